@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_BASE_CLOCK_H
+#define REEVE_BASE_CLOCK_H
+
+#include "base/base.h"
+
+/*
+ * Time. Deadlines are absolute, on the monotonic clock, in milliseconds;
+ * CLOCK_NEVER is later than all of them. Wall time is for people and for
+ * comparing with what other systems recorded.
+ */
+#define CLOCK_NEVER INT64_MAX
+
+int64_t clock_ms(void);      /* monotonic */
+int64_t clock_wall_ms(void); /* unix time */
+/* now + delay without overflow; CLOCK_NEVER stays. */
+int64_t clock_after(int64_t now_ms, int64_t delay_ms);
+/* For poll and epoll_wait: -1 for CLOCK_NEVER, else 0..60000 ms. */
+int clock_timeout(int64_t now_ms, int64_t deadline_ms);
+
+enum {
+	CLOCK_TEXT_SIZE = sizeof("2026-11-22T02:18:00.123Z")
+};
+/* RFC 3339 in UTC with milliseconds. No locale, no time zone data. */
+const char *clock_text(int64_t wall_ms, char dst[CLOCK_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_BASE_URL_H
+#define REEVE_BASE_URL_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+
+/*
+ * URLs: scheme://[user[:password]@]host[:port][/path][?key=value&…]. Parts are
+ * percent-decoded; hosts may be [v6]; several hosts with commas stay one text.
+ * Nothing is looked up.
+ */
+struct url_query {
+	char *key;
+	char *value;
+};
+
+struct url {
+	char *scheme;
+	char *user;     /* NULL: absent */
+	char *password; /* NULL: absent; may be empty. A secret. */
+	char *host;     /* "" where the form allows it (file:///p) */
+	int port;       /* -1: absent */
+	char *path;     /* with its leading '/', decoded; "" if absent */
+	struct url_query *query;
+	size_t nquery;
+};
+
+/* Errors name the fault and the place, never the password. */
+int url_parse(struct arena *arena, const char *text, struct url *ret,
+    struct err *err) MUST_CHECK;
+const char *url_query(const struct url *url, const char *key); /* or NULL */
+/* The URL without its password ("***"), for people. Works on a text that
+ * doesn't parse too: anything before the last '@' of the authority is hidden.
+ */
+char *url_redacted(struct arena *arena, const char *text);
+/* Writes the URL again, the query keys in `drop` (NULL-terminated) left out:
+ * our own keys are taken off before a client library sees it. */
+char *url_without(
+    struct arena *arena, const char *text, const char *const *drop);
+/* Percent-encodes what isn't unreserved. */
+char *url_encode(struct arena *arena, const char *text);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_MANIFESTS_DECLARED_H
+#define REEVE_MANIFESTS_DECLARED_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+#include "base/secret.h"
+
+/*
+ * What was declared, resolved: the manifest with its defaults filled in,
+ * `$(NAME)` expanded, secrets and configs read, and for every value the place
+ * that it came from. This is what the other rooms see of reeve.yaml; how it is
+ * read is manifests/manifest.h's business. Everything lives in one arena.
+ *
+ * An error in the manifest's text is an error of loading. What the outside
+ * lacks (a secret's key, a file, a variable) is not: it is recorded here, with
+ * its place, and judged by checks/.
+ */
+struct place {
+	const char *file; /* as given by the user */
+	int line, column; /* 1-based; 0: unknown */
+};
+
+/* Why a value is not there. */
+enum absence {
+	ABSENT_NOT = 0,      /* it is there */
+	ABSENT_SOURCE,       /* the secret or config itself can't be read */
+	ABSENT_KEY,          /* it has no such key */
+	ABSENT_VARIABLE,     /* $(NAME) isn't declared */
+	ABSENT_UNRESOLVABLE, /* this host can't resolve it (decisions.md 32) */
+};
+
+struct declared_env {
+	const char *name;
+	const char *value;  /* NULL: absent, see `absence` */
+	size_t len;         /* exact bytes; values have no NUL */
+	bool secret;        /* comes from a secret, or holds one by $(NAME) */
+	bool literal;       /* `value:` in the manifest itself */
+	bool shadowed;      /* a later entry of the same name wins */
+	struct place place; /* of the entry */
+	const char *source; /* "secret nexus-secrets key DATABASE_URL",
+	                       "config nexus-config", "literal",
+	                       "supervisor's environment" */
+	const char *ref_name, *ref_key; /* of valueFrom, else NULL */
+	enum absence absence;
+	const char *why;        /* for people, when absent: "no such key" … */
+	const char *unresolved; /* first $(NAME) left unresolved, or NULL */
+};
+
+struct declared_environment {
+	struct declared_env *entries; /* in order; shadowed ones stay, marked */
+	size_t count;
+};
+
+/* A secret or a config: where values come from. */
+struct declared_source {
+	const char *name;
+	bool secret;
+	const char *kind;   /* "dir", "envFile", "command", "data" */
+	const char *origin; /* the path or the command */
+	struct place place;
+	bool readable;
+	const char *why;         /* when not readable */
+	const char *const *keys; /* sorted; names only */
+	size_t nkeys;
+};
+
+/* One `key: value` of a queue's own keys, in order, expanded. */
+struct declared_option {
+	const char *key;
+	const char *value;
+	struct place place;
+};
+
+struct declared_objectives { /* -1: not declared */
+	int64_t depth, oldest_ms, dead_letters;
+	double failure_ratio, lease_expiry_ratio;
+};
+
+struct declared_queue {
+	const char *name;
+	const char *kind; /* "redis", "pgtable", "sqlitetable", … */
+	const char *url;  /* expanded, our keys stripped; NULL: unresolved */
+	bool url_secret;  /* the URL holds a secret (password) */
+	const char *url_unresolved; /* the $(NAME) that is missing */
+	const char *real_name;      /* "fileprocess:jobs": list, table, … */
+	const char *real_key;       /* which key that is: "list", "table" */
+	struct declared_option *options; /* the kind's own keys, url apart */
+	size_t noptions;
+	struct declared_objectives objectives;
+	struct place place, real_name_place;
+};
+
+struct declared_binding { /* consumes / produces */
+	const struct declared_queue *queue;
+	const char
+	    *env; /* the variable that must equal the real name; or NULL */
+	struct place place;
+};
+
+enum drift_policy {
+	DRIFT_ALERT = 0,
+	DRIFT_RESTART,
+	DRIFT_IGNORE
+};
+struct declared_drift {
+	enum drift_policy env, secret, queue, executable, config, replicas;
+};
+
+struct declared_port {
+	const char *name;
+	int64_t base;
+};
+
+enum declared_probe_kind {
+	DECLARED_PROBE_NONE,
+	DECLARED_PROBE_EXEC,
+	DECLARED_PROBE_HTTP,
+	DECLARED_PROBE_TCP
+};
+struct declared_probe {
+	enum declared_probe_kind kind;
+	const char *const *command; /* NULL-terminated */
+	const char *host, *path;
+	const char *const *headers; /* "Name: value" */
+	const char *port_name;      /* NULL: port is a number */
+	int64_t port;
+	int64_t initial_delay_ms, period_ms, timeout_ms;
+	int64_t success_threshold, failure_threshold;
+};
+
+enum declared_restart {
+	DECLARED_ALWAYS,
+	DECLARED_ON_FAILURE,
+	DECLARED_NEVER
+};
+
+struct declared_worker {
+	const char *name;
+	struct place place;
+	const char *const *command; /* command + args, NULL-terminated */
+	int64_t replicas;
+	struct declared_binding *consumes;
+	size_t nconsumes;
+	const char *const *requires; /* NULL-terminated */
+	struct place requires_place;
+	struct declared_environment env;   /* final, provenance kept */
+	const char *working_dir;           /* NULL */
+	int64_t run_as_user, run_as_group; /* -1 */
+	struct declared_port *ports;
+	size_t nports;
+	struct declared_probe readiness, liveness, startup;
+	int64_t grace_ms;
+	int64_t memory_limit_bytes, cpu_limit_milli; /* -1 */
+	enum declared_restart restart;
+	int64_t backoff_first_ms, backoff_cap_ms;
+	int64_t alert_after_count, alert_after_window_ms; /* 3 per 1h */
+	int64_t max_unavailable;
+	struct declared_drift on_drift;
+};
+
+struct declared_producer {
+	const char *name;
+	struct place place;
+	struct declared_binding *produces;
+	size_t nproduces;
+	struct declared_environment env;
+};
+
+/* A check or a smoke stage: its kind and its parameters as JSON, `$(NAME)`
+ * expanded, exactly what probes/ takes as a request (probes/request.h). */
+struct declared_probe_request {
+	const char *kind;       /* "http", "postgres", "queue", "redis", … */
+	const char *json;       /* parameters; may hold secrets: never print */
+	const char *unresolved; /* a $(NAME) that is missing, or NULL */
+};
+
+struct declared_check {
+	const char *name;
+	struct place place;
+	struct declared_probe_request request;
+	int64_t timeout_ms;
+	bool required;
+};
+
+struct declared_stage {
+	const char *name;
+	struct place place;
+	struct declared_probe_request request; /* kind "queue" too: state */
+	const struct declared_queue *queue;    /* of kind "queue" */
+	const char *state; /* "visible", "taken", "gone", "dead" */
+	int64_t within_ms;
+	const char *by; /* column, key or field that says who processed */
+};
+
+struct declared_smoke {
+	const char *name;
+	struct place place;
+	bool isolated; /* mode: isolated */
+	const struct declared_queue *queue;
+	const char *payload; /* with $(CANARY) still in it */
+	struct declared_stage *stages;
+	size_t nstages;
+	int64_t floor_ms; /* 0: not declared */
+	struct declared_probe_request *cleanup;
+	size_t ncleanup;
+};
+
+struct declared_alert {
+	const char *name;
+	struct place place;
+	const char *kind;   /* "webhook", "slack", "command", "stderr", … */
+	const char *url;    /* secret */
+	const char *format; /* webhook: "json", "slack" */
+	const char *const *command;
+	int64_t repeat_ms;
+};
+
+struct declared_waiver {
+	const char *id, *subject, *because, *owner, *expires; /* YYYY-MM-DD */
+	struct place place;
+};
+
+struct declared_inert {  /* accepted, not acted on yet (decisions.md 15) */
+	const char *key; /* "workers[0].scale" */
+	struct place place;
+};
+
+struct declared_supervisor {
+	int64_t grace_ms;          /* -1 */
+	int64_t exit_on_term;      /* 0 or 143 */
+	const char *second_term;   /* "ignore" */
+	const char *exit_code;     /* "worst" */
+	int64_t liveness_port;     /* -1 */
+	const char *status_listen; /* NULL */
+	const char *logs_format;   /* "none", "plain"… */
+	int64_t logs_keep_lines;
+	const char *control_group; /* NULL */
+};
+
+struct declared {
+	struct arena *arena;
+	const char *file;
+	const char *name;
+	char digest[65]; /* SHA-256 of the text without secrets, hex */
+	struct declared_source *sources;
+	size_t nsources;
+	struct declared_environment env; /* top level */
+	struct declared_queue *queues;
+	size_t nqueues;
+	struct declared_worker *workers;
+	size_t nworkers;
+	struct declared_producer *producers;
+	size_t nproducers;
+	struct declared_check *checks;
+	size_t nchecks;
+	struct declared_smoke *smokes;
+	size_t nsmokes;
+	struct declared_alert *alerts;
+	size_t nalerts;
+	struct declared_waiver *waivers;
+	size_t nwaivers;
+	struct declared_inert *inert;
+	size_t ninert;
+	struct declared_supervisor supervisor;
+};
+
+/* All errors of a manifest, in the order of their place. */
+struct manifest_error {
+	struct place place;
+	const char *text; /* ends with the valid alternatives where there are */
+};
+struct manifest_errors {
+	struct manifest_error *errors;
+	size_t count;
+};
+
+struct declared_options {
+	const char *const
+	    *environ; /* the supervisor's environment; NULL: none */
+	/* --secret NAME=dir:PATH | NAME=env:PREFIX, as given; NULL-terminated
+	 */
+	const char *const *secret_overrides;
+	int64_t command_timeout_ms; /* for `command:` secrets; 0: 10 s */
+};
+
+/*
+ * Reads, validates and resolves. -1 with `errors` filled (in `arena`) when the
+ * text is refused (exit 78), or with only `err` when it can't be read at all.
+ * Secrets' values are added to `redactor` if it isn't NULL.
+ */
+int declared_load(const char *path, const struct declared_options *options,
+    struct arena *arena, struct redactor *redactor, struct declared **ret,
+    struct manifest_errors *errors, struct err *err) MUST_CHECK;
+
+const struct declared_queue *declared_queue_find(
+    const struct declared *declared, const char *name);
+const struct declared_worker *declared_worker_find(
+    const struct declared *declared, const char *name);
+/* The winning entry, or NULL. */
+const struct declared_env *declared_env_find(
+    const struct declared_environment *env, const char *name);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_REQUEST_H
+#define REEVE_PROBES_REQUEST_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+
+/*
+ * The wire between whoever wants to know and the prober (`reeve-tool probe`,
+ * a child of its own that may hang or crash): one JSON request a line on its
+ * stdin, one verdict line (reeve.observation/1) on its stdout, in order.
+ * Endpoints and secrets travel only here, never in argv or the environment.
+ *
+ * A request: {"kind":"postgres","subject":"check schema","timeout_ms":5000,…}
+ * with the kind's own parameters, the same words as in the manifest:
+ *   dns {host} · tcp {host,port} · tls {host,port,serverName}
+ *   http {url,method,body,headers,status:[…],contains}
+ *   postgres {url,tables:[{name,columns}],indexes,migration:{table,version},
+ *             query,equals,atLeast,execute}
+ *   redis {url,key,equals,exists}
+ *   sqlite {path,query,equals,atLeast,execute}
+ *   command {command:[…],exitCode} · file {path,exists,contains}
+ *   queue {queueKind,url,options:{…},op:"observe|submit|follow|remove",
+ *          canary,payload,receipt,near:true}
+ * "canary" (a UUID) in postgres and sqlite binds $(CANARY) as a parameter; in
+ * redis, http and payloads it is substituted as text.
+ */
+
+struct probe_request {
+	const char *json; /* one line, no newline; may hold secrets */
+	const char
+	    *subject; /* for the answer that we write if it never comes */
+	const char *kind;
+	int64_t deadline_ms; /* monotonic: killed then; the answer is unknown */
+	/* Set by the pool: always a whole verdict line, never NULL after the
+	 * run */
+	const char *answer;
+	size_t answer_len;
+};
+
+struct probe_pool_options {
+	const char *tool; /* path of reeve-tool; NULL: /proc/self/exe */
+	unsigned jobs;    /* probers at once; 0: 8 */
+	/* called as each answer comes, for progress; may be NULL */
+	void (*progress)(void *arg, const struct probe_request *request,
+	    size_t done, size_t total);
+	void *arg;
+};
+
+/* Runs all requests, each in a prober with its own deadline. Every request has
+ * an answer afterwards: what hung, crashed or answered garbage is "unknown"
+ * with the cause. Only our own failure to start anything is -1. */
+int probe_pool_run(struct probe_request *requests, size_t count,
+    const struct probe_pool_options *options, struct arena *arena,
+    struct err *err) MUST_CHECK;
+
+/* The prober's side: serves requests from `in` to `out` until end of file.
+ * Keeps one connection for each endpoint between requests. Returns an exit
+ * code. */
+int probe_serve(int in, int out);
+
+#endif

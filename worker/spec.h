@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_WORKER_SPEC_H
+#define REEVE_WORKER_SPEC_H
+
+#include "base/base.h"
+
+/*
+ * What a worker is to whoever starts it: everything resolved to bytes and
+ * numbers, nothing to look up. The operator fills it from the manifest, the
+ * plan carries it, the init reads it out of its mapping of the plan. All
+ * pointers are borrowed.
+ */
+enum worker_restart {
+	RESTART_ALWAYS,
+	RESTART_ON_FAILURE,
+	RESTART_NEVER
+};
+
+enum probe_kind {
+	PROBE_NONE = 0,
+	PROBE_EXEC,
+	PROBE_HTTP,
+	PROBE_TCP
+};
+
+struct probe_spec {
+	enum probe_kind kind;
+	const char *const *argv; /* exec: NULL-terminated */
+	const char *host; /* http, tcp: numeric address; NULL: 127.0.0.1 */
+	const char *path; /* http: "/health" */
+	const char *const *headers; /* http: "Name: value", NULL-terminated */
+	uint32_t port;
+	bool port_per_replica; /* the replica's index is added to `port` */
+	/* Kubernetes' meanings and defaults (0,10,1,1,3) */
+	int64_t initial_delay_ms, period_ms, timeout_ms;
+	uint32_t success_threshold, failure_threshold;
+};
+
+struct worker_port {
+	const char *name; /* PORT_<NAME>, upper case, '-' as '_' */
+	uint32_t base;
+};
+
+enum {
+	WORKER_NAME_MAX = 63,
+	WORKER_REPLICAS_MAX = 10000,
+	WORKER_ID_NONE = -1
+};
+
+struct worker_spec {
+	const char *name;
+	const char *const *argv; /* NULL-terminated; argv[0] as declared */
+	const char *executable;  /* absolute path, resolved by the operator */
+	const char *const
+	    *envp;        /* final "NAME=value", without what the init adds */
+	const char *cwd;  /* NULL: the init's own, "/" */
+	int64_t uid, gid; /* WORKER_ID_NONE: keep */
+	const int64_t *groups;
+	uint32_t ngroups;
+	uint32_t umask;    /* 0xFFFFFFFF: keep */
+	bool no_new_privs; /* default true */
+	uint32_t replicas; /* 0 is a declaration too */
+	enum worker_restart restart;
+	int64_t backoff_first_ms, backoff_cap_ms;
+	int64_t grace_ms; /* terminationGracePeriodSeconds */
+	int drain_signal; /* SIGTERM unless declared */
+	struct probe_spec readiness, liveness, startup;
+	const struct worker_port *ports;
+	uint32_t nports;
+	uint64_t memory_limit_bytes; /* 0: none */
+	uint64_t nofile_limit;       /* 0: keep */
+	/* configuration identity: fingerprint of environment, argv, cwd, ids.
+	 * Instances keep the one that they were started with. */
+	uint8_t config_digest[16];
+	/* goes up when the operator wants a rolling restart; REEVE_GENERATION
+	 */
+	uint64_t generation;
+};
+
+#endif
