@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "cli/cli.h"
+
+const char *
+cli_value(const struct cli *cli, const char *name)
+{
+	for (size_t i = cli->nvalues; i > 0; i--)
+		if (text_equal(cli->values[i - 1].name, name))
+			return cli->values[i - 1].value;
+	return NULL;
+}
+
+bool
+cli_flag(const struct cli *cli, const char *name)
+{
+	return cli_value(cli, name) != NULL;
+}
+
+int
+cli_number(const struct cli *cli, const char *name, int64_t min, int64_t max,
+    int64_t otherwise, int64_t *ret)
+{
+	const char *value = cli_value(cli, name);
+	struct err err = ERR_INIT;
+
+	if (value == NULL) {
+		*ret = otherwise;
+		return 0;
+	}
+	if (text_i64(value, min, max, ret, &err) == 0)
+		return 0;
+	(void)cli_usage(cli, "--%s: %s", name, err.text);
+	return -1;
+}
+
+int
+cli_duration(const struct cli *cli, const char *name, int64_t otherwise_ms,
+    int64_t *ret_ms)
+{
+	const char *value = cli_value(cli, name);
+	struct err err = ERR_INIT;
+
+	if (value == NULL) {
+		*ret_ms = otherwise_ms;
+		return 0;
+	}
+	if (text_duration_ms(value, ret_ms, &err) == 0)
+		return 0;
+	(void)cli_usage(cli, "--%s: %s", name, err.text);
+	return -1;
+}
+
+/* One line on stderr; what a library or a user's file said goes through the
+ * redactor first. */
+static void
+complain(const struct cli *cli, const char *fmt, va_list args)
+{
+	char text[2048];
+	struct arena arena;
+
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	arena_init(&arena, (size_t)1 << 20);
+	(void)fprintf(stderr, "reeve%s%s: %s\n",
+	    cli->command == NULL ? "" : " ",
+	    cli->command == NULL ? "" : cli->command->name,
+	    redactor_clean(cli->redactor, &arena, text));
+	arena_wipe(&arena);
+	arena_fini(&arena);
+}
+
+int
+cli_fail(const struct cli *cli, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	complain(cli, fmt, args);
+	va_end(args);
+	return code;
+}
+
+int
+cli_usage(const struct cli *cli, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	complain(cli, fmt, args);
+	va_end(args);
+	if (cli->command != NULL)
+		(void)fprintf(
+		    stderr, "Try: reeve %s --help\n", cli->command->name);
+	else
+		(void)fprintf(stderr, "Try: reeve help\n");
+	return EXIT_USAGE;
+}
+
+int
+cli_load(struct cli *cli, struct declared **ret)
+{
+	struct declared_options options = {
+	    .environ = (const char *const *)environ,
+	    .secret_overrides = cli->secrets,
+	};
+	struct manifest_errors errors = {0};
+	struct err err = ERR_INIT;
+
+	if (declared_load(cli->manifest, &options, &cli->arena, cli->redactor,
+	        ret, &errors, &err) == 0)
+		return 0;
+	for (size_t i = 0; i < errors.count; i++) {
+		const struct manifest_error *e = &errors.errors[i];
+
+		(void)fprintf(stderr, "%s:%d:%d: %s\n", e->place.file,
+		    e->place.line, e->place.column,
+		    redactor_clean(cli->redactor, &cli->arena, e->text));
+	}
+	if (errors.count == 0)
+		return cli_fail(cli, EXIT_MANIFEST, "%s", err.text);
+	return cli_fail(cli, EXIT_MANIFEST, "%zu error%s in '%s'", errors.count,
+	    errors.count == 1 ? "" : "s", cli->manifest);
+}
+
+bool
+cli_wants(const struct cli *cli, const char *format)
+{
+	if (cli->noutputs == 0)
+		return text_equal(format, "text");
+	for (size_t i = 0; i < cli->noutputs; i++)
+		if (cli->outputs[i].path == NULL &&
+		    text_equal(cli->outputs[i].format, format))
+			return true;
+	return false;
+}
+
+int
+cli_print(const struct cli *cli, const char *text, size_t len)
+{
+	struct err err = ERR_INIT;
+
+	if (fd_write_all(STDOUT_FILENO, text, len, &err) == 0)
+		return 0;
+	return cli_fail(cli, EXIT_BUG, "standard output: %s", err.text);
+}
+
+int
+cli_write(const struct cli *cli, const struct cli_output *output,
+    const char *text, size_t len)
+{
+	struct err err = ERR_INIT;
+
+	if (output->path == NULL)
+		return cli_print(cli, text, len);
+	if (fd_replace_file(output->path, 0644, text, len, &err) == 0)
+		return 0;
+	return cli_fail(
+	    cli, EXIT_BUG, "--output %s: %s", output->format, err.text);
+}
