@@ -33,8 +33,7 @@ cmd_version(struct cli *cli, int argc, char **argv)
 	} else {
 		buffer_format(&out, "reeve %s\n", REEVE_VERSION);
 		if (cli->verbose)
-			buffer_format(
-			    &out, "libcurl %s\nOpenSSL %s\n", curl, openssl);
+			buffer_format(&out, "%s\n", libraries);
 	}
 	int rc = cli_print(cli, out.data, out.len);
 
