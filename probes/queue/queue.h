@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_QUEUE_H
+#define REEVE_PROBES_QUEUE_QUEUE_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/err.h"
+#include "probes/observed.h"
+#include "probes/queue/state.h"
+
+/*
+ * A queue, whatever it is made of: opened from what was declared (kind, url,
+ * the kind's own keys) or from one URL, and asked through one table of
+ * drivers. Calls block, within `deadline_ms`: they belong into a prober or a
+ * reference worker, never into the init or the operator.
+ *
+ * A call that fails leaves, beside its struct err, what a program can decide
+ * on in `queue->cause` and `queue->code` ("28P01", "NOPERM").
+ */
+struct queue_option {
+	const char *key, *value;
+};
+
+struct queue_spec {
+	const char *kind; /* "redis", "pgtable", "sqlitetable", "sqlite" */
+	const char *url;  /* of the server or file, our own keys taken off */
+	const struct queue_option *options;
+	size_t noptions;
+};
+
+enum {
+	QUEUE_CODE_SIZE = 32,
+	QUEUE_ID_SIZE = 128,
+	QUEUE_OWNER_SIZE = 192,
+	QUEUE_NONCE_SIZE = 33,
+	QUEUE_PAYLOAD_MAX = 1 << 20, /* of one job; larger: dead at once */
+	QUEUE_NEAR_MAX = 8,
+	QUEUE_WHO_MAX = 256, /* consumers listed; all are counted */
+};
+
+/* Who consumes, for the calls that claim. Borrowed. */
+struct queue_consuming {
+	const char *owner;    /* "fileprocess/0 pid 17 3f2a…": this process */
+	int64_t lease_ms;     /* of each claim and each extension */
+	int64_t max_attempts; /* a job that would be claimed once more is dead;
+	                         a table's own column wins where declared */
+};
+
+struct queue_driver;
+struct queue {
+	const struct queue_driver *driver;
+	struct arena arena; /* lives as long as the handle */
+	struct queue_spec spec;
+	const char *name;    /* the real name: list, table or queue */
+	const char *target;  /* for people: "127.0.0.1:6379 db 0 list a" */
+	int64_t deadline_ms; /* monotonic, of every call; the caller's to set */
+	enum cause cause;    /* of the last failure */
+	char code[QUEUE_CODE_SIZE];
+	struct step steps[6]; /* how far open came: DNS … QUERY */
+	size_t nsteps;
+	struct queue_consuming consuming;
+	void *state; /* the driver's own */
+};
+
+/* A canary, or any other job that is put in. `payload` holds the canary's id
+ * already. */
+struct queue_submission {
+	const char *canary;  /* UUID */
+	const char *payload; /* bytes; may hold a NUL where the store allows */
+	size_t len;
+	const char *receipt; /* follow and remove: what submit answered */
+};
+
+enum queue_place {
+	PLACE_UNKNOWN = 0, /* `detail` says why */
+	PLACE_VISIBLE,     /* waits */
+	PLACE_TAKEN,       /* a consumer has it, or had it and it will be
+	                      tried again */
+	PLACE_GONE,        /* it left the queue; `done` when that is known to
+	                      be success */
+	PLACE_DEAD,        /* dead letters, or failed for good */
+};
+const char *queue_place_name(enum queue_place place); /* "visible"… */
+
+struct queue_sighting {
+	enum queue_place place;
+	bool done;          /* PLACE_GONE by success, as the queue recorded */
+	const char *by;     /* owner, "" unknown */
+	int64_t attempts;   /* -1 unknown */
+	const char *detail; /* "status 'processing'", "retry in 3 s"; never NULL
+	                     */
+};
+
+/* A job in hand. */
+struct queue_job {
+	char id[QUEUE_ID_SIZE];
+	int64_t attempt;              /* 1 is the first */
+	int64_t max_attempts;         /* the table's own; 0: the worker's */
+	struct buffer payload;        /* the exact bytes */
+	char nonce[QUEUE_NONCE_SIZE]; /* of this claim */
+	char token[256];              /* the driver's proof of this claim */
+};
+
+struct queue_driver {
+	const char *kind;
+	const char *const *schemes; /* of the one-URL form, NULL-terminated */
+	const char *name_key;       /* which key is the real name: "list" */
+	const char *const *keys; /* all own keys, NULL-terminated, name_key too
+	                          */
+	bool consumes;           /* claim … bury exist */
+	int (*open)(struct queue *queue, struct err *err);
+	void (*close)(struct queue *queue);
+	int (*observe)(struct queue *queue, struct arena *arena,
+	    struct queue_state *ret, struct err *err);
+	int (*near)(struct queue *queue, struct arena *arena,
+	    struct queue_state *state, struct err *err);
+	int (*submit)(struct queue *queue, const struct queue_submission *job,
+	    struct arena *arena, const char **ret_receipt, struct err *err);
+	int (*follow)(struct queue *queue, const struct queue_submission *job,
+	    struct arena *arena, struct queue_sighting *ret, struct err *err);
+	int (*remove)(struct queue *queue, const struct queue_submission *job,
+	    bool *ret_removed, struct err *err);
+	int (*claim)(struct queue *queue, int64_t wait_ms,
+	    struct queue_job *ret, bool *ret_got, struct err *err);
+	int (*extend)(struct queue *queue, struct queue_job *job,
+	    bool *ret_held, struct err *err);
+	int (*finish)(struct queue *queue, struct queue_job *job,
+	    bool *ret_held, struct err *err);
+	int (*fail)(struct queue *queue, struct queue_job *job,
+	    int64_t retry_ms, bool *ret_held, struct err *err);
+	int (*bury)(struct queue *queue, struct queue_job *job,
+	    const char *reason, bool *ret_held, struct err *err);
+	int (*release)(struct queue *queue, struct queue_job *job,
+	    bool *ret_held, struct err *err);
+	int (*heartbeat)(struct queue *queue, bool leaving, struct err *err);
+};
+
+/* All drivers, for messages and for strict reading of manifests. */
+const struct queue_driver *const *queue_drivers(size_t *ret_count);
+const struct queue_driver *queue_driver_find(const char *kind); /* or NULL */
+
+/*
+ * Takes a one-URL form apart: `redis://h/0?list=a`, `pgtable+postgresql://…`,
+ * `sqlite:///p.db?queue=jobs` (queues.md part 3). Our keys are taken off the
+ * URL; an unknown key, a second '?' and a second path are errors that say so.
+ */
+int queue_spec_from_url(struct arena *arena, const char *url,
+    struct queue_spec *ret, struct err *err) MUST_CHECK;
+/* Whether `text` looks like a one-URL form, as opposed to a queue's name. */
+bool queue_is_url(const char *text);
+
+/*
+ * Opens, which connects. The spec is copied. A kind of NULL or "" means that
+ * `url` is the one-URL form. `ret` is filled as far as it came even when it
+ * fails (cause, code, steps): call queue_close in either case.
+ */
+int queue_open(struct queue *ret, const struct queue_spec *spec,
+    int64_t deadline_ms, struct err *err) MUST_CHECK;
+void queue_close(struct queue *queue);
+
+/* Counts, ages, consumers; every field that can't be known says why. Bounded
+ * whatever the queue's size. Texts go into `arena`. -1 only when nothing could
+ * be seen at all. */
+int queue_observe(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err) MUST_CHECK;
+/* Adds names that exist and are like the one asked for, the nearest first. */
+int queue_near_names(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err) MUST_CHECK;
+
+/* The receipt is what follow and remove need to find the job again. */
+int queue_submit(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, const char **ret_receipt, struct err *err) MUST_CHECK;
+int queue_follow(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, struct queue_sighting *ret,
+    struct err *err) MUST_CHECK;
+/* Only while nobody has taken it, or from the dead letters; `ret_removed` says
+ * whether it was there. */
+int queue_remove(struct queue *queue, const struct queue_submission *job,
+    bool *ret_removed, struct err *err) MUST_CHECK;
+
+/*
+ * Consuming. `queue->consuming` must be set. Each call but claim says in
+ * `ret_held` whether this claim still held the job: false means that another
+ * has it by now (or that this same call succeeded before and its answer was
+ * lost), nothing was changed, and the result must be thrown away.
+ */
+int queue_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
+    bool *ret_got, struct err *err) MUST_CHECK;
+int queue_extend(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err) MUST_CHECK;
+int queue_finish(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err) MUST_CHECK;
+/* To be tried again, not before `retry_ms` from now. */
+int queue_fail(struct queue *queue, struct queue_job *job, int64_t retry_ms,
+    bool *ret_held, struct err *err) MUST_CHECK;
+/* To the dead letters. */
+int queue_bury(struct queue *queue, struct queue_job *job, const char *reason,
+    bool *ret_held, struct err *err) MUST_CHECK;
+/* Given back as if it had never been claimed: the attempt isn't counted. */
+int queue_release(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err) MUST_CHECK;
+/* Tells the store that this consumer lives, where it has a place for that. */
+int queue_heartbeat(
+    struct queue *queue, bool leaving, struct err *err) MUST_CHECK;
+
+void queue_job_init(struct queue_job *job);
+void queue_job_fini(struct queue_job *job);
+
+/* For drivers. */
+const char *queue_option(const struct queue *queue, const char *key);
+int queue_trouble(struct queue *queue, enum cause cause, const char *code,
+    struct err *err, enum err_kind kind, const char *fmt, ...)
+    PRINTF_LIKE(6, 7);
+struct queue_number queue_exact(int64_t value);
+struct queue_number queue_unknown(const char *why);
+struct queue_number queue_inapplicable(void);
+int64_t queue_remaining_ms(const struct queue *queue); /* >= 0 */
+void queue_nonce(char dst[QUEUE_NONCE_SIZE]); /* 128 random bits, hex */
+
+#endif
