@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_CHECKS_GATHER_H
+#define REEVE_CHECKS_GATHER_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "manifests/declared.h"
+#include "probes/observed.h"
+#include "probes/request.h"
+
+/*
+ * From what is declared to what is observed: which looks a declared system
+ * asks for, all run side by side in probers, each with its own deadline. It
+ * decides what to look at, never what it means.
+ *
+ * Subjects, by which checks/ find the answers:
+ *   "check NAME"        a declared check
+ *   "queue NAME"        a queue's state and near names
+ *   "queue NAME later"  the same, GATHER_TWICE_MS later: is its head moving?
+ *   "env WORKER NAME"   what a worker's URL-valued variable points at, with the
+ *                       worker's own effective value
+ *   "supervisor"        the running supervisor's status
+ *   "processes"         processes that look like a declared worker
+ */
+enum {
+	GATHER_TWICE_MS = 1500
+};
+
+struct gather_options {
+	struct probe_pool_options pool;
+	int64_t deadline_ms;     /* monotonic; nothing is waited for longer */
+	int64_t look_timeout_ms; /* of one look; 0: 5 s */
+	const char *status_url;  /* --status; NULL: this host's socket */
+	bool queues_twice;       /* the second sample, for `diagnose` */
+	bool only_queues;        /* bare URLs: nothing else is declared */
+};
+
+/* Everything that `declared` asks to look at. Every look leaves an observation,
+ * also the one that couldn't be made (result unknown, with the cause). -1 only
+ * when nothing could be looked at for a reason of our own. */
+int gather(const struct declared *declared,
+    const struct gather_options *options, struct observed *observed,
+    struct err *err) MUST_CHECK;
+
+/* Only the supervisor's status, replacing what `observed` had. */
+int gather_supervisor(const struct declared *declared,
+    const struct gather_options *options, struct observed *observed,
+    struct err *err) MUST_CHECK;
+
+/* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a
+ * declared request; `canary` may be NULL. In the arena. */
+const char *gather_request_line(struct arena *arena, const char *kind,
+    const char *params, const char *subject, int64_t timeout_ms,
+    const char *canary);
+/* {"kind":"queue",…,"op":op}; `payload` and `receipt` may be NULL. */
+const char *gather_queue_line(struct arena *arena,
+    const struct declared_queue *queue, const char *op, const char *subject,
+    int64_t timeout_ms, const char *canary, const char *payload,
+    const char *receipt);
+
+#endif
