@@ -283,6 +283,9 @@ struct declared_options {
 	 */
 	const char *const *secret_overrides;
 	int64_t command_timeout_ms; /* for `command:` secrets; 0: 10 s */
+	/* lint: runs no `command:`; what it would give is
+	 * ABSENT_UNRESOLVABLE */
+	bool no_commands;
 };
 
 /*
