@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_WIRE_MESSAGES_H
+#define REEVE_SUPERVISOR_WIRE_MESSAGES_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "worker/exit.h"
+#include "worker/spec.h"
+
+/*
+ * What the init says, and what is said to it: fixed structs, one a packet of a
+ * SOCK_SEQPACKET socket, between the init and the operator (a socketpair) and
+ * between the init and any client of its control socket. Versioned and
+ * bounded. docs/design/wire.md describes the conversation.
+ *
+ * The init never waits for a peer. When a packet can't be sent at once, it
+ * marks the peer dirty and later sends a whole snapshot in place of what was
+ * lost; a snapshot is SNAPSHOT_BEGIN, WORKER…, INSTANCE…, SNAPSHOT_END with one
+ * number. The receiver discards a snapshot that has no end.
+ */
+enum {
+	WIRE_MAGIC = 0x57565231, /* "1RVW" in memory */
+	WIRE_VERSION = 1,
+	WIRE_MESSAGE_MAX = 32 * 1024,
+	WIRE_TEXT_MAX = 512,
+	WIRE_FDS_MAX = 2,
+	/* the operator's end of the socketpair is this descriptor */
+	WIRE_OPERATOR_FD = 3,
+	WIRE_ALL_REPLICAS = -1,
+};
+
+enum wire_type {
+	WIRE_NONE = 0,
+	/* from the init */
+	WIRE_HELLO,          /* struct wire_hello: the first packet, always */
+	WIRE_SNAPSHOT_BEGIN, /* struct wire_snapshot */
+	WIRE_WORKER,         /* struct wire_worker */
+	WIRE_INSTANCE,       /* struct wire_instance: in a snapshot, and alone
+	                        whenever one changes (`event` says why) */
+	WIRE_SNAPSHOT_END,   /* struct wire_snapshot, the same number */
+	WIRE_NOTE,          /* struct wire_text: something people should know */
+	WIRE_RELOAD_WANTED, /* struct wire_head: SIGHUP, or asked by a client */
+	WIRE_DRAINING,      /* struct wire_text: the container is ending */
+	WIRE_PING,          /* struct wire_head: answer with PONG within 30 s;
+	                       client.h does */
+	WIRE_REPLY,         /* struct wire_reply: to an order, same sequence */
+	/* to the init */
+	WIRE_PONG = 64,    /* struct wire_head */
+	WIRE_PLAN,         /* struct wire_head, with the memfd */
+	WIRE_GET_PLAN,     /* struct wire_head: REPLY carries the memfd of the
+	                      plan that is applied (ok = false: none) */
+	WIRE_GET_SNAPSHOT, /* struct wire_head: REPLY, then a snapshot */
+	WIRE_START,        /* struct wire_order */
+	WIRE_STOP,         /* struct wire_order: stays stopped until START */
+	WIRE_RESTART,      /* struct wire_order: drain, then start from the
+	                      current plan, without penalty */
+	WIRE_SCALE,  /* struct wire_order: `value` replicas, until the next
+	                plan says otherwise */
+	WIRE_SIGNAL, /* struct wire_order: `value` is a signal for the main
+	                process */
+	WIRE_LIVE,   /* struct wire_head: REPLY ok when the loop turns */
+	WIRE_RELOAD, /* struct wire_head: hands WIRE_RELOAD_WANTED to the
+	                operator; not ok when there is none */
+	WIRE_WATCH,  /* struct wire_head: send me every change from now on,
+	                beginning with a snapshot */
+	WIRE_OPERATOR_STATE, /* struct wire_text: "ok", "degraded: …"; shown in
+	                        snapshots (operator only) */
+	WIRE_SHUTDOWN,       /* struct wire_head: as SIGTERM */
+	WIRE_ALIVE,          /* struct wire_head: operator only: like PONG,
+	                        unasked */
+};
+
+struct wire_head {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;     /* enum wire_type */
+	uint32_t length;   /* of the whole packet */
+	uint32_t sequence; /* an order's number; REPLY repeats it; else 0 */
+};
+
+enum wire_operator {
+	OPERATOR_NONE = 0, /* run without one */
+	OPERATOR_STARTING, /* no word from it yet */
+	OPERATOR_RUNNING,
+	OPERATOR_BACKOFF, /* died; will be restarted */
+	OPERATOR_HUNG,    /* doesn't answer */
+};
+
+struct wire_hello {
+	struct wire_head head;
+	struct fingerprint_key
+	    key; /* for the operator only; zero for clients */
+	int32_t init_pid;
+	uint32_t max_workers;
+	int64_t started_wall_ms;
+	uint64_t plan_number; /* 0: no plan applied yet */
+	char version[32];
+	char name[64];        /* $REEVE_NAME or the plan's, may be empty */
+	char socket_dir[108]; /* "" when only the abstract name exists */
+};
+
+struct wire_snapshot {
+	struct wire_head head;
+	uint64_t number;
+	uint64_t plan_number;
+	int64_t wall_ms;
+	int64_t started_wall_ms;
+	uint32_t workers, instances; /* packets that follow */
+	int32_t init_pid, operator_pid, logger_pid;
+	uint32_t operator_state; /* enum wire_operator */
+	uint32_t operator_restarts;
+	uint32_t draining; /* 1: the container is ending */
+	uint64_t log_dropped;
+	uint64_t orphans_reaped;
+	char name[64];
+	char operator_text[128]; /* what it last said of itself */
+};
+
+struct wire_worker {
+	struct wire_head head;
+	uint64_t snapshot;
+	char name[WORKER_NAME_MAX + 1];
+	uint32_t desired; /* replicas, with SCALE and STOP taken into account */
+	uint32_t declared;
+	uint32_t running, ready;
+	uint32_t held; /* 1: stopped by order */
+	uint32_t padding;
+	uint64_t generation;
+	uint8_t config_digest[16]; /* of the current plan */
+};
+
+enum instance_state {
+	INSTANCE_NONE = 0, /* the slot is free */
+	INSTANCE_PENDING,  /* wants to start, waits for its turn */
+	INSTANCE_STARTING, /* cloned; exec not yet seen */
+	INSTANCE_RUNNING,  /* alive, not (or no longer) ready */
+	INSTANCE_READY,
+	INSTANCE_STOPPING, /* asked to end; its grace runs */
+	INSTANCE_KILLING,  /* its group was killed; waiting for the end */
+	INSTANCE_BACKOFF,  /* ended; will be started at `next_start_ms` */
+	INSTANCE_FINISHED, /* ended; its restart policy says that was all */
+	INSTANCE_STOPPED,  /* stopped by order */
+	INSTANCE_STATES
+};
+
+/* Why an instance was asked to stop, or isn't running. */
+enum instance_why {
+	WHY_NONE = 0,
+	WHY_ORDER_STOP,
+	WHY_ORDER_RESTART,
+	WHY_SCALED,    /* fewer replicas */
+	WHY_REMOVED,   /* no such worker in the plan any more */
+	WHY_DRAIN,     /* the container is ending */
+	WHY_LIVENESS,  /* failed its liveness probe */
+	WHY_STARTUP,   /* failed its startup probe */
+	WHY_ENDED,     /* by itself */
+	WHY_EXEC,      /* couldn't be started */
+	WHY_RESOURCES, /* no process could be made: EAGAIN, ENOMEM, EMFILE */
+	WHY_COUNT
+};
+
+enum instance_event {
+	EVENT_NONE = 0, /* part of a snapshot */
+	EVENT_WANTED,
+	EVENT_CLONED,
+	EVENT_EXECED,
+	EVENT_EXEC_FAILED,
+	EVENT_READY,
+	EVENT_UNREADY,
+	EVENT_STOP,
+	EVENT_KILL,
+	EVENT_EXITED, /* `last_exit` is new */
+	EVENT_DUE,    /* its backoff is over */
+	EVENT_CLONE_FAILED,
+	EVENT_FORGET,
+	EVENT_COUNT
+};
+
+struct wire_instance {
+	struct wire_head head;
+	uint64_t snapshot; /* 0: a change, not part of one */
+	char name[WORKER_NAME_MAX + 1];
+	uint32_t replica;
+	uint32_t state;                 /* enum instance_state */
+	uint32_t event;                 /* enum instance_event */
+	uint32_t why;                   /* enum instance_why */
+	int32_t pid;                    /* 0: none */
+	uint32_t restarts;              /* starts after the first */
+	uint32_t failures[CLASS_COUNT]; /* in a row, by class */
+	uint32_t total_exits;
+	uint32_t has_readiness; /* 0: ready means started */
+	uint64_t generation;    /* REEVE_GENERATION that it was started with */
+	uint64_t plan_number;   /* the plan that it was started from */
+	uint8_t config_digest[16];
+	int64_t started_wall_ms;    /* 0: never */
+	int64_t ready_wall_ms;      /* 0: not ready */
+	int64_t next_start_wall_ms; /* 0: none */
+	/* the last end; kind EXIT_UNKNOWN: none yet */
+	struct worker_exit last_exit;
+	int64_t last_exit_wall_ms;
+	int64_t last_ran_ms;
+	char probe_text[128]; /* the last probe's failure, "" when none */
+};
+
+struct wire_order {
+	struct wire_head head;
+	char name[WORKER_NAME_MAX + 1]; /* "" : every worker */
+	int32_t replica;                /* WIRE_ALL_REPLICAS */
+	int32_t value;
+};
+
+struct wire_reply {
+	struct wire_head head;
+	uint32_t ok;
+	int32_t code; /* enum exit_code's words: 0, 64, 65, 69, 75, 78 */
+	uint64_t plan_number;
+	uint32_t affected; /* instances */
+	uint32_t padding;
+	char text[WIRE_TEXT_MAX];
+};
+
+struct wire_text {
+	struct wire_head head;
+	uint32_t level; /* enum log_level */
+	uint32_t padding;
+	char event[64];
+	char text[WIRE_TEXT_MAX];
+};
+
+union wire_message {
+	struct wire_head head;
+	struct wire_hello hello;
+	struct wire_snapshot snapshot;
+	struct wire_worker worker;
+	struct wire_instance instance;
+	struct wire_order order;
+	struct wire_reply reply;
+	struct wire_text text;
+};
+
+/* Sets the head, with the length that belongs to `type`. */
+void wire_prepare(
+    union wire_message *message, enum wire_type type, uint32_t sequence);
+/* A packet of `len` bytes is a whole, well-formed message: magic, version,
+ * type, its exact length, terminated texts, enums in range. */
+int wire_check(
+    const union wire_message *message, size_t len, struct err *err) MUST_CHECK;
+/* The length of a type's packet; 0 for an unknown type. */
+size_t wire_length(enum wire_type type);
+
+const char *instance_state_name(enum instance_state state);
+const char *instance_event_name(enum instance_event event);
+const char *instance_why_name(enum instance_why why);
+const char *wire_operator_name(enum wire_operator state);
+/* There is a process. */
+bool instance_state_alive(enum instance_state state);
+
+#endif
