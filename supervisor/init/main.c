@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "base/text.h"
+#include "supervisor/init/init.h"
+#include "supervisor/init/logger.h"
+#include "supervisor/init/oneshot.h"
+#include "supervisor/init/probe.h"
+#include "supervisor/init/tool.h"
+
+/*
+ * The program `reeve`: `run` and its own children are here; every other command
+ * is the other program's, which this one becomes.
+ */
+static const char help[] =
+    "reeve " REEVE_VERSION ": is the queue really being drained?\n"
+    "\n"
+    "usage: reeve COMMAND [OPTION…]\n"
+    "\n"
+    "  run [-f reeve.yaml]   supervise the workers of a manifest (PID 1 or "
+    "not)\n"
+    "  run --plan FILE       the same from a compiled plan, without operator\n"
+    "  run -- CMD ARG…       a correct init for one command\n"
+    "\n"
+    "  lint, check, smoke, gate, diff, plan       before and at a deployment\n"
+    "  diagnose, status, top, explain, bundle     on call\n"
+    "  logs, events, start, stop, restart, scale, reload, signal\n"
+    "  queue ls|peek|dead|requeue|reclaim, worker, demo\n"
+    "  import, export, compile, schema, completion, version\n"
+    "\n"
+    "reeve COMMAND --help says more about each.\n";
+
+static const char run_help[] =
+    "usage: reeve run [-f reeve.yaml] | run --plan FILE | run [OPTION…] -- "
+    "CMD ARG…\n"
+    "\n"
+    "Supervises workers, as PID 1 of a container or anywhere else.\n"
+    "\n"
+    "  -f FILE       the manifest; without it ./reeve.yaml\n"
+    "  --plan FILE   a plan made by `reeve compile`: no operator, no YAML\n"
+    "\n"
+    "With a command after --: an init for this one command, without "
+    "manifest.\n"
+    "Forwards every signal, reaps orphans, ends with the command's exit code\n"
+    "(128+n for a signal n, 127 when it isn't there, 126 when it can't run).\n"
+    "\n"
+    "  -g            signals go to the command's whole process group\n"
+    "  -s            adopt orphans when not PID 1 (always on; for tini's "
+    "users)\n"
+    "  --grace D     what the command left behind has so long after TERM: 5s\n"
+    "  -v            say on stderr what is done\n"
+    "\n"
+    "examples:\n"
+    "  ENTRYPOINT [\"reeve\", \"run\"]\n"
+    "  reeve run -f reeve.yaml\n"
+    "  reeve run --grace 30s -- python worker.py --queue jobs\n";
+
+static int
+say(int fd, const char *text, int code)
+{
+	return write(fd, text, strlen(text)) == -1 ? EXIT_BUG : code;
+}
+
+/* From the first instruction on no signal may get lost: PID 1 has no default
+ * actions, others die by them. Faults stay, they are not for later. */
+static void
+block_signals(void)
+{
+	static const int faults[] = {
+	    SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS};
+	sigset_t set;
+
+	(void)sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+		(void)sigdelset(&set, faults[i]);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+static bool
+asks_for_help(int argc, char *const argv[])
+{
+	for (int i = 0; i < argc && !text_equal(argv[i], "--"); i++)
+		if (text_equal(argv[i], "--help") || text_equal(argv[i], "-h"))
+			return true;
+	return false;
+}
+
+static int
+run(int argc, char *argv[])
+{
+	if (asks_for_help(argc, argv))
+		return say(STDOUT_FILENO, run_help, EXIT_PASSED);
+	if (oneshot_wanted(argc, argv))
+		return oneshot_main(argc, argv);
+	return init_main(argc, argv);
+}
+
+static int
+become_tool(char *argv[])
+{
+	struct err err = ERR_INIT;
+	char line[ERR_TEXT_MAX + 128];
+	int fd = tool_open(&err);
+
+	if (fd != -1) {
+		tool_exec(fd, (const char *const *)argv,
+		    (const char *const *)environ);
+		(void)err_sys(&err, "execute reeve-tool");
+	}
+	if (text_format(line, sizeof(line), NULL, "reeve %s: %s\n", argv[1],
+	        err.text) == -1)
+		return say(STDERR_FILENO, "reeve: no reeve-tool\n", EXIT_BUG);
+	return say(STDERR_FILENO, line, EXIT_BUG);
+}
+
+int
+main(int argc, char *argv[])
+{
+	const char *command = argc > 1 ? argv[1] : "";
+
+	if (text_equal(command, "run") || text_equal(command, "--recover") ||
+	    text_equal(command, "--logger"))
+		block_signals();
+	if (text_equal(command, "run"))
+		return run(argc - 2, argv + 2);
+	if (text_equal(command, "--recover"))
+		return init_recover(argc - 2, argv + 2);
+	if (text_equal(command, "--logger"))
+		return logger_main(argc - 2, argv + 2);
+	if (text_equal(command, "--probe"))
+		return probe_main(argc - 2, argv + 2);
+	if (argc < 2)
+		return say(STDERR_FILENO, help, EXIT_USAGE);
+	if (text_equal(command, "--help") || text_equal(command, "-h"))
+		return say(STDOUT_FILENO, help, EXIT_PASSED);
+	if (text_equal(command, "--version") || text_equal(command, "-V"))
+		return say(
+		    STDOUT_FILENO, "reeve " REEVE_VERSION "\n", EXIT_PASSED);
+	return become_tool(argv);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_WIRE_LOGS_CLIENT_H
+#define REEVE_SUPERVISOR_WIRE_LOGS_CLIENT_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "supervisor/wire/logs.h"
+
+/*
+ * The client's side of `reeve logs`. No allocation.
+ *
+ *     int fd = logs_open(address, &request, timeout_ms, &err);
+ *     while ((got = logs_next(fd, &record, text, -1, &err)) > 0)
+ *             … text[0 .. record.len) …
+ */
+
+/* Connects and sends the request. `address` is a path, or "@name" for an
+ * abstract socket. `timeout_ms` bounds both; a supervisor that isn't there is
+ * ERR_SYSTEM with its errno. Returns the descriptor or -1. */
+int logs_open(const char *address, const struct logs_request *request,
+    int timeout_ms, struct err *err) MUST_CHECK;
+
+/* Reads one record. 1, 0 at the end, -1 on failure; `timeout_ms` -1 waits as
+ * long as it takes, else ERR_TIMEOUT. */
+int logs_next(int fd, struct logs_record *ret_record,
+    char ret_text[LOGS_TEXT_MAX], int timeout_ms, struct err *err) MUST_CHECK;
+
+#endif
