@@ -47,8 +47,7 @@ struct evidence {
 };
 
 enum {
-	FINDING_EVIDENCE_MAX = 16,
-	FINDING_EXPLAINS_MAX = 32
+	FINDING_EVIDENCE_MAX = 16
 };
 
 struct finding {
@@ -66,7 +65,7 @@ struct finding {
 	const char *fix_patch;
 	const char *fix_verify; /* the command that proves the fix */
 	/* indices into the report of the findings that follow from this one */
-	uint32_t explains[FINDING_EXPLAINS_MAX];
+	const uint32_t *explains;
 	size_t nexplains;
 	bool required; /* unknown makes the run inconclusive */
 	bool writes;   /* impact of looking: rw */
