@@ -58,6 +58,8 @@ struct fact { /* kind-specific: "table documents" = "missing" */
 	const char *value;
 };
 
+struct observed_supervisor;
+struct observed_process;
 struct observation {
 	const char *kind;    /* "http", "postgres", "redis", "queue", … */
 	const char *subject; /* the asker's: "check ocr endpoint", "queue jobs",
@@ -74,6 +76,11 @@ struct observation {
 	struct fact *facts;
 	size_t nfacts;
 	struct queue_state *queue; /* kind "queue", when it could be read */
+	/* kind "supervisor" and "processes": what was found; also put into
+	 * struct observed when the line is read */
+	const struct observed_supervisor *supervisor;
+	const struct observed_process *processes;
+	size_t nprocesses;
 };
 
 /* The running supervisor, as its status says (reeve.status/1). */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_LOOK_H
+#define REEVE_PROBES_LOOK_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/secret.h"
+#include "probes/json_read.h"
+#include "probes/ladder.h"
+#include "probes/observed.h"
+
+/*
+ * One request being answered inside a prober. A kind is one function that
+ * looks and fills `out` through the calls below; serve.c redacts and writes it.
+ * A function that returns without a word has answered "unknown".
+ */
+enum {
+	LOOK_FACTS_MAX = 96,
+	LOOK_KEPT_MAX = 16
+};
+
+struct look {
+	struct arena *arena;       /* of this request */
+	struct ladder ladder;      /* deadline, steps, first failure */
+	struct redactor *redactor; /* secrets of the process so far */
+	const cJSON *request;      /* an object; kind and subject were checked */
+	const char *canary;        /* NULL: none */
+	struct observation out;
+	struct fact facts[LOOK_FACTS_MAX];
+	struct look_kept *kept; /* connections between requests */
+};
+
+typedef void look_fn(struct look *look);
+
+/* Parameters. On a wrong type the answer is set (INTERNAL: the asker's fault)
+ * and -1 returned. `look_need` also refuses what is absent or empty. */
+int look_text(struct look *look, const char *key, const char *absent,
+    const char **ret) MUST_CHECK;
+int look_need(struct look *look, const char *key, const char **ret) MUST_CHECK;
+int look_i64(struct look *look, const char *key, int64_t absent,
+    int64_t *ret) MUST_CHECK;
+int look_bool(
+    struct look *look, const char *key, bool absent, bool *ret) MUST_CHECK;
+
+/* The URL's password (as written and decoded) becomes known to the redactor,
+ * and `out.target` becomes the URL without it. */
+void look_url(struct look *look, const char *url);
+/* `text` with $(CANARY) replaced, percent-encoded if asked. */
+const char *look_canary(struct look *look, const char *text, bool encode);
+
+/* The answer. The texts are kept as copies. */
+void look_passed(struct look *look, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void look_failed(struct look *look, enum cause cause, const char *code,
+    const char *fmt, ...) PRINTF_LIKE(4, 5);
+void look_unknown(struct look *look, enum cause cause, const char *code,
+    const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The answer is the ladder's first failure. */
+void look_ladder_failed(struct look *look);
+/* Facts beyond LOOK_FACTS_MAX are dropped, and "facts-dropped" counts them. */
+void look_fact(struct look *look, const char *key, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Connections that live from one request of a prober to the next, by kind and
+ * exact URL. `take` hands it out (NULL: none, or too old to trust); `keep`
+ * gives it back in working order. */
+void *look_take(struct look *look, const char *kind, const char *url);
+void look_keep(struct look *look, const char *kind, const char *url,
+    void *connection, void (*close)(void *connection));
+
+/* The kinds. probe_queue lives in probes/queue/. */
+look_fn probe_dns, probe_tcp, probe_tls, probe_http, probe_postgres,
+    probe_redis, probe_sqlite, probe_command, probe_file, probe_supervisor,
+    probe_processes, probe_queue;
+
+#endif

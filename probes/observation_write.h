@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_OBSERVATION_WRITE_H
+#define REEVE_PROBES_OBSERVATION_WRITE_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/jsonw.h"
+#include "base/secret.h"
+#include "probes/observed.h"
+
+/*
+ * The one way to write verdict lines (reeve.observation/1, reeve.smoke/1,
+ * reeve.vantage/1); observed_add_line reads each of them back. One line, ended
+ * by a newline.
+ */
+void observation_write(
+    struct buffer *out, const struct observation *observation);
+void observed_smoke_write(
+    struct buffer *out, const struct observed_smoke *smoke);
+void observed_vantage_write(
+    struct buffer *out, const char *vantage, int64_t at_wall_ms);
+/* Every line of a whole look, for a bundle. */
+void observed_write(struct buffer *out, const struct observed *observed);
+
+/* The queue part by itself, as the object `key` of something that is being
+ * written (NULL inside arrays). */
+void queue_state_write(
+    struct jsonw *json, const char *key, const struct queue_state *state);
+
+/* Passes every text that may hold somebody else's words through the redactor,
+ * in place; copies live in `arena`. Names of queues stay. */
+void observation_redact(struct observation *observation,
+    const struct redactor *redactor, struct arena *arena);
+
+#endif
