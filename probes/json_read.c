@@ -17,7 +17,9 @@
 static const char *
 repeated_key(const cJSON *object)
 {
-	enum { KEYS_CHECKED = 256 };
+	enum {
+		KEYS_CHECKED = 256
+	};
 	size_t n = 0;
 
 	for (const cJSON *a = object->child; a != NULL; a = a->next) {
@@ -140,8 +142,8 @@ json_bool(const cJSON *object, const char *key, bool absent, bool *ret,
 }
 
 int
-json_object(const cJSON *object, const char *key, const cJSON **ret,
-    struct err *err)
+json_object(
+    const cJSON *object, const char *key, const cJSON **ret, struct err *err)
 {
 	const cJSON *item = json_get(object, key);
 
@@ -156,8 +158,8 @@ json_object(const cJSON *object, const char *key, const cJSON **ret,
 }
 
 int
-json_array(const cJSON *object, const char *key, const cJSON **ret,
-    struct err *err)
+json_array(
+    const cJSON *object, const char *key, const cJSON **ret, struct err *err)
 {
 	const cJSON *item = json_get(object, key);
 

@@ -31,8 +31,8 @@ int json_object(const cJSON *object, const char *key, const cJSON **ret,
 int json_array(const cJSON *object, const char *key, const cJSON **ret,
     struct err *err) MUST_CHECK;
 /* One value by itself, of an array: -1 when it is no text / number. */
-int json_item_text(const cJSON *item, const char **ret, struct err *err)
-    MUST_CHECK;
+int json_item_text(
+    const cJSON *item, const char **ret, struct err *err) MUST_CHECK;
 int json_item_i64(const cJSON *item, int64_t *ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -31,8 +31,8 @@ ladder_begin(struct ladder *ladder, enum step_kind kind, const char *detail)
 }
 
 static const char *
-ladder_end(struct ladder *ladder, enum result result, const char *fmt,
-    va_list args)
+ladder_end(
+    struct ladder *ladder, enum result result, const char *fmt, va_list args)
 {
 	char text[DETAIL_MAX];
 

@@ -40,7 +40,8 @@ struct ladder {
 
 void ladder_init(
     struct ladder *ladder, struct arena *arena, int64_t deadline_ms);
-/* `detail` (may be NULL) is what is being done: "name db.local", "10.0.0.5:6379".
+/* `detail` (may be NULL) is what is being done: "name db.local",
+ * "10.0.0.5:6379".
  */
 void ladder_begin(
     struct ladder *ladder, enum step_kind kind, const char *detail);

@@ -23,8 +23,8 @@ struct look {
 	struct arena *arena;       /* of this request */
 	struct ladder ladder;      /* deadline, steps, first failure */
 	struct redactor *redactor; /* secrets of the process so far */
-	const cJSON *request;      /* an object; kind and subject were checked */
-	const char *canary;        /* NULL: none */
+	const cJSON *request; /* an object; kind and subject were checked */
+	const char *canary;   /* NULL: none */
 	struct observation out;
 	struct fact facts[LOOK_FACTS_MAX];
 	struct look_kept *kept; /* connections between requests */

@@ -109,7 +109,8 @@ redis_connection_append(struct redis_connection *redis,
 	char *wire = NULL;
 
 	if (redis->broken)
-		return err_set(err, ERR_SYSTEM, "the connection to %s is broken",
+		return err_set(err, ERR_SYSTEM,
+		    "the connection to %s is broken",
 		    redis_connection_address(redis));
 	int len = redisFormatCommandArgv(&wire, command->argc,
 	    (const char **)(uintptr_t)command->argv, command->len);
@@ -142,9 +143,9 @@ flush(struct redis_connection *redis, int64_t deadline_ms, struct err *err)
 	explicit_bzero(redis->unsent, redis->unsent_len);
 	redis->unsent_len = 0;
 	if (rc == -1)
-		return broken(redis,
-		    err != NULL && err->kind == ERR_TIMEOUT ? CAUSE_SILENT
-		                                            : CAUSE_UNAVAILABLE);
+		return broken(redis, err != NULL && err->kind == ERR_TIMEOUT
+		                         ? CAUSE_SILENT
+		                         : CAUSE_UNAVAILABLE);
 	return 0;
 }
 
@@ -154,15 +155,14 @@ feed(struct redis_connection *redis, int64_t deadline_ms, struct err *err)
 {
 	char bytes[REDIS_READ_BYTES / 4];
 	struct err why = ERR_INIT;
-	ssize_t n = stream_read(
-	    redis->stream, bytes, sizeof(bytes), deadline_ms, &why);
+	ssize_t n =
+	    stream_read(redis->stream, bytes, sizeof(bytes), deadline_ms, &why);
 
 	if (n == -1) {
 		if (err != NULL)
 			*err = why;
-		return broken(redis, why.kind == ERR_TIMEOUT
-		                         ? CAUSE_SILENT
-		                         : CAUSE_UNAVAILABLE);
+		return broken(redis,
+		    why.kind == ERR_TIMEOUT ? CAUSE_SILENT : CAUSE_UNAVAILABLE);
 	}
 	if (n == 0) {
 		(void)broken(redis, CAUSE_UNAVAILABLE);
@@ -192,7 +192,8 @@ redis_connection_reply(struct redis_connection *redis, int64_t deadline_ms,
 	void *reply = NULL;
 
 	if (redis->broken)
-		return err_set(err, ERR_SYSTEM, "the connection to %s is broken",
+		return err_set(err, ERR_SYSTEM,
+		    "the connection to %s is broken",
 		    redis_connection_address(redis));
 	if (flush(redis, deadline_ms, err) == -1)
 		return -1;
@@ -357,8 +358,7 @@ login_broken(struct redis_connection *redis, struct ladder *ladder,
 }
 
 static int
-login_refused(
-    const redisReply *reply, struct ladder *ladder, const char *doing)
+login_refused(const redisReply *reply, struct ladder *ladder, const char *doing)
 {
 	const char *code = "";
 	enum cause cause = redis_error_cause(reply, ladder->arena, &code);
@@ -536,7 +536,9 @@ static void
 ask_info(struct redis_connection *redis)
 {
 	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	enum { INFO_TIMEOUT_MS = 2000 };
+	enum {
+		INFO_TIMEOUT_MS = 2000
+	};
 
 	if (redis->asked_info || redis->broken)
 		return;

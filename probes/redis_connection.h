@@ -17,9 +17,9 @@
  * server is a reply (REDIS_REPLY_ERROR), never -1; after -1 the connection is
  * broken and can only be closed.
  *
- * URLs: redis://[[user]:password@]host[:6379][/db], rediss://… (TLS; tls.ca=FILE),
- * unix:///path/to.sock?db=N (also redis+unix://). Other query keys are not
- * looked at.
+ * URLs: redis://[[user]:password@]host[:6379][/db], rediss://… (TLS;
+ * tls.ca=FILE), unix:///path/to.sock?db=N (also redis+unix://). Other query
+ * keys are not looked at.
  */
 struct redis_connection;
 
@@ -55,8 +55,8 @@ void redis_command_init(struct redis_command *command);
 void redis_command_text(struct redis_command *command, const char *word);
 void redis_command_bytes(
     struct redis_command *command, const void *bytes, size_t len);
-void redis_command_i64(struct redis_command *command, struct arena *arena,
-    int64_t value);
+void redis_command_i64(
+    struct redis_command *command, struct arena *arena, int64_t value);
 int redis_connection_run(struct redis_connection *redis, int64_t deadline_ms,
     const struct redis_command *command, redisReply **ret,
     struct err *err) MUST_CHECK;

@@ -74,8 +74,7 @@ addresses_fill(const struct addrinfo *list, struct stream_addresses *ret)
 	     list = list->ai_next) {
 		if (list->ai_addrlen > sizeof(ret->all[0]))
 			continue;
-		memcpy(
-		    &ret->all[ret->count], list->ai_addr, list->ai_addrlen);
+		memcpy(&ret->all[ret->count], list->ai_addr, list->ai_addrlen);
 		ret->len[ret->count++] = list->ai_addrlen;
 	}
 }
@@ -88,10 +87,10 @@ addresses_text(const struct stream_addresses *addresses, char *dst, size_t size)
 	dst[0] = '\0';
 	for (size_t i = 0; i < addresses->count && i < 4; i++) {
 		char one[STREAM_ADDRESS_SIZE];
-		stream_address_text((const void *)&addresses->all[i],
-		    addresses->len[i], one);
-		int n = snprintf(dst + used, size - used, "%s%s",
-		    i == 0 ? "" : ", ", one);
+		stream_address_text(
+		    (const void *)&addresses->all[i], addresses->len[i], one);
+		int n = snprintf(
+		    dst + used, size - used, "%s%s", i == 0 ? "" : ", ", one);
 		if (n < 0 || (size_t)n >= size - used)
 			break;
 		used += (size_t)n;
@@ -105,8 +104,8 @@ resolve_failed(struct ladder *ladder, const char *host, int rc, int sys)
 {
 	switch (rc) {
 	case EAI_NONAME:
-		return ladder_fail(ladder, CAUSE_DNS, "NXDOMAIN",
-		    "no such name: '%s'", host);
+		return ladder_fail(
+		    ladder, CAUSE_DNS, "NXDOMAIN", "no such name: '%s'", host);
 	case EAI_NODATA:
 		return ladder_fail(ladder, CAUSE_DNS, "NODATA",
 		    "the name '%s' has no address", host);
@@ -185,9 +184,8 @@ static int
 connect_one(const struct sockaddr *address, socklen_t len, int64_t deadline_ms,
     int *ret_fd)
 {
-	int fd =
-	    socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-	        0);
+	int fd = socket(
+	    address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int sys = 0;
 	socklen_t size = sizeof(sys);
 	int on = 1;
@@ -230,8 +228,8 @@ connect_failed(struct ladder *ladder, const char *address, int sys)
 		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "ETIMEDOUT",
 		    "no answer from %s to a connection attempt", address);
 	case EHOSTUNREACH:
-		return ladder_unknown(ladder, CAUSE_UNREACHABLE,
-		    "EHOSTUNREACH", "no route to %s", address);
+		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "EHOSTUNREACH",
+		    "no route to %s", address);
 	case ENETUNREACH:
 		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "ENETUNREACH",
 		    "the network of %s is unreachable from here", address);
@@ -284,14 +282,13 @@ connect_any(const struct stream_addresses *addresses, struct ladder *ladder,
 }
 
 static int
-connect_unix(
-    const char *path, struct ladder *ladder, struct stream *stream)
+connect_unix(const char *path, struct ladder *ladder, struct stream *stream)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	size_t len = strlen(path);
 
-	(void)snprintf(stream->address, sizeof(stream->address), "unix:%s",
-	    path);
+	(void)snprintf(
+	    stream->address, sizeof(stream->address), "unix:%s", path);
 	ladder_begin(ladder, STEP_TCP, stream->address);
 	if (len == 0 || len >= sizeof(un.sun_path))
 		return ladder_fail(ladder, CAUSE_URL, "",
@@ -382,7 +379,8 @@ tls_failed(struct stream *stream, struct ladder *ladder, const char *name)
 	if (verify != X509_V_OK)
 		return ladder_fail(ladder, CAUSE_TLS, tls_code(verify),
 		    "certificate of %s is not good for '%s': %s%s%s",
-		    stream->address, name, X509_verify_cert_error_string(verify),
+		    stream->address, name,
+		    X509_verify_cert_error_string(verify),
 		    stream->subject[0] != '\0' ? "; it is for " : "",
 		    stream->subject);
 	return ladder_fail(ladder, CAUSE_TLS, "handshake",
@@ -403,8 +401,8 @@ is_address(const char *name)
 static int
 tls_verify(int ok, X509_STORE_CTX *store)
 {
-	SSL *ssl =
-	    X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+	    store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct stream *stream = ssl == NULL ? NULL : SSL_get_app_data(ssl);
 	X509 *leaf = X509_STORE_CTX_get0_cert(store);
 
@@ -446,8 +444,8 @@ tls_start(struct stream *stream, const struct endpoint *endpoint,
     struct ladder *ladder)
 {
 	char reason[TLS_TEXT_SIZE];
-	const char *name =
-	    endpoint->server_name != NULL ? endpoint->server_name : endpoint->host;
+	const char *name = endpoint->server_name != NULL ? endpoint->server_name
+	                                                 : endpoint->host;
 
 	ladder_begin(ladder, STEP_TLS, stream->address);
 	ERR_clear_error();
@@ -476,8 +474,8 @@ tls_start(struct stream *stream, const struct endpoint *endpoint,
 }
 
 int
-stream_open(const struct endpoint *endpoint, struct ladder *ladder,
-    struct stream **ret)
+stream_open(
+    const struct endpoint *endpoint, struct ladder *ladder, struct stream **ret)
 {
 	struct stream_addresses addresses = {.count = 0};
 	struct sockaddr_storage local;
@@ -521,8 +519,7 @@ stream_close(struct stream *stream)
 
 /* What a TLS call wants before it can go on: 0 retry, -1 with `err`. */
 static int
-tls_wait(
-    struct stream *stream, int rc, int64_t deadline_ms, struct err *err)
+tls_wait(struct stream *stream, int rc, int64_t deadline_ms, struct err *err)
 {
 	char reason[TLS_TEXT_SIZE];
 	int why = SSL_get_error(stream->ssl, rc);
