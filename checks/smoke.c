@@ -11,7 +11,7 @@
 
 enum {
 	UUID_SIZE = 37,
-	STAGES_MAX = 64,
+	STAGES_MAX = 32,
 };
 /* A stage is looked at at once and then ever less often: a canary that is done
  * faster than physics allows must be seen to be. */

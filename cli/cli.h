@@ -73,6 +73,7 @@ struct cli {
 	unsigned jobs;
 	enum severity fail_on;
 	bool strict, quiet, verbose, color;
+	bool timeout_given;
 	int64_t timeout_ms;  /* of the whole command */
 	int64_t deadline_ms; /* the same, monotonic */
 	struct {

@@ -65,6 +65,7 @@ set_timeout(struct cli *cli, const char *value, struct err *err)
 	if (timeout_ms == 0)
 		return err_set(
 		    err, ERR_INPUT, "a timeout of 0 leaves no time to look");
+	cli->timeout_given = true;
 	cli->timeout_ms = timeout_ms;
 	cli->deadline_ms = clock_after(clock_ms(), timeout_ms);
 	return 0;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "checks/engine.h"
+#include "checks/gate.h"
+
+static const int64_t ROLLOUT_LOOK_EVERY_MS = 250;
+
+struct gate {
+	const struct declared *declared;
+	const struct gate_options *options;
+	struct observed *observed;
+	struct report *report;
+};
+
+static void
+enter(const struct gate *gate, const char *phase)
+{
+	if (gate->options->phase != NULL)
+		gate->options->phase(gate->options->arg, phase);
+}
+
+static int64_t
+no_later(const struct gate *gate, int64_t delay_ms)
+{
+	return MIN(clock_after(clock_ms(), delay_ms),
+	    gate->options->smoke.gather.deadline_ms);
+}
+
+static void
+wait_until(int64_t until_ms)
+{
+	for (int64_t now = clock_ms(); now < until_ms; now = clock_ms())
+		(void)poll(NULL, 0, clock_timeout(now, until_ms));
+}
+
+/* True while more waiting may help: the supervisor answers, and somebody that
+ * it wants isn't ready yet. */
+static bool
+rolling_out(const struct observed *observed)
+{
+	const struct observed_supervisor *supervisor = &observed->supervisor;
+
+	if (supervisor->reached != RESULT_PASSED)
+		return false;
+	for (size_t i = 0; i < supervisor->nworkers; i++)
+		if (supervisor->workers[i].ready <
+		    supervisor->workers[i].desired)
+			return true;
+	return false;
+}
+
+static int
+wait_for_rollout(const struct gate *gate, struct err *err)
+{
+	int64_t until_ms = no_later(gate, gate->options->rollout_ms);
+
+	enter(gate, "rollout");
+	for (;;) {
+		struct observed now;
+
+		observed_init(&now, gate->observed->arena);
+		if (gather_supervisor(gate->declared,
+		        &gate->options->smoke.gather, &now, err) == -1)
+			return -1;
+		if (!rolling_out(&now) || clock_ms() >= until_ms)
+			return 0;
+		wait_until(MIN(
+		    until_ms, clock_after(clock_ms(), ROLLOUT_LOOK_EVERY_MS)));
+	}
+}
+
+static const struct finding *
+first_failure(const struct report *report)
+{
+	for (size_t i = 0; i < report->nfindings; i++) {
+		const struct finding *f = &report->findings[i]->finding;
+
+		if (f->result == RESULT_FAILED &&
+		    f->severity >= report->fail_on)
+			return f;
+	}
+	return NULL;
+}
+
+static int
+run_smokes(const struct gate *gate, struct err *err)
+{
+	const struct finding *failure = first_failure(gate->report);
+
+	for (size_t i = 0; i < gate->declared->nsmokes; i++) {
+		const struct declared_smoke *smoke = &gate->declared->smokes[i];
+
+		if (failure != NULL)
+			report_not_checked(gate->report,
+			    "smoke '%s': not sent, %s (%s) fails already",
+			    smoke->name, failure->id, failure->subject);
+		else if (smoke_run(smoke, &gate->options->smoke, gate->observed,
+		             err) == -1)
+			return -1;
+	}
+	if (failure == NULL)
+		checks_run(
+		    gate->declared, gate->observed, STAGE_SMOKE, gate->report);
+	return 0;
+}
+
+/* What the canary's work broke shows only after it. */
+static int
+settle(const struct gate *gate, struct err *err)
+{
+	enter(gate, "settle");
+	wait_until(no_later(gate, gate->options->settle_ms));
+	if (gather_supervisor(gate->declared, &gate->options->smoke.gather,
+	        gate->observed, err) == -1)
+		return -1;
+	checks_run(gate->declared, gate->observed, STAGE_GATE, gate->report);
+	return 0;
+}
+
+int
+gate_run(const struct declared *declared, const struct gate_options *options,
+    struct observed *observed, struct report *report, struct err *err)
+{
+	struct gate gate = {declared, options, observed, report};
+
+	if (wait_for_rollout(&gate, err) == -1)
+		return -1;
+	enter(&gate, "check");
+	if (gather(declared, &options->smoke.gather, observed, err) == -1)
+		return -1;
+	checks_run(declared, observed, STAGE_LINT | STAGE_CHECK, report);
+	enter(&gate, "smoke");
+	if (run_smokes(&gate, err) == -1)
+		return -1;
+	return settle(&gate, err);
+}

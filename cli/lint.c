@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+#include "checks/engine.h"
+#include "checks/parity.h"
+#include "cli/verify.h"
+#include "manifests/foreign.h"
+
+static const int64_t LINT_TIMEOUT_MS = 60 * 1000;
+
+/* In `lint` a wrong file is a finding of the run, so exit 1 (decisions.md
+ * 26). */
+static int
+print_errors(struct cli *cli, const char *path,
+    const struct manifest_errors *errors, const struct err *err)
+{
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct manifest_error *e = &errors->errors[i];
+
+		(void)fprintf(stderr, "%s:%d:%d: %s\n", e->place.file,
+		    e->place.line, e->place.column,
+		    redactor_clean(cli->redactor, &cli->arena, e->text));
+	}
+	if (errors->count == 0)
+		(void)cli_fail(cli, EXIT_FAILED, "%s", err->text);
+	else
+		(void)cli_fail(cli, EXIT_FAILED, "%zu error%s in '%s'",
+		    errors->count, errors->count == 1 ? "" : "s", path);
+	return EXIT_FAILED;
+}
+
+static int
+read_one(struct verify *verify, const char *path, struct foreign *foreign)
+{
+	struct cli *cli = verify->cli;
+	struct manifest_errors errors = {0};
+	struct err err = ERR_INIT;
+	enum foreign_format format = FOREIGN_UNKNOWN;
+
+	if (foreign_format(path, &format, &errors, &cli->arena, &err) == -1)
+		return print_errors(cli, path, &errors, &err);
+	if (format == FOREIGN_REEVE) {
+		if (verify->declared != NULL)
+			return cli_usage(cli,
+			    "'%s' and '%s' are both reeve manifests: lint "
+			    "takes one, with other descriptions of it",
+			    verify->declared->file, path);
+		cli->manifest = path;
+		int rc = verify_load(verify);
+
+		return rc == EXIT_MANIFEST ? EXIT_FAILED : rc;
+	}
+	if (format == FOREIGN_UNKNOWN)
+		return cli_fail(cli, EXIT_FAILED,
+		    "'%s' is neither a reeve manifest nor Kubernetes objects "
+		    "nor a Compose file",
+		    path);
+	if (foreign_read(
+	        path, foreign, &cli->arena, cli->redactor, &errors, &err) == -1)
+		return print_errors(cli, path, &errors, &err);
+	return 0;
+}
+
+int
+cmd_lint(struct cli *cli, int argc, char **argv)
+{
+	struct verify verify;
+	struct foreign foreign = {0};
+	int failed = verify_begin(&verify, cli, LINT_TIMEOUT_MS);
+	char *only[] = {NULL};
+
+	if (failed != 0)
+		return failed;
+	if (argc == 0) {
+		only[0] = arena_text(&cli->arena, cli->manifest);
+		argv = only;
+		argc = 1;
+	}
+	/* Every file's errors in one run. */
+	for (int i = 0; i < argc; i++) {
+		int rc = read_one(&verify, argv[i], &foreign);
+
+		if (rc != 0)
+			failed = rc;
+	}
+	if (failed != 0)
+		return failed;
+	foreign_resolve(&foreign, &cli->arena, cli->redactor);
+	if (verify.declared != NULL) {
+		checks_run(verify.declared, &verify.observed, STAGE_LINT,
+		    &verify.report);
+		verify.report.vantage = "offline";
+	}
+	if (foreign.ncomponents > 0 || foreign.nsources > 0)
+		parity_run(verify.declared, &foreign, &verify.report);
+	for (size_t i = 0; i < foreign.nskipped; i++)
+		report_not_checked(&verify.report, "%s", foreign.skipped[i]);
+	return verify_end(&verify);
+}
