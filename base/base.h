@@ -11,7 +11,6 @@
 #define _GNU_SOURCE 1
 #endif
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +34,21 @@
 #define MIN(a, b)        ((a) < (b) ? (a) : (b))
 #define MAX(a, b)        ((a) > (b) ? (a) : (b))
 
+/*
+ * Our own bugs, always compiled in; it never sees input. Not <assert.h>: that
+ * allocates in order to print. What failed is written to fd 2, the hook is
+ * called (the init sets its panic), and the process aborts when it returns.
+ */
+typedef void assert_hook_fn(const char *what, const char *file, int line);
+extern assert_hook_fn *assert_hook;
+NORETURN void assert_failed(const char *what, const char *file, int line);
+#undef assert
+#define assert(expr) \
+	((expr) ? (void)0 : assert_failed(#expr, __FILE__, __LINE__))
+#define static_assert _Static_assert
+
 /* A switch over an enum has no default; what lies behind it is our own bug. */
-#define UNREACHABLE(what) (assert(!(what)), __builtin_unreachable())
+#define UNREACHABLE(what) assert_failed(what, __FILE__, __LINE__)
 
 /*
  * Banned: each of them truncates, overflows, hides an error, blocks or keeps
