@@ -48,7 +48,8 @@ NORETURN void assert_failed(const char *what, const char *file, int line);
 #define static_assert _Static_assert
 
 /* A switch over an enum has no default; what lies behind it is our own bug. */
-#define UNREACHABLE(what) assert_failed(what, __FILE__, __LINE__)
+#define UNREACHABLE(what) \
+	assert_failed("unreachable: " #what, __FILE__, __LINE__)
 
 /*
  * Banned: each of them truncates, overflows, hides an error, blocks or keeps
