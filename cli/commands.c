@@ -5,10 +5,90 @@
 
 /*
  * The table of commands, in the order of `reeve help`; the same rows make the
- * help, the shell completion and the manual's synopsis. `run` is the program
- * `reeve` itself.
+ * help and the manual's synopsis. `run` is the program `reeve` itself.
  */
+
+static const struct cli_option gate_options[] = {
+    {"rollout", "DURATION",
+        "how long all workers may take to become ready (2m)"},
+    {"settle", "DURATION",
+        "how long to watch for restarts after the canaries (2s)"},
+    {0},
+};
+
+static const struct cli_option schema_options[] = {
+    {"markdown", NULL, "the same table as docs/manifest.md"},
+    {0},
+};
+
 const struct cli_command cli_commands[] = {
+    {
+        .name = "lint",
+        .arguments = "[FILE…]",
+        .summary = "offline: descriptions of one system held against each "
+                   "other",
+        .examples =
+            "  reeve lint                       # reeve.yaml alone\n"
+            "  reeve lint reeve.yaml deployment.yaml docker-compose.yml\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_VERDICT,
+        .args_max = -1,
+        .run = cmd_lint,
+    },
+    {
+        .name = "check",
+        .arguments = "",
+        .summary = "everything that can be verified before a job is sent",
+        .examples = "  reeve check\n"
+                    "  reeve check -f prod.yaml --output junit=check.xml "
+                    "--output text\n",
+        .uses =
+            CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_VERDICT | CLI_TARGET,
+        .run = cmd_check,
+    },
+    {
+        .name = "smoke",
+        .arguments = "[NAME…]",
+        .summary = "send a canary job and prove that it travels the pipeline",
+        .examples = "  reeve smoke\n"
+                    "  reeve smoke 'a document goes through' --verbose\n",
+        .uses =
+            CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_VERDICT | CLI_TARGET,
+        .args_max = -1,
+        .run = cmd_smoke,
+    },
+    {
+        .name = "gate",
+        .arguments = "",
+        .summary = "lint, check, wait for the rollout, smoke, settle: for CI",
+        .examples =
+            "  reeve gate --timeout 5m --output junit=gate.xml --output text\n"
+            "  reeve gate --status http://worker:9102 "
+            "--secret db=env:DB_      # from outside the container\n",
+        .uses =
+            CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_VERDICT | CLI_TARGET,
+        .options = gate_options,
+        .run = cmd_gate,
+    },
+    {
+        .name = "diagnose",
+        .arguments = "[URL…]",
+        .summary = "why is the queue not draining?",
+        .examples =
+            "  reeve diagnose\n"
+            "  reeve diagnose 'redis://cache:6379/0?list=fileprocess:jobs'\n",
+        .uses =
+            CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_VERDICT | CLI_TARGET,
+        .args_max = -1,
+        .run = cmd_diagnose,
+    },
+    {
+        .name = "schema",
+        .arguments = "",
+        .summary = "the manifest's JSON Schema, for editors",
+        .examples = "  reeve schema > reeve.schema.json\n",
+        .options = schema_options,
+        .run = cmd_schema,
+    },
     {
         .name = "version",
         .arguments = "",
@@ -16,6 +96,13 @@ const struct cli_command cli_commands[] = {
         .examples = "  reeve version --verbose\n",
         .uses = CLI_OUTPUT,
         .run = cmd_version,
+    },
+    {
+        .name = "probe",
+        .arguments = "",
+        .summary = "our own child: looks at one endpoint",
+        .run = cmd_probe,
+        .hidden = true,
     },
     {0},
 };
