@@ -3,7 +3,7 @@
 
 #include "base/buffer.h"
 #include "cli/cli.h"
-#include "manifests/schema.h"
+#include "manifests/manifest.h"
 
 enum {
 	SCHEMA_MAX = 4 << 20
