@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "supervisor/init/oneshot.h"
+
+enum {
+	GRACE_MS = 5000,
+	EXEC_MS = 5000, /* an exec that hangs longer: forward all the same */
+	KILL_MS = 2000, /* what SIGKILL doesn't end by then is unkillable */
+	GROUP_LOOK_MS = 50, /* others' children don't tell us when they end */
+	SAFETY_MS = 1000,   /* without a pidfd: a lost SIGCHLD heals */
+	REAP_BATCH = 256,
+	EXIT_NOT_RUN = 126,
+	EXIT_NOT_FOUND = 127,
+	EXIT_SIGNAL_BASE = 128,
+};
+
+/* Since Linux 6.9; reaches a group whose leader is reaped, and no other. */
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
+#endif
+
+enum phase {
+	PHASE_STARTING, /* between clone and exec: signals wait */
+	PHASE_RUNNING,
+	PHASE_LEAVING, /* CMD is gone; what it left behind has had TERM */
+	PHASE_KILLING, /* … and KILL */
+	PHASE_DONE,
+};
+
+struct oneshot {
+	char **argv; /* CMD's */
+	bool to_group;
+	bool verbose;
+	int64_t grace_ms;
+
+	bool first; /* we are PID 1: the whole namespace is ours */
+	pid_t pid;
+	int pidfd; /* -1: this kernel has none */
+	int signal_fd;
+	int exec_fd;      /* brings an errno, or its end when exec is done */
+	int exec_errno;   /* 0: executed */
+	bool foreground;  /* CMD has the terminal */
+	bool no_children; /* waitid said ECHILD */
+	enum phase phase;
+	int64_t deadline_ms;
+	int code; /* valid from PHASE_LEAVING on */
+};
+
+/* One line of ours; lost rather than waited for when nobody reads stderr. */
+static void
+say_line(const struct err *text)
+{
+	char line[ERR_TEXT_MAX + 16];
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (text_format(
+	        line, sizeof(line), NULL, "reeve run: %s\n", text->text) == -1)
+		return;
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0 &&
+	    write(STDERR_FILENO, line, strlen(line)) == -1)
+		return; /* there is nobody to tell */
+}
+
+#define say(...)                                                  \
+	do {                                                      \
+		struct err say_text_ = ERR_INIT;                  \
+		(void)err_set(&say_text_, ERR_NONE, __VA_ARGS__); \
+		say_line(&say_text_);                             \
+	} while (0)
+
+#define say_more(oneshot, ...)            \
+	do {                              \
+		if ((oneshot)->verbose)   \
+			say(__VA_ARGS__); \
+	} while (0)
+
+/*
+ * The one place that sends signals to CMD. Until it is reaped its pid can't
+ * belong to anybody else; afterwards only its group is meant, which the pidfd
+ * names safely. Without that flag (before Linux 6.9) the number of a group that
+ * still has members isn't given to anybody else either; one that has none
+ * could be, between our last look and now.
+ */
+static int
+send_signal(const struct oneshot *oneshot, int signo, bool group)
+{
+	if (oneshot->pid <= 1) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!group)
+		return kill(oneshot->pid, signo);
+	if (oneshot->pidfd != -1) {
+		if (syscall(SYS_pidfd_send_signal, oneshot->pidfd, signo, NULL,
+		        PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+			return 0;
+		if (errno == ESRCH)
+			return -1;
+	}
+	return kill(-oneshot->pid, signo);
+}
+
+/* Everybody in our namespace but us. From a child, because kill(-1) can take
+ * long; whoever waits here isn't PID 1. */
+static void
+sweep(int signo)
+{
+	if (getpid() != 1)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)kill(-1, signo);
+		(void)kill(-1, SIGCONT); /* the stopped ones must see it */
+		_exit(0);
+	}
+}
+
+static void
+enter(struct oneshot *oneshot, enum phase phase, int64_t delay_ms)
+{
+	oneshot->phase = phase;
+	oneshot->deadline_ms = delay_ms == CLOCK_NEVER
+	                           ? CLOCK_NEVER
+	                           : clock_after(clock_ms(), delay_ms);
+}
+
+/* --- the child ------------------------------------------------------------ */
+
+static void
+reset_signals(void)
+{
+	struct sigaction plain = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int signo = 1; signo < NSIG; signo++)
+		(void)sigaction(signo, &plain, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child(const struct oneshot *oneshot, int report_fd) NORETURN;
+
+static void
+child(const struct oneshot *oneshot, int report_fd)
+{
+	/* Parent and child both: whoever is first, nobody sees CMD in our own
+	 * group. SIGTTOU is still blocked: we may take the terminal. */
+	(void)setpgid(0, 0);
+	if (oneshot->foreground)
+		(void)tcsetpgrp(STDIN_FILENO, getpid());
+	reset_signals();
+	(void)execvp(oneshot->argv[0], oneshot->argv);
+	int why = errno;
+	ssize_t wrote = write(report_fd, &why, sizeof(why));
+	_exit(wrote == -1 || why == ENOENT || why == ENOTDIR ? EXIT_NOT_FOUND
+	                                                     : EXIT_NOT_RUN);
+}
+
+/* --- the parent ----------------------------------------------------------- */
+
+/* We have a terminal, and it is ours to give: a job that the shell started in
+ * the background must not snatch it. */
+static bool
+owns_terminal(void)
+{
+	pid_t now = tcgetpgrp(STDIN_FILENO);
+
+	return now != -1 && now == getpgrp();
+}
+
+static int
+start(struct oneshot *oneshot, struct err *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == -1)
+		return err_sys(err, "pipe for the exec report");
+	oneshot->foreground = owns_terminal();
+	oneshot->pid = fork();
+	if (oneshot->pid == 0)
+		child(oneshot, fds[1]);
+	int why = errno;
+	fd_close(&fds[1]);
+	if (oneshot->pid == -1) {
+		fd_close(&fds[0]);
+		errno = why;
+		return err_sys(err, "start a process");
+	}
+	(void)setpgid(oneshot->pid, oneshot->pid);
+	oneshot->pidfd = (int)syscall(SYS_pidfd_open, oneshot->pid, 0);
+	oneshot->exec_fd = fds[0];
+	enter(oneshot, PHASE_STARTING, EXEC_MS);
+	return 0;
+}
+
+static void
+executed(struct oneshot *oneshot)
+{
+	int why = 0;
+
+	if (read(oneshot->exec_fd, &why, sizeof(why)) == sizeof(why)) {
+		struct err err = ERR_INIT;
+
+		errno = oneshot->exec_errno = why;
+		(void)err_sys(&err, "cannot execute '%s'", oneshot->argv[0]);
+		say_line(&err);
+	} else {
+		say_more(oneshot, "started '%s' as process %d",
+		    oneshot->argv[0], (int)oneshot->pid);
+	}
+	fd_close(&oneshot->exec_fd);
+	enter(oneshot, PHASE_RUNNING, CLOCK_NEVER);
+}
+
+static void
+forward(const struct oneshot *oneshot, int signo)
+{
+	bool gone = oneshot->phase != PHASE_RUNNING;
+
+	if (send_signal(oneshot, signo, gone || oneshot->to_group) == 0)
+		say_more(oneshot, "signal %d forwarded", signo);
+	else if (!gone)
+		say_more(oneshot, "signal %d: errno %d", signo, errno);
+}
+
+static void
+give_terminal(const struct oneshot *oneshot, pid_t group)
+{
+	if (oneshot->foreground)
+		(void)tcsetpgrp(STDIN_FILENO, group);
+}
+
+static int
+exit_code(const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return info->si_status;
+	return EXIT_SIGNAL_BASE + info->si_status;
+}
+
+/* CMD has ended and isn't reaped yet: its pid, and so its group's number, is
+ * still its own. */
+static void
+command_ended(struct oneshot *oneshot, const siginfo_t *info)
+{
+	oneshot->code = exit_code(info);
+	if (oneshot->exec_errno != 0)
+		oneshot->code = oneshot->exec_errno == ENOENT ||
+		                        oneshot->exec_errno == ENOTDIR
+		                    ? EXIT_NOT_FOUND
+		                    : EXIT_NOT_RUN;
+	say_more(oneshot, "'%s' ended: %s %d", oneshot->argv[0],
+	    info->si_code == CLD_EXITED ? "exit code" : "signal",
+	    info->si_status);
+	give_terminal(oneshot, getpgrp());
+	(void)send_signal(oneshot, SIGTERM, true);
+	(void)send_signal(oneshot, SIGCONT, true);
+	if (oneshot->first)
+		sweep(SIGTERM);
+	enter(oneshot, PHASE_LEAVING, oneshot->grace_ms);
+}
+
+/* ^Z reached CMD's group, not ours: hand the terminal back and stop too, so
+ * that the shell sees its job stopped; when it continues us, CMD goes on.
+ * Nobody is there to continue an orphaned group: then SIGTSTP does nothing. */
+static void
+command_stopped(const struct oneshot *oneshot)
+{
+	sigset_t stop;
+	sigset_t before;
+
+	give_terminal(oneshot, getpgrp());
+	(void)sigemptyset(&stop);
+	(void)sigaddset(&stop, SIGTSTP);
+	(void)kill(getpid(), SIGTSTP);
+	(void)sigprocmask(SIG_UNBLOCK, &stop, &before);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (owns_terminal())
+		give_terminal(oneshot, oneshot->pid);
+	(void)send_signal(oneshot, SIGCONT, true);
+}
+
+static void
+look_for_stop(const struct oneshot *oneshot)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	if (oneshot->phase == PHASE_RUNNING && oneshot->foreground &&
+	    waitid(P_PID, (id_t)oneshot->pid, &info, WSTOPPED | WNOHANG) == 0 &&
+	    info.si_pid == oneshot->pid)
+		command_stopped(oneshot);
+}
+
+/* Looks first and reaps second, so that CMD's group is signalled while its
+ * number is certain. Returns whether more may wait. */
+static bool
+reap(struct oneshot *oneshot)
+{
+	for (int i = 0; i < REAP_BATCH; i++) {
+		siginfo_t info = {.si_pid = 0};
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
+		    -1) {
+			oneshot->no_children = errno == ECHILD;
+			return false;
+		}
+		if (info.si_pid == 0)
+			return false;
+		if (info.si_pid == oneshot->pid &&
+		    oneshot->phase <= PHASE_RUNNING)
+			command_ended(oneshot, &info);
+		(void)waitid(
+		    P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+	}
+	return true;
+}
+
+static void
+read_signals(struct oneshot *oneshot)
+{
+	struct signalfd_siginfo infos[16];
+	ssize_t len = read(oneshot->signal_fd, infos, sizeof(infos));
+
+	for (size_t i = 0; len > 0 && i < (size_t)len / sizeof(infos[0]); i++)
+		if (infos[i].ssi_signo != SIGCHLD)
+			forward(oneshot, (int)infos[i].ssi_signo);
+}
+
+static bool
+nobody_left(const struct oneshot *oneshot)
+{
+	if (oneshot->first)
+		return oneshot->no_children;
+	return send_signal(oneshot, 0, true) == -1 && errno == ESRCH;
+}
+
+/* What is left after CMD: waited for, then killed, then given up. */
+static void
+leave(struct oneshot *oneshot)
+{
+	if (oneshot->phase < PHASE_LEAVING)
+		return;
+	if (nobody_left(oneshot)) {
+		enter(oneshot, PHASE_DONE, CLOCK_NEVER);
+		return;
+	}
+	if (clock_ms() < oneshot->deadline_ms)
+		return;
+	if (oneshot->phase == PHASE_KILLING) {
+		say("processes that SIGKILL doesn't end are left behind");
+		enter(oneshot, PHASE_DONE, CLOCK_NEVER);
+		return;
+	}
+	say_more(oneshot, "the grace is over: what '%s' left behind is killed",
+	    oneshot->argv[0]);
+	(void)send_signal(oneshot, SIGKILL, true);
+	if (oneshot->first)
+		sweep(SIGKILL);
+	enter(oneshot, PHASE_KILLING, KILL_MS);
+}
+
+static int
+wait_ms(const struct oneshot *oneshot, bool more)
+{
+	int64_t now_ms = clock_ms();
+	int64_t until_ms = oneshot->deadline_ms;
+
+	if (more)
+		return 0;
+	if (oneshot->phase >= PHASE_LEAVING && !oneshot->first)
+		until_ms = MIN(until_ms, clock_after(now_ms, GROUP_LOOK_MS));
+	else if (oneshot->pidfd == -1 || oneshot->phase >= PHASE_LEAVING)
+		until_ms = MIN(until_ms, clock_after(now_ms, SAFETY_MS));
+	return clock_timeout(now_ms, until_ms);
+}
+
+/* One turn: exec report, reaping, signals, deadlines. */
+static bool
+turn(struct oneshot *oneshot, bool more)
+{
+	bool starting = oneshot->phase == PHASE_STARTING;
+	bool running = oneshot->phase == PHASE_RUNNING;
+	struct pollfd fds[] = {
+	    {.fd = starting ? oneshot->exec_fd : -1, .events = POLLIN},
+	    {.fd = starting ? -1 : oneshot->signal_fd, .events = POLLIN},
+	    {.fd = running ? oneshot->pidfd : -1, .events = POLLIN},
+	};
+
+	if (poll(fds, ARRAY_LEN(fds), wait_ms(oneshot, more)) == -1)
+		return true;
+	if (starting) {
+		if (fds[0].revents != 0 || clock_ms() >= oneshot->deadline_ms)
+			executed(oneshot);
+		return true;
+	}
+	/* signals before reaping: one that came first goes to CMD, which is
+	 * still there to have it */
+	if (fds[1].revents != 0)
+		read_signals(oneshot);
+	look_for_stop(oneshot);
+	more = reap(oneshot);
+	leave(oneshot);
+	return more;
+}
+
+static int
+oneshot_run(struct oneshot *oneshot, struct err *err)
+{
+	struct sigaction plain = {.sa_handler = SIG_DFL};
+	sigset_t set;
+	bool more = false;
+
+	/* ignored by whoever started us, the kernel would reap for itself and
+	 * we never learn an exit code (tini, catatonit: wait for ever) */
+	(void)sigaction(SIGCHLD, &plain, NULL);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
+		say_more(oneshot, "no subreaper here: errno %d", errno);
+	(void)sigprocmask(SIG_SETMASK, NULL, &set);
+	oneshot->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (oneshot->signal_fd == -1)
+		return err_sys(err, "signalfd");
+	if (start(oneshot, err) == -1)
+		return -1;
+	while (oneshot->phase != PHASE_DONE)
+		more = turn(oneshot, more);
+	return 0;
+}
+
+/* A closed 0, 1 or 2 would be taken by a descriptor of ours. */
+static void
+fill_standard_fds(void)
+{
+	int fd = 0;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_close(&fd);
+}
+
+static int
+read_options(struct oneshot *oneshot, int argc, char *argv[], struct err *err)
+{
+	int i = 0;
+
+	for (; i < argc && !text_equal(argv[i], "--"); i++) {
+		const char *grace = NULL;
+
+		if (text_equal(argv[i], "-s"))
+			continue;
+		if (text_equal(argv[i], "-g")) {
+			oneshot->to_group = true;
+		} else if (text_equal(argv[i], "-v")) {
+			oneshot->verbose = true;
+		} else if (text_starts(argv[i], "--grace=")) {
+			grace = argv[i] + strlen("--grace=");
+		} else if (text_equal(argv[i], "--grace") && i + 1 < argc) {
+			grace = argv[++i];
+		} else {
+			return err_set(err, ERR_INPUT,
+			    "'%s' is no option before '-- CMD'; there are -s, "
+			    "-g, -v and --grace D",
+			    argv[i]);
+		}
+		if (grace != NULL &&
+		    text_duration_ms(grace, &oneshot->grace_ms, err) == -1)
+			return err_wrap(err, "--grace");
+	}
+	if (i + 1 >= argc)
+		return err_set(err, ERR_INPUT, "no command after '--'");
+	oneshot->argv = argv + i + 1;
+	return 0;
+}
+
+bool
+oneshot_wanted(int argc, char *const argv[])
+{
+	for (int i = 0; i < argc; i++)
+		if (text_equal(argv[i], "--"))
+			return true;
+	return false;
+}
+
+int
+oneshot_main(int argc, char *argv[])
+{
+	struct err err = ERR_INIT;
+	struct oneshot oneshot = {
+	    .grace_ms = GRACE_MS,
+	    .first = getpid() == 1,
+	    .pidfd = -1,
+	    .signal_fd = -1,
+	    .exec_fd = -1,
+	};
+
+	fill_standard_fds();
+	if (read_options(&oneshot, argc, argv, &err) == -1) {
+		say_line(&err);
+		return EXIT_USAGE;
+	}
+	if (oneshot_run(&oneshot, &err) == -1) {
+		say_line(&err);
+		return EXIT_AGAIN;
+	}
+	return oneshot.code;
+}
