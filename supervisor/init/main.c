@@ -18,6 +18,9 @@
  * The program `reeve`: `run` and its own children are here; every other command
  * is the other program's, which this one becomes.
  */
+#pragma weak init_main
+#pragma weak init_recover
+#pragma weak logger_main
 static const char help[] =
     "reeve " REEVE_VERSION ": is the queue really being drained?\n"
     "\n"
