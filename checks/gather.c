@@ -51,7 +51,7 @@ finished(struct buffer *line, struct arena *arena)
 
 const char *
 gather_request_line(struct arena *arena, const char *kind, const char *params,
-    const char *subject, int64_t timeout_ms, const char *canary)
+    const char *subject, int64_t timeout_ms, const char *canary, const char *by)
 {
 	struct buffer line;
 	struct jsonw json;
@@ -61,6 +61,8 @@ gather_request_line(struct arena *arena, const char *kind, const char *params,
 	head(&json, kind, subject, timeout_ms);
 	if (canary != NULL)
 		jsonw_text(&json, "canary", canary);
+	if (by != NULL)
+		jsonw_text(&json, "by", by);
 	jsonw_end(&json);
 	/* `params` is a JSON object of our own making: its members follow ours
 	 * in the same object. */
@@ -215,7 +217,7 @@ look_at_checks(
 		else
 			rc = add_look(looks, request->kind, subject,
 			    gather_request_line(looks->arena, request->kind,
-			        request->json, subject, timeout_ms, NULL),
+			        request->json, subject, timeout_ms, NULL, NULL),
 			    timeout_ms, err);
 		if (rc == -1)
 			return -1;
@@ -278,8 +280,8 @@ look_at_variable(struct looks *looks, const struct declared_worker *worker,
 		    looks->arena, kind, env_schemes[i].port, env->value);
 
 		return add_look(looks, kind, subject,
-		    gather_request_line(
-		        looks->arena, kind, params, subject, timeout_ms, NULL),
+		    gather_request_line(looks->arena, kind, params, subject,
+		        timeout_ms, NULL, NULL),
 		    timeout_ms, err);
 	}
 	return 0;
@@ -321,13 +323,21 @@ look_at_supervisor(
 	jsonw_init(&json, &params, false);
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "name", declared->name);
-	if (url != NULL)
-		jsonw_text(&json, "status", url);
+	if (url != NULL) {
+		jsonw_text(&json, "url", url);
+	} else {
+		const char *const *socket = looks->options->sockets;
+
+		jsonw_array(&json, "sockets");
+		for (; socket != NULL && *socket != NULL; socket++)
+			jsonw_text(&json, NULL, *socket);
+		jsonw_end(&json);
+	}
 	jsonw_end(&json);
 	return add_look(looks, "supervisor", "supervisor",
 	    gather_request_line(looks->arena, "supervisor",
-	        finished(&params, looks->arena), "supervisor", timeout_ms,
-	        NULL),
+	        finished(&params, looks->arena), "supervisor", timeout_ms, NULL,
+	        NULL, NULL),
 	    timeout_ms, err);
 }
 
@@ -359,7 +369,8 @@ look_at_processes(
 	jsonw_end(&json);
 	return add_look(looks, "processes", "processes",
 	    gather_request_line(looks->arena, "processes",
-	        finished(&params, looks->arena), "processes", timeout_ms, NULL),
+	        finished(&params, looks->arena), "processes", timeout_ms, NULL,
+	        NULL, NULL),
 	    timeout_ms, err);
 }
 

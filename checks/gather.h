@@ -30,9 +30,12 @@ struct gather_options {
 	struct probe_pool_options pool;
 	int64_t deadline_ms;     /* monotonic; nothing is waited for longer */
 	int64_t look_timeout_ms; /* of one look; 0: 5 s */
-	const char *status_url;  /* --status; NULL: this host's socket */
-	bool queues_twice;       /* the second sample, for `diagnose` */
-	bool only_queues;        /* bare URLs: nothing else is declared */
+	const char *status_url;  /* --status; NULL: the sockets */
+	/* where a supervisor of that name would listen on this host, in order;
+	 * NULL-terminated; the caller's, because only cli/ knows the wire */
+	const char *const *sockets;
+	bool queues_twice; /* the second sample, for `diagnose` */
+	bool only_queues;  /* bare URLs: nothing else is declared */
 };
 
 /* Everything that `declared` asks to look at. Every look leaves an observation,
@@ -48,10 +51,10 @@ int gather_supervisor(const struct declared *declared,
     struct err *err) MUST_CHECK;
 
 /* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a
- * declared request; `canary` may be NULL. In the arena. */
+ * declared request; `canary` and `by` may be NULL. In the arena. */
 const char *gather_request_line(struct arena *arena, const char *kind,
     const char *params, const char *subject, int64_t timeout_ms,
-    const char *canary);
+    const char *canary, const char *by);
 /* {"kind":"queue",…,"op":op}; `payload` and `receipt` may be NULL. */
 const char *gather_queue_line(struct arena *arena,
     const struct declared_queue *queue, const char *op, const char *subject,

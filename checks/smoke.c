@@ -124,13 +124,14 @@ queue_request(const struct run *run, const char *op, int64_t timeout_ms)
 
 static struct probe_request
 other_request(const struct run *run,
-    const struct declared_probe_request *request, const char *subject)
+    const struct declared_probe_request *request, const char *subject,
+    const char *by)
 {
 	int64_t timeout_ms = time_left(run, STAGE_LOOK_MS);
 
 	return (struct probe_request){
 	    .json = gather_request_line(run->arena, request->kind,
-	        request->json, subject, timeout_ms, run->canary),
+	        request->json, subject, timeout_ms, run->canary, by),
 	    .subject = subject,
 	    .kind = request->kind,
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + KILL_SLACK_MS),
@@ -180,7 +181,7 @@ look_before(struct run *run, struct err *err)
 			continue;
 		stage_of[count] = i;
 		requests[count++] =
-		    other_request(run, &stage->request, stage->name);
+		    other_request(run, &stage->request, stage->name, stage->by);
 	}
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
@@ -257,11 +258,11 @@ look_once(struct run *run, bool *ret_pending, struct err *err)
 		        waited_ms > stage->within_ms))
 			continue;
 		stage_of[count] = i;
-		requests[count++] =
-		    stage->queue != NULL
-		        ? queue_request(
-		              run, "follow", time_left(run, STAGE_LOOK_MS))
-		        : other_request(run, &stage->request, stage->name);
+		requests[count++] = stage->queue != NULL
+		                        ? queue_request(run, "follow",
+		                              time_left(run, STAGE_LOOK_MS))
+		                        : other_request(run, &stage->request,
+		                              stage->name, stage->by);
 	}
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
@@ -305,8 +306,8 @@ clean_up(struct run *run, struct err *err)
 
 	requests[count++] = queue_request(run, "remove", STAGE_LOOK_MS);
 	for (size_t i = 0; i < run->smoke->ncleanup && count < STAGES_MAX; i++)
-		requests[count++] =
-		    other_request(run, &run->smoke->cleanup[i], "cleanup");
+		requests[count++] = other_request(
+		    run, &run->smoke->cleanup[i], "cleanup", NULL);
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
 	run->seen->cleaned = true;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <unistd.h>
+
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/verify.h"
+#include "supervisor/wire/place.h"
 
 enum {
 	REPORT_MAX = 64 << 20
@@ -78,6 +81,39 @@ verify_begin(struct verify *verify, struct cli *cli, int64_t own_timeout_ms)
 	return check_outputs(cli);
 }
 
+/* Where a supervisor of this name would listen on this host. */
+static int
+find_sockets(struct verify *verify)
+{
+	enum {
+		PLACES_MAX = 8
+	};
+	struct arena *arena = &verify->cli->arena;
+	const char **sockets =
+	    arena_array(arena, PLACES_MAX + 1, sizeof(*sockets));
+	struct place_socket place;
+	struct err err = ERR_INIT;
+
+	for (unsigned i = 0;
+	     i < PLACES_MAX &&
+	     place_candidate(verify->declared->name,
+	         (const char *const *)environ, i, &place, &err) == 0;
+	     i++) {
+		struct sockaddr_un address;
+		socklen_t len;
+
+		if (place_address(&place, PLACE_OPERATOR_SOCKET, &address, &len,
+		        &err) == -1)
+			return cli_fail(verify->cli, EXIT_DATA, "%s", err.text);
+		bool abstract = address.sun_path[0] == '\0';
+
+		sockets[i] = arena_format(arena, "%s%s", abstract ? "@" : "",
+		    address.sun_path + (abstract ? 1 : 0));
+	}
+	verify->smoke.gather.sockets = sockets;
+	return 0;
+}
+
 int
 verify_load(struct verify *verify)
 {
@@ -88,7 +124,7 @@ verify_load(struct verify *verify)
 	verify->report.name = verify->declared->name;
 	verify->report.file = verify->declared->file;
 	verify->report.digest = verify->declared->digest;
-	return 0;
+	return find_sockets(verify);
 }
 
 static int

@@ -21,10 +21,16 @@
  *   redis {url,key,equals,exists}
  *   sqlite {path,query,equals,atLeast,execute}
  *   command {command:[…],exitCode} · file {path,exists,contains}
+ *   supervisor {url} (http://…/) or {sockets:[…]}: the first that answers; an
+ *             entry "@…" is an abstract name. All absent: failed, with scope.
+ *   processes {workers:[{name,command:[…]}]}
  *   queue {queueKind,url,options:{…},op:"observe|submit|follow|remove",
  *          canary,payload,receipt,near:true}
- * "canary" (a UUID) in postgres and sqlite binds $(CANARY) as a parameter; in
- * redis, http and payloads it is substituted as text.
+ * "by" in postgres, sqlite, redis and http names the column, hash field or JSON
+ * key of the same answer that says who processed it: fact "by", absent when the
+ * answer doesn't hold it. "canary" (a UUID) in postgres and sqlite binds
+ * $(CANARY) as a parameter; in redis, http and payloads it is substituted as
+ * text.
  */
 
 struct probe_request {
