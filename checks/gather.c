@@ -337,7 +337,7 @@ look_at_supervisor(
 	return add_look(looks, "supervisor", "supervisor",
 	    gather_request_line(looks->arena, "supervisor",
 	        finished(&params, looks->arena), "supervisor", timeout_ms, NULL,
-	        NULL, NULL),
+	        NULL),
 	    timeout_ms, err);
 }
 
@@ -370,7 +370,7 @@ look_at_processes(
 	return add_look(looks, "processes", "processes",
 	    gather_request_line(looks->arena, "processes",
 	        finished(&params, looks->arena), "processes", timeout_ms, NULL,
-	        NULL, NULL),
+	        NULL),
 	    timeout_ms, err);
 }
 
