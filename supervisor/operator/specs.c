@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "supervisor/operator/specs.h"
+#include "supervisor/wire/plan_encode.h"
+
+enum {
+	BUDGET_LEAST_MS = 10 * 1000,
+	BUDGET_DEFAULT_MS = 30 * 1000,
+	SETTLE_MS = 2000,
+	DIGEST_BYTES_MAX = 256 << 20,
+	GROUPS_MAX = 256,
+};
+
+/* What execvp uses where PATH is not set, and what images usually have. */
+static const char DEFAULT_PATH[] =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const char *
+specs_env(const char *const *envp, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; envp != NULL && *envp != NULL; envp++)
+		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+			return *envp + len + 1;
+	return NULL;
+}
+
+const struct declared_env *
+specs_gap(const struct declared_worker *worker)
+{
+	for (size_t i = 0; i < worker->env.count; i++) {
+		const struct declared_env *entry = &worker->env.entries[i];
+		if (!entry->shadowed && entry->value == NULL)
+			return entry;
+	}
+	return NULL;
+}
+
+static bool
+executable(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	       access(path, X_OK) == 0;
+}
+
+/* As the worker itself would find it: by its own PATH, from its own directory.
+ */
+static const char *
+resolve(struct arena *arena, const struct worker_spec *spec)
+{
+	const char *name = spec->argv[0];
+	const char *cwd = spec->cwd == NULL ? "/" : spec->cwd;
+	const char *first = NULL;
+
+	if (name[0] == '/')
+		return name;
+	if (strchr(name, '/') != NULL)
+		return arena_format(arena, "%s/%s", cwd, name);
+	const char *path = specs_env(spec->envp, "PATH");
+
+	if (path == NULL || *path == '\0')
+		path = DEFAULT_PATH;
+	for (const char *at = path; *at != '\0';) {
+		size_t len = strcspn(at, ":");
+		const char *dir = arena_bytes(arena, at, len);
+		const char *try =
+		    *dir == '/'
+		        ? arena_format(arena, "%s/%s", dir, name)
+		        : arena_format(arena, "%s/%s/%s", cwd, dir, name);
+		if (executable(try))
+			return try;
+		if (first == NULL)
+			first = try;
+		at += len;
+		at += *at == ':' ? 1 : 0;
+	}
+	return first != NULL ? first : arena_format(arena, "/%s", name);
+}
+
+/* Values that are absent are left out; that they are is told elsewhere. Where
+ * nothing sets the variable that carries a queue's name, we do (decisions.md
+ * 8). */
+static const char *const *
+environment(struct arena *arena, const struct declared_worker *worker)
+{
+	size_t room = worker->env.count + worker->nconsumes + 1;
+	const char **envp = arena_array(arena, room, sizeof(*envp));
+	size_t count = 0;
+
+	for (size_t i = 0; i < worker->env.count; i++) {
+		const struct declared_env *entry = &worker->env.entries[i];
+		if (entry->shadowed || entry->value == NULL)
+			continue;
+		envp[count++] =
+		    arena_format(arena, "%s=%s", entry->name, entry->value);
+	}
+	for (size_t i = 0; i < worker->nconsumes; i++) {
+		const struct declared_binding *binding = &worker->consumes[i];
+		if (binding->env == NULL || binding->queue == NULL ||
+		    binding->queue->real_name == NULL ||
+		    declared_env_find(&worker->env, binding->env) != NULL ||
+		    specs_env(envp, binding->env) != NULL)
+			continue;
+		envp[count++] = arena_format(
+		    arena, "%s=%s", binding->env, binding->queue->real_name);
+	}
+	return envp;
+}
+
+static uint32_t
+bounded(int64_t value, int64_t max)
+{
+	return (uint32_t)MAX(MIN(value, max), (int64_t)0);
+}
+
+static struct probe_spec
+probe(const struct declared_worker *worker, const struct declared_probe *from)
+{
+	struct probe_spec to = {
+	    .argv = from->command,
+	    .host = from->host,
+	    .path = from->path,
+	    .headers = from->headers,
+	    .port = bounded(from->port, UINT16_MAX),
+	    .initial_delay_ms = from->initial_delay_ms,
+	    .period_ms = from->period_ms,
+	    .timeout_ms = from->timeout_ms,
+	    .success_threshold = bounded(from->success_threshold, INT32_MAX),
+	    .failure_threshold = bounded(from->failure_threshold, INT32_MAX),
+	};
+
+	switch (from->kind) {
+	case DECLARED_PROBE_NONE:
+		return (struct probe_spec){.kind = PROBE_NONE};
+	case DECLARED_PROBE_EXEC:
+		to.kind = PROBE_EXEC;
+		break;
+	case DECLARED_PROBE_HTTP:
+		to.kind = PROBE_HTTP;
+		break;
+	case DECLARED_PROBE_TCP:
+		to.kind = PROBE_TCP;
+		break;
+	}
+	for (size_t i = 0; i < worker->nports; i++) {
+		if (!text_equal(worker->ports[i].name, from->port_name))
+			continue;
+		to.port = bounded(worker->ports[i].base, UINT16_MAX);
+		to.port_per_replica = true;
+	}
+	return to;
+}
+
+static void
+ports(struct arena *arena, const struct declared_worker *worker,
+    struct worker_spec *spec)
+{
+	struct worker_port *list =
+	    arena_array(arena, worker->nports + 1, sizeof(*list));
+
+	for (size_t i = 0; i < worker->nports; i++)
+		list[i] = (struct worker_port){
+		    .name = worker->ports[i].name,
+		    .base = bounded(worker->ports[i].base, UINT16_MAX),
+		};
+	spec->ports = list;
+	spec->nports = (uint32_t)worker->nports;
+}
+
+/* As Kubernetes does it: the group and the supplementary groups of a declared
+ * user are those of /etc/passwd and /etc/group where they know it. */
+static void
+identity(struct arena *arena, const struct declared_worker *worker,
+    struct worker_spec *spec)
+{
+	gid_t groups[GROUPS_MAX];
+	int count = GROUPS_MAX;
+
+	spec->uid = worker->run_as_user;
+	spec->gid = worker->run_as_group;
+	if (spec->uid == WORKER_ID_NONE)
+		return;
+	const struct passwd *entry = getpwuid((uid_t)spec->uid);
+
+	if (entry == NULL)
+		return;
+	if (spec->gid == WORKER_ID_NONE)
+		spec->gid = (int64_t)entry->pw_gid;
+	if (getgrouplist(entry->pw_name, (gid_t)spec->gid, groups, &count) < 0)
+		return;
+	int64_t *list = arena_array(arena, (size_t)count + 1, sizeof(*list));
+
+	for (int i = 0; i < count; i++)
+		list[i] = (int64_t)groups[i];
+	spec->groups = list;
+	spec->ngroups = (uint32_t)count;
+}
+
+static enum worker_restart
+restart_policy(enum declared_restart policy)
+{
+	switch (policy) {
+	case DECLARED_ALWAYS:
+		return RESTART_ALWAYS;
+	case DECLARED_ON_FAILURE:
+		return RESTART_ON_FAILURE;
+	case DECLARED_NEVER:
+		return RESTART_NEVER;
+	}
+	UNREACHABLE("restart policy");
+}
+
+static struct worker_spec
+worker(struct arena *arena, const struct declared_worker *from,
+    const struct fingerprint_key *key)
+{
+	struct worker_spec to = {
+	    .name = from->name,
+	    .argv = from->command,
+	    .cwd = from->working_dir,
+	    .umask = UINT32_MAX,
+	    .no_new_privs = true,
+	    .replicas = bounded(from->replicas, WORKER_REPLICAS_MAX),
+	    .restart = restart_policy(from->restart),
+	    .backoff_first_ms = from->backoff_first_ms,
+	    .backoff_cap_ms = from->backoff_cap_ms,
+	    .grace_ms = from->grace_ms,
+	    .drain_signal = SIGTERM,
+	    .readiness = probe(from, &from->readiness),
+	    .liveness = probe(from, &from->liveness),
+	    .startup = probe(from, &from->startup),
+	    .memory_limit_bytes = from->memory_limit_bytes > 0
+	                              ? (uint64_t)from->memory_limit_bytes
+	                              : 0,
+	    .generation = 1,
+	};
+
+	to.envp = environment(arena, from);
+	to.executable = resolve(arena, &to);
+	identity(arena, from, &to);
+	ports(arena, from, &to);
+	specs_digest(key, &to, arena, to.config_digest);
+	return to;
+}
+
+static int
+settings(
+    const struct declared *declared, struct plan_settings *ret, struct err *err)
+{
+	static const char *const second_terms[] = {
+	    [SECOND_TERM_IGNORE] = "ignore",
+	    [SECOND_TERM_HASTEN] = "hasten",
+	    [SECOND_TERM_KILL] = "kill",
+	};
+	static const char *const exit_codes[] = {
+	    [EXIT_CODE_WORST] = "worst",
+	    [EXIT_CODE_FIRST] = "first",
+	    [EXIT_CODE_FIXED] = "fixed",
+	};
+	static const char *const logs[] = {
+	    [LOGS_NONE] = "none",
+	    [LOGS_PLAIN] = "plain",
+	    [LOGS_PREFIX] = "prefix",
+	    [LOGS_JSON] = "json",
+	};
+	const struct declared_supervisor *from = &declared->supervisor;
+
+	plan_settings_default(ret);
+	ret->name = declared->name;
+	ret->grace_ms = from->grace_ms;
+	ret->exit_on_term = (int32_t)from->exit_on_term;
+	for (uint32_t i = 0; i < ARRAY_LEN(second_terms); i++)
+		if (text_equal(from->second_term, second_terms[i]))
+			ret->second_term = i;
+	for (uint32_t i = 0; i < ARRAY_LEN(exit_codes); i++)
+		if (text_equal(from->exit_code, exit_codes[i]))
+			ret->exit_code = i;
+	for (uint32_t i = 0; i < ARRAY_LEN(logs); i++)
+		if (text_equal(from->logs_format, logs[i]))
+			ret->logs = i;
+	if (from->liveness_port > 0)
+		ret->liveness_port = bounded(from->liveness_port, UINT16_MAX);
+	if (from->logs_keep_lines > 0)
+		ret->logs_keep = bounded(from->logs_keep_lines, INT32_MAX);
+	if (from->control_group != NULL) {
+		const struct group *group = getgrnam(from->control_group);
+		if (group == NULL)
+			return err_set(err, ERR_INPUT,
+			    "supervisor.control.group '%s' doesn't exist",
+			    from->control_group);
+		ret->control_gid = (int64_t)group->gr_gid;
+	}
+	for (size_t i = 0; i < sizeof(ret->manifest_digest); i++) {
+		char byte[3] = {
+		    declared->digest[2 * i], declared->digest[2 * i + 1], '\0'};
+		ret->manifest_digest[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return 0;
+}
+
+int
+specs_make(const struct declared *declared, const struct fingerprint_key *key,
+    struct arena *arena, struct specs *ret, struct err *err)
+{
+	struct specs made = {.count = declared->nworkers};
+
+	if (settings(declared, &made.settings, err) == -1)
+		return -1;
+	made.specs = arena_array(arena, made.count + 1, sizeof(*made.specs));
+	for (size_t i = 0; i < made.count; i++)
+		made.specs[i] = worker(arena, &declared->workers[i], key);
+	*ret = made;
+	return 0;
+}
+
+static void
+digest_text(struct buffer *bytes, const char *text)
+{
+	uint64_t len = text == NULL ? UINT64_MAX : strlen(text);
+
+	/* The length in front: no two lists give the same bytes. */
+	buffer_append(bytes, &len, sizeof(len));
+	if (text != NULL)
+		buffer_append(bytes, text, (size_t)len);
+}
+
+static void
+digest_number(struct buffer *bytes, int64_t number)
+{
+	buffer_append(bytes, &number, sizeof(number));
+}
+
+static size_t
+digest_list(struct buffer *bytes, const char *const *list)
+{
+	size_t count = 0;
+
+	for (; list != NULL && list[count] != NULL; count++)
+		digest_text(bytes, list[count]);
+	digest_number(bytes, -1 - (int64_t)count);
+	return count;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	const char *const *left = a;
+	const char *const *right = b;
+
+	return strcmp(*left, *right);
+}
+
+void
+specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
+    struct arena *arena, uint8_t ret[16])
+{
+	struct buffer bytes;
+	size_t count = 0;
+
+	while (spec->envp != NULL && spec->envp[count] != NULL)
+		count++;
+	const char **sorted = arena_array(arena, count + 1, sizeof(*sorted));
+
+	if (count > 0)
+		memcpy(sorted, spec->envp, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), by_text);
+	buffer_init(&bytes, DIGEST_BYTES_MAX);
+	digest_text(&bytes, "reeve configuration 1");
+	(void)digest_list(&bytes, spec->argv);
+	digest_text(&bytes, spec->executable);
+	(void)digest_list(&bytes, sorted);
+	digest_text(&bytes, spec->cwd);
+	digest_number(&bytes, spec->uid);
+	digest_number(&bytes, spec->gid);
+	for (uint32_t i = 0; i < spec->ngroups; i++)
+		digest_number(&bytes, spec->groups[i]);
+	digest_number(&bytes, spec->umask);
+	digest_number(&bytes, spec->no_new_privs ? 1 : 0);
+	digest_number(&bytes, (int64_t)spec->memory_limit_bytes);
+	digest_number(&bytes, (int64_t)spec->nofile_limit);
+	for (uint32_t i = 0; i < spec->nports; i++) {
+		digest_text(&bytes, spec->ports[i].name);
+		digest_number(&bytes, spec->ports[i].base);
+	}
+	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);
+
+	memcpy(ret, print.bytes, 16);
+	buffer_wipe(&bytes);
+}
+
+static const char *const *
+copy_list(struct arena *arena, const char *const *list)
+{
+	size_t count = 0;
+
+	if (list == NULL)
+		return NULL;
+	while (list[count] != NULL)
+		count++;
+	const char **copy = arena_array(arena, count + 1, sizeof(*copy));
+
+	for (size_t i = 0; i < count; i++)
+		copy[i] = arena_text(arena, list[i]);
+	return copy;
+}
+
+static void
+copy_probe(struct arena *arena, struct probe_spec *spec)
+{
+	spec->argv = copy_list(arena, spec->argv);
+	spec->headers = copy_list(arena, spec->headers);
+	spec->host = arena_text(arena, spec->host);
+	spec->path = arena_text(arena, spec->path);
+}
+
+struct worker_spec
+specs_copy(struct arena *arena, const struct worker_spec *spec)
+{
+	struct worker_spec copy = *spec;
+	struct worker_port *port_list =
+	    arena_array(arena, spec->nports + 1, sizeof(*port_list));
+	int64_t *groups =
+	    arena_array(arena, spec->ngroups + 1, sizeof(*groups));
+
+	copy.name = arena_text(arena, spec->name);
+	copy.argv = copy_list(arena, spec->argv);
+	copy.executable = arena_text(arena, spec->executable);
+	copy.envp = copy_list(arena, spec->envp);
+	copy.cwd = arena_text(arena, spec->cwd);
+	for (uint32_t i = 0; i < spec->ngroups; i++)
+		groups[i] = spec->groups[i];
+	for (uint32_t i = 0; i < spec->nports; i++)
+		port_list[i] = (struct worker_port){
+		    .name = arena_text(arena, spec->ports[i].name),
+		    .base = spec->ports[i].base};
+	copy.groups = groups;
+	copy.ports = port_list;
+	copy_probe(arena, &copy.readiness);
+	copy_probe(arena, &copy.liveness);
+	copy_probe(arena, &copy.startup);
+	return copy;
+}
+
+int64_t
+specs_budget_ms(const struct worker_spec *spec)
+{
+	const struct probe_spec *probes[] = {&spec->startup, &spec->readiness};
+	int64_t budget_ms = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+		const struct probe_spec *one = probes[i];
+		if (one->kind == PROBE_NONE)
+			continue;
+		int64_t looks = (int64_t)one->success_threshold +
+		                (int64_t)one->failure_threshold;
+		int64_t period_ms = MAX(one->period_ms, one->timeout_ms);
+		budget_ms += one->initial_delay_ms + looks * period_ms;
+	}
+	return budget_ms == 0 ? BUDGET_DEFAULT_MS
+	                      : MAX(budget_ms, (int64_t)BUDGET_LEAST_MS);
+}
+
+int64_t
+specs_settle_ms(const struct worker_spec *spec)
+{
+	return spec->readiness.kind == PROBE_NONE ? SETTLE_MS : 0;
+}
