@@ -35,6 +35,10 @@ const char *url_query(const struct url *url, const char *key); /* or NULL */
  * doesn't parse too: anything before the last '@' of the authority is hidden.
  */
 char *url_redacted(struct arena *arena, const char *text);
+/* The same for every URL within a free text, where it ends at white space, a
+ * double quote, a backtick or an angle bracket; and the values of "password="
+ * and the like, of a query or a connection string. */
+char *url_redacted_text(struct arena *arena, const char *text);
 /* Writes the URL again, the query keys in `drop` (NULL-terminated) left out:
  * our own keys are taken off before a client library sees it. */
 char *url_without(
