@@ -64,6 +64,13 @@ struct declared_source {
 	const char *why;         /* when not readable */
 	const char *const *keys; /* sorted; names only */
 	size_t nkeys;
+	/* The value of keys[i], exact, so that RV104 can hold a literal against
+	 * what the secret says; an entry is NULL where it wasn't read, the
+	 * whole may be NULL. Never print one of a secret. */
+	const char *const *values;
+	/* Not readable, and on this host it can't be expected to be
+	 * (decisions.md 32): unknown rather than failed. */
+	bool unresolvable;
 };
 
 /* One `key: value` of a queue's own keys, in order, expanded. */
