@@ -108,6 +108,16 @@ $(UNIT_INIT): $(B)/tests/unit/init/%: tests/unit/init/%.c $(B)/libinit.a
 unit: $(UNIT_TOOL) $(UNIT_INIT)
 	@for t in $^; do timeout 120 $$t || exit 1; done
 
+# --- process tests: the real programs, as PID 1 and not --------------------
+HELPER := $(B)/tests/process/helper
+$(HELPER): tests/process/helper.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+
+.PHONY: process
+process: $(B)/reeve $(B)/reeve-tool $(HELPER)
+	REEVE=$(abspath $(B)/reeve) HELPER=$(abspath $(HELPER)) bats $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),tests/process)
+
 .PHONY: layering
 layering:
 	@awk -f tests/lint/layering.awk tests/lint/layers.txt $$(git ls-files '*.c' '*.h')

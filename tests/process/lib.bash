@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What the process tests share. They wait for events (a file appears, a process
+# is gone) up to PATIENCE seconds, never for a time to pass.
+
+: "${REEVE:?the program under test}" "${HELPER:?tests/process/helper}"
+PATIENCE=${PATIENCE:-20}
+
+# until_ok COMMAND…: again and again until it succeeds.
+until_ok() {
+	local end=$((SECONDS + PATIENCE))
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS > end)); then
+			echo "never came true within ${PATIENCE}s: $*" >&2
+			return 1
+		fi
+		read -rt 0.02 <> <(:) || :
+	done
+}
+
+file_there() { [[ -e $1 ]]; }
+gone() { ! kill -0 "$1" 2>/dev/null || [[ $(state_of "$1") == [ZX] ]]; }
+alive() { ! gone "$1"; }
+# The third word of stat, behind a name that may hold anything.
+state_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -c1; }
+children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+# The only child of a process.
+child_of() {
+	local -a all
+	read -ra all < <(children_of "$1") || :
+	((${#all[@]} == 1)) || return 1
+	echo "${all[0]}"
+}
+zombies_of() {
+	local pid n=0
+	for pid in $(children_of "$1"); do
+		[[ $(state_of "$pid") == Z ]] && n=$((n + 1))
+	done
+	echo "$n"
+}
+no_zombies() { [[ $(zombies_of "$1") == 0 ]]; }
+is_reeve() { [[ $(readlink "/proc/$1/exe") == "$REEVE" ]]; }
+
+child_or_gone() { child_of "$1" || gone "$1"; }
+reeve_or_gone() { is_reeve "$1" || gone "$1"; }
+
+# launch pid1|child ARG…: `reeve ARG…` in the background, in one of the two
+# places that it must work in. $TOP is what to wait for, $INIT the reeve.
+launch() {
+	local how=$1
+	shift
+	if [[ $how == pid1 ]]; then
+		unshare -fp --mount-proc -- "$REEVE" "$@" 3>&- &
+		TOP=$!
+		until_ok child_or_gone "$TOP" || return 1
+		INIT=$(child_of "$TOP") || INIT=$TOP
+	else
+		"$REEVE" "$@" 3>&- &
+		TOP=$!
+		INIT=$TOP
+	fi
+	LAUNCHED+=("$INIT")
+	until_ok reeve_or_gone "$INIT"
+}
+
+# reeve_as pid1|child ARG…: in the foreground.
+reeve_as() {
+	local how=$1
+	shift
+	if [[ $how == pid1 ]]; then
+		unshare -fp --mount-proc -- "$REEVE" "$@"
+	else
+		"$REEVE" "$@"
+	fi
+}
+
+# ended: waits for $TOP; its exit code is in $CODE.
+ended() {
+	until_ok gone "$TOP" || return 1
+	CODE=0
+	wait "$TOP" || CODE=$?
+}
+
+expect_code() {
+	ended || return 1
+	if [[ $CODE != "$1" ]]; then
+		echo "exit code $CODE, not $1" >&2
+		return 1
+	fi
+}
+
+# Called by setup() and teardown() of each file.
+begin() {
+	T=$BATS_TEST_TMPDIR
+	chmod 777 "$T"
+	LAUNCHED=()
+	ALSO=()
+}
+
+# Leaves nothing behind: what we started, by its pid.
+finish() {
+	local pid
+	for pid in "${LAUNCHED[@]}" "${ALSO[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || :
+	done
+}
