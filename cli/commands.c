@@ -16,6 +16,11 @@ static const struct cli_option gate_options[] = {
     {0},
 };
 
+static const struct cli_option demo_options[] = {
+    {"keep", NULL, "leave the directory, to play with"},
+    {0},
+};
+
 static const struct cli_option schema_options[] = {
     {"markdown", NULL, "the same table as docs/manifest.md"},
     {0},
