@@ -32,6 +32,20 @@ repeated_key(const cJSON *object)
 	return NULL;
 }
 
+/* An escaped NUL would cut the text that cJSON hands out. */
+static bool
+escaped_nul(const char *text, size_t len)
+{
+	for (size_t i = 0; i + 6 <= len; i++) {
+		if (text[i] != '\\')
+			continue;
+		if (memcmp(text + i, "\\u0000", 6) == 0)
+			return true;
+		i++; /* what an escape escapes begins none */
+	}
+	return false;
+}
+
 cJSON *
 json_read(const char *text, size_t len, struct err *err)
 {
@@ -39,12 +53,11 @@ json_read(const char *text, size_t len, struct err *err)
 	CLEANUP(json_free) cJSON *json = NULL;
 
 	/* cJSON stops at a NUL: what lies behind it would go unread */
-	if (memchr(text, '\0', len) != NULL) {
+	if (memchr(text, '\0', len) != NULL || escaped_nul(text, len)) {
 		(void)err_set(err, ERR_INPUT, "JSON with a NUL byte");
 		return NULL;
 	}
-	/* the terminator counts: with require_null_terminated it must be seen
-	 */
+	/* the terminator counts: it must be there for require_null_terminated */
 	json = cJSON_ParseWithLengthOpts(text, len + 1, &end, true);
 	if (json == NULL) {
 		(void)err_set(err, ERR_INPUT, "not valid JSON at byte %zu",

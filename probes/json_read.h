@@ -13,7 +13,8 @@
  * after the value is refused, and so is the same key twice.
  */
 
-/* `len` bytes, one value and nothing behind it. NULL with ERR_INPUT. */
+/* `len` bytes and a NUL behind them: one value and nothing else. NULL with
+ * ERR_INPUT. */
 cJSON *json_read(const char *text, size_t len, struct err *err);
 /* For CLEANUP(). */
 void json_free(cJSON **json);

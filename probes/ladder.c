@@ -11,6 +11,14 @@ enum {
 	DETAIL_MAX = 1024
 };
 
+static ladder_progress_fn *on_progress;
+
+void
+ladder_on_progress(ladder_progress_fn *progress)
+{
+	on_progress = progress;
+}
+
 void
 ladder_init(struct ladder *ladder, struct arena *arena, int64_t deadline_ms)
 {
@@ -26,8 +34,8 @@ ladder_begin(struct ladder *ladder, enum step_kind kind, const char *detail)
 {
 	ladder->current = kind;
 	ladder->current_ms = clock_ms();
-	if (ladder->progress != NULL)
-		ladder->progress(ladder->arg, kind, detail);
+	if (on_progress != NULL)
+		on_progress(kind, detail);
 }
 
 static const char *

@@ -23,10 +23,6 @@ enum {
 struct ladder {
 	struct arena *arena; /* all texts live here */
 	int64_t deadline_ms; /* monotonic; nothing waits beyond it */
-	/* called when a step begins, so that a kill can say where; may be NULL
-	 */
-	void (*progress)(void *arg, enum step_kind kind, const char *detail);
-	void *arg;
 	struct step steps[LADDER_STEPS_MAX];
 	size_t nsteps;
 	enum step_kind current;
@@ -37,6 +33,11 @@ struct ladder {
 	const char *code;
 	const char *summary;
 };
+
+/* Called as each step of any ladder of this process begins, so that whoever
+ * kills it can say where it hung. Set once, by the prober; NULL: none. */
+typedef void ladder_progress_fn(enum step_kind kind, const char *detail);
+void ladder_on_progress(ladder_progress_fn *progress);
 
 void ladder_init(
     struct ladder *ladder, struct arena *arena, int64_t deadline_ms);

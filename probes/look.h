@@ -67,9 +67,18 @@ void *look_take(struct look *look, const char *kind, const char *url);
 void look_keep(struct look *look, const char *kind, const char *url,
     void *connection, void (*close)(void *connection));
 
-/* The kinds. probe_queue lives in probes/queue/. */
+/* Closes all kept connections. */
+void look_kept_close(struct look_kept *kept);
+struct look_kept *look_kept_new(void);
+void look_kept_free(struct look_kept *kept);
+
+/* Makes the redactor know the password of a URL: as written, and decoded. Text
+ * that is no URL is fine. */
+void look_learn_url(struct redactor *redactor, const char *url);
+
+/* The kinds, one file each; kind "queue" is probes/queue/request.h. */
 look_fn probe_dns, probe_tcp, probe_tls, probe_http, probe_postgres,
     probe_redis, probe_sqlite, probe_command, probe_file, probe_supervisor,
-    probe_processes, probe_queue;
+    probe_processes;
 
 #endif

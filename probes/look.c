@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdarg.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "probes/look.h"
+
+enum {
+	TEXT_MAX = 4096,
+	URL_ARENA_BYTES = 4 << 20
+};
+/* An idle connection is trusted no longer than this: servers and middleboxes
+ * drop them, and a fresh login is what notices a changed password. */
+static const int64_t KEPT_MS = 60000;
+
+struct kept {
+	char *kind, *url;
+	void *connection;
+	void (*close)(void *connection);
+	int64_t used_ms;
+};
+
+struct look_kept {
+	struct kept all[LOOK_KEPT_MAX];
+};
+
+static const char *
+look_vformat(struct look *look, const char *fmt, va_list args)
+{
+	char text[TEXT_MAX];
+
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	return arena_text(look->arena, text);
+}
+
+static void
+look_answer(struct look *look, enum result result, enum cause cause,
+    const char *code, const char *summary)
+{
+	look->out.result = result;
+	look->out.cause = cause;
+	look->out.code = code == NULL ? "" : arena_text(look->arena, code);
+	look->out.summary = summary;
+}
+
+void
+look_passed(struct look *look, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	look_answer(
+	    look, RESULT_PASSED, CAUSE_NONE, "", look_vformat(look, fmt, args));
+	va_end(args);
+}
+
+void
+look_failed(struct look *look, enum cause cause, const char *code,
+    const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	look_answer(
+	    look, RESULT_FAILED, cause, code, look_vformat(look, fmt, args));
+	va_end(args);
+}
+
+void
+look_unknown(struct look *look, enum cause cause, const char *code,
+    const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	look_answer(
+	    look, RESULT_UNKNOWN, cause, code, look_vformat(look, fmt, args));
+	va_end(args);
+}
+
+void
+look_ladder_failed(struct look *look)
+{
+	look_answer(look, look->ladder.result, look->ladder.cause,
+	    look->ladder.code, look->ladder.summary);
+}
+
+void
+look_fact(struct look *look, const char *key, const char *fmt, ...)
+{
+	va_list args;
+
+	if (look->out.nfacts == LOOK_FACTS_MAX) {
+		/* the last one counts what did not fit */
+		look->facts[LOOK_FACTS_MAX - 1] =
+		    (struct fact){"facts-dropped", "more than there is room"};
+		return;
+	}
+	va_start(args, fmt);
+	look->facts[look->out.nfacts++] = (struct fact){
+	    arena_text(look->arena, key), look_vformat(look, fmt, args)};
+	va_end(args);
+}
+
+static int
+asker_wrong(struct look *look, const struct err *err)
+{
+	look_unknown(
+	    look, CAUSE_INTERNAL, "", "the request is wrong: %s", err->text);
+	return -1;
+}
+
+int
+look_text(
+    struct look *look, const char *key, const char *absent, const char **ret)
+{
+	struct err err = ERR_INIT;
+
+	if (json_text(look->request, key, absent, ret, &err) == -1)
+		return asker_wrong(look, &err);
+	return 0;
+}
+
+int
+look_need(struct look *look, const char *key, const char **ret)
+{
+	const char *text = NULL;
+
+	if (look_text(look, key, NULL, &text) == -1)
+		return -1;
+	if (text == NULL || text[0] == '\0') {
+		look_unknown(look, CAUSE_UNRESOLVED, "",
+		    "the request has no '%s', or an empty one", key);
+		return -1;
+	}
+	*ret = text;
+	return 0;
+}
+
+int
+look_i64(struct look *look, const char *key, int64_t absent, int64_t *ret)
+{
+	struct err err = ERR_INIT;
+
+	if (json_i64(look->request, key, absent, ret, &err) == -1)
+		return asker_wrong(look, &err);
+	return 0;
+}
+
+int
+look_bool(struct look *look, const char *key, bool absent, bool *ret)
+{
+	struct err err = ERR_INIT;
+
+	if (json_bool(look->request, key, absent, ret, &err) == -1)
+		return asker_wrong(look, &err);
+	return 0;
+}
+
+/* The part between ':' and the last '@' of the authority, as it stands there:
+ * what a library that takes the URL apart otherwise may print. */
+static void
+learn_raw(struct redactor *redactor, struct arena *arena, const char *url)
+{
+	const char *authority = strstr(url, "://");
+
+	if (authority == NULL)
+		return;
+	authority += 3;
+	/* a password with a bare '/', '?' or '#' reaches beyond the authority
+	 * that a parser would see */
+	const char *at = strrchr(authority, '@');
+	const char *colon = strchr(authority, ':');
+	if (at == NULL || colon == NULL || colon > at)
+		return;
+	const char *raw =
+	    arena_bytes(arena, colon + 1, (size_t)(at - colon - 1));
+	redactor_add(redactor, raw);
+	/* the same for the nearest '@' */
+	const char *first = strchr(colon, '@');
+	if (first != at)
+		redactor_add(redactor,
+		    arena_bytes(arena, colon + 1, (size_t)(first - colon - 1)));
+}
+
+void
+look_learn_url(struct redactor *redactor, const char *url)
+{
+	struct arena arena;
+	struct url parsed = {.port = -1};
+
+	arena_init(&arena, URL_ARENA_BYTES);
+	learn_raw(redactor, &arena, url);
+	if (url_parse(&arena, url, &parsed, NULL) == 0) {
+		if (parsed.password != NULL)
+			redactor_add(redactor, parsed.password);
+		const char *word = url_query(&parsed, "password");
+		if (word != NULL)
+			redactor_add(redactor, word);
+	}
+	arena_wipe(&arena);
+	arena_fini(&arena);
+}
+
+void
+look_url(struct look *look, const char *url)
+{
+	look_learn_url(look->redactor, url);
+	look->out.target = url_redacted(look->arena, url);
+}
+
+const char *
+look_canary(struct look *look, const char *text, bool encode)
+{
+	static const char mark[] = "$(CANARY)";
+
+	if (look->canary == NULL || text == NULL)
+		return text;
+	const char *value =
+	    encode ? url_encode(look->arena, look->canary) : look->canary;
+	const char *rest = text;
+	const char *done = "";
+	for (const char *at = strstr(rest, mark); at != NULL;
+	     at = strstr(rest, mark)) {
+		done = arena_format(look->arena, "%s%.*s%s", done,
+		    (int)(at - rest), rest, value);
+		rest = at + sizeof(mark) - 1;
+	}
+	return rest == text ? text
+	                    : arena_format(look->arena, "%s%s", done, rest);
+}
+
+static void
+kept_drop(struct kept *kept)
+{
+	if (kept->connection != NULL)
+		kept->close(kept->connection);
+	if (kept->url != NULL)
+		explicit_bzero(kept->url, strlen(kept->url));
+	free(kept->kind);
+	free(kept->url);
+	*kept = (struct kept){.connection = NULL};
+}
+
+void *
+look_take(struct look *look, const char *kind, const char *url)
+{
+	for (size_t i = 0; i < LOOK_KEPT_MAX; i++) {
+		struct kept *kept = &look->kept->all[i];
+		if (kept->connection == NULL || !text_equal(kept->url, url) ||
+		    !text_equal(kept->kind, kind))
+			continue;
+		void *connection = NULL;
+		if (clock_ms() - kept->used_ms <= KEPT_MS) {
+			connection = kept->connection;
+			kept->connection = NULL;
+		}
+		kept_drop(kept);
+		return connection;
+	}
+	return NULL;
+}
+
+void
+look_keep(struct look *look, const char *kind, const char *url,
+    void *connection, void (*close)(void *connection))
+{
+	struct kept *place = &look->kept->all[0];
+
+	for (size_t i = 0; i < LOOK_KEPT_MAX; i++) {
+		struct kept *kept = &look->kept->all[i];
+		if (kept->connection == NULL) {
+			place = kept;
+			break;
+		}
+		if (kept->used_ms < place->used_ms)
+			place = kept;
+	}
+	kept_drop(place);
+	place->kind = strdup(kind);
+	place->url = strdup(url);
+	place->connection = connection;
+	place->close = close;
+	place->used_ms = clock_ms();
+	if (place->kind == NULL || place->url == NULL)
+		kept_drop(place);
+}
+
+struct look_kept *
+look_kept_new(void)
+{
+	return calloc(1, sizeof(struct look_kept));
+}
+
+void
+look_kept_close(struct look_kept *kept)
+{
+	for (size_t i = 0; i < LOOK_KEPT_MAX; i++)
+		kept_drop(&kept->all[i]);
+}
+
+void
+look_kept_free(struct look_kept *kept)
+{
+	if (kept == NULL)
+		return;
+	look_kept_close(kept);
+	free(kept);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "probes/look.h"
+#include "probes/observation_write.h"
+#include "probes/queue/request.h"
+#include "probes/request.h"
+
+enum {
+	REQUEST_MAX_BYTES = 4 << 20,
+	ANSWER_MAX_BYTES = 1 << 20,
+	ARENA_MAX_BYTES = 256 << 20,
+	READ_BYTES = 2048
+};
+static const int64_t TIMEOUT_DEFAULT_MS = 5000;
+static const int64_t TIMEOUT_MAX_MS = 24LL * 3600 * 1000;
+/* Kept back from the timeout, so that the answer is there in time. */
+static const int64_t MARGIN_MAX_MS = 100;
+/* Beyond the timeout the kernel ends us, also when nobody else does. */
+static const int64_t ALARM_SLACK_MS = 3000;
+
+/* The one request under way, for the progress lines. */
+static struct {
+	int fd;
+	struct look *look;
+} under_way = {.fd = -1};
+
+/* queue drivers keep their own handles and answer into the observation */
+static void
+probe_queue_look(struct look *look)
+{
+	const char *url = NULL;
+	const char *target = NULL;
+
+	if (look_need(look, "url", &url) == -1)
+		return;
+	look_url(look, url);
+	target = look->out.target;
+	const char *subject = look->out.subject;
+	int64_t at_wall_ms = look->out.at_wall_ms;
+	probe_queue(look->request, look->arena, look->ladder.deadline_ms,
+	    &look->out);
+	look->out.kind = "queue";
+	look->out.subject = subject;
+	look->out.at_wall_ms = at_wall_ms;
+	if (look->out.target == NULL || look->out.target[0] == '\0')
+		look->out.target = target;
+}
+
+static const struct {
+	const char *kind;
+	look_fn *run;
+} kinds[] = {
+    {"dns", probe_dns},
+    {"tcp", probe_tcp},
+    {"tls", probe_tls},
+    {"http", probe_http},
+    {"postgres", probe_postgres},
+    {"redis", probe_redis},
+    {"sqlite", probe_sqlite},
+    {"command", probe_command},
+    {"file", probe_file},
+    {"supervisor", probe_supervisor},
+    {"processes", probe_processes},
+    {"queue", probe_queue_look},
+};
+
+static void
+progress_line(enum step_kind kind, const char *detail)
+{
+	struct buffer line;
+	struct jsonw json;
+	struct look *look = under_way.look;
+
+	if (look == NULL)
+		return;
+	buffer_init(&line, ANSWER_MAX_BYTES);
+	jsonw_init(&json, &line, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "progress", step_name(kind));
+	jsonw_text(&json, "detail",
+	    detail == NULL
+	        ? ""
+	        : redactor_clean(look->redactor, look->arena, detail));
+	jsonw_end(&json);
+	buffer_text(&line, "\n");
+	/* nobody may be listening any more; the answer will notice */
+	(void)!fd_write_all(under_way.fd, line.data, line.len, NULL);
+	buffer_fini(&line);
+}
+
+static void
+watchdog(int64_t in_ms)
+{
+	struct itimerval timer = {.it_value = {.tv_sec = in_ms / 1000,
+	                              .tv_usec = (in_ms % 1000) * 1000}};
+
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* What the asker knows to be secret besides the URL's password. */
+static int
+learn_secrets(struct look *look)
+{
+	const cJSON *secrets = NULL;
+	struct err err = ERR_INIT;
+	const cJSON *item = NULL;
+
+	if (json_array(look->request, "secrets", &secrets, &err) == -1) {
+		look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
+		return -1;
+	}
+	cJSON_ArrayForEach(item, secrets)
+	{
+		const char *secret = NULL;
+		if (json_item_text(item, &secret, NULL) == 0)
+			redactor_add(look->redactor, secret);
+	}
+	return 0;
+}
+
+static void
+look_run(struct look *look)
+{
+	int64_t timeout_ms = 0;
+	const char *text = NULL;
+
+	if (look_text(look, "subject", "", &look->out.subject) == -1 ||
+	    look_text(look, "canary", NULL, &look->canary) == -1 ||
+	    look_i64(look, "timeout_ms", TIMEOUT_DEFAULT_MS, &timeout_ms) ==
+	        -1 ||
+	    look_need(look, "kind", &text) == -1 || learn_secrets(look) == -1)
+		return;
+	look->out.kind = text;
+	timeout_ms = MIN(MAX(timeout_ms, 1), TIMEOUT_MAX_MS);
+	watchdog(timeout_ms + ALARM_SLACK_MS);
+	look->ladder.deadline_ms = clock_after(
+	    clock_ms(), timeout_ms - MIN(timeout_ms / 10, MARGIN_MAX_MS));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (text_equal(kinds[i].kind, text)) {
+			kinds[i].run(look);
+			watchdog(0);
+			return;
+		}
+	look_unknown(look, CAUSE_INTERNAL, "",
+	    "this reeve can't look at kind '%s'", text);
+}
+
+/* The steps and facts that the look left behind go into the answer, unless
+ * whoever answered put its own there. */
+static void
+look_finish(struct look *look)
+{
+	struct observation *out = &look->out;
+
+	if (out->steps == NULL) {
+		out->steps = look->ladder.steps;
+		out->nsteps = look->ladder.nsteps;
+	}
+	if (out->facts == NULL)
+		out->facts = look->facts;
+	out->elapsed_ms = clock_wall_ms() - out->at_wall_ms;
+	if (out->elapsed_ms < 0)
+		out->elapsed_ms = 0;
+	observation_redact(out, look->redactor, look->arena);
+}
+
+static int
+answer(const struct observation *out, int fd, struct err *err)
+{
+	struct buffer line;
+
+	buffer_init(&line, ANSWER_MAX_BYTES);
+	observation_write(&line, out);
+	if (line.overflow) {
+		struct observation small = {.kind = out->kind,
+		    .subject = out->subject,
+		    .target = out->target,
+		    .cause = CAUSE_INTERNAL,
+		    .summary = "the answer is longer than a verdict line may be",
+		    .at_wall_ms = out->at_wall_ms,
+		    .elapsed_ms = out->elapsed_ms};
+		buffer_clear(&line);
+		observation_write(&line, &small);
+	}
+	int rc = fd_write_all(fd, line.data, line.len, err);
+	buffer_wipe(&line);
+	return rc;
+}
+
+static int
+serve_line(const char *line, size_t len, int fd, struct look *base)
+{
+	struct arena arena;
+	struct err err = ERR_INIT;
+	CLEANUP(json_free) cJSON *request = json_read(line, len, &err);
+	struct look look = *base;
+
+	arena_init(&arena, ARENA_MAX_BYTES);
+	look.arena = &arena;
+	look.request = request;
+	look.out = (struct observation){.kind = "",
+	    .subject = "",
+	    .target = "",
+	    .code = "",
+	    .summary = "the look ended without an answer",
+	    .identity = "",
+	    .cause = CAUSE_INTERNAL,
+	    .at_wall_ms = clock_wall_ms()};
+	ladder_init(&look.ladder, &arena, CLOCK_NEVER);
+	under_way.look = &look;
+	if (request == NULL || !cJSON_IsObject(request))
+		look_unknown(&look, CAUSE_INTERNAL, "",
+		    "the request is no JSON object: %s", err.text);
+	else
+		look_run(&look);
+	look_finish(&look);
+	int rc = answer(&look.out, fd, &err);
+	under_way.look = NULL;
+	arena_wipe(&arena);
+	arena_fini(&arena);
+	return rc;
+}
+
+/* A prober holds passwords: no core, nobody's ptrace, no life without its
+ * parent. */
+static void
+harden(void)
+{
+	struct rlimit none = {0, 0};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+	sigset_t nothing;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGALRM, &standard, NULL);
+	(void)sigemptyset(&nothing);
+	(void)sigprocmask(SIG_SETMASK, &nothing, NULL);
+}
+
+/* Takes every whole line out of `in`; -1 when the answers can't be written. */
+static int
+serve_lines(struct buffer *in, int fd, struct look *base)
+{
+	size_t done = 0;
+	int rc = 0;
+
+	for (;;) {
+		char *line = in->data + done;
+		char *end = memchr(line, '\n', in->len - done);
+		if (end == NULL)
+			break;
+		*end = '\0';
+		rc = serve_line(line, (size_t)(end - line), fd, base);
+		explicit_bzero(line, (size_t)(end - line));
+		done = (size_t)(end - in->data) + 1;
+		if (rc == -1)
+			break;
+	}
+	buffer_drop_front(in, done);
+	return rc;
+}
+
+static int
+serve(int in, int out, struct look *base)
+{
+	struct buffer lines;
+	int code = EXIT_PASSED;
+
+	buffer_init(&lines, REQUEST_MAX_BYTES);
+	for (;;) {
+		char bytes[READ_BYTES];
+		ssize_t n = read(in, bytes, sizeof(bytes));
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			code = n == -1 ? EXIT_BUG : EXIT_PASSED;
+			break;
+		}
+		bool whole = memchr(bytes, '\n', (size_t)n) != NULL;
+		buffer_append(&lines, bytes, (size_t)n);
+		explicit_bzero(bytes, (size_t)n);
+		if (lines.overflow) {
+			code = EXIT_DATA;
+			break;
+		}
+		if (whole && serve_lines(&lines, out, base) == -1) {
+			code = EXIT_BUG;
+			break;
+		}
+	}
+	buffer_wipe(&lines);
+	return code;
+}
+
+int
+probe_serve(int in, int out)
+{
+	struct look base = {.redactor = NULL};
+
+	harden();
+	base.redactor = redactor_new();
+	base.kept = look_kept_new();
+	if (base.redactor == NULL || base.kept == NULL)
+		return EXIT_BUG;
+	under_way.fd = out;
+	ladder_on_progress(progress_line);
+	int code = serve(in, out, &base);
+	ladder_on_progress(NULL);
+	probe_queue_close();
+	look_kept_free(base.kept);
+	redactor_free(base.redactor);
+	return code;
+}

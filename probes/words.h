@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_WORDS_H
+#define REEVE_PROBES_WORDS_H
+
+#include "base/base.h"
+#include "probes/ladder.h"
+#include "probes/observed.h"
+
+/*
+ * The words of verdict lines, each way: the enums of observed.h and state.h as
+ * they are written into JSON. Unknown words are refused, never guessed.
+ */
+#define OBSERVATION_SCHEMA "reeve.observation/1"
+#define SMOKE_SCHEMA       "reeve.smoke/1"
+#define VANTAGE_SCHEMA     "reeve.vantage/1"
+
+const char *know_name(enum know know); /* "exact", "at-least"… */
+const char *exists_name(enum queue_exists exists);
+
+bool know_parse(const char *word, enum know *ret);
+bool exists_parse(const char *word, enum queue_exists *ret);
+bool result_parse(const char *word, enum result *ret);
+bool cause_parse(const char *word, enum cause *ret);
+bool step_parse(const char *word, enum step_kind *ret);
+
+#endif
