@@ -57,7 +57,8 @@ json_read(const char *text, size_t len, struct err *err)
 		(void)err_set(err, ERR_INPUT, "JSON with a NUL byte");
 		return NULL;
 	}
-	/* the terminator counts: it must be there for require_null_terminated */
+	/* the terminator counts: it must be there for require_null_terminated
+	 */
 	json = cJSON_ParseWithLengthOpts(text, len + 1, &end, true);
 	if (json == NULL) {
 		(void)err_set(err, ERR_INPUT, "not valid JSON at byte %zu",

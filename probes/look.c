@@ -59,8 +59,8 @@ look_passed(struct look *look, const char *fmt, ...)
 }
 
 void
-look_failed(struct look *look, enum cause cause, const char *code,
-    const char *fmt, ...)
+look_failed(
+    struct look *look, enum cause cause, const char *code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -71,8 +71,8 @@ look_failed(struct look *look, enum cause cause, const char *code,
 }
 
 void
-look_unknown(struct look *look, enum cause cause, const char *code,
-    const char *fmt, ...)
+look_unknown(
+    struct look *look, enum cause cause, const char *code, const char *fmt, ...)
 {
 	va_list args;
 

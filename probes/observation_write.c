@@ -10,8 +10,7 @@ number_write(
 {
 	jsonw_object(json, key);
 	jsonw_text(json, "know", know_name(number->know));
-	if (number->know == KNOW_UNKNOWN ||
-	    number->know == KNOW_NOT_APPLICABLE)
+	if (number->know == KNOW_UNKNOWN || number->know == KNOW_NOT_APPLICABLE)
 		jsonw_null(json, "value");
 	else
 		jsonw_i64(json, "value", number->value);
@@ -184,8 +183,7 @@ facts_write(struct jsonw *json, const struct observation *observation)
 }
 
 void
-observation_write(
-    struct buffer *out, const struct observation *observation)
+observation_write(struct buffer *out, const struct observation *observation)
 {
 	struct jsonw json;
 
@@ -207,8 +205,7 @@ observation_write(
 	if (observation->queue != NULL)
 		queue_state_write(&json, "queue", observation->queue);
 	if (observation->supervisor != NULL)
-		supervisor_write(
-		    &json, "supervisor", observation->supervisor);
+		supervisor_write(&json, "supervisor", observation->supervisor);
 	if (observation->processes != NULL)
 		processes_write(&json, observation);
 	jsonw_end(&json);

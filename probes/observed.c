@@ -27,9 +27,8 @@ observed_init(struct observed *observed, struct arena *arena)
 	*observed = (struct observed){.arena = arena,
 	    .vantage = "",
 	    .processes_scope = "nobody looked",
-	    .supervisor = {.why = "nobody looked",
-	        .name = "",
-	        .operator_state = ""}};
+	    .supervisor = {
+	        .why = "nobody looked", .name = "", .operator_state = ""}};
 }
 
 /* Texts are copied: the JSON is freed with the line. */
@@ -110,8 +109,8 @@ take_steps(struct arena *arena, const cJSON *object, struct observation *ret,
 		const char *word = NULL;
 		if (json_text(item, "step", "", &word, err) == -1 ||
 		    take_result(item, "result", &step->result, err) == -1 ||
-		    json_i64(
-		        item, "elapsed_ms", 0, &step->elapsed_ms, err) == -1 ||
+		    json_i64(item, "elapsed_ms", 0, &step->elapsed_ms, err) ==
+		        -1 ||
 		    take_text(arena, item, "detail", &step->detail, err) == -1)
 			return -1;
 		if (!step_parse(word, &step->kind))
@@ -314,10 +313,10 @@ take_instances(struct arena *arena, const cJSON *object,
 		    json_i64(item, "restarts", 0, &one->restarts, err) == -1 ||
 		    json_i64(item, "started_at", 0, &one->started_wall_ms,
 		        err) == -1 ||
-		    take_text(arena, item, "config_digest",
-		        &one->config_digest, err) == -1 ||
-		    take_text(
-		        arena, item, "last_exit", &one->last_exit, err) == -1)
+		    take_text(arena, item, "config_digest", &one->config_digest,
+		        err) == -1 ||
+		    take_text(arena, item, "last_exit", &one->last_exit, err) ==
+		        -1)
 			return err_wrap(err, "'instances'");
 	}
 	return 0;
@@ -373,8 +372,8 @@ take_drift(struct arena *arena, const cJSON *object,
 }
 
 static int
-take_supervisor(struct arena *arena, const cJSON *line,
-    struct observation *ret, struct err *err)
+take_supervisor(struct arena *arena, const cJSON *line, struct observation *ret,
+    struct err *err)
 {
 	const cJSON *object = NULL;
 
@@ -396,8 +395,8 @@ take_supervisor(struct arena *arena, const cJSON *line,
 }
 
 static int
-take_processes(struct arena *arena, const cJSON *line,
-    struct observation *ret, struct err *err)
+take_processes(struct arena *arena, const cJSON *line, struct observation *ret,
+    struct err *err)
 {
 	const cJSON *processes = NULL;
 	const cJSON *item = NULL;
@@ -457,8 +456,8 @@ take_observation(struct arena *arena, const cJSON *line,
 static void *
 grown(struct arena *arena, void *all, size_t count, size_t size)
 {
-	bool full = count == 0 || (count >= OBSERVATIONS_FIRST &&
-	                              (count & (count - 1)) == 0);
+	bool full = count == 0 ||
+	            (count >= OBSERVATIONS_FIRST && (count & (count - 1)) == 0);
 
 	if (!full)
 		return all;
@@ -478,10 +477,10 @@ put_parts(struct observed *observed, const struct observation *one)
 		if (one->supervisor != NULL)
 			observed->supervisor = *one->supervisor;
 		else
-			observed->supervisor = (struct observed_supervisor){
-			    .why = one->summary,
-			    .name = "",
-			    .operator_state = ""};
+			observed->supervisor =
+			    (struct observed_supervisor){.why = one->summary,
+			        .name = "",
+			        .operator_state = ""};
 	}
 	if (text_equal(one->kind, "processes")) {
 		/* borrowed by both; nothing writes to them */
@@ -578,8 +577,8 @@ add_vantage(struct observed *observed, const cJSON *line, struct err *err)
 }
 
 int
-observed_add_line(struct observed *observed, const char *line, size_t len,
-    struct err *err)
+observed_add_line(
+    struct observed *observed, const char *line, size_t len, struct err *err)
 {
 	const char *schema = NULL;
 

@@ -68,8 +68,8 @@ struct pool {
 
 /* An answer of our own: the prober gave none. */
 static void
-answer_ourselves(struct pool *pool, struct probe_request *request,
-    struct observation *out)
+answer_ourselves(
+    struct pool *pool, struct probe_request *request, struct observation *out)
 {
 	struct buffer line;
 
@@ -105,8 +105,8 @@ last_words(struct pool *pool, struct job *job)
 	if (redactor == NULL)
 		return "";
 	CLEANUP(json_free)
-	cJSON *request = json_read(
-	    job->request->json, strlen(job->request->json), NULL);
+	cJSON *request =
+	    json_read(job->request->json, strlen(job->request->json), NULL);
 	if (request != NULL)
 		learn_request(redactor, request);
 	for (size_t i = 0; i < job->trouble.len; i++)
@@ -155,11 +155,11 @@ answer_deadline(struct pool *pool, struct job *job, int64_t now_ms)
 	    .steps = job->any_step ? &step : NULL,
 	    .nsteps = job->any_step ? 1 : 0};
 
-	out.summary = arena_format(pool->arena, "%s within %s%s%s%s",
-	    hung_at(job),
-	    text_ms_for_people(out.elapsed_ms, people, sizeof(people)),
-	    job->detail[0] != '\0' ? " (" : "", job->detail,
-	    job->detail[0] != '\0' ? ")" : "");
+	out.summary =
+	    arena_format(pool->arena, "%s within %s%s%s%s", hung_at(job),
+	        text_ms_for_people(out.elapsed_ms, people, sizeof(people)),
+	        job->detail[0] != '\0' ? " (" : "", job->detail,
+	        job->detail[0] != '\0' ? ")" : "");
 	answer_ourselves(pool, job->request, &out);
 }
 
@@ -219,8 +219,8 @@ job_reap(struct job *job)
 		if (now_ms >= until_ms)
 			break; /* in the kernel's hands: uninterruptible */
 		struct pollfd one = {.fd = pidfd, .events = POLLIN};
-		(void)poll(&one, 1,
-		    pidfd == -1 ? 2 : clock_timeout(now_ms, until_ms));
+		(void)poll(
+		    &one, 1, pidfd == -1 ? 2 : clock_timeout(now_ms, until_ms));
 	}
 	fd_close(&pidfd);
 	return status;
@@ -424,10 +424,10 @@ channels_open(struct job *job, struct child_fds *child, struct err *err)
 		}
 		return -1;
 	}
-	job->in = (struct loop_source){
-	    .fd = in[0], .ready = job_in, .owner = job};
-	job->out = (struct loop_source){
-	    .fd = out[0], .ready = job_out, .owner = job};
+	job->in =
+	    (struct loop_source){.fd = in[0], .ready = job_in, .owner = job};
+	job->out =
+	    (struct loop_source){.fd = out[0], .ready = job_out, .owner = job};
 	job->errors = (struct loop_source){
 	    .fd = errors[0], .ready = job_errors, .owner = job};
 	*child = (struct child_fds){in[1], out[1], errors[1]};
@@ -437,14 +437,12 @@ channels_open(struct job *job, struct child_fds *child, struct err *err)
 static int
 job_spawn(struct job *job, const struct child_fds *child, struct err *err)
 {
-	extern char **environ;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
 	sigset_t all;
 	char probe[] = "probe";
-	char *argv[] = {
-	    (char *)(uintptr_t)job->pool->tool, probe, NULL};
+	char *argv[] = {(char *)(uintptr_t)job->pool->tool, probe, NULL};
 
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);
@@ -462,9 +460,9 @@ job_spawn(struct job *job, const struct child_fds *child, struct err *err)
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(
 		    &actions, child->errors, STDERR_FILENO);
-	(void)posix_spawnattr_setflags(
-	    &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-	                     POSIX_SPAWN_SETSIGDEF);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP |
+	                                                POSIX_SPAWN_SETSIGMASK |
+	                                                POSIX_SPAWN_SETSIGDEF);
 	(void)posix_spawnattr_setpgroup(&attributes, 0);
 	(void)posix_spawnattr_setsigmask(&attributes, &none);
 	(void)posix_spawnattr_setsigdefault(&attributes, &all);
@@ -502,8 +500,10 @@ job_start(struct job *job, struct probe_request *request, struct err *err)
 	    .request = request,
 	    .started_ms = clock_ms(),
 	    .timer = {.fire = job_due, .owner = job}};
-	if (channels_open(job, &child, err) == -1)
-		goto fail;
+	if (channels_open(job, &child, err) == -1) {
+		job->request = NULL;
+		return -1;
+	}
 	int rc = job_spawn(job, &child, err);
 	fd_close(&child.in);
 	fd_close(&child.out);
@@ -512,7 +512,8 @@ job_start(struct job *job, struct probe_request *request, struct err *err)
 		fd_close(&job->in.fd);
 		fd_close(&job->out.fd);
 		fd_close(&job->errors.fd);
-		goto fail;
+		job->request = NULL;
+		return -1;
 	}
 	buffer_init(&job->line, LINE_MAX_BYTES);
 	buffer_init(&job->trouble, ERRORS_MAX_BYTES);
@@ -523,9 +524,6 @@ job_start(struct job *job, struct probe_request *request, struct err *err)
 	}
 	pool->any_started = true;
 	return 0;
-fail:
-	job->request = NULL;
-	return -1;
 }
 
 static struct job *
@@ -541,8 +539,7 @@ static void
 answer_not_started(
     struct pool *pool, struct probe_request *request, const char *why)
 {
-	struct observation out = {
-	    .cause = CAUSE_DEADLINE, .summary = why};
+	struct observation out = {.cause = CAUSE_DEADLINE, .summary = why};
 
 	answer_ourselves(pool, request, &out);
 	pool->done++;
@@ -600,8 +597,7 @@ pool_init(struct pool *pool)
 	    pool->options->jobs == 0 ? JOBS_DEFAULT : pool->options->jobs;
 
 	pool->njobs = (unsigned)MIN(MIN(jobs, JOBS_MAX), pool->count);
-	pool->jobs =
-	    arena_array(pool->arena, pool->njobs, sizeof(*pool->jobs));
+	pool->jobs = arena_array(pool->arena, pool->njobs, sizeof(*pool->jobs));
 	for (unsigned i = 0; i < pool->njobs; i++)
 		pool->jobs[i].pool = pool;
 	pool->tool = pool->options->tool != NULL ? pool->options->tool

@@ -49,8 +49,8 @@ probe_queue_look(struct look *look)
 	target = look->out.target;
 	const char *subject = look->out.subject;
 	int64_t at_wall_ms = look->out.at_wall_ms;
-	probe_queue(look->request, look->arena, look->ladder.deadline_ms,
-	    &look->out);
+	probe_queue(
+	    look->request, look->arena, look->ladder.deadline_ms, &look->out);
 	look->out.kind = "queue";
 	look->out.subject = subject;
 	look->out.at_wall_ms = at_wall_ms;
@@ -188,7 +188,8 @@ answer(const struct observation *out, int fd, struct err *err)
 		    .subject = out->subject,
 		    .target = out->target,
 		    .cause = CAUSE_INTERNAL,
-		    .summary = "the answer is longer than a verdict line may be",
+		    .summary =
+		        "the answer is longer than a verdict line may be",
 		    .at_wall_ms = out->at_wall_ms,
 		    .elapsed_ms = out->elapsed_ms};
 		buffer_clear(&line);
