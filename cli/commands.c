@@ -87,6 +87,15 @@ const struct cli_command cli_commands[] = {
         .run = cmd_diagnose,
     },
     {
+        .name = "demo",
+        .arguments = "",
+        .summary = "the whole story on an embedded queue, without any server",
+        .examples = "  reeve demo\n"
+                    "  reeve demo --keep\n",
+        .options = demo_options,
+        .run = cmd_demo,
+    },
+    {
         .name = "schema",
         .arguments = "",
         .summary = "the manifest's JSON Schema, for editors",
@@ -101,6 +110,15 @@ const struct cli_command cli_commands[] = {
         .examples = "  reeve version --verbose\n",
         .uses = CLI_OUTPUT,
         .run = cmd_version,
+    },
+    {
+        .name = "demo-job",
+        .arguments = "DATABASE",
+        .summary = "the demo's work",
+        .args_min = 1,
+        .args_max = 1,
+        .run = cmd_demo_job,
+        .hidden = true,
     },
     {
         .name = "probe",
