@@ -19,7 +19,7 @@ MANDIR     ?= $(PREFIX)/share/man
 # --- what is built ---------------------------------------------------------
 # The init (program `reeve`): libc only, nothing that allocates.
 INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c base/log.c \
-             base/loop.c base/fingerprint.c
+             base/loop.c base/nowait.c base/fingerprint.c
 INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
              $(filter-out %_encode.c,$(wildcard supervisor/wire/*.c)) \
              $(wildcard supervisor/init/*.c)

@@ -2,98 +2,37 @@
 #include "base/base.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/log.h"
+#include "base/nowait.h"
 #include "base/utf8.h"
 
 enum {
 	LOG_TEXT_MAX = 2048, /* of an event's own text, before escaping */
 	LOG_LINE_MAX = 4096, /* PIPE_BUF: a line is written whole or not */
 	LOG_TAIL = 64,       /* kept for what comes after the text */
-	TTY_ROOM = 1024,     /* of a terminal's output queue */
-};
-
-/* How a line gets out without ever waiting (decisions.md 19). */
-enum log_way {
-	WAY_WRITE,  /* regular files, and what is O_NONBLOCK already */
-	WAY_SOCKET, /* send */
-	WAY_NOWAIT, /* pwritev2; turns into WAY_SPLICE where it isn't known */
-	WAY_SPLICE, /* from a pipe of our own */
-	WAY_TTY,    /* poll and the length of the queue are asked before */
 };
 
 static struct {
-	int fd;
-	int own_fd;  /* the terminal opened again, non-blocking; or -1 */
-	int pipe[2]; /* of WAY_SPLICE; or -1 */
-	enum log_way way;
+	struct nowait out;
 	enum log_format format;
 	enum log_level least;
 	const char *who;
 	uint64_t dropped;
 	uint64_t unreported;
 	bool torn; /* the last line got out in part: end it first */
-} log_state = {.fd = STDERR_FILENO,
-    .own_fd = -1,
-    .pipe = {-1, -1},
-    .way = WAY_NOWAIT,
-    .least = LOG_INFO};
-
-static enum log_way
-choose_way(int fd)
-{
-	struct stat st;
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags != -1 && (flags & O_NONBLOCK) != 0)
-		return WAY_WRITE;
-	if (fstat(fd, &st) == -1)
-		return WAY_NOWAIT;
-	if (S_ISREG(st.st_mode))
-		return WAY_WRITE;
-	if (S_ISSOCK(st.st_mode))
-		return WAY_SOCKET;
-	if (S_ISCHR(st.st_mode) && isatty(fd) == 1)
-		return WAY_TTY;
-	return WAY_NOWAIT;
-}
-
-/* A terminal opened again has flags of its own, so that it can be made
- * non-blocking without a word to those who share it. */
-static int
-open_again(int fd)
-{
-	char path[32];
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-}
+} log_state = {.out = NOWAIT_INIT(STDERR_FILENO), .least = LOG_INFO};
 
 void
 log_open(int fd, enum log_format format, enum log_level least, const char *who)
 {
-	fd_close(&log_state.own_fd);
-	fd_close(&log_state.pipe[0]);
-	fd_close(&log_state.pipe[1]);
-	log_state.fd = fd;
-	log_state.way = choose_way(fd);
-	if (log_state.way == WAY_TTY) {
-		log_state.own_fd = open_again(fd);
-		if (log_state.own_fd >= 0)
-			log_state.way = WAY_WRITE;
-	}
+	nowait_close(&log_state.out);
+	nowait_open(&log_state.out, fd);
 	log_state.format = format;
 	log_state.least = least;
 	log_state.who = who;
@@ -108,86 +47,11 @@ log_dropped(void)
 
 /* --- writing ------------------------------------------------------------- */
 
-/* Moves the line over a pipe of our own: splice knows a flag for "don't wait"
- * where write has none. */
-static ssize_t
-write_splice(const char *line, size_t len)
-{
-	char rest[512];
-
-	if (log_state.pipe[0] == -1 &&
-	    pipe2(log_state.pipe, O_CLOEXEC | O_NONBLOCK) == -1)
-		return -1;
-	ssize_t in = write(log_state.pipe[1], line, len);
-	if (in <= 0)
-		return -1;
-	ssize_t out = splice(log_state.pipe[0], NULL, log_state.fd, NULL,
-	    (size_t)in, SPLICE_F_NONBLOCK);
-	/* what didn't go is dropped: the pipe is empty for the next line */
-	if (out < in) {
-		while (read(log_state.pipe[0], rest, sizeof(rest)) > 0)
-			continue;
-	}
-	return out;
-}
-
-static ssize_t
-write_tty(const char *line, size_t len)
-{
-	struct pollfd poll_fd = {.fd = log_state.fd, .events = POLLOUT};
-	int queued = 0;
-
-	if (poll(&poll_fd, 1, 0) != 1 || (poll_fd.revents & POLLOUT) == 0)
-		return -1;
-	if (ioctl(log_state.fd, TIOCOUTQ, &queued) == 0 && queued > TTY_ROOM)
-		return -1;
-	return write(log_state.fd, line, len);
-}
-
-static ssize_t
-write_nowait(const char *line, size_t len)
-{
-	char *base = NULL;
-	/* only read; the type of iov_base can't say so */
-	memcpy(&base, &line, sizeof(base));
-	struct iovec iov = {.iov_base = base, .iov_len = len};
-
-	/* offset -1: at the file's own position, as write does */
-	ssize_t n = pwritev2(log_state.fd, &iov, 1, -1, RWF_NOWAIT);
-	if (n == -1 &&
-	    (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) {
-		log_state.way = WAY_SPLICE;
-		return write_splice(line, len);
-	}
-	return n;
-}
-
-static ssize_t
-write_some(const char *line, size_t len)
-{
-	switch (log_state.way) {
-	case WAY_WRITE:
-		return write(
-		    log_state.own_fd >= 0 ? log_state.own_fd : log_state.fd,
-		    line, len);
-	case WAY_SOCKET:
-		return send(
-		    log_state.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	case WAY_NOWAIT:
-		return write_nowait(line, len);
-	case WAY_SPLICE:
-		return write_splice(line, len);
-	case WAY_TTY:
-		return write_tty(line, len);
-	}
-	UNREACHABLE("a way to write that is none");
-}
-
 static void
 write_line(const char *line, size_t len)
 {
 	int sys = errno;
-	ssize_t n = write_some(line, len);
+	ssize_t n = nowait_write(&log_state.out, line, len);
 
 	errno = sys;
 	if (n == (ssize_t)len) {
