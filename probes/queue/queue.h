@@ -174,7 +174,7 @@ int queue_submit(struct queue *queue, const struct queue_submission *job,
 int queue_follow(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, struct queue_sighting *ret,
     struct err *err) MUST_CHECK;
-/* Only while nobody has taken it, or from the dead letters; `ret_removed` says
+/* Not while a consumer has it in hand; `ret_removed` says
  * whether it was there. */
 int queue_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err) MUST_CHECK;

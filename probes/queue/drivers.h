@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_DRIVERS_H
+#define REEVE_PROBES_QUEUE_DRIVERS_H
+
+#include "probes/queue/queue.h"
+
+/* One row a technology; the table in queue.c lists them all. */
+extern const struct queue_driver queue_redis_list;
+extern const struct queue_driver queue_postgres_table;
+extern const struct queue_driver queue_sqlite_table;
+extern const struct queue_driver queue_sqlite_embedded;
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_NEAR_H
+#define REEVE_PROBES_QUEUE_NEAR_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "probes/queue/queue.h"
+
+/*
+ * The names nearest to the one asked for: the few best of however many are
+ * offered. Names that differ only in separators or case count as nearest of
+ * all: that is how queues are misnamed (`fileprocess-jobs`).
+ */
+enum {
+	NEAR_CANDIDATES_MAX = 40
+};
+
+struct near {
+	struct arena *arena;
+	const char *wanted;
+	struct queue_near found[QUEUE_NEAR_MAX]; /* sorted by distance */
+	size_t count;
+};
+
+void near_init(struct near *near, struct arena *arena, const char *wanted);
+/* Keeps it if it is near enough and not the name itself in the same place. */
+void near_offer(
+    struct near *near, const char *name, const char *where, const char *type);
+/* Puts the list into the state. */
+void near_finish(const struct near *near, struct queue_state *state);
+
+/* Names that people write instead of `name`: other separators, case, singular
+ * and plural. At most NEAR_CANDIDATES_MAX; `name` itself isn't among them. */
+size_t near_candidates(struct arena *arena, const char *name,
+    const char *ret[NEAR_CANDIDATES_MAX]);
+/* The distance by which they are sorted; UINT_MAX: not near. */
+unsigned near_distance(const char *wanted, const char *name);
+
+#endif

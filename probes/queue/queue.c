@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "probes/queue/drivers.h"
+#include "probes/queue/queue.h"
+
+enum {
+	HANDLE_BYTES_MAX = 4 << 20, /* of one open queue's own texts */
+	URL_TEXT_MAX = 8192,
+	OPTIONS_MAX = 64,
+	PASSWORD_MAX = 4096
+};
+
+static const struct queue_driver *const drivers[] = {
+
+
+    &queue_sqlite_table,
+    &queue_sqlite_embedded,
+};
+
+const struct queue_driver *const *
+queue_drivers(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(drivers);
+	return drivers;
+}
+
+const struct queue_driver *
+queue_driver_find(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+		if (text_equal(drivers[i]->kind, kind))
+			return drivers[i];
+	}
+	return NULL;
+}
+
+const char *
+queue_place_name(enum queue_place place)
+{
+	switch (place) {
+	case PLACE_UNKNOWN:
+		return "";
+	case PLACE_VISIBLE:
+		return "visible";
+	case PLACE_TAKEN:
+		return "taken";
+	case PLACE_GONE:
+		return "gone";
+	case PLACE_DEAD:
+		return "dead";
+	}
+	UNREACHABLE("queue_place");
+}
+
+static bool
+in_list(const char *text, const char *const *list)
+{
+	for (; *list != NULL; list++) {
+		if (text_equal(text, *list))
+			return true;
+	}
+	return false;
+}
+
+static size_t
+list_len(const char *const *list)
+{
+	size_t count = 0;
+
+	while (list[count] != NULL)
+		count++;
+	return count;
+}
+
+/* The driver whose one-URL scheme `text` begins with; its length without
+ * "://" goes to `ret_len`. */
+static const struct queue_driver *
+driver_of_url(const char *text, size_t *ret_len)
+{
+	const char *colon = strstr(text, "://");
+
+	if (colon == NULL)
+		return NULL;
+	size_t len = (size_t)(colon - text);
+
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+		for (const char *const *s = drivers[i]->schemes; *s != NULL;
+		     s++) {
+			if (strlen(*s) == len && memcmp(*s, text, len) == 0) {
+				*ret_len = len;
+				return drivers[i];
+			}
+		}
+	}
+	return NULL;
+}
+
+bool
+queue_is_url(const char *text)
+{
+	return strstr(text, "://") != NULL;
+}
+
+/* What people write when they paste a server's URL in front of our keys. */
+static int
+check_shape(const char *text, struct err *err)
+{
+	const char *question = strchr(text, '?');
+
+	if (strlen(text) > URL_TEXT_MAX)
+		return err_set(err, ERR_CAPACITY,
+		    "the queue's URL is longer than %d bytes", URL_TEXT_MAX);
+	if (question != NULL && strchr(question + 1, '?') != NULL)
+		return err_set(err, ERR_INPUT,
+		    "the queue's URL has a second '?': its keys are joined "
+		    "with '&'");
+	return 0;
+}
+
+static int
+check_path(
+    const struct queue_driver *driver, const struct url *url, struct err *err)
+{
+	bool file =
+	    driver == &queue_sqlite_table || driver == &queue_sqlite_embedded;
+
+	if (!file && url->path[0] == '/' && strchr(url->path + 1, '/') != NULL)
+		return err_set(err, ERR_INPUT,
+		    "the queue's URL has a second path: '%.80s' is not the name "
+		    "of one database",
+		    url->path + 1);
+	return 0;
+}
+
+static int
+unknown_key(const struct queue_driver *driver, const char *key, struct err *err)
+{
+	const char *nearest =
+	    text_nearest(key, driver->keys, list_len(driver->keys));
+
+	return err_set(err, ERR_INPUT,
+	    "a queue of kind '%s' has no key '%.60s'%s%s%s", driver->kind, key,
+	    nearest != NULL ? "; did you mean '" : "",
+	    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+}
+
+static int
+collect_options(struct arena *arena, const struct queue_driver *driver,
+    const struct url *url, struct queue_spec *spec, struct err *err)
+{
+	/* libpq takes parameters in its URL; what isn't ours stays there */
+	bool foreign_keys = text_equal(driver->kind, "pgtable");
+	struct queue_option *options =
+	    arena_array(arena, url->nquery + 1, sizeof(*options));
+	size_t count = 0;
+
+	if (url->nquery > OPTIONS_MAX)
+		return err_set(err, ERR_CAPACITY,
+		    "the queue's URL has more than %d keys", OPTIONS_MAX);
+	for (size_t i = 0; i < url->nquery; i++) {
+		const struct url_query *query = &url->query[i];
+
+		if (!in_list(query->key, driver->keys)) {
+			if (foreign_keys)
+				continue;
+			return unknown_key(driver, query->key, err);
+		}
+		for (size_t k = 0; k < count; k++) {
+			if (text_equal(options[k].key, query->key))
+				return err_set(err, ERR_INPUT,
+				    "the queue's URL gives '%s' twice",
+				    query->key);
+		}
+		options[count].key = query->key;
+		options[count].value = query->value;
+		count++;
+	}
+	spec->options = options;
+	spec->noptions = count;
+	return 0;
+}
+
+int
+queue_spec_from_url(struct arena *arena, const char *url,
+    struct queue_spec *ret, struct err *err)
+{
+	struct queue_spec spec = {0};
+	struct url parsed;
+	size_t scheme_len = 0;
+
+	if (check_shape(url, err) == -1)
+		return -1;
+	const struct queue_driver *driver = driver_of_url(url, &scheme_len);
+
+	if (driver == NULL)
+		return err_set(err, ERR_INPUT,
+		    "'%.40s' is not the URL of a queue that this build knows; "
+		    "it begins with redis://, rediss://, pgtable+postgresql://, "
+		    "sqlitetable+file:// or sqlite://",
+		    url_redacted(arena, url));
+	/* "pgtable+postgresql://…": the part before '+' is ours */
+	const char *plus = memchr(url, '+', scheme_len);
+	const char *plain = plus != NULL ? plus + 1 : url;
+
+	if (url_parse(arena, plain, &parsed, err) == -1)
+		return err_wrap(err, "the queue's URL");
+	if (check_path(driver, &parsed, err) == -1)
+		return -1;
+	spec.kind = driver->kind;
+	spec.url = url_without(arena, plain, driver->keys);
+	if (collect_options(arena, driver, &parsed, &spec, err) == -1)
+		return -1;
+	*ret = spec;
+	return 0;
+}
+
+const char *
+queue_option(const struct queue *queue, const char *key)
+{
+	for (size_t i = 0; i < queue->spec.noptions; i++) {
+		if (text_equal(queue->spec.options[i].key, key))
+			return queue->spec.options[i].value;
+	}
+	return NULL;
+}
+
+int
+queue_trouble(struct queue *queue, enum cause cause, const char *code,
+    struct err *err, enum err_kind kind, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	queue->cause = cause;
+	(void)snprintf(queue->code, sizeof(queue->code), "%s", code);
+	return err_set(err, kind, "%s", text);
+}
+
+struct queue_number
+queue_exact(int64_t value)
+{
+	return (struct queue_number){.value = value, .know = KNOW_EXACT};
+}
+
+struct queue_number
+queue_unknown(const char *why)
+{
+	return (struct queue_number){.know = KNOW_UNKNOWN, .why = why};
+}
+
+struct queue_number
+queue_inapplicable(void)
+{
+	return (struct queue_number){.know = KNOW_NOT_APPLICABLE};
+}
+
+int64_t
+queue_remaining_ms(const struct queue *queue)
+{
+	int64_t left = queue->deadline_ms - clock_ms();
+
+	return left > 0 ? left : 0;
+}
+
+void
+queue_nonce(char dst[QUEUE_NONCE_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t bytes[(QUEUE_NONCE_SIZE - 1) / 2];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		abort(); /* 16 bytes are never short once the pool is up */
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		dst[2 * i] = digits[bytes[i] >> 4];
+		dst[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	dst[QUEUE_NONCE_SIZE - 1] = '\0';
+}
+
+/* pass=env:NAME | file:/path: a URL that can be printed, its secret elsewhere
+ */
+static int
+resolve_password(struct queue *queue, const char *reference, struct err *err)
+{
+	const char *value = NULL;
+	struct buffer file;
+	int rc = 0;
+
+	buffer_init(&file, PASSWORD_MAX);
+	if (text_starts(reference, "env:")) {
+		value = getenv(reference + 4);
+		if (value == NULL)
+			rc = queue_trouble(queue, CAUSE_UNRESOLVED, "", err,
+			    ERR_INPUT, "the variable %s of 'pass' is not set",
+			    reference + 4);
+	} else if (text_starts(reference, "file:")) {
+		rc = buffer_read_file(&file, reference + 5, err);
+		if (rc == -1)
+			queue->cause = CAUSE_UNRESOLVED;
+		else
+			value = file.len > 0 ? file.data : "";
+	} else {
+		rc = queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
+		    "'pass' is env:NAME or file:/PATH, never the password");
+	}
+	const char *rest = strstr(queue->spec.url, "://");
+
+	if (rc == 0 && value != NULL && rest != NULL) {
+		const char *host = rest + 3;
+		size_t authority = strcspn(host, "/?#");
+		const char *at = memrchr(host, '@', authority);
+		size_t user = at != NULL ? (size_t)(at - host) : 0;
+
+		queue->spec.url = arena_format(&queue->arena, "%.*s%.*s:%s@%s",
+		    (int)(host - queue->spec.url), queue->spec.url,
+		    (int)MIN(user, strcspn(host, ":@")), host,
+		    url_encode(&queue->arena, value),
+		    at != NULL ? at + 1 : host);
+	}
+	buffer_wipe(&file);
+	return rc;
+}
+
+static void
+copy_spec(struct queue *queue, const struct queue_spec *spec)
+{
+	struct arena *arena = &queue->arena;
+	struct queue_option *options =
+	    arena_array(arena, spec->noptions + 1, sizeof(*options));
+
+	for (size_t i = 0; i < spec->noptions; i++) {
+		options[i].key = arena_text(arena, spec->options[i].key);
+		options[i].value = arena_text(arena, spec->options[i].value);
+	}
+	queue->spec.kind = arena_text(arena, spec->kind);
+	queue->spec.url = arena_text(arena, spec->url);
+	queue->spec.options = options;
+	queue->spec.noptions = spec->noptions;
+}
+
+static int
+open_spec(struct queue *queue, struct err *err)
+{
+	const struct queue_driver *driver = queue_driver_find(queue->spec.kind);
+
+	if (driver == NULL)
+		return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
+		    "queue kind '%.40s' is not built into this program",
+		    queue->spec.kind);
+	for (size_t i = 0; i < queue->spec.noptions; i++) {
+		if (!in_list(queue->spec.options[i].key, driver->keys)) {
+			queue->cause = CAUSE_URL;
+			return unknown_key(
+			    driver, queue->spec.options[i].key, err);
+		}
+	}
+	queue->name = queue_option(queue, driver->name_key);
+	if (queue->name == NULL || queue->name[0] == '\0')
+		return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
+		    "a queue of kind '%s' needs the key '%s'", driver->kind,
+		    driver->name_key);
+	const char *pass = queue_option(queue, "pass");
+
+	if (pass != NULL && resolve_password(queue, pass, err) == -1)
+		return -1;
+	queue->driver = driver;
+	return driver->open(queue, err);
+}
+
+int
+queue_open(struct queue *ret, const struct queue_spec *spec,
+    int64_t deadline_ms, struct err *err)
+{
+	*ret = (struct queue){.deadline_ms = deadline_ms};
+	arena_init(&ret->arena, HANDLE_BYTES_MAX);
+	ret->name = "";
+	ret->target = "";
+	if (spec->url == NULL)
+		return queue_trouble(ret, CAUSE_UNRESOLVED, "", err, ERR_INPUT,
+		    "the queue has no URL");
+	if (spec->kind == NULL || spec->kind[0] == '\0') {
+		struct queue_spec parsed;
+
+		if (queue_spec_from_url(&ret->arena, spec->url, &parsed, err) ==
+		    -1) {
+			ret->cause = CAUSE_URL;
+			return -1;
+		}
+		ret->spec = parsed;
+	} else {
+		copy_spec(ret, spec);
+	}
+	return open_spec(ret, err);
+}
+
+void
+queue_close(struct queue *queue)
+{
+	if (queue->driver != NULL && queue->state != NULL)
+		queue->driver->close(queue);
+	queue->state = NULL;
+	arena_wipe(&queue->arena);
+	arena_fini(&queue->arena);
+	*queue = (struct queue){0};
+}
+
+static void
+begin(struct queue *queue)
+{
+	queue->cause = CAUSE_NONE;
+	queue->code[0] = '\0';
+}
+
+int
+queue_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
+    struct err *err)
+{
+	struct queue_state state = {.paused = -1,
+	    .engine = "",
+	    .identity = "",
+	    .target = queue->target,
+	    .head = ""};
+
+	begin(queue);
+	if (queue->driver->observe(queue, arena, &state, err) == -1)
+		return -1;
+	*ret = state;
+	return 0;
+}
+
+int
+queue_near_names(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err)
+{
+	begin(queue);
+	return queue->driver->near(queue, arena, state, err);
+}
+
+int
+queue_submit(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, const char **ret_receipt, struct err *err)
+{
+	begin(queue);
+	return queue->driver->submit(queue, job, arena, ret_receipt, err);
+}
+
+int
+queue_follow(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, struct queue_sighting *ret, struct err *err)
+{
+	struct queue_sighting sighting = {
+	    .by = "", .attempts = -1, .detail = ""};
+
+	begin(queue);
+	if (queue->driver->follow(queue, job, arena, &sighting, err) == -1)
+		return -1;
+	*ret = sighting;
+	return 0;
+}
+
+int
+queue_remove(struct queue *queue, const struct queue_submission *job,
+    bool *ret_removed, struct err *err)
+{
+	begin(queue);
+	return queue->driver->remove(queue, job, ret_removed, err);
+}
+
+int
+queue_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
+    bool *ret_got, struct err *err)
+{
+	begin(queue);
+	assert(queue->consuming.owner != NULL && queue->consuming.lease_ms > 0);
+	queue_nonce(ret->nonce);
+	buffer_clear(&ret->payload);
+	ret->id[0] = '\0';
+	ret->token[0] = '\0';
+	ret->attempt = 0;
+	ret->max_attempts = 0;
+	return queue->driver->claim(queue, wait_ms, ret, ret_got, err);
+}
+
+int
+queue_extend(
+    struct queue *queue, struct queue_job *job, bool *ret_held, struct err *err)
+{
+	begin(queue);
+	return queue->driver->extend(queue, job, ret_held, err);
+}
+
+int
+queue_finish(
+    struct queue *queue, struct queue_job *job, bool *ret_held, struct err *err)
+{
+	begin(queue);
+	return queue->driver->finish(queue, job, ret_held, err);
+}
+
+int
+queue_fail(struct queue *queue, struct queue_job *job, int64_t retry_ms,
+    bool *ret_held, struct err *err)
+{
+	begin(queue);
+	return queue->driver->fail(queue, job, retry_ms, ret_held, err);
+}
+
+int
+queue_bury(struct queue *queue, struct queue_job *job, const char *reason,
+    bool *ret_held, struct err *err)
+{
+	begin(queue);
+	return queue->driver->bury(queue, job, reason, ret_held, err);
+}
+
+int
+queue_release(
+    struct queue *queue, struct queue_job *job, bool *ret_held, struct err *err)
+{
+	begin(queue);
+	return queue->driver->release(queue, job, ret_held, err);
+}
+
+int
+queue_heartbeat(struct queue *queue, bool leaving, struct err *err)
+{
+	begin(queue);
+	if (queue->driver->heartbeat == NULL)
+		return 0;
+	return queue->driver->heartbeat(queue, leaving, err);
+}
+
+void
+queue_job_init(struct queue_job *job)
+{
+	*job = (struct queue_job){0};
+	buffer_init(&job->payload, QUEUE_PAYLOAD_MAX);
+}
+
+void
+queue_job_fini(struct queue_job *job)
+{
+	buffer_fini(&job->payload);
+}

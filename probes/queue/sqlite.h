@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_SQLITE_H
+#define REEVE_PROBES_QUEUE_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "probes/queue/queue.h"
+#include "probes/queue/table.h"
+
+/*
+ * What the files of the SQLite driver share. Parameters of statements are
+ * named; a statement uses those that it needs:
+ *   :now :until :owner :queue :id :attempt :max :error :retry, and a word of
+ *   the status each: :waiting0… :active0… :done0… :failed0… :dead0…, :buried
+ */
+enum sqlite_statement {
+	SQL_EXPIRED, /* is there a lease that is over? */
+	SQL_RECLAIM,
+	SQL_READY, /* is there a job to claim? */
+	SQL_CLAIM,
+	SQL_EXTEND,
+	SQL_FINISH,
+	SQL_FAIL,
+	SQL_BURY,
+	SQL_RELEASE,
+	SQL_BEAT,
+	SQL_LEAVE,
+	SQL_STATEMENTS
+};
+
+struct sqlite_queue {
+	sqlite3 *db; /* NULL: the file isn't there */
+	struct table_layout layout;
+	const char *path;
+	bool embedded;
+	bool prepared;     /* the statements for consuming were made */
+	const char *table; /* quoted, as all below */
+	const char *id, *status;
+	const char *scope;   /* rows that belong to this queue */
+	const char *ready;   /* condition: may be claimed now */
+	const char *waiting; /* "(:waiting0,:waiting1)" */
+	const char *active;
+	const char *order; /* "ORDER BY …" */
+	char worker[160];  /* heartbeat: REEVE_WORKER/REEVE_REPLICA */
+	sqlite3_stmt *statements[SQL_STATEMENTS];
+};
+
+struct sqlite_bound {
+	int64_t now_ms, until_ms, retry_ms, attempt;
+	const char *id, *error;
+};
+
+/* Opens the file (made if asked for) and builds the texts above. */
+int sqlite_open(struct queue *queue, struct err *err);
+int sqlite_open_embedded(struct queue *queue, struct err *err);
+void sqlite_close(struct queue *queue);
+/* Makes the embedded layout where it is missing. */
+int sqlite_create(struct queue *queue, struct err *err) MUST_CHECK;
+
+int sqlite_prepare(struct queue *queue, const char *sql, sqlite3_stmt **ret,
+    struct err *err) MUST_CHECK;
+void sqlite_bind(struct queue *queue, sqlite3_stmt *statement,
+    const struct sqlite_bound *bound);
+/* The last error of the database as ours, with its cause. */
+int sqlite_failed(struct queue *queue, const char *doing, struct err *err);
+int sqlite_need(struct queue *queue, struct err *err) MUST_CHECK;
+void sqlite_statement_free(sqlite3_stmt **statement);
+
+/* SQL texts: a column as unix ms, and a bound ms value as the column keeps it.
+ * `column` is quoted already. */
+const char *sqlite_ms(
+    struct arena *arena, const struct sqlite_queue *sqlite, const char *column);
+const char *sqlite_time(struct arena *arena, const struct sqlite_queue *sqlite,
+    const char *parameter);
+
+int sqlite_observe(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err);
+int sqlite_near(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err);
+int sqlite_consumers(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err);
+
+int sqlite_submit(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, const char **ret_receipt, struct err *err);
+int sqlite_follow(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, struct queue_sighting *ret, struct err *err);
+int sqlite_remove(struct queue *queue, const struct queue_submission *job,
+    bool *ret_removed, struct err *err);
+
+int sqlite_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
+    bool *ret_got, struct err *err);
+int sqlite_extend(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sqlite_finish(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sqlite_fail(struct queue *queue, struct queue_job *job, int64_t retry_ms,
+    bool *ret_held, struct err *err);
+int sqlite_bury(struct queue *queue, struct queue_job *job, const char *reason,
+    bool *ret_held, struct err *err);
+int sqlite_release(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sqlite_heartbeat(struct queue *queue, bool leaving, struct err *err);
+
+#endif

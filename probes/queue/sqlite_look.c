@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "probes/queue/near.h"
+#include "probes/queue/process.h"
+#include "probes/queue/sqlite.h"
+
+enum {
+	COLUMNS_MAX = 16,
+	NAMES_MAX = 500,          /* looked at for near names */
+	CONSUMER_STALE_MS = 15000 /* three heartbeats */
+};
+
+/* One number; an unknown says why. */
+static struct queue_number
+number(struct queue *queue, struct arena *arena, const char *sql)
+{
+	struct sqlite_bound bound = {.now_ms = clock_wall_ms()};
+	struct err err = ERR_INIT;
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
+
+	if (sqlite_prepare(queue, sql, &statement, &err) == -1)
+		return queue_unknown(arena_text(arena, err.text));
+	sqlite_bind(queue, statement, &bound);
+	int rc = sqlite3_step(statement);
+
+	if (rc == SQLITE_INTERRUPT)
+		return queue_unknown(
+		    "counting took longer than the time given");
+	if (rc != SQLITE_ROW) {
+		(void)sqlite_failed(queue, "count in", &err);
+		return queue_unknown(arena_text(arena, err.text));
+	}
+	if (sqlite3_column_type(statement, 0) == SQLITE_NULL)
+		return queue_unknown("no such row");
+	return queue_exact(sqlite3_column_int64(statement, 0));
+}
+
+static const char *
+words_sql(
+    struct arena *arena, const char *state, const struct table_words *words)
+{
+	const char *list = "";
+
+	for (size_t i = 0; i < words->count; i++)
+		list = arena_format(
+		    arena, "%s%s:%s%zu", list, i > 0 ? "," : "", state, i);
+	return list;
+}
+
+static struct queue_number
+count_state(struct queue *queue, struct arena *arena, const char *state,
+    const struct table_words *words)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+
+	if (words->count == 0)
+		return queue_inapplicable();
+	return number(queue, arena,
+	    arena_format(arena,
+	        "SELECT count(*) FROM %s WHERE %s AND %s IN (%s)",
+	        sqlite->table, sqlite->scope, sqlite->status,
+	        words_sql(arena, state, words)));
+}
+
+static void
+look_at_waiting(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+
+	ret->waiting = number(queue, arena,
+	    arena_format(arena, "SELECT count(*) FROM %s WHERE %s",
+	        sqlite->table, sqlite->ready));
+	if (layout->run_at != NULL)
+		ret->delayed = number(queue, arena,
+		    arena_format(arena,
+		        "SELECT count(*) FROM %s WHERE %s AND %s IN %s AND "
+		        "%s>:now",
+		        sqlite->table, sqlite->scope, sqlite->status,
+		        sqlite->waiting,
+		        sqlite_ms(arena, sqlite,
+		            table_quote(arena, layout->run_at))));
+	else
+		ret->delayed = queue_inapplicable();
+	if (layout->created == NULL) {
+		ret->oldest_ms = queue_unknown("no column for 'created'");
+	} else if (ret->waiting.know == KNOW_EXACT && ret->waiting.value == 0) {
+		ret->oldest_ms = queue_unknown("nothing waits");
+	} else {
+		const char *created = sqlite_ms(
+		    arena, sqlite, table_quote(arena, layout->created));
+
+		ret->oldest_ms = number(queue, arena,
+		    sqlite->embedded
+		        ? arena_format(arena,
+		              "SELECT max(0,:now-%s) FROM %s WHERE %s %s LIMIT 1",
+		              created, sqlite->table, sqlite->ready,
+		              sqlite->order)
+		        : arena_format(arena,
+		              "SELECT max(0,:now-min(%s)) FROM %s WHERE %s",
+		              created, sqlite->table, sqlite->ready));
+	}
+}
+
+static void
+look_at_active(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+	const char *base = arena_format(arena, "FROM %s WHERE %s AND %s IN %s",
+	    sqlite->table, sqlite->scope, sqlite->status, sqlite->active);
+
+	ret->active = count_state(queue, arena, "active", &layout->active);
+	if (layout->lease == NULL) {
+		ret->lease_expired = queue_unknown("no column for 'lease'");
+		ret->lease_missing = queue_unknown("no column for 'lease'");
+	} else {
+		const char *lease = table_quote(arena, layout->lease);
+
+		ret->lease_expired = number(queue, arena,
+		    arena_format(arena, "SELECT count(*) %s AND %s<:now", base,
+		        sqlite_ms(arena, sqlite, lease)));
+		ret->lease_missing = number(queue, arena,
+		    arena_format(arena, "SELECT count(*) %s AND %s IS NULL",
+		        base, lease));
+	}
+	if (layout->attempts == NULL)
+		ret->attempts_max = queue_unknown("no column for 'attempts'");
+	else
+		ret->attempts_max = number(queue, arena,
+		    arena_format(arena,
+		        "SELECT coalesce(max(%s),0) FROM %s WHERE %s AND %s IN "
+		        "(%s,%s)",
+		        table_quote(arena, layout->attempts), sqlite->table,
+		        sqlite->scope, sqlite->status,
+		        words_sql(arena, "waiting", &layout->waiting),
+		        words_sql(arena, "active", &layout->active)));
+}
+
+static void
+look_at_head(struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	struct sqlite_bound bound = {.now_ms = clock_wall_ms()};
+	struct err err = ERR_INIT;
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
+
+	if (sqlite_prepare(queue,
+	        arena_format(arena, "SELECT %s FROM %s WHERE %s %s LIMIT 1",
+	            sqlite->id, sqlite->table, sqlite->ready, sqlite->order),
+	        &statement, &err) == -1)
+		return;
+	sqlite_bind(queue, statement, &bound);
+	if (sqlite3_step(statement) == SQLITE_ROW) {
+		const char *id =
+		    (const char *)sqlite3_column_text(statement, 0);
+
+		ret->head = id != NULL ? arena_text(arena, id) : "";
+	}
+}
+
+/* Table and columns, from the catalogue; what is missing is said by name. */
+static int
+check_table(struct queue *queue, struct arena *arena, struct queue_state *ret,
+    struct err *err)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const char *columns[COLUMNS_MAX];
+	const char *found[NAMES_MAX];
+	size_t count = table_columns(&sqlite->layout, columns, COLUMNS_MAX);
+	size_t nfound = 0;
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
+
+	if (sqlite_prepare(queue, "SELECT name FROM pragma_table_xinfo(?1)",
+	        &statement, err) == -1)
+		return -1;
+	(void)sqlite3_bind_text(
+	    statement, 1, sqlite->layout.table, -1, SQLITE_TRANSIENT);
+	int rc;
+
+	while (
+	    (rc = sqlite3_step(statement)) == SQLITE_ROW && nfound < NAMES_MAX)
+		found[nfound++] = arena_text(
+		    arena, (const char *)sqlite3_column_text(statement, 0));
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		return sqlite_failed(queue, "read", err);
+	ret->exists = nfound > 0 ? EXISTS_YES : EXISTS_NO;
+	for (size_t i = 0; nfound > 0 && i < count; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < nfound && !there; k++)
+			there = sqlite3_stricmp(found[k], columns[i]) == 0;
+		if (there)
+			continue;
+		const char *near = text_nearest(columns[i], found, nfound);
+
+		return queue_trouble(queue, CAUSE_MISMATCH, "", err,
+		    ERR_REFUSED, "table '%s' has no column '%s'%s%s%s",
+		    queue->name, columns[i], near != NULL ? "; it has '" : "",
+		    near != NULL ? near : "", near != NULL ? "'" : "");
+	}
+	return 0;
+}
+
+static bool
+alive(const char *host, int64_t pid, int64_t started, int64_t seen_ms)
+{
+	char here[PROCESS_HOST_SIZE];
+	int64_t now_started = 0;
+
+	if (clock_wall_ms() - seen_ms > CONSUMER_STALE_MS)
+		return false;
+	process_host(here);
+	if (!text_equal(host, here))
+		return true; /* only its heartbeat can tell */
+	return process_started((pid_t)pid, &now_started) == 0 &&
+	       now_started == started;
+}
+
+static const char *
+text_at(struct arena *arena, sqlite3_stmt *row, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(row, column);
+
+	return text != NULL ? arena_text(arena, text) : "";
+}
+
+int
+sqlite_consumers(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err)
+{
+	struct queue_consumer *who =
+	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*who));
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *row = NULL;
+	int64_t count = 0;
+	int rc;
+
+	if (sqlite_prepare(queue,
+	        "SELECT owner,queue,worker,host,pid,started,seen FROM "
+	        "reeve_consumers ORDER BY queue<>:queue,seen DESC",
+	        &row, err) == -1)
+		return -1;
+	sqlite_bind(queue, row, &(struct sqlite_bound){0});
+	while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+		char here[PROCESS_HOST_SIZE];
+		const char *host = text_at(arena, row, 3);
+		int64_t pid = sqlite3_column_int64(row, 4);
+
+		if (!alive(host, pid, sqlite3_column_int64(row, 5),
+		        sqlite3_column_int64(row, 6)))
+			continue;
+		process_host(here);
+		const char *reads = text_at(arena, row, 1);
+
+		if (text_equal(reads, queue->name))
+			count++;
+		if (ret->nwho == QUEUE_WHO_MAX)
+			continue;
+		who[ret->nwho++] =
+		    (struct queue_consumer){.id = text_at(arena, row, 0),
+		        .address = "",
+		        .reads = reads,
+		        .worker = text_at(arena, row, 2),
+		        .pid = text_equal(host, here) ? pid : -1,
+		        .proof = PROOF_HEARTBEAT};
+	}
+	if (rc != SQLITE_DONE)
+		return sqlite_failed(queue, "read the consumers of", err);
+	ret->who = who;
+	ret->consumers = queue_exact(count);
+	return 0;
+}
+
+static void
+look_at_consumers(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	struct err err = ERR_INIT;
+
+	if (!sqlite->embedded)
+		ret->consumers =
+		    queue_unknown("SQLite does not know who reads a table");
+	else if (sqlite_consumers(queue, arena, ret, &err) == -1)
+		ret->consumers = queue_unknown(arena_text(arena, err.text));
+}
+
+int
+sqlite_observe(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+	struct stat st;
+
+	if (sqlite_need(queue, err) == -1)
+		return -1;
+	ret->engine = arena_format(arena, "sqlite %s", sqlite3_libversion());
+	if (stat(sqlite->path, &st) == 0)
+		ret->identity = arena_format(arena, "%s inode %llu",
+		    sqlite->path, (unsigned long long)st.st_ino);
+	ret->as_of_wall_ms = clock_wall_ms();
+	if (check_table(queue, arena, ret, err) == -1)
+		return -1;
+	if (ret->exists == EXISTS_NO)
+		return 0;
+	look_at_waiting(queue, arena, ret);
+	look_at_active(queue, arena, ret);
+	ret->failed = count_state(queue, arena, "failed", &layout->failed);
+	ret->dead = count_state(queue, arena, "dead", &layout->dead);
+	ret->completed = count_state(queue, arena, "done", &layout->done);
+	look_at_consumers(queue, arena, ret);
+	look_at_head(queue, arena, ret);
+	return 0;
+}
+
+/* The queues that a database has: tables, or in the embedded layout values of
+ * the queue's column (each found by one step in the index) and of readers. */
+static const char tables_sql[] =
+    "SELECT name FROM sqlite_schema WHERE type IN ('table','view') AND name "
+    "NOT LIKE 'sqlite!_%' ESCAPE '!' LIMIT 500";
+static const char queues_sql[] =
+    "WITH RECURSIVE q(n) AS (SELECT min(queue) FROM reeve_jobs UNION ALL "
+    "SELECT (SELECT min(queue) FROM reeve_jobs WHERE queue>q.n) FROM q WHERE "
+    "q.n IS NOT NULL) SELECT n FROM q WHERE n IS NOT NULL LIMIT 500";
+
+int
+sqlite_near(struct queue *queue, struct arena *arena, struct queue_state *state,
+    struct err *err)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	struct near near;
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *row = NULL;
+	int rc;
+
+	near_init(&near, arena, queue->name);
+	if (sqlite_prepare(queue, sqlite->embedded ? queues_sql : tables_sql,
+	        &row, err) == -1)
+		return -1;
+	while ((rc = sqlite3_step(row)) == SQLITE_ROW)
+		near_offer(&near, text_at(arena, row, 0), "",
+		    sqlite->embedded ? "queue" : "table");
+	if (rc != SQLITE_DONE)
+		return sqlite_failed(queue, "list the names in", err);
+	for (size_t i = 0; i < near.count; i++) {
+		if (!sqlite->embedded)
+			continue;
+		const char *sql =
+		    "SELECT count(*) FROM reeve_jobs WHERE queue=:near AND "
+		    "status='waiting'";
+		CLEANUP(sqlite_statement_free) sqlite3_stmt *count = NULL;
+
+		if (sqlite_prepare(queue, sql, &count, err) == -1)
+			return -1;
+		(void)sqlite3_bind_text(
+		    count, 1, near.found[i].name, -1, SQLITE_TRANSIENT);
+		if (sqlite3_step(count) == SQLITE_ROW)
+			near.found[i].waiting =
+			    queue_exact(sqlite3_column_int64(count, 0));
+	}
+	near_finish(&near, state);
+	return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_TABLE_H
+#define REEVE_PROBES_QUEUE_TABLE_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/err.h"
+#include "probes/queue/queue.h"
+
+/*
+ * A table that serves as a queue: which column is what, and which words its
+ * status has. Shared by the SQL drivers. NULL: the table has no such column.
+ */
+enum {
+	TABLE_WORDS_MAX = 6 /* of one state: "queued,pending" */
+};
+
+struct table_words {
+	const char *word[TABLE_WORDS_MAX];
+	size_t count; /* 0: the layout has no such state */
+};
+
+enum table_time {
+	TABLE_TIME_TEXT, /* SQLite: "YYYY-MM-DD HH:MM:SS.SSS", UTC */
+	TABLE_TIME_MS,   /* integer, unix time in milliseconds */
+	TABLE_TIME_S,    /* integer, unix time in seconds */
+};
+
+struct table_layout {
+	const char *schema, *table;
+	const char *id, *payload, *status;
+	const char *lease, *attempts, *max_attempts, *created, *updated;
+	const char *owner, *run_at, *error;
+	const char *queue_column, *queue_value; /* one table, many queues */
+	const char *where; /* SQL of the manifest's author, in parentheses */
+	const char *tz;    /* of timestamps without zone; "utc" */
+	struct table_words waiting, active, done, failed, dead;
+	int64_t max_attempts_fixed; /* max_attempts=5; 0: a column or none */
+	bool done_deletes;          /* done= (empty): success deletes the row */
+	enum table_time time;
+	int64_t cost_max; /* of one query, as the planner counts */
+};
+
+extern const char *const table_keys[]; /* for drivers' rows */
+
+/* Reads the layout out of the queue's options. */
+int table_layout_read(
+    struct queue *queue, struct table_layout *ret, struct err *err) MUST_CHECK;
+/* What claiming needs; the error names the missing keys. */
+int table_layout_claimable(struct queue *queue,
+    const struct table_layout *layout, struct err *err) MUST_CHECK;
+/* The embedded default: table reeve_jobs, its queue in a column. */
+void table_layout_embedded(struct table_layout *ret, const char *queue);
+bool table_is(const struct table_words *words, const char *word);
+/* The word that dead jobs get: dead, else failed. */
+const char *table_dead_word(const struct table_layout *layout);
+
+/* "name" as a quoted identifier, quotes doubled. */
+const char *table_quote(struct arena *arena, const char *name);
+/* The declared columns that must exist, in `ret` (at most `max`). */
+size_t table_columns(
+    const struct table_layout *layout, const char **ret, size_t max);
+
+/* Says what a row's status means to whoever follows it. */
+void table_sighting(const struct table_layout *layout, struct arena *arena,
+    const char *status, struct queue_sighting *ret);
+
+#endif
