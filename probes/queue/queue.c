@@ -22,7 +22,6 @@ enum {
 
 static const struct queue_driver *const drivers[] = {
 
-
     &queue_sqlite_table,
     &queue_sqlite_embedded,
 };
@@ -382,10 +381,15 @@ open_spec(struct queue *queue, struct err *err)
 
 int
 queue_open(struct queue *ret, const struct queue_spec *spec,
-    int64_t deadline_ms, struct err *err)
+    const struct queue_open_options *options, struct err *err)
 {
-	*ret = (struct queue){.deadline_ms = deadline_ms};
+	*ret = (struct queue){.deadline_ms = options->deadline_ms};
 	arena_init(&ret->arena, HANDLE_BYTES_MAX);
+	ladder_init(&ret->ladder, &ret->arena, options->deadline_ms);
+	ret->ladder.progress = options->progress;
+	ret->ladder.arg = options->arg;
+	if (options->consuming != NULL)
+		ret->consuming = *options->consuming;
 	ret->name = "";
 	ret->target = "";
 	if (spec->url == NULL)

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/buffer.h"
 #include "base/err.h"
+#include "probes/ladder.h"
 #include "probes/observed.h"
 #include "probes/queue/state.h"
 
@@ -57,10 +58,10 @@ struct queue {
 	int64_t deadline_ms; /* monotonic, of every call; the caller's to set */
 	enum cause cause;    /* of the last failure */
 	char code[QUEUE_CODE_SIZE];
-	struct step steps[6]; /* how far open came: DNS … QUERY */
-	size_t nsteps;
+	struct ladder ladder; /* how far open came */
 	struct queue_consuming consuming;
-	void *state; /* the driver's own */
+	const char *client; /* our name there; NULL: "reeve:probe" */
+	void *state;        /* the driver's own */
 };
 
 /* A canary, or any other job that is put in. `payload` holds the canary's id
@@ -153,10 +154,18 @@ bool queue_is_url(const char *text);
 /*
  * Opens, which connects. The spec is copied. A kind of NULL or "" means that
  * `url` is the one-URL form. `ret` is filled as far as it came even when it
- * fails (cause, code, steps): call queue_close in either case.
+ * fails (cause, code, ladder): call queue_close in either case.
  */
+struct queue_open_options {
+	int64_t deadline_ms; /* monotonic */
+	/* set for consuming; copied shallowly */
+	const struct queue_consuming *consuming;
+	/* of the ladder; may be NULL */
+	void (*progress)(void *arg, enum step_kind kind, const char *detail);
+	void *arg;
+};
 int queue_open(struct queue *ret, const struct queue_spec *spec,
-    int64_t deadline_ms, struct err *err) MUST_CHECK;
+    const struct queue_open_options *options, struct err *err) MUST_CHECK;
 void queue_close(struct queue *queue);
 
 /* Counts, ages, consumers; every field that can't be known says why. Bounded
@@ -180,7 +189,7 @@ int queue_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err) MUST_CHECK;
 
 /*
- * Consuming. `queue->consuming` must be set. Each call but claim says in
+ * Consuming; the handle was opened for it. Each call but claim says in
  * `ret_held` whether this claim still held the job: false means that another
  * has it by now (or that this same call succeeded before and its answer was
  * lost), nothing was changed, and the result must be thrown away.

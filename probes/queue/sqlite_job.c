@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/clock.h"
 #include "base/text.h"
+#include "probes/json_read.h"
 #include "probes/queue/sqlite.h"
 
 /* Jobs by their id: put in, followed, taken out. */
@@ -187,18 +186,12 @@ insert(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-static void
-row_free(cJSON **row)
-{
-	cJSON_Delete(*row);
-}
-
 int
 sqlite_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err)
 {
 	const struct sqlite_queue *sqlite = queue->state;
-	CLEANUP(row_free) cJSON *row = NULL;
+	CLEANUP(json_free) cJSON *row = NULL;
 
 	if (sqlite_need(queue, err) == -1)
 		return -1;

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+
+#include "base/text.h"
+#include "probes/queue/queue.h"
+#include "probes/queue/request.h"
+
+enum {
+	OPTIONS_MAX = 64
+};
+
+/* What is asked for, out of the request. */
+struct asked {
+	struct queue_spec spec;
+	const char *op;
+	bool near;
+	struct queue_submission job;
+};
+
+static int
+read_options(struct look *look, struct queue_spec *spec)
+{
+	struct err err = ERR_INIT;
+	const cJSON *object = NULL;
+	const cJSON *item = NULL;
+	struct queue_option *options = NULL;
+	size_t count = 0;
+
+	if (json_object(look->request, "options", &object, &err) == -1)
+		goto bad;
+	options = arena_array(look->arena, OPTIONS_MAX, sizeof(*options));
+	cJSON_ArrayForEach(item, object)
+	{
+		if (count == OPTIONS_MAX) {
+			(void)err_set(&err, ERR_CAPACITY,
+			    "a queue has at most %d options", OPTIONS_MAX);
+			goto bad;
+		}
+		options[count].key = item->string;
+		if (json_item_text(item, &options[count].value, &err) == -1)
+			goto bad;
+		count++;
+	}
+	spec->options = options;
+	spec->noptions = count;
+	return 0;
+bad:
+	look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
+	return -1;
+}
+
+static int
+read_request(struct look *look, struct asked *ret)
+{
+	const char *payload = NULL;
+
+	if (look_text(look, "queueKind", "", &ret->spec.kind) == -1 ||
+	    look_need(look, "url", &ret->spec.url) == -1 ||
+	    look_text(look, "op", "observe", &ret->op) == -1 ||
+	    look_bool(look, "near", false, &ret->near) == -1 ||
+	    look_text(look, "payload", "", &payload) == -1 ||
+	    look_text(look, "receipt", NULL, &ret->job.receipt) == -1 ||
+	    read_options(look, &ret->spec) == -1)
+		return -1;
+	ret->job.canary = look->canary != NULL ? look->canary : "";
+	ret->job.payload = look_canary(look, payload, false);
+	ret->job.len = strlen(ret->job.payload);
+	return 0;
+}
+
+static void
+progress(void *arg, enum step_kind kind, const char *detail)
+{
+	struct look *look = arg;
+
+	if (look->ladder.progress != NULL)
+		look->ladder.progress(look->ladder.arg, kind, detail);
+}
+
+/* The steps live in the handle's arena; the answer outlives the handle. */
+static void
+copy_steps(struct look *look, const struct queue *queue)
+{
+	look->ladder.nsteps = 0;
+	for (size_t i = 0; i < queue->ladder.nsteps; i++) {
+		struct step *step = &look->ladder.steps[i];
+
+		*step = queue->ladder.steps[i];
+		step->detail = arena_text(look->arena, step->detail);
+		look->ladder.nsteps++;
+	}
+}
+
+/* Trouble of a call as an answer: what the other side said no to is a failure,
+ * what never came is unknown. */
+static void
+answer_trouble(
+    struct look *look, const struct queue *queue, const struct err *err)
+{
+	switch (queue->cause) {
+	case CAUSE_NONE:
+	case CAUSE_INTERNAL:
+	case CAUSE_DEADLINE:
+	case CAUSE_UNRESOLVED:
+	case CAUSE_UNREACHABLE:
+	case CAUSE_SILENT:
+	case CAUSE_UNAVAILABLE:
+		look_unknown(look, queue->cause, queue->code, "%s", err->text);
+		return;
+	case CAUSE_DNS:
+		if (queue->ladder.result == RESULT_UNKNOWN)
+			look_unknown(
+			    look, queue->cause, queue->code, "%s", err->text);
+		else
+			look_failed(
+			    look, queue->cause, queue->code, "%s", err->text);
+		return;
+	case CAUSE_URL:
+	case CAUSE_REFUSED:
+	case CAUSE_TLS:
+	case CAUSE_AUTH:
+	case CAUSE_PERMISSION:
+	case CAUSE_WRONG_DATABASE:
+	case CAUSE_WRONG_TYPE:
+	case CAUSE_NOT_FOUND:
+	case CAUSE_MISMATCH:
+		look_failed(look, queue->cause, queue->code, "%s", err->text);
+		return;
+	}
+	UNREACHABLE("cause");
+}
+
+static int
+op_observe(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct queue_state *state = arena_alloc(look->arena, sizeof(*state));
+	struct err near_err = ERR_INIT;
+
+	if (queue_observe(queue, look->arena, state, err) == -1)
+		return -1;
+	look->out.queue = state;
+	look->out.identity = state->identity;
+	state->target = arena_text(look->arena, queue->target);
+	if (asked->near &&
+	    queue_near_names(queue, look->arena, state, &near_err) == -1)
+		look_fact(look, "near", "not looked: %s", near_err.text);
+	if (state->exists == EXISTS_NO) {
+		look_failed(look, CAUSE_NOT_FOUND, "",
+		    "%s: there is no '%s'%s%s", state->target, queue->name,
+		    state->nnear > 0 ? "; near: " : "",
+		    state->nnear > 0 ? state->near[0].name : "");
+		return 0;
+	}
+	char waiting[32] = "?";
+
+	if (state->waiting.know != KNOW_UNKNOWN)
+		(void)snprintf(
+		    waiting, sizeof(waiting), "%" PRId64, state->waiting.value);
+	look_passed(look, "%s: %s waiting", state->target, waiting);
+	return 0;
+}
+
+static int
+op_submit(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	const char *receipt = NULL;
+
+	look->out.queue = NULL;
+	if (queue_submit(queue, &asked->job, look->arena, &receipt, err) == -1)
+		return -1;
+	look_fact(look, "receipt", "%s", receipt);
+	look_passed(look, "%s: acknowledged as %s", queue->target, receipt);
+	return 0;
+}
+
+static int
+op_follow(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct queue_sighting seen;
+
+	if (queue_follow(queue, &asked->job, look->arena, &seen, err) == -1)
+		return -1;
+	look_fact(look, "state", "%s", queue_place_name(seen.place));
+	if (seen.done)
+		look_fact(look, "done", "yes");
+	if (seen.by[0] != '\0')
+		look_fact(look, "by", "%s", seen.by);
+	if (seen.attempts >= 0)
+		look_fact(look, "attempts", "%" PRId64, seen.attempts);
+	look_fact(look, "detail", "%s", seen.detail);
+	if (seen.place == PLACE_UNKNOWN)
+		look_unknown(look, CAUSE_MISMATCH, "", "%s", seen.detail);
+	else
+		look_passed(look, "%s: %s, %s", queue->target,
+		    queue_place_name(seen.place), seen.detail);
+	return 0;
+}
+
+static int
+op_remove(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	bool removed = false;
+
+	if (queue_remove(queue, &asked->job, &removed, err) == -1)
+		return -1;
+	look_fact(look, "removed", "%s", removed ? "yes" : "no");
+	look_passed(look, "%s: %s", queue->target,
+	    removed ? "removed" : "was not there to be removed");
+	return 0;
+}
+
+typedef int op_fn(struct look *look, struct queue *queue,
+    const struct asked *asked, struct err *err);
+static const struct {
+	const char *name;
+	op_fn *run;
+} ops[] = {
+    {"observe", op_observe},
+    {"submit", op_submit},
+    {"follow", op_follow},
+    {"remove", op_remove},
+};
+
+static void
+close_kept(void *kept)
+{
+	queue_close(kept);
+	free(kept);
+}
+
+/* Handles are kept by everything that they were opened with. */
+static const char *
+handle_key(struct look *look, const struct queue_spec *spec)
+{
+	const char *key = spec->url;
+
+	for (size_t i = 0; i < spec->noptions; i++)
+		key = arena_format(look->arena, "%s\n%s=%s", key,
+		    spec->options[i].key, spec->options[i].value);
+	return arena_format(look->arena, "%s\n%s", spec->kind, key);
+}
+
+static struct queue *
+open_handle(struct look *look, const struct asked *asked)
+{
+	struct queue_open_options options = {
+	    .deadline_ms = look->ladder.deadline_ms,
+	    .progress = progress,
+	    .arg = look};
+	struct err err = ERR_INIT;
+	struct queue *queue = malloc(sizeof(*queue));
+
+	if (queue == NULL) {
+		look_unknown(look, CAUSE_INTERNAL, "", "out of memory");
+		return NULL;
+	}
+	int rc = queue_open(queue, &asked->spec, &options, &err);
+
+	/* later calls ask on a connection that was made by an earlier request
+	 */
+	queue->ladder.progress = NULL;
+	copy_steps(look, queue);
+	if (rc == -1) {
+		answer_trouble(look, queue, &err);
+		close_kept(queue);
+		return NULL;
+	}
+	return queue;
+}
+
+void
+probe_queue(struct look *look)
+{
+	struct asked asked = {0};
+	struct err err = ERR_INIT;
+	size_t op = 0;
+
+	if (read_request(look, &asked) == -1)
+		return;
+	look_url(look, asked.spec.url);
+	while (op < ARRAY_LEN(ops) && !text_equal(ops[op].name, asked.op))
+		op++;
+	if (op == ARRAY_LEN(ops)) {
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "a queue has no operation '%.40s'", asked.op);
+		return;
+	}
+	const char *key = handle_key(look, &asked.spec);
+	struct queue *queue = look_take(look, "queue", key);
+	bool kept = queue != NULL;
+
+	if (!kept)
+		queue = open_handle(look, &asked);
+	if (queue == NULL)
+		return;
+	queue->deadline_ms = look->ladder.deadline_ms;
+	int rc = ops[op].run(look, queue, &asked, &err);
+
+	/* a connection that died since the last request is no news; only a
+	 * submission may have arrived before it did */
+	if (rc == -1 && kept && queue->cause == CAUSE_UNAVAILABLE &&
+	    ops[op].run != op_submit) {
+		close_kept(queue);
+		queue = open_handle(look, &asked);
+		if (queue == NULL)
+			return;
+		rc = ops[op].run(look, queue, &asked, &err);
+	}
+	if (rc == -1) {
+		answer_trouble(look, queue, &err);
+		close_kept(queue); /* the next request starts afresh */
+		return;
+	}
+	look_keep(look, "queue", key, queue, close_kept);
+}
