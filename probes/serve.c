@@ -36,28 +36,6 @@ static struct {
 	struct look *look;
 } under_way = {.fd = -1};
 
-/* queue drivers keep their own handles and answer into the observation */
-static void
-probe_queue_look(struct look *look)
-{
-	const char *url = NULL;
-	const char *target = NULL;
-
-	if (look_need(look, "url", &url) == -1)
-		return;
-	look_url(look, url);
-	target = look->out.target;
-	const char *subject = look->out.subject;
-	int64_t at_wall_ms = look->out.at_wall_ms;
-	probe_queue(
-	    look->request, look->arena, look->ladder.deadline_ms, &look->out);
-	look->out.kind = "queue";
-	look->out.subject = subject;
-	look->out.at_wall_ms = at_wall_ms;
-	if (look->out.target == NULL || look->out.target[0] == '\0')
-		look->out.target = target;
-}
-
 static const struct {
 	const char *kind;
 	look_fn *run;
@@ -73,7 +51,7 @@ static const struct {
     {"file", probe_file},
     {"supervisor", probe_supervisor},
     {"processes", probe_processes},
-    {"queue", probe_queue_look},
+    {"queue", probe_queue},
 };
 
 static void
@@ -322,7 +300,6 @@ probe_serve(int in, int out)
 	ladder_on_progress(progress_line);
 	int code = serve(in, out, &base);
 	ladder_on_progress(NULL);
-	probe_queue_close();
 	look_kept_free(base.kept);
 	redactor_free(base.redactor);
 	return code;

@@ -380,16 +380,15 @@ open_spec(struct queue *queue, struct err *err)
 }
 
 int
-queue_open(struct queue *ret, const struct queue_spec *spec,
-    const struct queue_open_options *options, struct err *err)
+queue_open_consuming(struct queue *ret, const struct queue_spec *spec,
+    const struct queue_consuming *consuming, int64_t deadline_ms,
+    struct err *err)
 {
-	*ret = (struct queue){.deadline_ms = options->deadline_ms};
+	*ret = (struct queue){.deadline_ms = deadline_ms};
 	arena_init(&ret->arena, HANDLE_BYTES_MAX);
-	ladder_init(&ret->ladder, &ret->arena, options->deadline_ms);
-	ret->ladder.progress = options->progress;
-	ret->ladder.arg = options->arg;
-	if (options->consuming != NULL)
-		ret->consuming = *options->consuming;
+	ladder_init(&ret->ladder, &ret->arena, deadline_ms);
+	if (consuming != NULL)
+		ret->consuming = *consuming;
 	ret->name = "";
 	ret->target = "";
 	if (spec->url == NULL)
@@ -408,6 +407,13 @@ queue_open(struct queue *ret, const struct queue_spec *spec,
 		copy_spec(ret, spec);
 	}
 	return open_spec(ret, err);
+}
+
+int
+queue_open(struct queue *ret, const struct queue_spec *spec,
+    int64_t deadline_ms, struct err *err)
+{
+	return queue_open_consuming(ret, spec, NULL, deadline_ms, err);
 }
 
 void

@@ -60,8 +60,7 @@ struct queue {
 	char code[QUEUE_CODE_SIZE];
 	struct ladder ladder; /* how far open came */
 	struct queue_consuming consuming;
-	const char *client; /* our name there; NULL: "reeve:probe" */
-	void *state;        /* the driver's own */
+	void *state; /* the driver's own */
 };
 
 /* A canary, or any other job that is put in. `payload` holds the canary's id
@@ -156,16 +155,12 @@ bool queue_is_url(const char *text);
  * `url` is the one-URL form. `ret` is filled as far as it came even when it
  * fails (cause, code, ladder): call queue_close in either case.
  */
-struct queue_open_options {
-	int64_t deadline_ms; /* monotonic */
-	/* set for consuming; copied shallowly */
-	const struct queue_consuming *consuming;
-	/* of the ladder; may be NULL */
-	void (*progress)(void *arg, enum step_kind kind, const char *detail);
-	void *arg;
-};
 int queue_open(struct queue *ret, const struct queue_spec *spec,
-    const struct queue_open_options *options, struct err *err) MUST_CHECK;
+    int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* For a consumer, whose name the server will know. */
+int queue_open_consuming(struct queue *ret, const struct queue_spec *spec,
+    const struct queue_consuming *consuming, int64_t deadline_ms,
+    struct err *err) MUST_CHECK;
 void queue_close(struct queue *queue);
 
 /* Counts, ages, consumers; every field that can't be known says why. Bounded

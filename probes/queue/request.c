@@ -70,15 +70,6 @@ read_request(struct look *look, struct asked *ret)
 	return 0;
 }
 
-static void
-progress(void *arg, enum step_kind kind, const char *detail)
-{
-	struct look *look = arg;
-
-	if (look->ladder.progress != NULL)
-		look->ladder.progress(look->ladder.arg, kind, detail);
-}
-
 /* The steps live in the handle's arena; the answer outlives the handle. */
 static void
 copy_steps(struct look *look, const struct queue *queue)
@@ -249,10 +240,6 @@ handle_key(struct look *look, const struct queue_spec *spec)
 static struct queue *
 open_handle(struct look *look, const struct asked *asked)
 {
-	struct queue_open_options options = {
-	    .deadline_ms = look->ladder.deadline_ms,
-	    .progress = progress,
-	    .arg = look};
 	struct err err = ERR_INIT;
 	struct queue *queue = malloc(sizeof(*queue));
 
@@ -260,11 +247,9 @@ open_handle(struct look *look, const struct asked *asked)
 		look_unknown(look, CAUSE_INTERNAL, "", "out of memory");
 		return NULL;
 	}
-	int rc = queue_open(queue, &asked->spec, &options, &err);
+	int rc =
+	    queue_open(queue, &asked->spec, look->ladder.deadline_ms, &err);
 
-	/* later calls ask on a connection that was made by an earlier request
-	 */
-	queue->ladder.progress = NULL;
 	copy_steps(look, queue);
 	if (rc == -1) {
 		answer_trouble(look, queue, &err);

@@ -5,7 +5,7 @@
 #include "probes/look.h"
 
 /*
- * The prober's side of kind "queue": probe_queue (declared in probes/look.h).
+ * The prober's side of kind "queue".
  *   {"kind":"queue","queueKind":"redis","url":…,"options":{…},
  *    "op":"observe|submit|follow|remove","near":true,
  *    "canary":UUID,"payload":…,"receipt":…}
@@ -24,5 +24,6 @@
  * $(CANARY) in "payload" is replaced by the canary's id: give the same payload,
  * canary and receipt to follow and remove as to submit.
  */
+look_fn probe_queue;
 
 #endif
