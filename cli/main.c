@@ -53,6 +53,19 @@ print_help(const struct cli *cli, const struct cli_command *command)
 }
 
 static int
+print_manual(const struct cli *cli)
+{
+	struct buffer out;
+
+	buffer_init(&out, TEXT_MAX);
+	cli_manual(&out);
+	int rc = cli_print(cli, out.data, out.len);
+
+	buffer_fini(&out);
+	return rc;
+}
+
+static int
 unknown_command(const struct cli *cli, const char *name, const char *near)
 {
 	if (near != NULL)
@@ -61,7 +74,8 @@ unknown_command(const struct cli *cli, const char *name, const char *near)
 	return cli_usage(cli, "no command '%s'", name);
 }
 
-/* `reeve help`, `reeve help COMMAND`, `reeve --help`. */
+/* `reeve help`, `reeve help COMMAND`, `reeve --help`; `reeve help --manual`
+ * makes docs/man/reeve.1. */
 static int
 help_command(const struct cli *cli, int argc, char **argv)
 {
@@ -69,6 +83,8 @@ help_command(const struct cli *cli, int argc, char **argv)
 
 	if (argc < 2)
 		return print_help(cli, NULL);
+	if (text_equal(argv[1], "--manual"))
+		return print_manual(cli);
 	const struct cli_command *command = find_command(argv[1], &near);
 
 	if (command == NULL)

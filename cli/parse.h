@@ -20,5 +20,7 @@ int cli_parse(struct cli *cli, int argc, char **argv, bool *help,
 void cli_help(const struct cli_command *command, struct buffer *out);
 /* `reeve help`: every command with its line. */
 void cli_overview(struct buffer *out);
+/* The manual page reeve(1), from the same rows. */
+void cli_manual(struct buffer *out);
 
 #endif
