@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "supervisor/operator/drift.h"
+#include "supervisor/operator/specs.h"
+
+struct comparison {
+	struct drift_list *list;
+	const struct fingerprint_key *key;
+	const struct declared_worker *worker;
+	const char *instances;
+	enum drift_policy strongest;
+	bool any;
+};
+
+static const char *const class_names[DRIFT_CLASSES] = {
+    [DRIFT_CLASS_ENV] = "env",
+    [DRIFT_CLASS_SECRET] = "secret",
+    [DRIFT_CLASS_CONFIG] = "config",
+    [DRIFT_CLASS_QUEUE] = "queue",
+    [DRIFT_CLASS_EXECUTABLE] = "executable",
+    [DRIFT_CLASS_REPLICAS] = "replicas",
+};
+
+const char *
+drift_class_name(enum drift_class kind)
+{
+	return class_names[kind];
+}
+
+const char *
+drift_policy_name(enum drift_policy policy)
+{
+	switch (policy) {
+	case DRIFT_ALERT:
+		return "alert";
+	case DRIFT_RESTART:
+		return "restart";
+	case DRIFT_IGNORE:
+		return "ignore";
+	}
+	UNREACHABLE("drift policy");
+}
+
+enum drift_policy
+drift_policy_of(const struct declared_drift *policies, enum drift_class kind)
+{
+	switch (kind) {
+	case DRIFT_CLASS_ENV:
+		return policies->env;
+	case DRIFT_CLASS_SECRET:
+		return policies->secret;
+	case DRIFT_CLASS_CONFIG:
+		return policies->config;
+	case DRIFT_CLASS_QUEUE:
+		return policies->queue;
+	case DRIFT_CLASS_EXECUTABLE:
+		return policies->executable;
+	case DRIFT_CLASS_REPLICAS:
+		return policies->replicas;
+	case DRIFT_CLASSES:
+		break;
+	}
+	UNREACHABLE("drift class");
+}
+
+void
+drift_add(struct drift_list *list, const struct drift *item)
+{
+	if (list->items == NULL)
+		list->items =
+		    arena_array(list->arena, DRIFT_MAX, sizeof(*list->items));
+	if (list->count == DRIFT_MAX) {
+		list->cut = true;
+		return;
+	}
+	list->items[list->count++] = *item;
+}
+
+static int
+rank(enum drift_policy policy)
+{
+	switch (policy) {
+	case DRIFT_IGNORE:
+		return 0;
+	case DRIFT_ALERT:
+		return 1;
+	case DRIFT_RESTART:
+		return 2;
+	}
+	UNREACHABLE("drift policy");
+}
+
+static void
+differs(struct comparison *comparison, struct drift item)
+{
+	item.worker = comparison->worker->name;
+	item.instances = comparison->instances;
+	item.policy = drift_policy_of(&comparison->worker->on_drift, item.kind);
+	if (item.place.file == NULL)
+		item.place = comparison->worker->place;
+	if (!comparison->any || rank(item.policy) > rank(comparison->strongest))
+		comparison->strongest = item.policy;
+	comparison->any = true;
+	drift_add(comparison->list, &item);
+}
+
+static const char *
+print_of(struct comparison *comparison, const char *value)
+{
+	char text[FINGERPRINT_TEXT_SIZE];
+
+	if (value == NULL)
+		return "not set";
+	struct fingerprint print =
+	    fingerprint_of(comparison->key, value, strlen(value));
+	return arena_text(
+	    comparison->list->arena, fingerprint_text(&print, text));
+}
+
+/* The bytes without the white space at their ends. */
+static const char *
+trimmed(const char *value, size_t *ret_len)
+{
+	static const char SPACE[] = " \t\r\n";
+
+	value += strspn(value, SPACE);
+	size_t len = strlen(value);
+
+	while (len > 0 && strchr(SPACE, value[len - 1]) != NULL)
+		len--;
+	*ret_len = len;
+	return value;
+}
+
+static size_t
+without_newlines(const char *value)
+{
+	size_t len = strlen(value);
+
+	while (len > 0 && (value[len - 1] == '\n' || value[len - 1] == '\r'))
+		len--;
+	return len;
+}
+
+/* What people look for for an hour: values that look the same. */
+static const char *
+how_they_differ(const char *running, const char *declared)
+{
+	size_t a_len = without_newlines(running);
+	size_t b_len = without_newlines(declared);
+
+	if (a_len == b_len && memcmp(running, declared, a_len) == 0)
+		return "same but for a trailing newline";
+	const char *a = trimmed(running, &a_len);
+	const char *b = trimmed(declared, &b_len);
+
+	if (a_len == b_len && memcmp(a, b, a_len) == 0)
+		return "same but for white space at the ends";
+	if (strcasecmp(running, declared) == 0)
+		return "same but for upper and lower case";
+	return "different";
+}
+
+static enum drift_class
+class_of(const struct declared_worker *worker, const char *name,
+    const struct declared_env *entry)
+{
+	for (size_t i = 0; i < worker->nconsumes; i++)
+		if (text_equal(worker->consumes[i].env, name))
+			return DRIFT_CLASS_QUEUE;
+	if (entry == NULL)
+		return DRIFT_CLASS_ENV;
+	if (entry->secret)
+		return DRIFT_CLASS_SECRET;
+	if (entry->source != NULL && text_starts(entry->source, "config "))
+		return DRIFT_CLASS_CONFIG;
+	return DRIFT_CLASS_ENV;
+}
+
+static void
+compare_variable(struct comparison *comparison, const char *name,
+    const char *running, const char *declared)
+{
+	struct arena *arena = comparison->list->arena;
+	const struct declared_env *entry =
+	    declared_env_find(&comparison->worker->env, name);
+
+	if (text_equal(running, declared))
+		return;
+	struct drift item = {
+	    .kind = class_of(comparison->worker, name, entry),
+	    .key = arena_text(arena, name),
+	    .observed = print_of(comparison, running),
+	    .expected = print_of(comparison, declared),
+	    .source = entry == NULL ? "" : entry->source,
+	};
+
+	if (entry != NULL)
+		item.place = entry->place;
+	if (running == NULL)
+		item.summary = arena_format(
+		    arena, "%s is declared, but not in what runs", name);
+	else if (declared == NULL)
+		item.summary = arena_format(
+		    arena, "%s is in what runs, but not declared", name);
+	else
+		item.summary =
+		    arena_format(arena, "%s in what runs and as declared: %s",
+		        name, how_they_differ(running, declared));
+	differs(comparison, item);
+}
+
+static const char *
+name_of(struct arena *arena, const char *entry)
+{
+	return arena_bytes(arena, entry, strcspn(entry, "="));
+}
+
+static void
+compare_environment(struct comparison *comparison, const char *const *running,
+    const char *const *declared)
+{
+	struct arena *arena = comparison->list->arena;
+
+	for (size_t i = 0; declared != NULL && declared[i] != NULL; i++) {
+		const char *name = name_of(arena, declared[i]);
+		compare_variable(comparison, name, specs_env(running, name),
+		    specs_env(declared, name));
+	}
+	for (size_t i = 0; running != NULL && running[i] != NULL; i++) {
+		const char *name = name_of(arena, running[i]);
+		if (specs_env(declared, name) == NULL)
+			compare_variable(
+			    comparison, name, specs_env(running, name), NULL);
+	}
+}
+
+static bool
+lists_equal(const char *const *a, const char *const *b)
+{
+	size_t i = 0;
+
+	for (; a[i] != NULL && b[i] != NULL; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return a[i] == NULL && b[i] == NULL;
+}
+
+static void
+compare_numbers(struct comparison *comparison, const char *name,
+    int64_t running, int64_t declared)
+{
+	struct arena *arena = comparison->list->arena;
+
+	if (running == declared)
+		return;
+	differs(comparison,
+	    (struct drift){
+	        .kind = DRIFT_CLASS_ENV,
+	        .key = name,
+	        .observed = arena_format(arena, "%" PRId64, running),
+	        .expected = arena_format(arena, "%" PRId64, declared),
+	        .summary =
+	            arena_format(arena, "%s changed in the manifest", name),
+	        .source = "",
+	    });
+}
+
+static bool
+ports_equal(const struct worker_spec *a, const struct worker_spec *b)
+{
+	if (a->nports != b->nports)
+		return false;
+	for (uint32_t i = 0; i < a->nports; i++)
+		if (a->ports[i].base != b->ports[i].base ||
+		    !text_equal(a->ports[i].name, b->ports[i].name))
+			return false;
+	return true;
+}
+
+static bool
+groups_equal(const struct worker_spec *a, const struct worker_spec *b)
+{
+	return a->ngroups == b->ngroups &&
+	       (a->ngroups == 0 || memcmp(a->groups, b->groups,
+	                               a->ngroups * sizeof(*a->groups)) == 0);
+}
+
+static void
+changed(struct comparison *comparison, const char *key, const char *observed,
+    const char *expected)
+{
+	differs(comparison, (struct drift){
+	                        .kind = DRIFT_CLASS_ENV,
+	                        .key = key,
+	                        .observed = observed,
+	                        .expected = expected,
+	                        .summary = arena_format(comparison->list->arena,
+	                            "%s changed in the manifest", key),
+	                        .source = "",
+	                    });
+}
+
+static void
+compare_rest(struct comparison *comparison, const struct worker_spec *running,
+    const struct worker_spec *declared)
+{
+	/* Arguments may hold what should not be shown. */
+	if (!lists_equal(running->argv, declared->argv))
+		changed(comparison, "command", "other arguments", "declared");
+	else if (!text_equal(running->executable, declared->executable))
+		changed(comparison, "command", running->executable,
+		    declared->executable);
+	if (!text_equal(running->cwd, declared->cwd))
+		changed(comparison, "workingDir",
+		    running->cwd == NULL ? "/" : running->cwd,
+		    declared->cwd == NULL ? "/" : declared->cwd);
+	compare_numbers(comparison, "runAsUser", running->uid, declared->uid);
+	compare_numbers(comparison, "runAsGroup", running->gid, declared->gid);
+	if (!groups_equal(running, declared))
+		changed(comparison, "groups", "other", "declared");
+	if (!ports_equal(running, declared))
+		changed(comparison, "ports", "other", "declared");
+	compare_numbers(comparison, "resources.limits.memory",
+	    (int64_t)running->memory_limit_bytes,
+	    (int64_t)declared->memory_limit_bytes);
+}
+
+enum drift_policy
+drift_compare(struct drift_list *list, const struct fingerprint_key *key,
+    const struct declared_worker *worker, const struct worker_spec *declared,
+    const struct worker_spec *running, const char *instances)
+{
+	struct comparison comparison = {
+	    .list = list,
+	    .key = key,
+	    .worker = worker,
+	    .instances = instances,
+	    .strongest = DRIFT_IGNORE,
+	};
+
+	if (running != NULL) {
+		compare_environment(&comparison, running->envp, declared->envp);
+		compare_rest(&comparison, running, declared);
+	}
+	if (!comparison.any)
+		differs(&comparison,
+		    (struct drift){
+		        .kind = DRIFT_CLASS_ENV,
+		        .key = "configuration",
+		        .observed = "another configuration",
+		        .expected = "declared",
+		        .summary = "started with another configuration than "
+		                   "declared; it is no longer known in what "
+		                   "it differs",
+		        .source = "",
+		    });
+	return comparison.strongest;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_OPERATOR_FILES_H
+#define REEVE_SUPERVISOR_OPERATOR_FILES_H
+
+#include "base/base.h"
+#include "worker/spec.h"
+
+/*
+ * Whether the file that a worker was started from is still the one on disk:
+ * looked at by (device, inode, size, change time), and by its bytes only when
+ * one of these is new. A touched or re-installed, byte-equal file is the same.
+ */
+struct file_identity {
+	bool known;
+	uint64_t device, inode;
+	int64_t size, modified_ns, changed_ms;
+	char sha256[65];
+};
+
+/* The last look at one path. */
+struct file_watch {
+	char *path;
+	struct file_identity now;
+	struct file_watch *next;
+};
+struct files {
+	struct file_watch *first;
+};
+
+void files_fini(struct files *files);
+/* Looks (stat; reads the file only if that is new) and returns the identity;
+ * `known` is false when it can't be read. The pointer lasts until the next
+ * call. */
+const struct file_identity *files_look(struct files *files, const char *path);
+/* Both known, and other bytes. */
+bool files_differ(
+    const struct file_identity *then, const struct file_identity *now);
+/* What of a worker lies on disk: its executable, and its first argument that
+ * is a file (a script). Up to two absolute paths; returns how many. */
+enum {
+	FILES_OF_WORKER = 2,
+	FILES_PATH_MAX = 1024
+};
+size_t files_of_worker(const struct worker_spec *spec,
+    char ret_paths[FILES_OF_WORKER][FILES_PATH_MAX]);
+
+#endif
