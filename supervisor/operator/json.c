@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "supervisor/operator/json.h"
+
+/* Beyond it, doubles skip whole numbers. */
+static const double EXACT_MAX = 9007199254740992.0;
+
+cJSON *
+json_parse(const char *bytes, size_t len)
+{
+	/* The terminator belongs to what must be there (cJSON 1.7.15). */
+	return cJSON_ParseWithLengthOpts(bytes, len + 1, NULL, 1);
+}
+
+void
+json_free(cJSON **json)
+{
+	cJSON_Delete(*json);
+	*json = NULL;
+}
+
+const char *
+json_text(const cJSON *object, const char *key, const char *otherwise)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsString(item) ? item->valuestring : otherwise;
+}
+
+int64_t
+json_i64(const cJSON *object, const char *key, int64_t otherwise)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	if (!cJSON_IsNumber(item) || item->valuedouble > EXACT_MAX ||
+	    item->valuedouble < -EXACT_MAX)
+		return otherwise;
+	int64_t value = (int64_t)item->valuedouble;
+
+	return (double)value < item->valuedouble ||
+	               (double)value > item->valuedouble
+	           ? otherwise
+	           : value;
+}
+
+bool
+json_true(const cJSON *object, const char *key)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
+const cJSON *
+json_array(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsArray(item) ? item : NULL;
+}

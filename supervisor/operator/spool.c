@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/operator/json.h"
+#include "supervisor/operator/spool.h"
+
+enum {
+	FILE_MAX = 1 << 20,
+	CHECKPOINT_MAX = 64 << 20,
+	PATH_SIZE = 512,
+	SPOOL_DIR_MODE = 0700,
+	SPOOL_FILE_MODE = 0600,
+};
+
+static const char CHECKPOINT[] = "active.json";
+
+static void
+event_free(struct alert_event *event)
+{
+	for (size_t i = 0; i < event->npending; i++)
+		free(event->pending[i]);
+	free(event->key);
+	free(event->json);
+	free(event);
+}
+
+bool
+spool_waits_for(const struct alert_event *event, const char *name)
+{
+	for (size_t i = 0; i < event->npending; i++)
+		if (text_equal(event->pending[i], name))
+			return true;
+	return false;
+}
+
+void
+spool_delivered(struct alert_event *event, const char *name)
+{
+	for (size_t i = 0; i < event->npending; i++) {
+		if (!text_equal(event->pending[i], name))
+			continue;
+		free(event->pending[i]);
+		event->pending[i] = event->pending[--event->npending];
+		return;
+	}
+}
+
+/* A disk that is full or gone costs only the promise to outlive us. */
+static void
+store(struct alerts *alerts, const char *name, const struct buffer *bytes)
+{
+	struct err err = ERR_INIT;
+	char path[PATH_SIZE];
+
+	if (alerts->dir == NULL)
+		return;
+	if (bytes->overflow)
+		(void)err_set(&err, ERR_CAPACITY, "too long");
+	else if (text_format(path, sizeof(path), &err, "%s/%s", alerts->dir,
+	             name) == 0 &&
+	         fd_replace_file(
+	             path, SPOOL_FILE_MODE, bytes->data, bytes->len, &err) == 0)
+		return;
+	log_warning(
+	    "alert.spool", "file=%s kept in memory only: %s", name, err.text);
+}
+
+static void
+event_name(uint64_t number, char dst[64])
+{
+	(void)snprintf(dst, 64, "%020" PRIu64 ".json", number);
+}
+
+void
+spool_keep(struct alerts *alerts, const struct alert_event *event)
+{
+	char name[64];
+	struct buffer bytes;
+	struct jsonw json;
+
+	buffer_init(&bytes, FILE_MAX);
+	jsonw_init(&json, &bytes, false);
+	jsonw_object(&json, NULL);
+	jsonw_i64(&json, "number", (int64_t)event->number);
+	jsonw_array(&json, "pending");
+	for (size_t i = 0; i < event->npending; i++)
+		jsonw_text(&json, NULL, event->pending[i]);
+	jsonw_end(&json);
+	jsonw_raw(&json, "event", event->json);
+	jsonw_end(&json);
+	event_name(event->number, name);
+	store(alerts, name, &bytes);
+	buffer_fini(&bytes);
+}
+
+static void
+remove_file(struct alerts *alerts, uint64_t number)
+{
+	char name[64];
+	char path[PATH_SIZE];
+
+	event_name(number, name);
+	if (alerts->dir == NULL || text_format(path, sizeof(path), NULL,
+	                               "%s/%s", alerts->dir, name) == -1)
+		return;
+	if (unlink(path) == -1 && errno != ENOENT)
+		log_warning("alert.spool", "remove '%s': %s", path,
+		    strerrordesc_np(errno));
+}
+
+void
+spool_forget(struct alerts *alerts, struct alert_event *event)
+{
+	remove_file(alerts, event->number);
+	event_free(event);
+}
+
+/* Bounded: with nobody to take them for weeks, the oldest go, counted. */
+static void
+make_room(struct alerts *alerts)
+{
+	if (alerts->nevents < ALERT_EVENTS_MAX)
+		return;
+	struct alert_event *oldest = alerts->events;
+
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+		if (alerts->receivers[i].sending == oldest->number)
+			return;
+	alerts->events = oldest->next;
+	alerts->nevents--;
+	alerts->dropped++;
+	log_error("alert.dropped", "number=%" PRIu64 " total=%" PRIu64,
+	    oldest->number, alerts->dropped);
+	spool_forget(alerts, oldest);
+}
+
+static void
+link_event(struct alerts *alerts, struct alert_event *event)
+{
+	struct alert_event **at = &alerts->events;
+
+	while (*at != NULL && (*at)->number < event->number)
+		at = &(*at)->next;
+	event->next = *at;
+	*at = event;
+	alerts->nevents++;
+}
+
+static struct alert_event *
+event_new(uint64_t number, const char *json)
+{
+	CLEANUP(json_free)
+	cJSON *parsed = json_parse(json, strlen(json));
+	struct alert_event *event = calloc(1, sizeof(*event));
+
+	if (event == NULL)
+		return NULL;
+	event->number = number;
+	event->json = strdup(json);
+	event->key = strdup(json_text(parsed, "key", ""));
+	if (event->json == NULL || event->key == NULL) {
+		event_free(event);
+		return NULL;
+	}
+	return event;
+}
+
+static void
+event_add_pending(struct alert_event *event, const char *name)
+{
+	if (event->npending == ALERT_RECEIVERS_MAX)
+		return;
+	event->pending[event->npending] = strdup(name);
+	if (event->pending[event->npending] != NULL)
+		event->npending++;
+}
+
+void
+spool_append(struct alerts *alerts, const char *json, const char *const *names,
+    size_t count)
+{
+	struct alert_event *event = event_new(alerts->next++, json);
+
+	if (event == NULL)
+		return;
+	for (size_t i = 0; i < count; i++)
+		event_add_pending(event, names[i]);
+	make_room(alerts);
+	link_event(alerts, event);
+	spool_keep(alerts, event);
+}
+
+void
+spool_checkpoint(struct alerts *alerts)
+{
+	struct buffer bytes;
+	struct jsonw json;
+
+	if (alerts->dir == NULL)
+		return;
+	buffer_init(&bytes, CHECKPOINT_MAX);
+	jsonw_init(&json, &bytes, false);
+	jsonw_object(&json, NULL);
+	jsonw_i64(&json, "next", (int64_t)alerts->next);
+	jsonw_array(&json, "active");
+	for (const struct alert *alert = alerts->raised; alert != NULL;
+	     alert = alert->next) {
+		jsonw_object(&json, NULL);
+		jsonw_text(&json, "key", alert->key);
+		jsonw_text(&json, "kind", alert->kind);
+		jsonw_text(&json, "severity", severity_name(alert->severity));
+		jsonw_text(&json, "subject", alert->subject);
+		jsonw_text(&json, "summary", alert->summary);
+		jsonw_text(&json, "evidence", alert->evidence);
+		jsonw_i64(&json, "since_ms", alert->since_wall_ms);
+		jsonw_i64(&json, "hold_ms", alert->hold_ms);
+		jsonw_end(&json);
+	}
+	jsonw_end(&json);
+	jsonw_end(&json);
+	store(alerts, CHECKPOINT, &bytes);
+	buffer_fini(&bytes);
+}
+
+void
+spool_prune(struct alerts *alerts)
+{
+	struct alert_event **at = &alerts->events;
+
+	while (*at != NULL) {
+		struct alert_event *event = *at;
+		bool waits = false;
+		for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+			waits = waits || (alerts->receivers[i].used &&
+			                     spool_waits_for(event,
+			                         alerts->receivers[i].name));
+		if (waits) {
+			at = &event->next;
+			continue;
+		}
+		*at = event->next;
+		alerts->nevents--;
+		spool_forget(alerts, event);
+	}
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+static enum severity
+severity_of(const char *name)
+{
+	static const enum severity all[] = {
+	    SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR, SEVERITY_CRITICAL};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (text_equal(severity_name(all[i]), name))
+			return all[i];
+	return SEVERITY_ERROR;
+}
+
+static void
+restore(struct alerts *alerts, const cJSON *from)
+{
+	struct alert *alert = calloc(1, sizeof(*alert));
+
+	if (alert == NULL)
+		return;
+	alert->key = strdup(json_text(from, "key", ""));
+	alert->kind = strdup(json_text(from, "kind", ""));
+	alert->subject = strdup(json_text(from, "subject", ""));
+	alert->summary = strdup(json_text(from, "summary", ""));
+	alert->evidence = strdup(json_text(from, "evidence", ""));
+	alert->severity = severity_of(json_text(from, "severity", ""));
+	alert->since_wall_ms = json_i64(from, "since_ms", 0);
+	alert->hold_ms = json_i64(from, "hold_ms", 0);
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+		alert->repeat_at_ms[i] = CLOCK_NEVER;
+	alert->restored = true;
+	alert->next = alerts->raised;
+	alerts->raised = alert;
+}
+
+static void
+drop_raised(struct alerts *alerts, const char *key)
+{
+	struct alert **at = &alerts->raised;
+
+	while (*at != NULL && !text_equal((*at)->key, key))
+		at = &(*at)->next;
+	if (*at == NULL)
+		return;
+	struct alert *alert = *at;
+
+	*at = alert->next;
+	free(alert->key);
+	free(alert->kind);
+	free(alert->subject);
+	free(alert->summary);
+	free(alert->evidence);
+	free(alert);
+}
+
+static cJSON *
+read_json(const char *dir, const char *name, size_t max)
+{
+	struct err err = ERR_INIT;
+	char path[PATH_SIZE];
+	struct buffer bytes;
+	cJSON *json = NULL;
+
+	buffer_init(&bytes, max);
+	if (text_format(path, sizeof(path), &err, "%s/%s", dir, name) == 0 &&
+	    buffer_read_file(&bytes, path, &err) == 0)
+		json = json_parse(bytes.data, bytes.len);
+	buffer_fini(&bytes);
+	return json;
+}
+
+static void
+read_checkpoint(struct alerts *alerts)
+{
+	CLEANUP(json_free)
+	cJSON *json = read_json(alerts->dir, CHECKPOINT, CHECKPOINT_MAX);
+	const cJSON *item = NULL;
+	int64_t next = json_i64(json, "next", 1);
+
+	alerts->next = next > 0 ? (uint64_t)next : 1;
+	cJSON_ArrayForEach(item, json_array(json, "active"))
+	    restore(alerts, item);
+}
+
+static void
+read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
+{
+	CLEANUP(json_free)
+	cJSON *json = read_json(alerts->dir, name, FILE_MAX);
+	const cJSON *body = cJSON_GetObjectItemCaseSensitive(json, "event");
+	const cJSON *item = NULL;
+	int64_t number = json_i64(json, "number", 0);
+
+	if (number <= 0 || !cJSON_IsObject(body)) {
+		log_warning("alert.spool", "file=%s is no event, left", name);
+		return;
+	}
+	char *text = cJSON_PrintUnformatted(body);
+	struct alert_event *event =
+	    text == NULL ? NULL : event_new((uint64_t)number, text);
+
+	free(text);
+	if (event == NULL)
+		return;
+	cJSON_ArrayForEach(item, json_array(json, "pending"))
+	{
+		if (cJSON_IsString(item))
+			event_add_pending(event, item->valuestring);
+	}
+	link_event(alerts, event);
+	alerts->next = MAX(alerts->next, (uint64_t)number + 1);
+	if ((uint64_t)number < checkpoint)
+		return;
+	const char *state = json_text(body, "state", "");
+
+	if (text_equal(state, "repeated"))
+		return;
+	drop_raised(alerts, event->key);
+	if (text_equal(state, "raised"))
+		restore(alerts, body);
+}
+
+static int
+is_event(const struct dirent *entry)
+{
+	return strlen(entry->d_name) == 25 && text_ends(entry->d_name, ".json");
+}
+
+void
+spool_open(struct alerts *alerts, const char *dir)
+{
+	struct err err = ERR_INIT;
+	struct dirent **names = NULL;
+
+	if (dir == NULL || *dir == '\0')
+		return;
+	if (fd_make_dirs(dir, SPOOL_DIR_MODE, &err) == -1 ||
+	    access(dir, W_OK) == -1) {
+		log_warning("alert.spool",
+		    "dir='%s' can't be written: alerts that wait are lost "
+		    "with the operator",
+		    dir);
+		return;
+	}
+	alerts->dir = strdup(dir);
+	if (alerts->dir == NULL)
+		return;
+	read_checkpoint(alerts);
+	uint64_t checkpoint = alerts->next;
+	int count = scandir(dir, &names, is_event, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		read_event(alerts, names[i]->d_name, checkpoint);
+		free(names[i]);
+	}
+	free(names);
+}
+
+void
+spool_close(struct alerts *alerts)
+{
+	while (alerts->events != NULL) {
+		struct alert_event *event = alerts->events;
+		alerts->events = event->next;
+		event_free(event);
+	}
+	alerts->nevents = 0;
+}

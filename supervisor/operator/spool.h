@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_OPERATOR_SPOOL_H
+#define REEVE_SUPERVISOR_OPERATOR_SPOOL_H
+
+#include "base/base.h"
+#include "supervisor/operator/alerts.h"
+
+/*
+ * Where alerts lie until they are delivered: alerts' own business, apart from
+ * it only because it is about files.
+ *
+ *   DIR/00000000000000000007.json  one event, with who hasn't taken it yet
+ *   DIR/active.json                what is raised, and the next number
+ *
+ * An event whose number isn't below active.json's was written after it, and is
+ * replayed over it. So each file is replaced whole, and no order of crashes
+ * loses or repeats a raise.
+ */
+struct alert {
+	char *key, *kind, *subject, *summary, *evidence;
+	enum severity severity;
+	int64_t since_wall_ms;
+	int64_t hold_ms;
+	int64_t repeat_at_ms[ALERT_RECEIVERS_MAX];
+	bool holds;    /* true in this pass */
+	bool restored; /* read from the spool, not seen true since */
+	struct alert *next;
+};
+
+struct alert_event {
+	uint64_t number;
+	char *key;
+	char *json; /* what is delivered */
+	char *pending[ALERT_RECEIVERS_MAX];
+	size_t npending;
+	struct alert_event *next;
+};
+
+/* Reads what is there into `alerts`; sets `dir`, or leaves it NULL. */
+void spool_open(struct alerts *alerts, const char *dir);
+void spool_close(struct alerts *alerts); /* frees the events, not the files */
+/* Takes the next number; nobody to deliver to: only counts. */
+void spool_append(struct alerts *alerts, const char *json,
+    const char *const *names, size_t count);
+void spool_keep(struct alerts *alerts, const struct alert_event *event);
+/* Frees it (which is no longer in the list) and removes its file. */
+void spool_forget(struct alerts *alerts, struct alert_event *event);
+void spool_checkpoint(struct alerts *alerts);
+/* Drops what waits only for receivers that don't exist any more. */
+void spool_prune(struct alerts *alerts);
+
+bool spool_waits_for(const struct alert_event *event, const char *name);
+void spool_delivered(struct alert_event *event, const char *name);
+
+#endif
