@@ -93,6 +93,43 @@ write_file(const char *path, const char *text, struct err *err)
 	return fd_replace_file(path, 0600, text, strlen(text), err);
 }
 
+/* `shape` with each @NAME@ replaced by its value. */
+static const char *
+fill(struct demo *demo, const char *shape)
+{
+	const struct {
+		const char *name, *value;
+	} values[] = {
+	    {"@DIR@", demo->dir},
+	    {"@REEVE@", demo->reeve},
+	    {"@DATABASE@", demo->database},
+	    {"@MISNAMED@",
+	        demo->misnamed
+	            ? "      - {name: QUEUE_NAME, value: 'fileprocess-jobs'}\n"
+	            : ""},
+	};
+	struct buffer out;
+
+	buffer_init(&out, OUTPUT_MAX);
+	while (*shape != '\0') {
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(values) &&
+		       !text_starts(shape, values[i].name))
+			i++;
+		if (i < ARRAY_LEN(values)) {
+			buffer_text(&out, values[i].value);
+			shape += strlen(values[i].name);
+		} else {
+			buffer_append(&out, shape++, 1);
+		}
+	}
+	const char *text = arena_text(demo->arena, out.data);
+
+	buffer_fini(&out);
+	return text;
+}
+
 static int
 write_manifest(struct demo *demo, struct err *err)
 {
@@ -100,23 +137,23 @@ write_manifest(struct demo *demo, struct err *err)
 	    "apiVersion: reeve/v1\n"
 	    "name: demo\n"
 	    "secrets:\n"
-	    "  - {name: demo-secrets, dir: %1$s/secrets}\n"
+	    "  - {name: demo-secrets, dir: @DIR@/secrets}\n"
 	    "queues:\n"
 	    "  - name: jobs\n"
 	    "    kind: sqlite\n"
-	    "    url: sqlite://%1$s/queue.db\n"
+	    "    url: sqlite://@DIR@/queue.db\n"
 	    "    queue: fileprocess:jobs\n"
-	    "    objectives: {depth: 50, oldest: 5m, failureRatio: 10%%}\n"
+	    "    objectives: {depth: 50, oldest: 5m, failureRatio: 10%}\n"
 	    "workers:\n"
 	    "  - name: fileprocess\n"
-	    "    command: [%2$s, worker, --queue, "
-	    "'sqlite://%1$s/queue.db?queue=$(QUEUE_NAME)', --max-attempts, "
-	    "'1', --, %2$s, demo-job, %3$s]\n"
+	    "    command: [@REEVE@, worker, --queue, "
+	    "'sqlite://@DIR@/queue.db?queue=$(QUEUE_NAME)', --max-attempts, "
+	    "'1', --, @REEVE@, demo-job, @DATABASE@]\n"
 	    "    replicas: 2\n"
 	    "    consumes: [{queue: jobs, env: QUEUE_NAME}]\n"
 	    "    requires: [VOYAGE_API_KEY]\n"
 	    "    env:\n"
-	    "%4$s"
+	    "@MISNAMED@"
 	    "      - {name: VOYAGE_API_KEY, valueFrom: {secretKeyRef: {name: "
 	    "demo-secrets, key: VOYAGE_API_KEY}}}\n"
 	    "    terminationGracePeriodSeconds: 10\n"
@@ -130,21 +167,13 @@ write_manifest(struct demo *demo, struct err *err)
 	    "    submit: {queue: jobs, payload: '{\"id\": \"$(CANARY)\"}'}\n"
 	    "    stages:\n"
 	    "      - {name: claimed, within: 5s, queue: jobs, state: taken}\n"
-	    "      - {name: processed, within: 5s, sqlite: {path: %3$s, query: "
+	    "      - {name: processed, within: 5s, sqlite: {path: @DATABASE@, query: "
 	    "'SELECT status, worker FROM documents WHERE id = $(CANARY)', "
 	    "equals: completed}, by: worker}\n"
 	    "    floor: 20ms\n"
-	    "    cleanup: {sqlite: {path: %3$s, execute: "
+	    "    cleanup: {sqlite: {path: @DATABASE@, execute: "
 	    "'DELETE FROM documents WHERE id = $(CANARY)'}}\n";
-	const char *misnamed =
-	    demo->misnamed
-	        ? "      - {name: QUEUE_NAME, value: 'fileprocess-jobs'}\n"
-	        : "";
-
-	return write_file(demo->manifest,
-	    arena_format(demo->arena, shape, demo->dir, demo->reeve,
-	        demo->database, misnamed),
-	    err);
+	return write_file(demo->manifest, fill(demo, shape), err);
 }
 
 static int
