@@ -66,8 +66,8 @@ enum exit_class {
 
 const char *spawn_stage_name(enum spawn_stage stage);
 const char *exit_class_name(enum exit_class kind);
-/* `si_code` and `si_status` as waitid gives them. */
-void exit_from_wait(int si_code, int si_status, struct worker_exit *ret);
+/* `how` (si_code) and `status` as waitid gives them. */
+void exit_from_wait(int how, int status, struct worker_exit *ret);
 enum exit_class exit_classify(const struct worker_exit *ended);
 /* 0..255 as a shell would say it: 128 + signal; 126/127 for a failed exec. */
 int exit_shell_code(const struct worker_exit *ended);

@@ -137,6 +137,7 @@ enum instance_state {
 	INSTANCE_RUNNING,  /* alive, not (or no longer) ready */
 	INSTANCE_READY,
 	INSTANCE_STOPPING, /* asked to end; its grace runs */
+	INSTANCE_ENDING,   /* its main process has gone, its group not yet */
 	INSTANCE_KILLING,  /* its group was killed; waiting for the end */
 	INSTANCE_BACKOFF,  /* ended; will be started at `next_start_ms` */
 	INSTANCE_FINISHED, /* ended; its restart policy says that was all */
@@ -162,18 +163,19 @@ enum instance_why {
 
 enum instance_event {
 	EVENT_NONE = 0, /* part of a snapshot */
-	EVENT_WANTED,
+	EVENT_WANTED,   /* to be started, now */
 	EVENT_CLONED,
+	EVENT_CLONE_FAILED,
 	EVENT_EXECED,
-	EVENT_EXEC_FAILED,
 	EVENT_READY,
 	EVENT_UNREADY,
 	EVENT_STOP,
 	EVENT_KILL,
-	EVENT_EXITED, /* `last_exit` is new */
-	EVENT_DUE,    /* its backoff is over */
-	EVENT_CLONE_FAILED,
-	EVENT_FORGET,
+	EVENT_EXITED, /* the main process ended; `last_exit` is new */
+	EVENT_RETRY,  /* all of it has ended; to be started again later */
+	EVENT_FINISH, /* all of it has ended, and that was all */
+	EVENT_HELD,   /* all of it has ended, and it stays so by order */
+	EVENT_FORGET, /* all of it has ended, and its slot is free */
 	EVENT_COUNT
 };
 

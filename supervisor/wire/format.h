@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_WIRE_FORMAT_H
+#define REEVE_SUPERVISOR_WIRE_FORMAT_H
+
+#include "base/base.h"
+
+/*
+ * The bytes of a plan, shared by plan.c (reads) and plan_encode.c (writes).
+ * docs/design/plan.md says the same in words. Sections follow one another in
+ * the order of enum plan_section, each starting at a multiple of eight, the gap
+ * filled with zeroes; nothing lies behind the last one.
+ */
+#define PLAN_MAGIC "REEVEPLN"
+
+static_assert(sizeof(void *) == 8, "slots become pointers in place");
+static_assert(
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "plans are little endian");
+
+enum plan_section {
+	SECTION_WORKERS, /* struct plan_record */
+	SECTION_ORDER,   /* uint32_t: record indexes, ascending by name */
+	SECTION_SLOTS,   /* union plan_slot: lists of texts, each ended by 0 */
+	SECTION_PORTS,   /* struct plan_port */
+	SECTION_NUMBERS, /* int64_t: supplementary groups */
+	SECTION_TEXTS,   /* bytes; the first is 0 */
+	SECTION_COUNT
+};
+
+/* A text: `length` bytes at `offset` of SECTION_TEXTS, then a NUL, none within.
+ * Offset 0: absent. */
+struct plan_text {
+	uint32_t offset, length;
+};
+
+/* In the file a plan_text; after validation, in our own copy, the pointer. */
+union plan_slot {
+	struct plan_text text;
+	const char *pointer;
+};
+
+/* `count` items from `first` of its section; of slots, then one that is 0. */
+struct plan_list {
+	uint32_t first, count;
+};
+
+struct plan_span {
+	uint64_t offset; /* from the start of the plan */
+	uint64_t count;  /* of items */
+};
+
+/* The layout of struct worker_port. */
+struct plan_port {
+	union plan_slot name;
+	uint32_t base;
+	uint32_t zero;
+};
+
+enum {
+	PROBE_FLAG_PER_REPLICA = 1,
+	PROBE_FLAGS = 1,
+	RECORD_FLAG_NO_NEW_PRIVS = 1,
+	RECORD_FLAGS = 1,
+	SETTINGS_FLAG_LOG_JSON = 1,
+	SETTINGS_FLAGS = 1,
+};
+
+struct plan_probe {
+	uint32_t kind, port, flags, zero;
+	struct plan_text host, path;
+	struct plan_list argv, headers;
+	int64_t initial_delay_ms, period_ms, timeout_ms;
+	uint32_t success_threshold, failure_threshold;
+};
+
+enum {
+	PLAN_READINESS,
+	PLAN_LIVENESS,
+	PLAN_STARTUP,
+	PLAN_PROBES
+};
+
+struct plan_record {
+	struct plan_text name, executable, cwd;
+	struct plan_list argv, envp, groups, ports;
+	int64_t uid, gid;
+	int64_t backoff_first_ms, backoff_cap_ms, grace_ms;
+	uint64_t memory_limit_bytes, nofile_limit, generation;
+	uint32_t umask, flags, replicas, restart;
+	int32_t drain_signal;
+	uint32_t zero;
+	uint8_t config_digest[16];
+	struct plan_probe probes[PLAN_PROBES];
+};
+
+struct plan_options {
+	struct plan_text name;
+	int64_t grace_ms, control_gid;
+	int32_t exit_on_term;
+	uint32_t second_term, exit_code, liveness_port, logs, logs_keep;
+	uint32_t flags, zero;
+	uint8_t manifest_digest[32];
+};
+
+struct plan_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t header_bytes;
+	uint64_t total_bytes;
+	uint64_t checksum; /* FNV-1a of the whole with this field 0 */
+	struct plan_span sections[SECTION_COUNT];
+	struct plan_options options;
+};
+
+static_assert(sizeof(struct plan_header) % 8 == 0, "aligned sections");
+static_assert(sizeof(struct plan_record) % 8 == 0, "aligned records");
+static_assert(sizeof(union plan_slot) == 8, "a slot is a pointer");
+
+/* FNV-1a, 64 bits, over `len` bytes, from `sum` on. Against accidents, not
+ * against people: who can send a plan may send a right one. */
+uint64_t plan_checksum(uint64_t sum, const void *bytes, size_t len);
+#define PLAN_CHECKSUM_START 0xcbf29ce484222325U
+
+/* Bytes of one item of a section. */
+size_t plan_item_bytes(enum plan_section section);
+/* What a record, a probe or the settings hold is in range; `what` names it in
+ * the error. Used by both sides, so that they can't disagree. */
+struct err;
+int plan_check_numbers(const struct plan_record *record, struct err *err);
+int plan_check_options(const struct plan_options *options, struct err *err);
+int plan_check_name(const char *name, struct err *err);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "supervisor/wire/format.h"
+#include "supervisor/wire/plan.h"
+#include "worker/spec.h"
+
+/* Longer is a mistake of units; and sums of two can't overflow. */
+#define TIME_MAX_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
+#define ID_MAX      ((int64_t)UINT32_MAX - 1)
+
+uint64_t
+plan_checksum(uint64_t sum, const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ p[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+size_t
+plan_item_bytes(enum plan_section section)
+{
+	static const size_t bytes[SECTION_COUNT] = {
+	    [SECTION_WORKERS] = sizeof(struct plan_record),
+	    [SECTION_ORDER] = sizeof(uint32_t),
+	    [SECTION_SLOTS] = sizeof(union plan_slot),
+	    [SECTION_PORTS] = sizeof(struct plan_port),
+	    [SECTION_NUMBERS] = sizeof(int64_t),
+	    [SECTION_TEXTS] = 1,
+	};
+
+	return bytes[section];
+}
+
+static int
+in_range(int64_t value, int64_t least, int64_t most, const char *what,
+    struct err *err)
+{
+	if (value >= least && value <= most)
+		return 0;
+	return err_set(err, ERR_INPUT, "%s %lld is not in %lld..%lld", what,
+	    (long long)value, (long long)least, (long long)most);
+}
+
+static int
+check_probe(const struct plan_probe *probe, const char *what, struct err *err)
+{
+	if (probe->kind > PROBE_TCP || probe->zero != 0 ||
+	    (probe->flags & ~(uint32_t)PROBE_FLAGS) != 0)
+		return err_set(err, ERR_INPUT, "%s probe: unknown kind", what);
+	if (probe->kind == PROBE_NONE)
+		return 0;
+	if (probe->kind == PROBE_EXEC && probe->argv.count == 0)
+		return err_set(err, ERR_INPUT, "%s probe: no command", what);
+	if (probe->kind == PROBE_HTTP && probe->path.offset == 0)
+		return err_set(err, ERR_INPUT, "%s probe: no path", what);
+	if (probe->kind != PROBE_EXEC &&
+	    in_range(probe->port, 1, 65535, "port", err) == -1)
+		return err_wrap(err, "%s probe", what);
+	if (in_range(probe->initial_delay_ms, 0, TIME_MAX_MS, "initial delay",
+	        err) == -1 ||
+	    in_range(probe->period_ms, 1, TIME_MAX_MS, "period", err) == -1 ||
+	    in_range(probe->timeout_ms, 1, TIME_MAX_MS, "timeout", err) == -1 ||
+	    in_range(probe->success_threshold, 1, INT32_MAX,
+	        "success threshold", err) == -1 ||
+	    in_range(probe->failure_threshold, 1, INT32_MAX,
+	        "failure threshold", err) == -1)
+		return err_wrap(err, "%s probe", what);
+	return 0;
+}
+
+static int
+check_ids(const struct plan_record *record, struct err *err)
+{
+	if (in_range(record->uid, WORKER_ID_NONE, ID_MAX, "uid", err) == -1 ||
+	    in_range(record->gid, WORKER_ID_NONE, ID_MAX, "gid", err) == -1)
+		return -1;
+	if (record->umask != UINT32_MAX && record->umask > 0777)
+		return err_set(err, ERR_INPUT, "umask 0%o is not in 0..0777",
+		    record->umask);
+	if (record->zero != 0 || (record->flags & ~(uint32_t)RECORD_FLAGS) != 0)
+		return err_set(err, ERR_INPUT, "unknown flags");
+	return 0;
+}
+
+int
+plan_check_numbers(const struct plan_record *record, struct err *err)
+{
+	static const char *const names[PLAN_PROBES] = {
+	    [PLAN_READINESS] = "readiness",
+	    [PLAN_LIVENESS] = "liveness",
+	    [PLAN_STARTUP] = "startup",
+	};
+
+	if (check_ids(record, err) == -1)
+		return -1;
+	if (in_range(record->replicas, 0, WORKER_REPLICAS_MAX, "replicas",
+	        err) == -1 ||
+	    in_range(record->restart, RESTART_ALWAYS, RESTART_NEVER,
+	        "restart policy", err) == -1 ||
+	    in_range(record->backoff_cap_ms, 0, TIME_MAX_MS, "backoff cap",
+	        err) == -1 ||
+	    in_range(record->backoff_first_ms, 0, record->backoff_cap_ms,
+	        "first backoff", err) == -1 ||
+	    in_range(record->grace_ms, 0, TIME_MAX_MS, "grace", err) == -1 ||
+	    in_range(record->drain_signal, 1, 64, "drain signal", err) == -1)
+		return -1;
+	for (unsigned i = 0; i < PLAN_PROBES; i++)
+		if (check_probe(&record->probes[i], names[i], err) == -1)
+			return -1;
+	return 0;
+}
+
+int
+plan_check_options(const struct plan_options *options, struct err *err)
+{
+	if (in_range(options->grace_ms, -1, TIME_MAX_MS, "grace", err) == -1 ||
+	    in_range(options->control_gid, -1, ID_MAX, "control group", err) ==
+	        -1 ||
+	    in_range(options->second_term, 0, SECOND_TERM_KILL, "second TERM",
+	        err) == -1 ||
+	    in_range(options->exit_code, 0, EXIT_CODE_FIXED, "exit code rule",
+	        err) == -1 ||
+	    in_range(options->liveness_port, 0, 65535, "liveness port", err) ==
+	        -1 ||
+	    in_range(options->logs, 0, LOGS_JSON, "log format", err) == -1 ||
+	    in_range(options->logs_keep, 0, 1000000, "kept lines", err) == -1)
+		return -1;
+	if (options->exit_on_term != 0 && options->exit_on_term != 143)
+		return err_set(err, ERR_INPUT, "exitOnTerm %d is not 0 or 143",
+		    options->exit_on_term);
+	if (options->zero != 0 ||
+	    (options->flags & ~(uint32_t)SETTINGS_FLAGS) != 0)
+		return err_set(err, ERR_INPUT, "unknown flags");
+	return 0;
+}
+
+int
+plan_check_name(const char *name, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+	                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                              "0123456789-_.";
+	size_t len = strlen(name);
+
+	if (len == 0 || len > PLAN_NAME_MAX)
+		return err_set(err, ERR_INPUT,
+		    "a name of %zu bytes is not in 1..%d", len, PLAN_NAME_MAX);
+	if (strspn(name, allowed) != len || name[0] == '.')
+		return err_set(err, ERR_INPUT,
+		    "a name has other characters than letters, digits, '-', "
+		    "'_' and '.'");
+	return 0;
+}
