@@ -21,7 +21,7 @@ MANDIR     ?= $(PREFIX)/share/man
 INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c base/log.c \
              base/loop.c base/nowait.c base/fingerprint.c
 INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
-             $(filter-out %_encode.c,$(wildcard supervisor/wire/*.c)) \
+             $(filter-out %_encode.c %client.c,$(wildcard supervisor/wire/*.c)) \
              $(wildcard supervisor/init/*.c)
 # Everything else (program `reeve-tool`).
 TOOL_SRC  := $(wildcard base/*.c manifests/*.c probes/*.c probes/queue/*.c \

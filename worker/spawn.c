@@ -204,6 +204,7 @@ overridden(const char *entry, const struct spawn_extra *extra)
 static int
 step_environment(struct child *child)
 {
+	static const struct spawn_extra nothing;
 	const char *const *base = child->spec->envp;
 	const struct spawn_extra *extra = child->request->extra;
 	size_t count = 0, at = 0;
@@ -211,7 +212,7 @@ step_environment(struct child *child)
 	while (base[count] != NULL)
 		count++;
 	if (extra == NULL)
-		extra = &(const struct spawn_extra){.count = 0};
+		extra = &nothing;
 	size_t bytes = (count + extra->count + 1) * sizeof(*child->envp);
 	void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -345,7 +346,7 @@ static void
 exec_along_path(const char *name, const char *const *argv, char *const *envp)
 {
 	const char *path = value_of((const char *const *)envp, "PATH=");
-	char whole[PATH_MAX];
+	static char whole[PATH_MAX];
 	int why = ENOENT;
 
 	if (path == NULL)
