@@ -41,9 +41,11 @@ refuse(const struct delivery *delivery, const char *why)
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "error", why);
 	jsonw_end(&json);
-	(void)fd_write_all(delivery->out, text.data, text.len, &err);
+	/* Who doesn't read why still sees that it failed. */
+	int rc = fd_write_all(delivery->out, text.data, text.len, &err);
+
 	buffer_fini(&text);
-	return EXIT_FAILED;
+	return rc == 0 ? EXIT_FAILED : EXIT_BUG;
 }
 
 /* Becomes the command: its exit code is ours, and the deadline that hangs over
