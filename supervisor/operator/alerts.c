@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/operator/alerts.h"
-#include "supervisor/operator/json.h"
+#include "supervisor/operator/record.h"
 #include "supervisor/operator/spool.h"
 
 enum {
@@ -98,9 +98,9 @@ delivery_over(struct child *child, int status, bool killed)
 		return;
 	}
 	if (status != 0) {
-		CLEANUP(json_free)
-		cJSON *answer = json_parse(child->out.data, child->out.len);
-		failed(receiver, json_text(answer, "error", "it failed"));
+		CLEANUP(record_free)
+		cJSON *answer = record_parse(child->out.data, child->out.len);
+		failed(receiver, record_text(answer, "error", "it failed"));
 		return;
 	}
 	receiver->sending = 0;
@@ -133,16 +133,17 @@ write_request(struct alert_receiver *receiver, const struct alert_event *event)
 static void
 say(const struct alert_receiver *receiver, const struct alert_event *event)
 {
-	CLEANUP(json_free)
-	cJSON *json = json_parse(event->json, strlen(event->json));
-	const char *state = json_text(json, "state", "");
-	const char *evidence = json_text(json, "evidence", "");
+	CLEANUP(record_free)
+	cJSON *json = record_parse(event->json, strlen(event->json));
+	const char *state = record_text(json, "state", "");
+	const char *evidence = record_text(json, "evidence", "");
 
 	log_event(text_equal(state, "resolved") ? LOG_INFO : LOG_WARNING,
 	    "alert", "state=%s kind=%s subject=\"%s\" receiver=%s %s%s%s",
-	    state, json_text(json, "kind", ""), json_text(json, "subject", ""),
-	    receiver->name, json_text(json, "summary", ""),
-	    *evidence == '\0' ? "" : ": ", evidence);
+	    state, record_text(json, "kind", ""),
+	    record_text(json, "subject", ""), receiver->name,
+	    record_text(json, "summary", ""), *evidence == '\0' ? "" : ": ",
+	    evidence);
 }
 
 static bool

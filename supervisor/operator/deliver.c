@@ -14,7 +14,7 @@
 #include "base/jsonw.h"
 #include "base/text.h"
 #include "supervisor/operator/deliver.h"
-#include "supervisor/operator/json.h"
+#include "supervisor/operator/record.h"
 
 enum {
 	REQUEST_MAX = 1 << 20,
@@ -59,7 +59,7 @@ deliver_command(const struct delivery *delivery)
 	struct err err = ERR_INIT;
 	int fd = memfd_create("alert", MFD_CLOEXEC);
 
-	cJSON_ArrayForEach(item, json_array(delivery->request, "command"))
+	cJSON_ArrayForEach(item, record_array(delivery->request, "command"))
 	{
 		if (!cJSON_IsString(item) || count == ARGUMENTS_MAX)
 			return refuse(delivery, "command: not a list of texts");
@@ -82,17 +82,18 @@ static void
 slack_body(struct delivery *delivery)
 {
 	const cJSON *payload = delivery->payload;
-	const char *evidence = json_text(payload, "evidence", "");
+	const char *evidence = record_text(payload, "evidence", "");
 	struct jsonw json;
 
 	jsonw_init(&json, &delivery->body, false);
 	jsonw_object(&json, NULL);
 	jsonw_format(&json, "text", "[%s] %s: %s: %s%s%s (%s, since %s)",
-	    json_text(payload, "state", ""), json_text(payload, "system", ""),
-	    json_text(payload, "subject", ""),
-	    json_text(payload, "summary", ""), *evidence == '\0' ? "" : ": ",
-	    evidence, json_text(payload, "severity", ""),
-	    json_text(payload, "since", ""));
+	    record_text(payload, "state", ""),
+	    record_text(payload, "system", ""),
+	    record_text(payload, "subject", ""),
+	    record_text(payload, "summary", ""), *evidence == '\0' ? "" : ": ",
+	    evidence, record_text(payload, "severity", ""),
+	    record_text(payload, "since", ""));
 	jsonw_end(&json);
 }
 
@@ -109,13 +110,13 @@ post(CURL *curl, const struct delivery *delivery, char *text, size_t size)
 {
 	long status = 0;
 	int64_t timeout_ms =
-	    json_i64(delivery->request, "timeout_ms", TIMEOUT_MS);
+	    record_i64(delivery->request, "timeout_ms", TIMEOUT_MS);
 	struct curl_slist *headers =
 	    curl_slist_append(NULL, "Content-Type: application/json");
 
 	headers = curl_slist_append(headers, "Expect:");
 	(void)curl_easy_setopt(
-	    curl, CURLOPT_URL, json_text(delivery->request, "url", ""));
+	    curl, CURLOPT_URL, record_text(delivery->request, "url", ""));
 	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
@@ -142,10 +143,10 @@ static int
 deliver_webhook(struct delivery *delivery)
 {
 	char text[64];
-	const char *format = json_text(delivery->request, "format", "json");
+	const char *format = record_text(delivery->request, "format", "json");
 	bool slack =
 	    text_equal(format, "slack") ||
-	    text_equal(json_text(delivery->request, "kind", ""), "slack");
+	    text_equal(record_text(delivery->request, "kind", ""), "slack");
 	CURL *curl = NULL;
 	int rc = 0;
 
@@ -171,7 +172,7 @@ deliver_webhook(struct delivery *delivery)
 int
 deliver(int in, int out)
 {
-	CLEANUP(json_free) cJSON *request = NULL;
+	CLEANUP(record_free) cJSON *request = NULL;
 	struct err err = ERR_INIT;
 	struct buffer bytes;
 	struct delivery delivery = {.out = out};
@@ -180,13 +181,13 @@ deliver(int in, int out)
 	buffer_init(&bytes, REQUEST_MAX);
 	buffer_init(&delivery.body, REQUEST_MAX);
 	if (buffer_read_all(&bytes, in, &err) == 0)
-		request = json_parse(bytes.data, bytes.len);
+		request = record_parse(bytes.data, bytes.len);
 	delivery.request = request;
 	delivery.payload = cJSON_GetObjectItemCaseSensitive(request, "payload");
 	delivery.payload_text = cJSON_IsObject(delivery.payload)
 	                            ? cJSON_PrintUnformatted(delivery.payload)
 	                            : NULL;
-	const char *kind = json_text(request, "kind", "");
+	const char *kind = record_text(request, "kind", "");
 
 	if (delivery.payload_text == NULL)
 		rc = refuse(&delivery, "no request, or no payload in it");

@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "supervisor/operator/json.h"
+#include "supervisor/operator/record.h"
 #include "supervisor/operator/spool.h"
 
 enum {
@@ -161,15 +161,15 @@ link_event(struct alerts *alerts, struct alert_event *event)
 static struct alert_event *
 event_new(uint64_t number, const char *json)
 {
-	CLEANUP(json_free)
-	cJSON *parsed = json_parse(json, strlen(json));
+	CLEANUP(record_free)
+	cJSON *parsed = record_parse(json, strlen(json));
 	struct alert_event *event = calloc(1, sizeof(*event));
 
 	if (event == NULL)
 		return NULL;
 	event->number = number;
 	event->json = strdup(json);
-	event->key = strdup(json_text(parsed, "key", ""));
+	event->key = strdup(record_text(parsed, "key", ""));
 	if (event->json == NULL || event->key == NULL) {
 		event_free(event);
 		return NULL;
@@ -277,14 +277,14 @@ restore(struct alerts *alerts, const cJSON *from)
 
 	if (alert == NULL)
 		return;
-	alert->key = strdup(json_text(from, "key", ""));
-	alert->kind = strdup(json_text(from, "kind", ""));
-	alert->subject = strdup(json_text(from, "subject", ""));
-	alert->summary = strdup(json_text(from, "summary", ""));
-	alert->evidence = strdup(json_text(from, "evidence", ""));
-	alert->severity = severity_of(json_text(from, "severity", ""));
-	alert->since_wall_ms = json_i64(from, "since_ms", 0);
-	alert->hold_ms = json_i64(from, "hold_ms", 0);
+	alert->key = strdup(record_text(from, "key", ""));
+	alert->kind = strdup(record_text(from, "kind", ""));
+	alert->subject = strdup(record_text(from, "subject", ""));
+	alert->summary = strdup(record_text(from, "summary", ""));
+	alert->evidence = strdup(record_text(from, "evidence", ""));
+	alert->severity = severity_of(record_text(from, "severity", ""));
+	alert->since_wall_ms = record_i64(from, "since_ms", 0);
+	alert->hold_ms = record_i64(from, "hold_ms", 0);
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
 		alert->repeat_at_ms[i] = CLOCK_NEVER;
 	alert->restored = true;
@@ -323,7 +323,7 @@ read_json(const char *dir, const char *name, size_t max)
 	buffer_init(&bytes, max);
 	if (text_format(path, sizeof(path), &err, "%s/%s", dir, name) == 0 &&
 	    buffer_read_file(&bytes, path, &err) == 0)
-		json = json_parse(bytes.data, bytes.len);
+		json = record_parse(bytes.data, bytes.len);
 	buffer_fini(&bytes);
 	return json;
 }
@@ -331,24 +331,24 @@ read_json(const char *dir, const char *name, size_t max)
 static void
 read_checkpoint(struct alerts *alerts)
 {
-	CLEANUP(json_free)
+	CLEANUP(record_free)
 	cJSON *json = read_json(alerts->dir, CHECKPOINT, CHECKPOINT_MAX);
 	const cJSON *item = NULL;
-	int64_t next = json_i64(json, "next", 1);
+	int64_t next = record_i64(json, "next", 1);
 
 	alerts->next = next > 0 ? (uint64_t)next : 1;
-	cJSON_ArrayForEach(item, json_array(json, "active"))
+	cJSON_ArrayForEach(item, record_array(json, "active"))
 	    restore(alerts, item);
 }
 
 static void
 read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 {
-	CLEANUP(json_free)
+	CLEANUP(record_free)
 	cJSON *json = read_json(alerts->dir, name, FILE_MAX);
 	const cJSON *body = cJSON_GetObjectItemCaseSensitive(json, "event");
 	const cJSON *item = NULL;
-	int64_t number = json_i64(json, "number", 0);
+	int64_t number = record_i64(json, "number", 0);
 
 	if (number <= 0 || !cJSON_IsObject(body)) {
 		log_warning("alert.spool", "file=%s is no event, left", name);
@@ -361,7 +361,7 @@ read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 	free(text);
 	if (event == NULL)
 		return;
-	cJSON_ArrayForEach(item, json_array(json, "pending"))
+	cJSON_ArrayForEach(item, record_array(json, "pending"))
 	{
 		if (cJSON_IsString(item))
 			event_add_pending(event, item->valuestring);
@@ -370,7 +370,7 @@ read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 	alerts->next = MAX(alerts->next, (uint64_t)number + 1);
 	if ((uint64_t)number < checkpoint)
 		return;
-	const char *state = json_text(body, "state", "");
+	const char *state = record_text(body, "state", "");
 
 	if (text_equal(state, "repeated"))
 		return;

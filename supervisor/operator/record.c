@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include "supervisor/operator/json.h"
+#include "supervisor/operator/record.h"
 
 /* Beyond it, doubles skip whole numbers. */
 static const double EXACT_MAX = 9007199254740992.0;
 
 cJSON *
-json_parse(const char *bytes, size_t len)
+record_parse(const char *bytes, size_t len)
 {
 	/* The terminator belongs to what must be there (cJSON 1.7.15). */
 	return cJSON_ParseWithLengthOpts(bytes, len + 1, NULL, 1);
 }
 
 void
-json_free(cJSON **json)
+record_free(cJSON **json)
 {
 	cJSON_Delete(*json);
 	*json = NULL;
 }
 
 const char *
-json_text(const cJSON *object, const char *key, const char *otherwise)
+record_text(const cJSON *object, const char *key, const char *otherwise)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
@@ -29,7 +29,7 @@ json_text(const cJSON *object, const char *key, const char *otherwise)
 }
 
 int64_t
-json_i64(const cJSON *object, const char *key, int64_t otherwise)
+record_i64(const cJSON *object, const char *key, int64_t otherwise)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
@@ -45,13 +45,13 @@ json_i64(const cJSON *object, const char *key, int64_t otherwise)
 }
 
 bool
-json_true(const cJSON *object, const char *key)
+record_true(const cJSON *object, const char *key)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
 const cJSON *
-json_array(const cJSON *object, const char *key)
+record_array(const cJSON *object, const char *key)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/operator/intent.h"
+
+enum {
+	INTENT_BYTES_MAX = 512 << 20
+};
+
+static void
+say_errors(const struct manifest_errors *errors, struct buffer *why)
+{
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct manifest_error *one = &errors->errors[i];
+		if (one->place.file != NULL && one->place.line > 0)
+			buffer_format(why, "%s:%d:%d: ", one->place.file,
+			    one->place.line, one->place.column);
+		else if (one->place.file != NULL)
+			buffer_format(why, "%s: ", one->place.file);
+		buffer_format(why, "%s\n", one->text);
+	}
+}
+
+/* Everything that an action could depend on, in a fixed order. */
+static struct fingerprint
+print_of(const struct intent *intent, const struct fingerprint_key *key)
+{
+	const struct declared *declared = intent->declared;
+	struct buffer bytes;
+
+	buffer_init(&bytes, INTENT_BYTES_MAX);
+	buffer_text(&bytes, declared->digest);
+	for (size_t i = 0; i < intent->specs.count; i++)
+		buffer_append(&bytes, intent->specs.specs[i].config_digest,
+		    sizeof(intent->specs.specs[i].config_digest));
+	for (size_t i = 0; i < declared->nqueues; i++)
+		buffer_text(&bytes, declared->queues[i].url == NULL
+		                        ? "-"
+		                        : declared->queues[i].url);
+	for (size_t i = 0; i < declared->nalerts; i++)
+		buffer_text(&bytes, declared->alerts[i].url == NULL
+		                        ? "-"
+		                        : declared->alerts[i].url);
+	for (size_t i = 0; i < declared->nsources; i++)
+		buffer_text(&bytes, declared->sources[i].readable ? "1" : "0");
+	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);
+
+	buffer_wipe(&bytes);
+	return print;
+}
+
+struct intent *
+intent_load(const char *path, const char *const *environment,
+    const struct fingerprint_key *key, struct buffer *why)
+{
+	const struct declared_options options = {.environ = environment};
+	struct manifest_errors errors = {0};
+	struct err err = ERR_INIT;
+	struct intent *intent = calloc(1, sizeof(*intent));
+
+	if (intent == NULL)
+		return NULL;
+	arena_init(&intent->arena, INTENT_BYTES_MAX);
+	intent->redactor = redactor_new();
+	int rc = declared_load(path, &options, &intent->arena, intent->redactor,
+	    &intent->declared, &errors, &err);
+
+	if (rc == 0)
+		rc = specs_make(intent->declared, key, &intent->arena,
+		    &intent->specs, &err);
+	if (rc == 0) {
+		intent->print = print_of(intent, key);
+		return intent;
+	}
+	if (errors.count > 0)
+		say_errors(&errors, why);
+	else
+		buffer_format(why, "%s\n", err.text);
+	intent_free(intent);
+	return NULL;
+}
+
+void
+intent_free(struct intent *intent)
+{
+	if (intent == NULL)
+		return;
+	redactor_free(intent->redactor);
+	arena_wipe(&intent->arena);
+	free(intent);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_OPERATOR_INTENT_H
+#define REEVE_SUPERVISOR_OPERATOR_INTENT_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "manifests/declared.h"
+#include "supervisor/operator/specs.h"
+
+/*
+ * One reading of the manifest and of what it draws on, and what it comes to.
+ * It holds secrets: freed means wiped.
+ */
+struct intent {
+	struct arena arena;
+	struct declared *declared;
+	struct specs specs;
+	struct redactor *redactor;
+	/* of the manifest's text and every value: whether a reading is news */
+	struct fingerprint print;
+};
+
+/* NULL when it can't be read or is refused; then `why` holds every error, one
+ * a line, as file:line:column: text. */
+struct intent *intent_load(const char *path, const char *const *environment,
+    const struct fingerprint_key *key, struct buffer *why);
+void intent_free(struct intent *intent); /* accepts NULL */
+
+#endif

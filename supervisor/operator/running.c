@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "supervisor/operator/running.h"
+
+static void
+worker_fini(struct running_worker *worker)
+{
+	free(worker->instances);
+}
+
+void
+running_fini(struct running *running)
+{
+	for (size_t i = 0; i < running->count; i++)
+		worker_fini(&running->workers[i]);
+	free(running->workers);
+	*running = (struct running){0};
+}
+
+/* Packets come in the order of the plan: the next one is most likely where the
+ * last one was, or behind it. */
+struct running_worker *
+running_find(struct running *running, const char *name)
+{
+	for (size_t i = 0; i < running->count; i++) {
+		size_t at = (running->hint + i) % running->count;
+		if (text_equal(running->workers[at].wire.name, name)) {
+			running->hint = at;
+			return &running->workers[at];
+		}
+	}
+	return NULL;
+}
+
+struct running_instance *
+running_instance_find(struct running_worker *worker, uint32_t replica)
+{
+	if (replica < worker->ninstances &&
+	    worker->instances[replica].wire.replica == replica)
+		return &worker->instances[replica];
+	for (size_t i = 0; i < worker->ninstances; i++)
+		if (worker->instances[i].wire.replica == replica)
+			return &worker->instances[i];
+	return NULL;
+}
+
+static void *
+grown(void *list, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return list;
+	size_t wanted = *room == 0 ? 8 : *room * 2;
+	void *more = reallocarray(list, wanted, size);
+
+	/* As the arena does: without memory, the init starts us afresh. */
+	if (more == NULL)
+		abort();
+	*room = wanted;
+	return more;
+}
+
+static struct running_worker *
+worker_get(struct running *running, const char *name)
+{
+	struct running_worker *worker = running_find(running, name);
+
+	if (worker != NULL)
+		return worker;
+	running->workers = grown(running->workers, running->count,
+	    &running->room, sizeof(*running->workers));
+	worker = &running->workers[running->count++];
+	*worker = (struct running_worker){0};
+	(void)snprintf(
+	    worker->wire.name, sizeof(worker->wire.name), "%s", name);
+	return worker;
+}
+
+static struct running_instance *
+instance_get(struct running_worker *worker, uint32_t replica)
+{
+	struct running_instance *instance =
+	    running_instance_find(worker, replica);
+
+	if (instance != NULL)
+		return instance;
+	worker->instances = grown(worker->instances, worker->ninstances,
+	    &worker->room, sizeof(*worker->instances));
+	instance = &worker->instances[worker->ninstances++];
+	*instance = (struct running_instance){0};
+	return instance;
+}
+
+static void
+take_instance(struct running *running, const struct wire_instance *wire,
+    int64_t now_ms, int64_t now_wall_ms)
+{
+	struct running_worker *worker = worker_get(running, wire->name);
+	struct running_instance *instance = instance_get(worker, wire->replica);
+	const struct wire_instance *before = &instance->wire;
+	bool first = before->head.magic == 0;
+
+	if (first && wire->state == INSTANCE_READY) {
+		/* Found like this: how long ago, only wall time can say. */
+		int64_t ago_ms = now_wall_ms - wire->ready_wall_ms;
+		instance->since_ms = now_ms - MAX(ago_ms, (int64_t)0);
+	} else if (first || before->state != wire->state ||
+	           before->pid != wire->pid) {
+		instance->since_ms = now_ms;
+	}
+	if (!first && wire->total_exits > before->total_exits &&
+	    wire->state == INSTANCE_BACKOFF)
+		worker->crashes_ms[worker->ncrashes++ % RUNNING_CRASHES_MAX] =
+		    now_ms;
+	if (first || before->state != wire->state || before->pid != wire->pid ||
+	    wire->event != EVENT_NONE)
+		instance->ordered_ms = 0;
+	instance->wire = *wire;
+	instance->marked = running->number;
+}
+
+static void
+forget_unmarked(struct running *running)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < running->count; i++) {
+		struct running_worker *worker = &running->workers[i];
+		size_t held = 0;
+		for (size_t k = 0; k < worker->ninstances; k++)
+			if (worker->instances[k].marked == running->number)
+				worker->instances[held++] =
+				    worker->instances[k];
+		worker->ninstances = held;
+		if (worker->marked != running->number) {
+			worker_fini(worker);
+			continue;
+		}
+		running->workers[kept++] = *worker;
+	}
+	running->count = kept;
+	running->hint = 0;
+}
+
+bool
+running_take(struct running *running, const union wire_message *message,
+    int64_t now_ms, int64_t now_wall_ms)
+{
+	struct running_worker *worker = NULL;
+
+	switch (message->head.type) {
+	case WIRE_SNAPSHOT_BEGIN:
+		running->number = message->snapshot.number;
+		return false;
+	case WIRE_WORKER:
+		worker = worker_get(running, message->worker.name);
+		worker->wire = message->worker;
+		worker->marked = running->number;
+		return running->known;
+	case WIRE_INSTANCE:
+		take_instance(running, &message->instance, now_ms, now_wall_ms);
+		return running->known;
+	case WIRE_SNAPSHOT_END:
+		if (message->snapshot.number != running->number)
+			return false;
+		running->snapshot = message->snapshot;
+		running->known = true;
+		forget_unmarked(running);
+		return true;
+	default:
+		return false;
+	}
+}
+
+unsigned
+running_crashes(
+    const struct running_worker *worker, int64_t window_ms, int64_t now_ms)
+{
+	unsigned count = 0;
+	uint64_t known = MIN(worker->ncrashes, (uint64_t)RUNNING_CRASHES_MAX);
+
+	for (uint64_t i = 0; i < known; i++)
+		if (now_ms - worker->crashes_ms[i] < window_ms)
+			count++;
+	return count;
+}
