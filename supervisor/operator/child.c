@@ -15,7 +15,7 @@
 #include "supervisor/operator/child.h"
 
 enum {
-	READ_SIZE = 16 * 1024
+	READ_SIZE = 4 * 1024
 };
 
 /* All that run: SIGCHLD says that one has ended, not which. */
@@ -199,6 +199,7 @@ child_start(struct child *child, const char *const *argv, int64_t deadline_ms,
 {
 	int in[2] = {-1, -1};
 	int out[2] = {-1, -1};
+	int rc = 0;
 
 	assert(child->pid == 0);
 	buffer_clear(&child->out);
@@ -210,8 +211,7 @@ child_start(struct child *child, const char *const *argv, int64_t deadline_ms,
 	if (fd_nonblock(in[1], true, err) == -1 ||
 	    fd_nonblock(out[0], true, err) == -1)
 		goto fail;
-	int rc = spawn(child, argv, in[0], out[1]);
-
+	rc = spawn(child, argv, in[0], out[1]);
 	if (rc != 0) {
 		errno = rc;
 		(void)err_sys(err, "start '%s'",
