@@ -86,9 +86,9 @@ failed(struct alert_receiver *receiver, const char *why)
 }
 
 static void
-delivery_over(struct child *child, int status, bool killed)
+delivery_over(struct helper *helper, int status, bool killed)
 {
-	struct alert_receiver *receiver = child->owner;
+	struct alert_receiver *receiver = helper->owner;
 	struct alert_event *event = receiver->alerts->events;
 
 	while (event != NULL && event->number != receiver->sending)
@@ -99,7 +99,7 @@ delivery_over(struct child *child, int status, bool killed)
 	}
 	if (status != 0) {
 		CLEANUP(record_free)
-		cJSON *answer = record_parse(child->out.data, child->out.len);
+		cJSON *answer = record_parse(helper->out.data, helper->out.len);
 		failed(receiver, record_text(answer, "error", "it failed"));
 		return;
 	}
@@ -115,7 +115,7 @@ write_request(struct alert_receiver *receiver, const struct alert_event *event)
 {
 	struct jsonw json;
 
-	jsonw_init(&json, &receiver->child.in, false);
+	jsonw_init(&json, &receiver->helper.in, false);
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "kind", receiver->kind);
 	jsonw_text(&json, "url", receiver->url);
@@ -127,7 +127,7 @@ write_request(struct alert_receiver *receiver, const struct alert_event *event)
 	jsonw_end(&json);
 	jsonw_raw(&json, "payload", event->json);
 	jsonw_end(&json);
-	buffer_text(&receiver->child.in, "\n");
+	buffer_text(&receiver->helper.in, "\n");
 }
 
 static void
@@ -172,15 +172,15 @@ next_delivery(struct alert_receiver *receiver)
 		event_done(receiver, event);
 		event = next;
 	}
-	if (event == NULL || child_runs(&receiver->child) ||
+	if (event == NULL || helper_runs(&receiver->helper) ||
 	    receiver->retry.slot != 0)
 		return;
-	buffer_clear(&receiver->child.in);
+	buffer_clear(&receiver->helper.in);
 	write_request(receiver, event);
 	receiver->sending = event->number;
-	if (child_start(&receiver->child, DELIVER,
+	if (helper_start(&receiver->helper, DELIVER,
 	        clock_after(clock_ms(), DELIVER_KILL_MS), &err) == -1 &&
-	    !child_runs(&receiver->child))
+	    !helper_runs(&receiver->helper))
 		failed(receiver, err.text);
 }
 
@@ -377,7 +377,7 @@ receiver_clear(struct alert_receiver *receiver)
 {
 	if (!receiver->used)
 		return;
-	child_fini(&receiver->child);
+	helper_fini(&receiver->helper);
 	loop_timer_clear(receiver->alerts->loop, &receiver->retry);
 	free(receiver->name);
 	free(receiver->kind);
@@ -435,7 +435,7 @@ receiver_set(struct alerts *alerts, struct alert_receiver *receiver,
 	     i < ALERT_COMMAND_MAX;
 	     i++)
 		receiver->command[i] = copy(declared->command[i]);
-	child_init(&receiver->child, alerts->loop, delivery_over, receiver);
+	helper_init(&receiver->helper, alerts->loop, delivery_over, receiver);
 }
 
 void

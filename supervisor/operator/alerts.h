@@ -7,7 +7,7 @@
 #include "base/jsonw.h"
 #include "base/loop.h"
 #include "manifests/declared.h"
-#include "supervisor/operator/child.h"
+#include "supervisor/operator/helper.h"
 
 /*
  * Somebody is told. What is wrong is given as a set of conditions at each pass;
@@ -42,7 +42,7 @@ struct alert_receiver {
 	char *name, *kind, *url, *format;
 	char *command[ALERT_COMMAND_MAX + 1];
 	int64_t repeat_ms; /* 0: never */
-	struct child child;
+	struct helper helper;
 	struct loop_timer retry;
 	uint64_t sending; /* number of the event under way; 0 none */
 	unsigned attempts;

@@ -12,58 +12,58 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "supervisor/operator/child.h"
+#include "supervisor/operator/helper.h"
 
 enum {
 	READ_SIZE = 4 * 1024
 };
 
 /* All that run: SIGCHLD says that one has ended, not which. */
-static struct child *running;
+static struct helper *running;
 
 static void
-close_source(struct child *child, struct loop_source *source)
+close_source(struct helper *helper, struct loop_source *source)
 {
 	if (source->added)
-		loop_remove(child->loop, source);
+		loop_remove(helper->loop, source);
 	fd_close(&source->fd);
 }
 
 static void
-forget(struct child *child)
+forget(struct helper *helper)
 {
-	struct child **at = &running;
+	struct helper **at = &running;
 
-	while (*at != NULL && *at != child)
+	while (*at != NULL && *at != helper)
 		at = &(*at)->next;
 	if (*at != NULL)
-		*at = child->next;
-	child->next = NULL;
-	child->pid = 0;
-	loop_timer_clear(child->loop, &child->deadline);
-	close_source(child, &child->to);
-	close_source(child, &child->from);
+		*at = helper->next;
+	helper->next = NULL;
+	helper->pid = 0;
+	loop_timer_clear(helper->loop, &helper->deadline);
+	close_source(helper, &helper->to);
+	close_source(helper, &helper->from);
 }
 
 static void
-read_answer(struct child *child)
+read_answer(struct helper *helper)
 {
 	char bytes[READ_SIZE];
 
 	for (;;) {
-		ssize_t got = read(child->from.fd, bytes, sizeof(bytes));
+		ssize_t got = read(helper->from.fd, bytes, sizeof(bytes));
 		if (got > 0) {
-			buffer_append(&child->out, bytes, (size_t)got);
-			if (child->said != NULL)
-				child->said(child);
-			if (child->from.fd == -1)
+			buffer_append(&helper->out, bytes, (size_t)got);
+			if (helper->said != NULL)
+				helper->said(helper);
+			if (helper->from.fd == -1)
 				return;
 			continue;
 		}
 		if (got == -1 && errno == EINTR)
 			continue;
 		if (got == 0 || errno != EAGAIN)
-			close_source(child, &child->from);
+			close_source(helper, &helper->from);
 		return;
 	}
 }
@@ -76,26 +76,26 @@ can_read(struct loop_source *source, uint32_t events)
 }
 
 static void
-write_request(struct child *child)
+write_request(struct helper *helper)
 {
-	while (child->in.len > 0) {
+	while (helper->in.len > 0) {
 		ssize_t put =
-		    write(child->to.fd, child->in.data, child->in.len);
+		    write(helper->to.fd, helper->in.data, helper->in.len);
 		if (put == -1 && errno == EINTR)
 			continue;
 		if (put == -1 && errno == EAGAIN)
 			return;
 		if (put == -1) {
 			/* It doesn't listen; how it ends says the rest. */
-			close_source(child, &child->to);
+			close_source(helper, &helper->to);
 			return;
 		}
-		buffer_drop_front(&child->in, (size_t)put);
+		buffer_drop_front(&helper->in, (size_t)put);
 	}
-	if (!child->keep_stdin)
-		close_source(child, &child->to);
-	else if (child->to.added)
-		loop_remove(child->loop, &child->to);
+	if (!helper->keep_stdin)
+		close_source(helper, &helper->to);
+	else if (helper->to.added)
+		loop_remove(helper->loop, &helper->to);
 }
 
 static void
@@ -108,57 +108,57 @@ can_write(struct loop_source *source, uint32_t events)
 static void
 too_late(struct loop_timer *timer, int64_t now_ms)
 {
-	struct child *child = timer->owner;
+	struct helper *helper = timer->owner;
 
 	(void)now_ms;
-	child->killed = true;
-	child_kill(child);
+	helper->killed = true;
+	helper_kill(helper);
 }
 
 void
-child_init(
-    struct child *child, struct loop *loop, child_over_fn *over, void *owner)
+helper_init(
+    struct helper *helper, struct loop *loop, helper_over_fn *over, void *owner)
 {
-	*child = (struct child){
+	*helper = (struct helper){
 	    .loop = loop,
-	    .to = {.fd = -1, .ready = can_write, .owner = child},
-	    .from = {.fd = -1, .ready = can_read, .owner = child},
-	    .deadline = {.fire = too_late, .owner = child},
+	    .to = {.fd = -1, .ready = can_write, .owner = helper},
+	    .from = {.fd = -1, .ready = can_read, .owner = helper},
+	    .deadline = {.fire = too_late, .owner = helper},
 	    .over = over,
 	    .owner = owner,
 	};
-	buffer_init(&child->in, CHILD_TEXT_MAX);
-	buffer_init(&child->out, CHILD_TEXT_MAX);
+	buffer_init(&helper->in, HELPER_TEXT_MAX);
+	buffer_init(&helper->out, HELPER_TEXT_MAX);
 }
 
 void
-child_fini(struct child *child)
+helper_fini(struct helper *helper)
 {
-	if (child->loop == NULL)
+	if (helper->loop == NULL)
 		return;
-	child_kill(child);
-	if (child->pid > 0)
-		forget(child); /* reaped as an unknown one */
-	buffer_wipe(&child->in);
-	buffer_wipe(&child->out);
-	child->loop = NULL;
+	helper_kill(helper);
+	if (helper->pid > 0)
+		forget(helper); /* reaped as an unknown one */
+	buffer_wipe(&helper->in);
+	buffer_wipe(&helper->out);
+	helper->loop = NULL;
 }
 
 bool
-child_runs(const struct child *child)
+helper_runs(const struct helper *helper)
 {
-	return child->pid > 0;
+	return helper->pid > 0;
 }
 
 void
-child_kill(struct child *child)
+helper_kill(struct helper *helper)
 {
-	if (child->pid > 1)
-		(void)kill(-child->pid, SIGKILL);
+	if (helper->pid > 1)
+		(void)kill(-helper->pid, SIGKILL);
 }
 
 static int
-spawn(struct child *child, const char *const *argv, int in, int out)
+spawn(struct helper *helper, const char *const *argv, int in, int out)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -189,21 +189,21 @@ spawn(struct child *child, const char *const *argv, int in, int out)
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)posix_spawnattr_destroy(&attributes);
 	if (rc == 0)
-		child->pid = pid;
+		helper->pid = pid;
 	return rc;
 }
 
 int
-child_start(struct child *child, const char *const *argv, int64_t deadline_ms,
-    struct err *err)
+helper_start(struct helper *helper, const char *const *argv,
+    int64_t deadline_ms, struct err *err)
 {
 	int in[2] = {-1, -1};
 	int out[2] = {-1, -1};
 	int rc = 0;
 
-	assert(child->pid == 0);
-	buffer_clear(&child->out);
-	child->killed = false;
+	assert(helper->pid == 0);
+	buffer_clear(&helper->out);
+	helper->killed = false;
 	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1) {
 		(void)err_sys(err, "pipe");
 		goto fail;
@@ -211,7 +211,7 @@ child_start(struct child *child, const char *const *argv, int64_t deadline_ms,
 	if (fd_nonblock(in[1], true, err) == -1 ||
 	    fd_nonblock(out[0], true, err) == -1)
 		goto fail;
-	rc = spawn(child, argv, in[0], out[1]);
+	rc = spawn(helper, argv, in[0], out[1]);
 	if (rc != 0) {
 		errno = rc;
 		(void)err_sys(err, "start '%s'",
@@ -220,14 +220,14 @@ child_start(struct child *child, const char *const *argv, int64_t deadline_ms,
 	}
 	fd_close(&in[0]);
 	fd_close(&out[1]);
-	child->to.fd = in[1];
-	child->from.fd = out[0];
-	child->next = running;
-	running = child;
-	if (loop_add(child->loop, &child->from, EPOLLIN, err) == -1 ||
-	    child_deadline(child, deadline_ms, err) == -1 ||
-	    child_tell(child, err) == -1) {
-		child_kill(child);
+	helper->to.fd = in[1];
+	helper->from.fd = out[0];
+	helper->next = running;
+	running = helper;
+	if (loop_add(helper->loop, &helper->from, EPOLLIN, err) == -1 ||
+	    helper_deadline(helper, deadline_ms, err) == -1 ||
+	    helper_tell(helper, err) == -1) {
+		helper_kill(helper);
 		return -1;
 	}
 	return 0;
@@ -240,41 +240,42 @@ fail:
 }
 
 int
-child_tell(struct child *child, struct err *err)
+helper_tell(struct helper *helper, struct err *err)
 {
-	if (child->to.fd == -1)
+	if (helper->to.fd == -1)
 		return err_set(err, ERR_REFUSED, "it doesn't listen any more");
-	write_request(child);
-	if (child->in.len > 0 && !child->to.added)
-		return loop_add(child->loop, &child->to, EPOLLOUT, err);
+	write_request(helper);
+	if (helper->in.len > 0 && !helper->to.added)
+		return loop_add(helper->loop, &helper->to, EPOLLOUT, err);
 	return 0;
 }
 
 int
-child_deadline(struct child *child, int64_t deadline_ms, struct err *err)
+helper_deadline(struct helper *helper, int64_t deadline_ms, struct err *err)
 {
 	if (deadline_ms == CLOCK_NEVER) {
-		loop_timer_clear(child->loop, &child->deadline);
+		loop_timer_clear(helper->loop, &helper->deadline);
 		return 0;
 	}
-	return loop_timer_set(child->loop, &child->deadline, deadline_ms, err);
+	return loop_timer_set(
+	    helper->loop, &helper->deadline, deadline_ms, err);
 }
 
 void
-children_reap(void)
+helpers_reap(void)
 {
 	int status = 0;
 	pid_t pid = 0;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct child *child = running;
-		while (child != NULL && child->pid != pid)
-			child = child->next;
-		if (child == NULL)
+		struct helper *helper = running;
+		while (helper != NULL && helper->pid != pid)
+			helper = helper->next;
+		if (helper == NULL)
 			continue;
-		if (child->from.fd != -1)
-			read_answer(child);
-		forget(child);
-		child->over(child, status, child->killed);
+		if (helper->from.fd != -1)
+			read_answer(helper);
+		forget(helper);
+		helper->over(helper, status, helper->killed);
 	}
 }
