@@ -20,7 +20,6 @@
  */
 #pragma weak init_main
 #pragma weak init_recover
-#pragma weak logger_main
 static const char help[] =
     "reeve " REEVE_VERSION ": is the queue really being drained?\n"
     "\n"

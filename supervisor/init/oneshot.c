@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/exitcode.h"
 #include "base/fd.h"
+#include "base/nowait.h"
 #include "base/text.h"
 #include "supervisor/init/oneshot.h"
 
@@ -67,14 +68,14 @@ static void
 say_line(const struct err *text)
 {
 	char line[ERR_TEXT_MAX + 16];
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct nowait out;
 
 	if (text_format(
 	        line, sizeof(line), NULL, "reeve run: %s\n", text->text) == -1)
 		return;
-	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0 &&
-	    write(STDERR_FILENO, line, strlen(line)) == -1)
-		return; /* there is nobody to tell */
+	nowait_open(&out, STDERR_FILENO);
+	(void)nowait_write(&out, line, strlen(line));
+	nowait_close(&out);
 }
 
 #define say(...)                                                  \

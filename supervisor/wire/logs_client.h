@@ -6,19 +6,28 @@
 #include "base/err.h"
 #include "supervisor/wire/logs.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 /*
  * The client's side of `reeve logs`. No allocation.
  *
- *     int fd = logs_open(address, &request, timeout_ms, &err);
+ *     int fd = logs_open(name, environment, &request, timeout_ms, &err);
  *     while ((got = logs_next(fd, &record, text, -1, &err)) > 0)
  *             … text[0 .. record.len) …
  */
 
-/* Connects and sends the request. `address` is a path, or "@name" for an
- * abstract socket. `timeout_ms` bounds both; a supervisor that isn't there is
- * ERR_SYSTEM with its errno. Returns the descriptor or -1. */
-int logs_open(const char *address, const struct logs_request *request,
-    int timeout_ms, struct err *err) MUST_CHECK;
+/* Finds the supervisor of the system `name` as place.h says (`environment` is a
+ * getenv-like list), connects and sends the request; its `magic` is set here.
+ * `timeout_ms` bounds the sending. ERR_SYSTEM when no supervisor is there.
+ * Returns the descriptor or -1. */
+int logs_open(const char *name, const char *const *environment,
+    const struct logs_request *request, int timeout_ms,
+    struct err *err) MUST_CHECK;
+/* The same at a known address. */
+int logs_connect(const struct sockaddr_un *address, socklen_t len,
+    const struct logs_request *request, int timeout_ms,
+    struct err *err) MUST_CHECK;
 
 /* Reads one record. 1, 0 at the end, -1 on failure; `timeout_ms` -1 waits as
  * long as it takes, else ERR_TIMEOUT. */

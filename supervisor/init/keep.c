@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/text.h"
+#include "supervisor/init/keep.h"
+
+enum {
+	RING_MIN = 8192, /* a whole line of 4096 and its head fit */
+	ALIGN = 8,
+};
+
+static void *
+map(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static uint32_t
+power_of_two(uint32_t at_least)
+{
+	uint32_t size = RING_MIN;
+
+	while (size < at_least && size < 1U << 30)
+		size *= 2;
+	return size;
+}
+
+int
+keep_init(struct keep *keep, uint32_t max, uint32_t ring_bytes,
+    uint32_t lines_max, struct err *err)
+{
+	struct keep fresh = {.max = max,
+	    .ring_bytes = power_of_two(ring_bytes),
+	    .lines_max = lines_max};
+
+	fresh.instances = map(max * sizeof(*fresh.instances));
+	if (fresh.instances == NULL)
+		return err_sys(err, "map %lu instances", (unsigned long)max);
+	for (;;) {
+		fresh.rings = map((size_t)max * fresh.ring_bytes);
+		if (fresh.rings != NULL)
+			break;
+		if (fresh.ring_bytes == RING_MIN) {
+			(void)err_sys(err, "map %lu rings", (unsigned long)max);
+			(void)munmap(
+			    fresh.instances, max * sizeof(*fresh.instances));
+			return -1;
+		}
+		fresh.ring_bytes /= 2;
+	}
+	*keep = fresh;
+	return 0;
+}
+
+void
+keep_fini(struct keep *keep)
+{
+	(void)munmap(keep->instances, keep->max * sizeof(*keep->instances));
+	(void)munmap(keep->rings, (size_t)keep->max * keep->ring_bytes);
+	*keep = (struct keep){.max = 0};
+}
+
+static struct keep_instance *
+free_instance(struct keep *keep)
+{
+	struct keep_instance *oldest = NULL;
+
+	if (keep->count < keep->max)
+		return &keep->instances[keep->count++];
+	for (uint32_t i = 0; i < keep->count; i++) {
+		struct keep_instance *instance = &keep->instances[i];
+		if (instance->streams == 0 &&
+		    (oldest == NULL || instance->used < oldest->used))
+			oldest = instance;
+	}
+	return oldest;
+}
+
+struct keep_instance *
+keep_instance(struct keep *keep, const char *worker, uint32_t replica)
+{
+	struct keep_instance *instance;
+
+	for (uint32_t i = 0; i < keep->count; i++) {
+		instance = &keep->instances[i];
+		if (instance->replica == replica &&
+		    text_equal(instance->worker, worker))
+			return instance;
+	}
+	instance = free_instance(keep);
+	if (instance == NULL ||
+	    text_copy(
+	        instance->worker, sizeof(instance->worker), worker, NULL) == -1)
+		return NULL;
+	/* offsets and numbers go on: who still reads here sees a loss, not
+	 * another's lines as its own */
+	instance->replica = replica;
+	instance->streams = 0;
+	instance->tail = instance->head;
+	instance->first = instance->next;
+	instance->used = keep->order;
+	return instance;
+}
+
+static char *
+ring_of(const struct keep *keep, const struct keep_instance *instance)
+{
+	size_t index = (size_t)(instance - keep->instances);
+
+	return keep->rings + index * keep->ring_bytes;
+}
+
+static void
+ring_put(const struct keep *keep, const struct keep_instance *instance,
+    uint64_t at, const void *bytes, size_t len)
+{
+	char *ring = ring_of(keep, instance);
+	size_t start = at & (keep->ring_bytes - 1);
+	size_t room = MIN(len, keep->ring_bytes - start);
+
+	memcpy(ring + start, bytes, room);
+	memcpy(ring, (const char *)bytes + room, len - room);
+}
+
+static void
+ring_get(const struct keep *keep, const struct keep_instance *instance,
+    uint64_t at, void *bytes, size_t len)
+{
+	const char *ring = ring_of(keep, instance);
+	size_t start = at & (keep->ring_bytes - 1);
+	size_t room = MIN(len, keep->ring_bytes - start);
+
+	memcpy(bytes, ring + start, room);
+	memcpy((char *)bytes + room, ring, len - room);
+}
+
+static uint64_t
+line_size(const struct keep_line *line)
+{
+	return (sizeof(*line) + line->len + ALIGN - 1) & ~(uint64_t)(ALIGN - 1);
+}
+
+static void
+forget_oldest(struct keep *keep, struct keep_instance *instance)
+{
+	struct keep_line line;
+
+	ring_get(keep, instance, instance->tail, &line, sizeof(line));
+	instance->tail += line_size(&line);
+	instance->first++;
+}
+
+void
+keep_add(struct keep *keep, struct keep_instance *instance,
+    struct keep_line *line, const char *text)
+{
+	uint64_t size = line_size(line);
+
+	line->order = keep->order++;
+	line->number = instance->next++;
+	instance->used = line->order;
+	if (size > keep->ring_bytes) {
+		instance->tail = instance->head;
+		instance->first = instance->next;
+		return;
+	}
+	while (instance->head - instance->tail + size > keep->ring_bytes ||
+	       (instance->tail < instance->head &&
+	           line->number - instance->first >= keep->lines_max))
+		forget_oldest(keep, instance);
+	ring_put(keep, instance, instance->head, line, sizeof(*line));
+	ring_put(
+	    keep, instance, instance->head + sizeof(*line), text, line->len);
+	instance->head += size;
+}
+
+bool
+keep_read(const struct keep *keep, const struct keep_instance *instance,
+    uint64_t *at, struct keep_line *ret_line, char *ret_text)
+{
+	uint64_t from = MAX(*at, instance->tail);
+
+	if (from >= instance->head)
+		return false;
+	ring_get(keep, instance, from, ret_line, sizeof(*ret_line));
+	if (ret_text != NULL)
+		ring_get(keep, instance, from + sizeof(*ret_line), ret_text,
+		    ret_line->len);
+	*at = from + line_size(ret_line);
+	return true;
+}
