@@ -96,6 +96,9 @@ $(B)/libtool.a: $(TOOL_LIB_OBJ)
 $(B)/libinit.a: $(INIT_LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
+# The logger's test is also its client's.
+UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
+
 $(UNIT_TOOL): $(B)/tests/unit/%: tests/unit/%.c $(B)/libtool.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$*) $(B)/libtool.a $(TOOL_LIBS) -lcmocka
