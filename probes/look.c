@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 
 #include "base/clock.h"
@@ -158,6 +160,127 @@ look_bool(struct look *look, const char *key, bool absent, bool *ret)
 
 	if (json_bool(look->request, key, absent, ret, &err) == -1)
 		return asker_wrong(look, &err);
+	return 0;
+}
+
+int
+look_tls(struct look *look, const char **ret_ca, const char **ret_server_name)
+{
+	struct err err = ERR_INIT;
+	const cJSON *tls = NULL;
+	const char *ca = NULL;
+	const char *server_name = NULL;
+
+	if (json_object(look->request, "tls", &tls, &err) == -1 ||
+	    (tls != NULL && (json_text(tls, "ca", NULL, &ca, &err) == -1 ||
+	                        json_text(tls, "serverName", NULL, &server_name,
+	                            &err) == -1)))
+		return asker_wrong(look, &err);
+	*ret_ca = ca;
+	*ret_server_name = server_name;
+	return 0;
+}
+
+int64_t
+look_left_ms(const struct look *look)
+{
+	return MAX(look->ladder.deadline_ms - clock_ms(), 1);
+}
+
+static bool
+text_number(const char *text, double *ret)
+{
+	char *end = NULL;
+
+	errno = 0;
+	double value = strtod(text, &end);
+	if (end == text || *end != '\0' || errno == ERANGE || !isfinite(value))
+		return false;
+	*ret = value;
+	return true;
+}
+
+/* As the databases print it: true is also "t" and 1. */
+static bool
+value_equals(const cJSON *wanted, const char *value)
+{
+	double number = 0;
+
+	if (cJSON_IsString(wanted))
+		return text_equal(wanted->valuestring, value);
+	if (cJSON_IsNumber(wanted))
+		return text_number(value, &number) &&
+		       number >= wanted->valuedouble &&
+		       number <= wanted->valuedouble;
+	if (cJSON_IsTrue(wanted))
+		return text_equal(value, "true") || text_equal(value, "t") ||
+		       text_equal(value, "1");
+	return text_equal(value, "false") || text_equal(value, "f") ||
+	       text_equal(value, "0");
+}
+
+void
+look_expect(struct look *look, const char *what, const char *value)
+{
+	const cJSON *equals =
+	    cJSON_GetObjectItemCaseSensitive(look->request, "equals");
+	const cJSON *least =
+	    cJSON_GetObjectItemCaseSensitive(look->request, "atLeast");
+	double number = 0;
+
+	if ((equals != NULL && !cJSON_IsString(equals) &&
+	        !cJSON_IsNumber(equals) && !cJSON_IsBool(equals)) ||
+	    (least != NULL && !cJSON_IsNumber(least))) {
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "the request is wrong: 'equals' or 'atLeast'");
+		return;
+	}
+	if (value == NULL) {
+		look_failed(
+		    look, CAUSE_MISMATCH, "no-row", "%s gives nothing", what);
+		return;
+	}
+	look_fact(look, "value", "%.1000s", value);
+	if (equals != NULL && !value_equals(equals, value)) {
+		char *wanted = cJSON_PrintUnformatted(equals);
+		look_failed(look, CAUSE_MISMATCH, "",
+		    "%s gives '%.200s', not %.200s", what, value,
+		    wanted != NULL ? wanted : "what was expected");
+		cJSON_free(wanted);
+		return;
+	}
+	if (least != NULL &&
+	    (!text_number(value, &number) || number < least->valuedouble)) {
+		look_failed(look, CAUSE_MISMATCH, "",
+		    "%s gives '%.200s', which is not at least %g", what, value,
+		    least->valuedouble);
+		return;
+	}
+	look_passed(look, "%s gives '%.200s'", what, value);
+}
+
+int
+look_bind_canary(struct look *look, const char *sql, const char *prefix,
+    const char **ret_sql, int *ret_count)
+{
+	static const char mark[] = "$(CANARY)";
+	const char *done = "";
+	const char *rest = sql;
+	int count = 0;
+
+	for (const char *at = strstr(rest, mark); at != NULL;
+	     at = strstr(rest, mark)) {
+		done = arena_format(look->arena, "%s%.*s%s%d", done,
+		    (int)(at - rest), rest, prefix, ++count);
+		rest = at + sizeof(mark) - 1;
+	}
+	if (count > 0 && look->canary == NULL) {
+		look_unknown(look, CAUSE_UNRESOLVED, "",
+		    "it needs $(CANARY), which only a smoke has");
+		return -1;
+	}
+	*ret_sql = arena_format(look->arena, "%s%s", done, rest);
+	*ret_count = count;
 	return 0;
 }
 

@@ -48,6 +48,23 @@ void look_url(struct look *look, const char *url);
 /* `text` with $(CANARY) replaced, percent-encoded if asked. */
 const char *look_canary(struct look *look, const char *text, bool encode);
 
+/* "tls": {"ca": FILE, "serverName": NAME}, each NULL when absent. */
+int look_tls(struct look *look, const char **ret_ca,
+    const char **ret_server_name) MUST_CHECK;
+/* Milliseconds until the deadline, at least 1. */
+int64_t look_left_ms(const struct look *look);
+
+/* Compares what was read with the request's "equals" (text, number or bool) and
+ * "atLeast" (number): sets the answer, and the fact "value". `value` NULL:
+ * there was none. `what` for people: "the query", "key a". With neither in the
+ * request, any value passes. */
+void look_expect(struct look *look, const char *what, const char *value);
+/* `sql` with each $(CANARY) replaced by a placeholder: `prefix` ("$" or
+ * "?") and 1, 2…, since each may stand where another type is due. `ret_count`
+ * says how many there are; -1 (answer set) when there is one but no canary. */
+int look_bind_canary(struct look *look, const char *sql, const char *prefix,
+    const char **ret_sql, int *ret_count) MUST_CHECK;
+
 /* The answer. The texts are kept as copies. */
 void look_passed(struct look *look, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void look_failed(struct look *look, enum cause cause, const char *code,

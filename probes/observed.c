@@ -453,19 +453,32 @@ take_observation(struct arena *arena, const cJSON *line,
 }
 
 /* Room for one more; the array doubles inside the arena. */
-static void *
-grown(struct arena *arena, void *all, size_t count, size_t size)
+static void
+observations_grow(struct observed *observed)
 {
-	bool full = count == 0 ||
-	            (count >= OBSERVATIONS_FIRST && (count & (count - 1)) == 0);
+	if (observed->nobservations < observed->observations_max)
+		return;
+	size_t max = MAX(2 * observed->nobservations, OBSERVATIONS_FIRST);
+	struct observation *more =
+	    arena_array(observed->arena, max, sizeof(*more));
+	if (observed->nobservations > 0)
+		memcpy(more, observed->observations,
+		    observed->nobservations * sizeof(*more));
+	observed->observations = more;
+	observed->observations_max = max;
+}
 
-	if (!full)
-		return all;
-	void *more = arena_array(
-	    arena, count == 0 ? OBSERVATIONS_FIRST : 2 * count, size);
-	if (count > 0)
-		memcpy(more, all, count * size);
-	return more;
+/* Smokes are few, and also appended to by whoever runs them. */
+static void
+smokes_grow(struct observed *observed)
+{
+	struct observed_smoke *more =
+	    arena_array(observed->arena, observed->nsmokes + 1, sizeof(*more));
+
+	if (observed->nsmokes > 0)
+		memcpy(
+		    more, observed->smokes, observed->nsmokes * sizeof(*more));
+	observed->smokes = more;
 }
 
 /* What two kinds found has a place of its own. A look that never came back says
@@ -499,8 +512,7 @@ add_observation(struct observed *observed, const cJSON *line, struct err *err)
 
 	if (take_observation(observed->arena, line, &one, err) == -1)
 		return -1;
-	observed->observations = grown(observed->arena, observed->observations,
-	    observed->nobservations, sizeof(one));
+	observations_grow(observed);
 	observed->observations[observed->nobservations++] = one;
 	put_parts(observed, &one);
 	return 0;
@@ -556,8 +568,7 @@ add_smoke(struct observed *observed, const cJSON *line, struct err *err)
 		return -1;
 	if (one.name[0] == '\0')
 		return err_set(err, ERR_INPUT, "a smoke without a name");
-	observed->smokes =
-	    grown(arena, observed->smokes, observed->nsmokes, sizeof(one));
+	smokes_grow(observed);
 	observed->smokes[observed->nsmokes++] = one;
 	return 0;
 }

@@ -151,6 +151,7 @@ struct observed {
 	const char *vantage; /* "host build-7 pid ns 4026531836" */
 	struct observation *observations;
 	size_t nobservations;
+	size_t observations_max; /* room; 0 for an array made elsewhere */
 	struct observed_supervisor supervisor;
 	struct observed_process *processes;
 	size_t nprocesses;

@@ -346,9 +346,8 @@ tls_describe(struct stream *stream, X509 *certificate)
 		stream->days_left = days;
 }
 
-/* What is wrong with a certificate, as a code that a program can decide on. */
-static const char *
-tls_code(long verify)
+const char *
+stream_tls_code(long verify)
 {
 	switch (verify) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -377,7 +376,7 @@ tls_failed(struct stream *stream, struct ladder *ladder, const char *name)
 	long verify = SSL_get_verify_result(stream->ssl);
 
 	if (verify != X509_V_OK)
-		return ladder_fail(ladder, CAUSE_TLS, tls_code(verify),
+		return ladder_fail(ladder, CAUSE_TLS, stream_tls_code(verify),
 		    "certificate of %s is not good for '%s': %s%s%s",
 		    stream->address, name,
 		    X509_verify_cert_error_string(verify),

@@ -64,6 +64,9 @@ const char *stream_tls_version(const struct stream *stream);
 const char *stream_tls_subject(const struct stream *stream);
 const char *stream_tls_not_after(const struct stream *stream);
 int64_t stream_tls_days_left(const struct stream *stream);
+/* A certificate's fault as a code: "expired", "self-signed", "wrong-name",
+ * "untrusted", "not-yet-valid", "invalid"; of OpenSSL's X509_V_ERR_…. */
+const char *stream_tls_code(long verify);
 /* "10.0.0.5:6379", "[::1]:6379", "unix:/run/x". */
 void stream_address_text(const struct sockaddr *address, socklen_t len,
     char dst[STREAM_ADDRESS_SIZE]);

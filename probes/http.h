@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_HTTP_H
+#define REEVE_PROBES_HTTP_H
+
+#include "base/base.h"
+#include "base/buffer.h"
+#include "probes/ladder.h"
+
+/*
+ * One HTTP request by libcurl, within the ladder's deadline. Blocks; for
+ * probers. A status is an answer, whatever it says: judging it is the caller's.
+ */
+enum {
+	HTTP_HEADERS_MAX = 64
+};
+
+struct http_request {
+	const char *url;
+	const char *method;
+	const char *body;                      /* NULL: none */
+	const char *headers[HTTP_HEADERS_MAX]; /* "Name: value" */
+	size_t nheaders;
+	const char *ca;        /* PEM file; NULL: the system's */
+	const char *unix_path; /* NULL: by host; "@name": abstract */
+	bool follow;           /* redirects, at most five */
+};
+
+struct http_answer {
+	long status;          /* also of an answer that was not whole; 0 none */
+	struct buffer body;   /* at most 1 MiB, cut there */
+	const char *path;     /* of the URL, decoded */
+	const char *location; /* of a redirect, redacted; NULL */
+	const char *peer;     /* address that answered */
+};
+
+/* -1 with the reason in `ladder`. Call http_answer_fini in either case. */
+int http_perform(const struct http_request *request, struct ladder *ladder,
+    struct http_answer *ret) MUST_CHECK;
+void http_answer_fini(struct http_answer *answer);
+
+#endif
