@@ -126,8 +126,6 @@ address_read(
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&ret->name;
 
 	memset(&ret->name, 0, sizeof(ret->name));
-	if (text_equal(host, "localhost"))
-		host = "127.0.0.1";
 	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons((uint16_t)port);
@@ -163,7 +161,7 @@ await(int fd, short events, int64_t deadline_ms, const char *what,
 }
 
 static int
-tcp_open(const struct address *to, int64_t deadline_ms, struct err *err)
+connect_to(const struct address *to, int64_t deadline_ms, struct err *err)
 {
 	int problem = 0;
 	socklen_t len = sizeof(problem);
@@ -191,6 +189,24 @@ tcp_open(const struct address *to, int64_t deadline_ms, struct err *err)
 fail:
 	fd_close(&fd);
 	return -1;
+}
+
+/* Without a resolver `localhost` is both loopback addresses, one after the
+ * other. */
+static int
+tcp_open(const char *host, int64_t port, int64_t deadline_ms, struct err *err)
+{
+	bool local = text_equal(host, "localhost");
+	struct address to;
+
+	if (address_read(local ? "127.0.0.1" : host, port, &to, err) == -1)
+		return -1;
+	int fd = connect_to(&to, deadline_ms, err);
+	if (fd != -1 || !local || err->sys != ECONNREFUSED)
+		return fd;
+	if (address_read("::1", port, &to, NULL) == -1)
+		return -1;
+	return connect_to(&to, deadline_ms, NULL);
 }
 
 static int
@@ -335,20 +351,16 @@ judge_status(const char *line, struct err *err)
 }
 
 static int
-probe_http(
-    int argc, char *argv[], int64_t port, int64_t deadline_ms, struct err *err)
+probe_http(char *argv[], int64_t port, int64_t deadline_ms, struct err *err)
 {
-	struct address to;
 	static struct request request;
 	char line[STATUS_LINE_MAX];
 	int rc = -1;
 
-	if (address_read(argv[1], port, &to, err) == -1 ||
-	    request_make(&request, argv[1], argv[2], argv[3], argv + 5, err) ==
-	        -1)
+	if (request_make(&request, argv[1], argv[2], argv[3], argv + 5, err) ==
+	    -1)
 		return -1;
-	assert(argc >= 5);
-	int fd = tcp_open(&to, deadline_ms, err);
+	int fd = tcp_open(argv[1], port, deadline_ms, err);
 	if (fd == -1)
 		return -1;
 	if (send_all(fd, &request, deadline_ms, err) == 0 &&
@@ -361,11 +373,7 @@ probe_http(
 static int
 probe_tcp(const char *host, int64_t port, int64_t deadline_ms, struct err *err)
 {
-	struct address to;
-
-	if (address_read(host, port, &to, err) == -1)
-		return -1;
-	int fd = tcp_open(&to, deadline_ms, err);
+	int fd = tcp_open(host, port, deadline_ms, err);
 	if (fd == -1)
 		return -1;
 	fd_close(&fd);
@@ -407,7 +415,7 @@ probe_main(int argc, char *argv[])
 	        argv[http ? 4 : 3], 1, TIMEOUT_MAX_MS, &timeout_ms, &err) == -1)
 		return report(&err, NULL, NULL, PROBE_EXIT_USAGE);
 	int64_t deadline_ms = clock_after(clock_ms(), timeout_ms);
-	int rc = http ? probe_http(argc, argv, port, deadline_ms, &err)
+	int rc = http ? probe_http(argv, port, deadline_ms, &err)
 	              : probe_tcp(argv[1], port, deadline_ms, &err);
 	if (rc == 0)
 		return PROBE_EXIT_OK;

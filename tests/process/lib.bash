@@ -101,6 +101,7 @@ begin() {
 finish() {
 	local pid
 	for pid in "${LAUNCHED[@]}" "${ALSO[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || :
+		kill -KILL "$pid" 2>/dev/null || continue
+		wait "$pid" 2>/dev/null || :
 	done
 }
