@@ -107,6 +107,8 @@ $(UNIT_INIT): $(B)/tests/unit/init/%: tests/unit/init/%.c $(B)/libinit.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$*) $(B)/libinit.a -lcmocka
 
+UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
+
 .PHONY: unit
 unit: $(UNIT_TOOL) $(UNIT_INIT)
 	@for t in $^; do timeout 120 $$t || exit 1; done

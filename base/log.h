@@ -13,8 +13,10 @@
  *     text: 2026-11-22T02:18:00.123Z info  worker.started worker=a/0 pid=17
  *     json: {"at":"…","level":"info","event":"worker.started","text":"…"}
  *
- * `event` is a constant dotted name. Control characters, quotes and invalid
- * UTF-8 in the text are escaped. Never pass a secret.
+ * `event` is a constant dotted name. Control characters, backslashes and
+ * invalid UTF-8 in the text are escaped, in JSON quotes too; what is longer
+ * than a line of 4096 bytes ends in "...". Never pass a secret. SIGPIPE is the
+ * caller's to block or ignore.
  */
 enum log_level {
 	LOG_DEBUG,
@@ -28,7 +30,7 @@ enum log_format {
 };
 
 /* `fd` stays the caller's. `who` ("init", "operator", "logger") is put into
- * every line; a constant. */
+ * every line, before the event or as "who"; a constant, or NULL. */
 void log_open(
     int fd, enum log_format format, enum log_level least, const char *who);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)

@@ -51,7 +51,10 @@ unsigned secret_flaws(const char *value, size_t len);
  * contains '@': verifying.md 5.6). Known values of six bytes or more, their
  * percent-encoded form, and their fragments at '@', ':' and '/' of six bytes
  * or more are replaced by "***"; so is the password of anything that looks
- * like a URL, known or not.
+ * like a URL, known or not. Of a value that is a URL itself only the whole, its
+ * password (as it stands and decoded) and, in HTTP, what follows the host count
+ * as known: scheme and host are what a diagnosis is about. Memory that runs
+ * out, or more than 16384 forms, end the process: going on would show them.
  */
 struct redactor;
 struct redactor *redactor_new(void);

@@ -156,7 +156,8 @@ duration_unit_at(const char *text)
 
 struct decimal {
 	uint64_t whole;
-	uint64_t billionths; /* of the fraction, rounded up */
+	const char *fraction; /* its digits, after the point */
+	size_t digits;
 };
 
 /* Reads "1", "1.5" or ".5". Returns where it ended, or NULL: not a number, or
@@ -166,30 +167,40 @@ decimal_at(const char *p, struct decimal *ret)
 {
 	const char *start = p;
 	struct decimal value = {0};
-	uint64_t place = 1000000000;
-	bool digits = false;
 
 	for (; is_digit(*p); p++) {
 		if (__builtin_mul_overflow(value.whole, 10, &value.whole) ||
 		    __builtin_add_overflow(
 		        value.whole, (uint64_t)(*p - '0'), &value.whole))
 			return NULL;
-		digits = true;
 	}
-	if (*p != '.') {
-		*ret = value;
-		return p == start ? NULL : p;
+	bool digits = p != start;
+	if (*p == '.') {
+		value.fraction = ++p;
+		while (is_digit(*p))
+			p++;
+		value.digits = (size_t)(p - value.fraction);
+		digits = digits || value.digits > 0;
 	}
-	bool more = false;
-	for (p++; is_digit(*p); p++) {
-		place /= 10;
-		value.billionths += (uint64_t)(*p - '0') * place;
-		more = more || (place == 0 && *p != '0');
-		digits = true;
-	}
-	value.billionths += more ? 1 : 0;
 	*ret = value;
 	return digits ? p : NULL;
+}
+
+/* The fraction of `unit` (at most UINT64_MAX / 10), rounded up. Exact for any
+ * number of digits: divided from the last one, where the floor of floors is
+ * the floor, and any remainder rounds up. */
+static uint64_t
+decimal_fraction(const struct decimal *value, uint64_t unit)
+{
+	uint64_t part = 0;
+	bool rest = false;
+
+	for (size_t i = value->digits; i > 0; i--) {
+		part += (uint64_t)(value->fraction[i - 1] - '0') * unit;
+		rest = rest || part % 10 != 0;
+		part /= 10;
+	}
+	return part + (rest ? 1 : 0);
 }
 
 /* Adds `value` units to `*ns`; false when that is too much. */
@@ -197,19 +208,12 @@ static bool
 duration_add(
     uint64_t *ns, const struct decimal *value, const struct duration_unit *unit)
 {
-	const uint64_t billion = 1000000000;
 	uint64_t whole_ns;
-	uint64_t fraction_ns;
 
-	if (__builtin_mul_overflow(value->whole, unit->ns, &whole_ns))
-		return false;
-	if (unit->ns >= billion) /* exact: these are whole seconds */
-		fraction_ns = value->billionths * (unit->ns / billion);
-	else
-		fraction_ns =
-		    (value->billionths * unit->ns + billion - 1) / billion;
-	return !__builtin_add_overflow(*ns, whole_ns, ns) &&
-	       !__builtin_add_overflow(*ns, fraction_ns, ns) &&
+	return !__builtin_mul_overflow(value->whole, unit->ns, &whole_ns) &&
+	       !__builtin_add_overflow(*ns, whole_ns, ns) &&
+	       !__builtin_add_overflow(
+	           *ns, decimal_fraction(value, unit->ns), ns) &&
 	       *ns <= INT64_MAX; /* Go's own limit: 292 years */
 }
 
@@ -306,21 +310,16 @@ static bool
 quantity_scan(const char *text, struct quantity *ret)
 {
 	struct quantity quantity = {.digits = text};
-	struct decimal ignored;
 	const char *p = text;
+	size_t digits = 0;
 
-	/* decimal_at refuses large whole parts, which are refused below too,
-	 * but it is the form alone that counts here */
-	while (is_digit(*p))
-		p++;
-	bool digits = p != text;
+	for (; is_digit(*p); p++)
+		digits++;
 	if (*p == '.') {
-		const char *fraction = decimal_at(p, &ignored);
-		if (fraction != NULL)
-			digits = true;
-		p = fraction != NULL ? fraction : p + 1;
+		for (p++; is_digit(*p); p++)
+			digits++;
 	}
-	if (!digits)
+	if (digits == 0)
 		return false;
 	quantity.end = p;
 	for (size_t i = 0; i < ARRAY_LEN(quantity_suffixes); i++) {
@@ -355,8 +354,7 @@ quantity_digit(const struct quantity *quantity, long place)
 }
 
 /* quantity × 10^shift, rounded up. Exact in 64 bits: the whole part is summed
- * upwards; the fraction is divided digit by digit from its last one, where the
- * floor of floors is the floor, and any remainder rounds up. */
+ * upwards, the fraction divided as in decimal_fraction. */
 static bool
 quantity_value(const struct quantity *quantity, int shift, int64_t *ret)
 {
@@ -423,11 +421,11 @@ text_ratio(const char *text, double *ret, struct err *err)
 		return err_set(err, ERR_INPUT,
 		    QUOTED " is not a ratio such as '10%%' or '0.1'", text);
 	uint64_t most = *end == '%' ? 100 : 1;
-	if (value.whole > most || (value.whole == most && value.billionths > 0))
+	uint64_t billionths = decimal_fraction(&value, 1000000000);
+	if (value.whole > most || (value.whole == most && billionths > 0))
 		return err_set(err, ERR_INPUT,
 		    QUOTED " is more than the whole (100%%)", text);
-	*ret = ((double)value.whole + (double)value.billionths / 1e9) /
-	       (double)most;
+	*ret = ((double)value.whole + (double)billionths / 1e9) / (double)most;
 	return 0;
 }
 
