@@ -124,7 +124,7 @@ a_descriptor_is_read_to_its_end(void **state)
 {
 	(void)state;
 	struct buffer b;
-	char bytes[40000];
+	static char bytes[40000];
 	int fd;
 
 	memset(bytes, 'x', sizeof(bytes));

@@ -264,7 +264,7 @@ a_long_text_is_cut_visibly_within_one_line(void **state)
 {
 	(void)state;
 	int fds[2];
-	char longer[10000];
+	static char longer[10000];
 
 	memset(longer, '\x01', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
