@@ -121,7 +121,7 @@ $(HELPER): tests/process/helper.c
 
 .PHONY: process
 process: $(B)/reeve $(B)/reeve-tool $(HELPER)
-	REEVE=$(abspath $(B)/reeve) HELPER=$(abspath $(HELPER)) bats $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),tests/process)
+	REEVE_BUILD=$(abspath $(B)) bats $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),tests/process)
 
 .PHONY: layering
 layering:

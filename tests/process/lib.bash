@@ -3,7 +3,10 @@
 # What the process tests share. They wait for events (a file appears, a process
 # is gone) up to PATIENCE seconds, never for a time to pass.
 
-: "${REEVE:?the program under test}" "${HELPER:?tests/process/helper}"
+# shellcheck source=tests/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.bash"
+# shellcheck disable=SC2034 # used by the tests
+HELPER=$REEVE_BUILD/tests/process/helper
 PATIENCE=${PATIENCE:-20}
 
 # until_ok COMMAND…: again and again until it succeeds.
