@@ -427,6 +427,7 @@ oneshot_run(struct oneshot *oneshot, struct err *err)
 	sigset_t set;
 	bool more = false;
 
+	assert(oneshot->argv != NULL);
 	/* ignored by whoever started us, the kernel would reap for itself and
 	 * we never learn an exit code (tini, catatonit: wait for ever) */
 	(void)sigaction(SIGCHLD, &plain, NULL);

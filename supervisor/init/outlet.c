@@ -19,7 +19,8 @@ void
 outlet_init(
     struct outlet *outlet, struct loop *loop, int fd, char *queue, size_t size)
 {
-	*outlet = (struct outlet){.loop = loop, .queue = queue, .size = size};
+	*outlet = (struct outlet){.loop = loop, .size = size};
+	outlet->queue = queue;
 	nowait_open(&outlet->out, fd);
 	/* a terminal that was opened again is the one to wait for as well */
 	outlet->source = (struct loop_source){

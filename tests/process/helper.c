@@ -481,7 +481,7 @@ mode_serve(char *argv[])
 static int
 mode_port(char *argv[])
 {
-	struct sockaddr_in name;
+	struct sockaddr_in name = {.sin_family = AF_INET};
 	socklen_t len = sizeof(name);
 	int fd = listen_on(0);
 	(void)argv;
