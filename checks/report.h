@@ -4,6 +4,9 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+
+#include <stdarg.h>
+
 #include "base/buffer.h"
 #include "base/exitcode.h"
 #include "base/finding.h"
@@ -34,6 +37,7 @@ struct report_finding {
 	const struct finding_row *row;
 	const struct label *labels;
 	size_t nlabels;
+	size_t evidence_left_out;
 	bool confirmed; /* seen by a probe, not only concluded */
 };
 
@@ -73,6 +77,7 @@ struct report {
 	bool strict;           /* only warnings: exit 2 */
 	bool deadline_hit;     /* the whole run's: exit 124 */
 
+	unsigned stages_run;              /* STAGE_… that were judged */
 	struct report_finding **findings; /* in the order of judging */
 	size_t nfindings, findings_max;
 	/* Indices of the failed findings as people should read them: roots in
@@ -90,6 +95,10 @@ struct report {
 	enum verdict verdict;
 	int exit; /* enum exit_code */
 };
+
+/* Formatted into the report's arena, whole. */
+const char *report_format_v(struct report *report, const char *fmt,
+    va_list args) __attribute__((format(printf, 2, 0)));
 
 /* `command` and `version` are borrowed. fail_on is SEVERITY_ERROR. */
 void report_init(struct report *report, struct arena *arena,

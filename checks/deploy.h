@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_CHECKS_DEPLOY_H
+#define REEVE_CHECKS_DEPLOY_H
+
+#include "checks/engine.h"
+
+/* A declared worker beside what runs of it. */
+struct worker_look {
+	const struct declared_worker *worker;
+	/* NULL: no supervisor, or it doesn't know this worker */
+	const struct observed_worker *supervised;
+	size_t processes; /* that look like it, supervised or not */
+	size_t running;   /* instances with a process */
+	size_t ready;
+	int64_t restarts; /* of all instances */
+};
+
+typedef void worker_fn(struct check *check, const struct worker_look *look);
+/* Every declared worker that should run: not those with 0 replicas. */
+void workers_each(struct check *check, worker_fn *judge);
+/* What the supervisor says of each instance, as evidence. */
+void say_instances(struct check *check, struct report_finding *finding,
+    const struct worker_look *look);
+/* Has the worker done what it was for? (`Never`, `OnFailure`, all ended well)
+ */
+bool worker_is_finished(const struct worker_look *look);
+
+#endif

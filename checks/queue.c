@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "checks/looks.h"
+#include "checks/names.h"
+#include "checks/queue_facts.h"
+#include "checks/rows.h"
+
+/* 2xx: do those who fill a queue and those who read it mean the same one? */
+
+/* --- RV201 queue-name-mismatch ---------------------------------------------
+ */
+
+/* "differ in 1 character: '-' instead of ':'": what the eye overlooks. */
+static const char *
+difference_text(struct check *check, const char *is, const char *should)
+{
+	size_t len = strlen(is), at = 0, count = 0;
+
+	if (len != strlen(should))
+		return check_text(
+		    check, "lengths %zu and %zu", len, strlen(should));
+	for (size_t i = 0; i < len; i++)
+		if (is[i] != should[i]) {
+			at = count == 0 ? i : at;
+			count++;
+		}
+	if (count == 1)
+		return check_text(check,
+		    "differ in 1 character: '%c' instead of '%c'", is[at],
+		    should[at]);
+	return check_text(check, "differ in %zu characters", count);
+}
+
+/* What lies under the wrong name, if the queue's server was asked. */
+static void
+say_what_lies_there(struct check *check, struct report_finding *finding,
+    const struct declared_queue *queue, const char *wrong)
+{
+	const struct observation *seen =
+	    check_observation(check, "queue %s", queue->name);
+
+	if (seen == NULL || seen->queue == NULL)
+		return;
+	check_evidence_of(check, finding, seen, NULL);
+	for (size_t i = 0; i < seen->queue->nnear; i++) {
+		const struct queue_near *near = &seen->queue->near[i];
+
+		if (strcmp(near->name, wrong) == 0)
+			check_evidence(check, finding, seen->target,
+			    check_text(check, "%s '%s': %s", near->type,
+			        near->name,
+			        queue_number_text(
+			            check, "waiting", &near->waiting)),
+			    NULL);
+	}
+}
+
+/* One side of a binding: the variable must carry the queue's real name. */
+static void
+judge_binding(struct check *check, const struct subject *subject,
+    const struct declared_binding *binding,
+    const struct declared_environment *environment)
+{
+	const struct declared_queue *queue = binding->queue;
+	bool worker = subject->worker != NULL;
+	const char *who = worker ? subject->worker : subject->producer;
+
+	if (binding->env == NULL || queue->real_name == NULL)
+		return;
+	const struct declared_env *env =
+	    declared_env_find(environment, binding->env);
+	struct report_finding *finding = check_begin(check, subject);
+
+	if (finding == NULL)
+		return;
+	if (env == NULL || env->value == NULL) {
+		finding->finding.required = worker;
+		check_set(check, finding,
+		    worker ? RESULT_PASSED : RESULT_UNKNOWN, "%s",
+		    worker ? "reeve sets it"
+		           : "the producer's value is not "
+		             "declared");
+		return;
+	}
+	if (strcmp(env->value, queue->real_name) == 0) {
+		check_set(check, finding, RESULT_PASSED, "%s is '%s'",
+		    env->name, queue->real_name);
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "%s %s %s '%s', the queue is '%s'", worker ? "worker" : "producer",
+	    who, worker ? "reads" : "fills", env->value, queue->real_name);
+	check_evidence(check, finding, check_place(check, &env->place),
+	    check_text(check, "%s=%s", env->name, env->value),
+	    check_text(check, "%s (%s)", queue->real_name,
+	        check_place(check, &queue->real_name_place)));
+	check_evidence(check, finding, "the two names",
+	    difference_text(check, env->value, queue->real_name), NULL);
+	say_what_lies_there(check, finding, queue, env->value);
+	check_fix(check, finding,
+	    check_text(check, "set %s=%s for %s %s", env->name,
+	        queue->real_name, worker ? "worker" : "producer", who),
+	    worker ? check_text(check, "reeve restart %s", who) : NULL,
+	    "reeve check");
+}
+
+/* A worker that still runs with the old name, whatever is declared now. */
+static void
+judge_running_name(struct check *check, const struct observed_drift *drift)
+{
+	const struct declared_worker *worker =
+	    declared_worker_find(check->declared, drift->worker);
+	struct subject subject = {.worker = drift->worker};
+
+	if (!text_equal(drift->class, "queue") || worker == NULL)
+		return;
+	for (size_t i = 0; i < worker->nconsumes; i++)
+		if (text_equal(worker->consumes[i].env, drift->key))
+			subject.queue = worker->consumes[i].queue->name;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	check_set(check, finding, RESULT_FAILED, "running: %s", drift->summary);
+	check_evidence(check, finding, "running supervisor",
+	    drift->evidence == NULL ? drift->summary : drift->evidence,
+	    "what is declared");
+	check_fix(check, finding,
+	    "restart the worker so that it starts with the queue's name",
+	    check_text(check, "reeve restart %s", drift->worker), "reeve diff");
+}
+
+void
+check_rv201(struct check *check)
+{
+	const struct declared *declared = check->declared;
+
+	for (size_t w = 0; w < declared->nworkers; w++) {
+		const struct declared_worker *worker = &declared->workers[w];
+
+		for (size_t i = 0; i < worker->nconsumes; i++) {
+			const struct subject subject = {
+			    .worker = worker->name,
+			    .queue = worker->consumes[i].queue->name,
+			};
+
+			judge_binding(check, &subject, &worker->consumes[i],
+			    &worker->env);
+		}
+	}
+	for (size_t p = 0; p < declared->nproducers; p++) {
+		const struct declared_producer *producer =
+		    &declared->producers[p];
+
+		for (size_t i = 0; i < producer->nproduces; i++) {
+			const struct subject subject = {
+			    .producer = producer->name,
+			    .queue = producer->produces[i].queue->name,
+			};
+
+			judge_binding(check, &subject, &producer->produces[i],
+			    &producer->env);
+		}
+	}
+	for (size_t i = 0; i < check->observed->supervisor.ndrift; i++)
+		judge_running_name(
+		    check, &check->observed->supervisor.drift[i]);
+}
+
+/* --- RV202 broker-db-vhost-account-mismatch --------------------------------
+ */
+
+/* "localhost:6379" is "127.0.0.1:6379". */
+static const char *
+plain_endpoint(struct check *check, const char *value)
+{
+	const char *endpoint = url_endpoint(check->report->arena, value);
+
+	if (endpoint == NULL)
+		return NULL;
+	if (text_starts(endpoint, "localhost:"))
+		return check_text(
+		    check, "127.0.0.1:%s", endpoint + sizeof("localhost:") - 1);
+	if (text_starts(endpoint, "::1:"))
+		return check_text(
+		    check, "127.0.0.1:%s", endpoint + sizeof("::1:") - 1);
+	return endpoint;
+}
+
+/* "db 0" of "redis host:6379 db 0". */
+static const char *
+database_of(struct check *check, const char *value)
+{
+	const char *place = url_place(check->report->arena, value);
+	const char *db = place == NULL ? NULL : strstr(place, " db ");
+
+	return db == NULL ? "" : db + 1;
+}
+
+enum same {
+	SAME_UNKNOWN,
+	SAME_YES,
+	SAME_NO
+};
+
+static const char *
+identity_of(const struct observation *seen)
+{
+	return seen == NULL || seen->identity == NULL ? "" : seen->identity;
+}
+
+/* Two names may be one server: then what answered says so. */
+static enum same
+same_server(struct check *check, const struct declared_queue *queue,
+    const char *owner, const struct declared_env *env)
+{
+	const char *a = plain_endpoint(check, queue->url);
+	const char *b = plain_endpoint(check, env->value);
+
+	if (a == NULL || b == NULL)
+		return SAME_UNKNOWN;
+	if (strcmp(a, b) == 0)
+		return SAME_YES;
+	const char *ours =
+	    identity_of(check_observation(check, "queue %s", queue->name));
+	const char *theirs = identity_of(
+	    check_observation(check, "env %s %s", owner, env->name));
+
+	if (ours[0] == '\0' || theirs[0] == '\0')
+		return SAME_UNKNOWN;
+	return strcmp(ours, theirs) == 0 ? SAME_YES : SAME_NO;
+}
+
+/* The broker URLs of one side: does one of them lead where the queue is? */
+struct broker_search {
+	const struct declared_env *other; /* one that leads elsewhere */
+	enum same server;                 /* of that one */
+	bool found;
+};
+
+static void
+search_brokers(struct check *check, struct broker_search *search,
+    const struct declared_queue *queue, const char *owner,
+    const struct declared_environment *environment)
+{
+	const char *family = url_family(queue->url, NULL);
+
+	for (size_t i = 0; i < environment->count; i++) {
+		const struct declared_env *env = &environment->entries[i];
+
+		if (env->shadowed || env->value == NULL || search->found ||
+		    !text_equal(url_family(env->value, NULL), family))
+			continue;
+		enum same server = same_server(check, queue, owner, env);
+
+		if (server == SAME_YES &&
+		    strcmp(database_of(check, env->value),
+		        database_of(check, queue->url)) == 0)
+			search->found = true;
+		/* The same server with another database says most. */
+		else if (search->other == NULL || server == SAME_YES) {
+			search->other = env;
+			search->server = server;
+		}
+	}
+}
+
+static void
+judge_brokers(struct check *check, const struct subject *subject,
+    const struct declared_queue *queue,
+    const struct declared_environment *environment)
+{
+	const char *owner =
+	    subject->worker != NULL ? subject->worker : subject->producer;
+	struct broker_search search = {0};
+	struct arena *arena = check->report->arena;
+
+	if (queue->url == NULL || url_family(queue->url, NULL) == NULL)
+		return;
+	search_brokers(check, &search, queue, owner, environment);
+	if (!search.found && search.other == NULL)
+		return;
+	struct report_finding *finding = check_begin(check, subject);
+
+	if (finding == NULL)
+		return;
+	if (search.found) {
+		check_set(check, finding, RESULT_PASSED, "%s",
+		    url_place(arena, queue->url));
+		return;
+	}
+	const char *theirs = url_place(arena, search.other->value);
+
+	if (search.server == SAME_UNKNOWN) {
+		finding->finding.required = false;
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%s leads to %s, the queue is at %s: not known whether "
+		    "they are one server",
+		    search.other->name, theirs, url_place(arena, queue->url));
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "%s leads to %s, the queue is at %s", search.other->name, theirs,
+	    url_place(arena, queue->url));
+	check_evidence(check, finding, check_place(check, &search.other->place),
+	    check_text(check, "%s leads to %s", search.other->name, theirs),
+	    check_text(check, "%s (%s)", url_place(arena, queue->url),
+	        check_place(check, &queue->place)));
+	check_fix(check, finding,
+	    "give both sides one URL, declared once at the top of the manifest",
+	    NULL, "reeve check");
+}
+
+/* The same name in another database holds jobs: seen, not declared. */
+static void
+judge_elsewhere(struct check *check, const struct queue_look *look)
+{
+	for (size_t i = 0; i < look->state->nnear; i++) {
+		const struct queue_near *near = &look->state->near[i];
+		const struct subject subject = {.queue = look->queue->name};
+
+		if (near->where == NULL || near->where[0] == '\0' ||
+		    !text_equal(near->name, look->queue->real_name) ||
+		    !queue_number_known(&near->waiting) ||
+		    near->waiting.value == 0)
+			continue;
+		struct report_finding *finding = check_begin(check, &subject);
+
+		if (finding == NULL)
+			continue;
+		finding->confirmed = true;
+		check_set(check, finding, RESULT_FAILED,
+		    "'%s' holds %s in %s, and is read in another place",
+		    near->name,
+		    queue_number_text(check, "waiting", &near->waiting),
+		    near->where);
+		queue_evidence(check, finding, look,
+		    check_text(check, "in %s: %s '%s', %s", near->where,
+		        near->type, near->name,
+		        queue_number_text(check, "waiting", &near->waiting)),
+		    look->state->target);
+		check_fix(check, finding,
+		    "find who fills it there, and give both sides one URL",
+		    NULL, "reeve check");
+	}
+}
+
+void
+check_rv202(struct check *check)
+{
+	const struct declared *declared = check->declared;
+
+	for (size_t w = 0; w < declared->nworkers; w++) {
+		const struct declared_worker *worker = &declared->workers[w];
+
+		for (size_t i = 0; i < worker->nconsumes; i++) {
+			const struct declared_queue *queue =
+			    worker->consumes[i].queue;
+			const struct subject subject = {
+			    .worker = worker->name, .queue = queue->name};
+
+			judge_brokers(check, &subject, queue, &worker->env);
+		}
+	}
+	for (size_t p = 0; p < declared->nproducers; p++) {
+		const struct declared_producer *producer =
+		    &declared->producers[p];
+
+		for (size_t i = 0; i < producer->nproduces; i++) {
+			const struct declared_queue *queue =
+			    producer->produces[i].queue;
+			const struct subject subject = {
+			    .producer = producer->name, .queue = queue->name};
+
+			judge_brokers(check, &subject, queue, &producer->env);
+		}
+	}
+	if ((check->stages & ~(unsigned)STAGE_LINT) == 0)
+		return;
+	for (size_t q = 0; q < declared->nqueues; q++) {
+		const struct observation *seen = check_observation(
+		    check, "queue %s", declared->queues[q].name);
+		const struct queue_look look = {
+		    .queue = &declared->queues[q],
+		    .seen = seen,
+		    .state = seen == NULL ? NULL : seen->queue,
+		};
+
+		if (look.state != NULL)
+			judge_elsewhere(check, &look);
+	}
+}
+
+/* --- RV203 orphan-jobs-near-miss-queue -------------------------------------
+ */
+
+/* The reference worker's own keys beside a list (decisions.md 33). */
+static bool
+is_sidecar(const char *name, const char *queue)
+{
+	size_t len = strlen(queue);
+
+	return strncmp(name, queue, len) == 0 &&
+	       (strcmp(name + len, ":processing") == 0 ||
+	           text_starts(name + len, ":reeve:"));
+}
+
+/* A name that the manifest knows: another queue, a dead-letter list. */
+static bool
+is_declared_name(const struct declared *declared, const char *name)
+{
+	for (size_t q = 0; q < declared->nqueues; q++) {
+		const struct declared_queue *queue = &declared->queues[q];
+
+		if (text_equal(queue->real_name, name) ||
+		    (queue->real_name != NULL &&
+		        is_sidecar(name, queue->real_name)))
+			return true;
+		for (size_t i = 0; i < queue->noptions; i++)
+			if (text_equal(queue->options[i].value, name))
+				return true;
+	}
+	return false;
+}
+
+/* Somebody says that he reads it, or it was seen to become shorter. */
+static bool
+is_read(const struct queue_look *look, const struct queue_near *near)
+{
+	for (size_t i = 0; i < look->state->nwho; i++)
+		if (text_equal(look->state->who[i].reads, near->name))
+			return true;
+	for (size_t i = 0; look->later != NULL && i < look->later->nnear; i++)
+		if (text_equal(look->later->near[i].name, near->name) &&
+		    text_equal(look->later->near[i].where, near->where) &&
+		    look->later->near[i].waiting.value < near->waiting.value)
+			return true;
+	return false;
+}
+
+static bool
+is_orphaned(struct check *check, const struct queue_look *look, size_t index)
+{
+	const struct queue_near *near = &look->state->near[index];
+
+	return queue_number_known(&near->waiting) && near->waiting.value > 0 &&
+	       !text_equal(near->name, look->queue->real_name) &&
+	       !is_declared_name(check->declared, near->name) &&
+	       !is_read(look, near);
+}
+
+static void
+judge_orphans(struct check *check, const struct queue_look *look)
+{
+	struct report_finding *finding = queue_begin(check, look, NULL);
+	const struct queue_near *first = NULL;
+
+	if (finding == NULL)
+		return;
+	for (size_t i = 0; i < look->state->nnear; i++) {
+		const struct queue_near *near = &look->state->near[i];
+
+		if (!is_orphaned(check, look, i))
+			continue;
+		if (first == NULL)
+			first = near;
+		queue_evidence(check, finding, look,
+		    check_text(check, "%s '%s'%s%s: %s", near->type, near->name,
+		        near->where[0] == '\0' ? "" : " in ", near->where,
+		        queue_number_text(check, "waiting", &near->waiting)),
+		    check_text(check, "'%s' (%s)", look->queue->real_name,
+		        difference_text(
+		            check, near->name, look->queue->real_name)));
+	}
+	if (first == NULL) {
+		check_set(check, finding, RESULT_PASSED,
+		    "no jobs wait under a name like it");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "'%s' holds %lld that nobody reads; the queue is '%s'", first->name,
+	    (long long)first->waiting.value, look->queue->real_name);
+	check_fix(check, finding,
+	    check_text(check,
+	        "find who fills '%s' and give him the name '%s'; then move the "
+	        "jobs over",
+	        first->name, look->queue->real_name),
+	    text_equal(first->type, "list")
+	        ? check_text(check, "redis-cli LMOVE '%s' '%s' RIGHT LEFT",
+	              first->name, look->queue->real_name)
+	        : NULL,
+	    "reeve check");
+}
+
+void
+check_rv203(struct check *check)
+{
+	queues_each(check, judge_orphans);
+}
+
+/* --- RV204 queue-protocol-mismatch -----------------------------------------
+ */
+
+static void
+judge_type(struct check *check, const struct look *look)
+{
+	if (look->of != LOOK_QUEUE || look->seen == NULL ||
+	    (look->seen->cause != CAUSE_WRONG_TYPE &&
+	        look->seen->queue == NULL))
+		return;
+	struct report_finding *finding =
+	    look_begin(check, look, LOOK_LABEL_TARGET);
+
+	if (finding == NULL)
+		return;
+	if (look->seen->cause != CAUSE_WRONG_TYPE) {
+		check_set(check, finding, RESULT_PASSED, "it is a %s queue",
+		    look->kind);
+		return;
+	}
+	look_fail(check, finding, look,
+	    check_text(check, "a queue of kind %s", look->kind));
+	check_fix(check, finding,
+	    "correct the queue's kind in the manifest, or who writes there in "
+	    "another protocol",
+	    NULL, "reeve check");
+}
+
+void
+check_rv204(struct check *check)
+{
+	looks_each(check, judge_type);
+}
+
+/* --- RV211 consumer-missing ------------------------------------------------
+ */
+
+/* How many replicas are declared to read this queue; -1: nobody is. */
+static int64_t
+declared_consumers(
+    const struct declared *declared, const struct declared_queue *queue)
+{
+	int64_t count = -1;
+
+	for (size_t w = 0; w < declared->nworkers; w++)
+		for (size_t i = 0; i < declared->workers[w].nconsumes; i++)
+			if (text_equal(
+			        declared->workers[w].consumes[i].queue->name,
+			        queue->name))
+				count = MAX(count, 0) +
+				        declared->workers[w].replicas;
+	return count;
+}
+
+static void
+say_candidates(struct check *check, struct report_finding *finding,
+    const struct queue_look *look)
+{
+	for (size_t i = 0; i < look->state->nwho; i++) {
+		const struct queue_consumer *who = &look->state->who[i];
+
+		queue_evidence(check, finding, look,
+		    check_text(check, "client '%s' %s%s%s%s%s", who->id,
+		        who->address, who->reads[0] == '\0' ? "" : " reads ",
+		        who->reads, who->worker[0] == '\0' ? "" : ", worker ",
+		        who->worker),
+		    NULL);
+	}
+}
+
+static void
+judge_consumers(struct check *check, const struct queue_look *look)
+{
+	int64_t declared = declared_consumers(check->declared, look->queue);
+
+	if (declared < 0)
+		return;
+	struct report_finding *finding =
+	    queue_begin(check, look, &look->state->consumers);
+
+	if (finding == NULL)
+		return;
+	if (declared == 0) {
+		check_set(check, finding, RESULT_SKIPPED,
+		    "its workers are declared with 0 replicas");
+		return;
+	}
+	if (look->state->consumers.value > 0) {
+		check_set(check, finding, RESULT_PASSED, "%s",
+		    queue_number_text(
+		        check, "consuming", &look->state->consumers));
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "%lld %s declared to consume it, none does", (long long)declared,
+	    declared == 1 ? "replica is" : "replicas are");
+	queue_evidence(check, finding, look, "0 consumers",
+	    check_text(check, "%lld", (long long)declared));
+	say_candidates(check, finding, look);
+	check_fix(check, finding,
+	    "start the workers; if they run, see which queue they read", NULL,
+	    "reeve check");
+}
+
+void
+check_rv211(struct check *check)
+{
+	queues_each(check, judge_consumers);
+}

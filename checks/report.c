@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "checks/rank.h"
+#include "checks/report.h"
+
+const char *
+verdict_name(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_INCONCLUSIVE:
+		return "inconclusive";
+	case VERDICT_PASSED:
+		return "passed";
+	case VERDICT_FAILED:
+		return "failed";
+	case VERDICT_EMPTY:
+		return "empty";
+	}
+	UNREACHABLE("a verdict that is none");
+}
+
+void
+report_init(struct report *report, struct arena *arena, const char *command,
+    const char *version)
+{
+	*report = (struct report){
+	    .arena = arena,
+	    .command = command,
+	    .version = version,
+	    .fail_on = SEVERITY_ERROR,
+	};
+}
+
+/* Makes room for one more of `size` bytes in an array of the arena. */
+static void *
+grown(struct arena *arena, void *array, size_t count, size_t *max, size_t size)
+{
+	if (count < *max)
+		return array;
+	size_t wanted = *max == 0 ? 16 : *max * 2;
+	char *bigger = arena_array(arena, wanted, size);
+
+	if (count > 0)
+		memcpy(bigger, array, count * size);
+	*max = wanted;
+	return bigger;
+}
+
+const char *
+report_format_v(struct report *report, const char *fmt, va_list args)
+{
+	va_list again;
+
+	va_copy(again, args);
+	int len = vsnprintf(NULL, 0, fmt, again);
+
+	va_end(again);
+	assert(len >= 0);
+	char *text = arena_alloc(report->arena, (size_t)len + 1);
+
+	(void)vsnprintf(text, (size_t)len + 1, fmt, args);
+	return text;
+}
+
+const char *
+subject_text(struct arena *arena, const struct subject *subject)
+{
+	const struct {
+		const char *word, *name;
+	} parts[] = {
+	    {"producer ", subject->producer},
+	    {"worker ", subject->worker},
+	    {"queue ", subject->queue},
+	    {"env ", subject->env},
+	    {"check ", subject->check},
+	    {"smoke ", subject->smoke},
+	    {"stage ", subject->stage},
+	};
+	const char *text = NULL;
+
+	if (subject->other != NULL)
+		return arena_text(arena, subject->other);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		if (parts[i].name == NULL)
+			continue;
+		text = arena_format(arena, "%s%s%s%s", text == NULL ? "" : text,
+		    text == NULL ? "" : " ", parts[i].word, parts[i].name);
+	}
+	assert(text != NULL);
+	return text;
+}
+
+void
+report_label(struct report *report, struct report_finding *finding,
+    enum label_kind kind, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return;
+	for (size_t i = 0; i < finding->nlabels; i++)
+		if (finding->labels[i].kind == kind &&
+		    strcmp(finding->labels[i].value, value) == 0)
+			return;
+	struct label *labels =
+	    arena_array(report->arena, finding->nlabels + 1, sizeof(*labels));
+
+	if (finding->nlabels > 0)
+		memcpy(labels, finding->labels,
+		    finding->nlabels * sizeof(*labels));
+	labels[finding->nlabels] =
+	    (struct label){kind, arena_text(report->arena, value)};
+	finding->labels = labels;
+	finding->nlabels++;
+}
+
+struct report_finding *
+report_add(
+    struct report *report, unsigned number, const struct subject *subject)
+{
+	const struct finding_row *row = finding_row_number(number);
+
+	assert(row != NULL);
+	struct report_finding *finding =
+	    arena_alloc(report->arena, sizeof(*finding));
+
+	finding->row = row;
+	finding->finding = (struct finding){
+	    .id = row->id,
+	    .slug = row->slug,
+	    .severity = row->severity,
+	    .required = row->required,
+	    .writes = row->writes,
+	    .subject = subject_text(report->arena, subject),
+	    .summary = "not judged",
+	};
+	report_label(report, finding, LABEL_WORKER, subject->worker);
+	report_label(report, finding, LABEL_PRODUCER, subject->producer);
+	report_label(report, finding, LABEL_QUEUE, subject->queue);
+	report_label(report, finding, LABEL_ENV, subject->env);
+	report_label(report, finding, LABEL_CHECK, subject->check);
+	report_label(report, finding, LABEL_SMOKE, subject->smoke);
+	report_label(report, finding, LABEL_STAGE, subject->stage);
+	report->findings =
+	    grown(report->arena, report->findings, report->nfindings,
+	        &report->findings_max, sizeof(*report->findings));
+	report->findings[report->nfindings++] = finding;
+	return finding;
+}
+
+void
+report_set(struct report *report, struct report_finding *finding,
+    enum result result, const char *fmt, ...)
+{
+	va_list args;
+
+	finding->finding.result = result;
+	va_start(args, fmt);
+	finding->finding.summary = report_format_v(report, fmt, args);
+	va_end(args);
+}
+
+void
+report_evidence(struct report *report, struct report_finding *finding,
+    const struct evidence *evidence)
+{
+	struct finding *f = &finding->finding;
+
+	if (f->nevidence < FINDING_EVIDENCE_MAX) {
+		f->evidence[f->nevidence++] = *evidence;
+		return;
+	}
+	finding->evidence_left_out += finding->evidence_left_out == 0 ? 2 : 1;
+	f->evidence[FINDING_EVIDENCE_MAX - 1] = (struct evidence){
+	    .source = "reeve",
+	    .observed = arena_format(
+	        report->arena, "and %zu more", finding->evidence_left_out),
+	};
+}
+
+void
+report_fix(struct report *report, struct report_finding *finding,
+    const char *fix, const char *command, const char *verify)
+{
+	(void)report;
+	finding->finding.fix = fix;
+	finding->finding.fix_command = command;
+	finding->finding.fix_verify = verify;
+}
+
+void
+report_not_checked(struct report *report, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	const char *text = report_format_v(report, fmt, args);
+
+	va_end(args);
+	for (size_t i = 0; i < report->nnot_checked; i++)
+		if (strcmp(report->not_checked[i], text) == 0)
+			return;
+	report->not_checked =
+	    grown(report->arena, report->not_checked, report->nnot_checked,
+	        &report->not_checked_max, sizeof(*report->not_checked));
+	report->not_checked[report->nnot_checked++] = text;
+}
+
+void
+report_target(struct report *report, const char *what, const char *target,
+    const char *identity)
+{
+	for (size_t i = 0; i < report->ntargets; i++)
+		if (text_equal(report->targets[i].what, what))
+			return;
+	report->targets = grown(report->arena, report->targets,
+	    report->ntargets, &report->targets_max, sizeof(*report->targets));
+	report->targets[report->ntargets++] =
+	    (struct report_target){what, target, identity};
+}
+
+void
+report_queue(
+    struct report *report, const char *name, const char *text, bool backlog)
+{
+	struct report_queue queue = {name, text, backlog};
+
+	for (size_t i = 0; i < report->nqueues; i++)
+		if (text_equal(report->queues[i].name, name)) {
+			report->queues[i] = queue;
+			return;
+		}
+	report->queues = grown(report->arena, report->queues, report->nqueues,
+	    &report->queues_max, sizeof(*report->queues));
+	report->queues[report->nqueues++] = queue;
+}
+
+/* --- ranking ---------------------------------------------------------------
+ */
+
+/* Are all labels that the guard names equal? A finding may have several values
+ * of a kind (a worker's queues): one in common is enough; none on a side is
+ * never equal. */
+static bool
+guard_holds(const struct report_finding *cause,
+    const struct report_finding *symptom, unsigned guard)
+{
+	for (unsigned kind = 1; kind <= guard; kind <<= 1) {
+		bool equal = false;
+
+		if ((guard & kind) == 0)
+			continue;
+		for (size_t a = 0; a < cause->nlabels && !equal; a++)
+			for (size_t b = 0; b < symptom->nlabels && !equal; b++)
+				equal = cause->labels[a].kind == kind &&
+				        symptom->labels[b].kind == kind &&
+				        strcmp(cause->labels[a].value,
+				            symptom->labels[b].value) == 0;
+		if (!equal)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_failed(const struct report_finding *finding)
+{
+	return finding->finding.result == RESULT_FAILED;
+}
+
+/* Was something that would follow from this cause seen to be well? Then it does
+ * not hurt today, however wrong it is. */
+static bool
+contradicted(const struct report *report, const struct report_finding *cause)
+{
+	for (const struct row_edge *edge = cause->row->explains; edge->id != 0;
+	     edge++)
+		for (size_t i = 0; i < report->nfindings; i++) {
+			const struct report_finding *f = report->findings[i];
+
+			if (f->row->number == edge->id &&
+			    f->row->layer >= LAYER_JOB &&
+			    f->finding.result == RESULT_PASSED &&
+			    guard_holds(cause, f, edge->guard))
+				return true;
+		}
+	return false;
+}
+
+struct ranking {
+	const struct report *report;
+	struct arena *arena;
+	uint32_t *failed; /* indices into the report */
+	struct rank rank;
+	struct rank_node *nodes;
+	struct rank_edge *edges;
+	size_t edges_max;
+};
+
+static void
+add_edges_of(struct ranking *r, uint32_t cause)
+{
+	const struct report_finding *from =
+	    r->report->findings[r->failed[cause]];
+
+	for (const struct row_edge *edge = from->row->explains; edge->id != 0;
+	     edge++)
+		for (uint32_t i = 0; i < r->rank.nnodes; i++) {
+			const struct report_finding *to =
+			    r->report->findings[r->failed[i]];
+
+			if (i == cause || to->row->number != edge->id ||
+			    !guard_holds(from, to, edge->guard))
+				continue;
+			r->edges = grown(r->arena, r->edges, r->rank.nedges,
+			    &r->edges_max, sizeof(*r->edges));
+			r->edges[r->rank.nedges++] =
+			    (struct rank_edge){cause, i};
+		}
+}
+
+/* What a cause explains, directly, as indices into the report. */
+static void
+note_explained(struct report *report, const struct ranking *r)
+{
+	for (size_t i = 0; i < r->rank.nnodes; i++) {
+		struct finding *f = &report->findings[r->failed[i]]->finding;
+		uint32_t *list = NULL;
+		size_t max = 0;
+
+		f->role = r->rank.roles[i];
+		f->nexplains = 0;
+		for (size_t e = 0; e < r->rank.nedges; e++) {
+			bool known = false;
+
+			if (r->edges[e].cause != i || r->rank.edge_dropped[e])
+				continue;
+			uint32_t symptom = r->failed[r->edges[e].symptom];
+
+			for (size_t k = 0; k < f->nexplains && !known; k++)
+				known = list[k] == symptom;
+			if (known)
+				continue;
+			list = grown(
+			    r->arena, list, f->nexplains, &max, sizeof(*list));
+			list[f->nexplains++] = symptom;
+		}
+		f->explains = list;
+	}
+}
+
+static void
+rank_findings(struct report *report)
+{
+	struct ranking r = {.report = report, .arena = report->arena};
+	size_t nfailed = 0;
+
+	r.failed = arena_array(
+	    report->arena, report->nfindings + 1, sizeof(*r.failed));
+	for (uint32_t i = 0; i < report->nfindings; i++) {
+		report->findings[i]->finding.role = ROLE_NONE;
+		report->findings[i]->finding.nexplains = 0;
+		if (is_failed(report->findings[i]))
+			r.failed[nfailed++] = i;
+	}
+	r.nodes = arena_array(report->arena, nfailed + 1, sizeof(*r.nodes));
+	r.rank.nnodes = nfailed;
+	for (uint32_t i = 0; i < nfailed; i++) {
+		const struct report_finding *f = report->findings[r.failed[i]];
+
+		r.nodes[i] = (struct rank_node){
+		    .layer = f->row->layer,
+		    .severity = f->finding.severity,
+		    .candidate = f->row->explains[0].id != 0,
+		    .confirmed = f->confirmed,
+		    .specific = (unsigned)f->nlabels,
+		    .hurts = f->finding.severity >= SEVERITY_ERROR &&
+		             !contradicted(report, f),
+		};
+		add_edges_of(&r, i);
+	}
+	r.rank.nodes = r.nodes;
+	r.rank.edges = r.edges;
+	rank_run(&r.rank, report->arena);
+	note_explained(report, &r);
+	report->ranked =
+	    arena_array(report->arena, nfailed + 1, sizeof(*report->ranked));
+	report->nranked = nfailed;
+	for (size_t i = 0; i < nfailed; i++)
+		report->ranked[i] = r.failed[r.rank.order[i]];
+}
+
+/* --- verdict ---------------------------------------------------------------
+ */
+
+static void
+count_results(struct report *report)
+{
+	struct report_coverage *c = &report->coverage;
+
+	c->checks = report->nfindings;
+	c->passed = c->failed = c->unknown = 0;
+	c->blocked = c->skipped = c->waived = 0;
+	for (size_t i = 0; i < report->nfindings; i++)
+		switch (report->findings[i]->finding.result) {
+		case RESULT_UNKNOWN:
+			c->unknown++;
+			break;
+		case RESULT_PASSED:
+			c->passed++;
+			break;
+		case RESULT_FAILED:
+			c->failed++;
+			break;
+		case RESULT_BLOCKED:
+			c->blocked++;
+			break;
+		case RESULT_SKIPPED:
+			c->skipped++;
+			break;
+		case RESULT_WAIVED:
+			c->waived++;
+			break;
+		}
+}
+
+/* Nothing was judged: only skipped, or not even that. That is a failure of the
+ * run itself (seed: every anchor has a way to pass against nothing). */
+static bool
+nothing_judged(const struct report *report)
+{
+	for (size_t i = 0; i < report->nfindings; i++)
+		if (report->findings[i]->finding.result != RESULT_SKIPPED &&
+		    report->findings[i]->row->number != 911)
+			return false;
+	return true;
+}
+
+static void
+add_empty(struct report *report)
+{
+	const struct subject subject = {.other = "configuration"};
+	struct report_finding *finding;
+
+	for (size_t i = 0; i < report->nfindings; i++)
+		if (report->findings[i]->row->number == 911)
+			return;
+	finding = report_add(report, 911, &subject);
+	report_set(report, finding, RESULT_FAILED,
+	    report->nfindings == 1
+	        ? "no check ran: what is declared asks for none"
+	        : "every check was skipped");
+	report_fix(report, finding,
+	    "declare what should exist: workers with what they require, "
+	    "queues, checks and a smoke",
+	    NULL, "reeve lint");
+}
+
+/* The one place where the exit code is made: a failure, then the deadline, then
+ * what could not be looked at, then nothing at all, then warnings. */
+static void
+conclude(struct report *report, bool empty)
+{
+	bool failed = false, inconclusive = false, warned = false;
+
+	for (size_t i = 0; i < report->nfindings; i++) {
+		const struct finding *f = &report->findings[i]->finding;
+
+		if (f->result == RESULT_FAILED)
+			*(f->severity >= report->fail_on ? &failed : &warned) =
+			    true;
+		if (f->required && (f->result == RESULT_UNKNOWN ||
+		                       f->result == RESULT_BLOCKED))
+			inconclusive = true;
+	}
+	if (empty) {
+		report->verdict = VERDICT_EMPTY;
+		report->exit =
+		    report->deadline_hit ? EXIT_DEADLINE : EXIT_NOTHING;
+	} else if (failed) {
+		report->verdict = VERDICT_FAILED;
+		report->exit = EXIT_FAILED;
+	} else if (report->deadline_hit || inconclusive) {
+		report->verdict = VERDICT_INCONCLUSIVE;
+		report->exit =
+		    report->deadline_hit ? EXIT_DEADLINE : EXIT_INCONCLUSIVE;
+	} else {
+		report->verdict = VERDICT_PASSED;
+		report->exit =
+		    warned && report->strict ? EXIT_WARNINGS : EXIT_PASSED;
+	}
+}
+
+void
+report_conclude(struct report *report)
+{
+	bool empty = nothing_judged(report);
+
+	if (empty)
+		add_empty(report);
+	rank_findings(report);
+	count_results(report);
+	conclude(report, empty);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "checks/deploy.h"
+#include "checks/rows.h"
+
+/* 5xx: it is there; does it run, and has it kept running? */
+
+/* Restarts that are a loop where the manifest doesn't say (alertAfter). */
+static const int64_t LOOP_RESTARTS = 3;
+
+static bool
+is_looping(
+    const struct worker_look *look, const struct observed_instance *instance)
+{
+	int64_t limit = look->worker->alert_after_count > 0
+	                    ? look->worker->alert_after_count
+	                    : LOOP_RESTARTS;
+
+	return !instance->ready && instance->restarts >= limit;
+}
+
+/* --- RV506 crash-loop ------------------------------------------------------
+ */
+
+static void
+judge_loop(struct check *check, const struct worker_look *look)
+{
+	const struct subject subject = {.worker = look->worker->name};
+	const struct observed_instance *worst = NULL;
+
+	if (look->supervised == NULL)
+		return;
+	for (size_t i = 0; i < look->supervised->ninstances; i++) {
+		const struct observed_instance *instance =
+		    &look->supervised->instances[i];
+
+		if (is_looping(look, instance) &&
+		    (worst == NULL || instance->restarts > worst->restarts))
+			worst = instance;
+	}
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	if (worst == NULL) {
+		check_set(check, finding, RESULT_PASSED, "it does not loop");
+		return;
+	}
+	const char *last = worst->last_exit == NULL ? "" : worst->last_exit;
+
+	check_set(check, finding, RESULT_FAILED,
+	    "started again %lld times, and still not ready%s%s",
+	    (long long)worst->restarts,
+	    last[0] == '\0' ? "" : "; last ended: ", last);
+	finding->confirmed = true;
+	say_instances(check, finding, look);
+	check_fix(check, finding,
+	    text_starts(last, "exec:")
+	        ? "the command can't be executed: correct the path, or install "
+	          "it"
+	        : "read its last words",
+	    check_text(check, "reeve logs %s", look->worker->name),
+	    "reeve status");
+}
+
+void
+check_rv506(struct check *check)
+{
+	workers_each(check, judge_loop);
+}
+
+/* --- RV507 process-absent --------------------------------------------------
+ */
+
+static void
+judge_present(struct check *check, const struct worker_look *look)
+{
+	const struct subject subject = {.worker = look->worker->name};
+
+	if (look->supervised == NULL)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	if (look->running > 0 || worker_is_finished(look)) {
+		check_set(check, finding, RESULT_PASSED, "%zu of %lld run",
+		    look->running, (long long)look->worker->replicas);
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "the supervisor knows it, and none of %lld runs",
+	    (long long)look->worker->replicas);
+	finding->confirmed = true;
+	check_evidence(check, finding, check_place(check, &look->worker->place),
+	    check_text(check, "%lld replicas declared",
+	        (long long)look->worker->replicas),
+	    NULL);
+	say_instances(check, finding, look);
+	if (look->supervised->desired == 0)
+		check_evidence(check, finding, "supervisor",
+		    "it was scaled to 0, or stopped, by hand",
+		    check_text(
+		        check, "%lld", (long long)look->worker->replicas));
+	check_fix(check, finding, "start it; if it ends at once, read why",
+	    check_text(check, "reeve start %s", look->worker->name),
+	    "reeve status");
+}
+
+void
+check_rv507(struct check *check)
+{
+	workers_each(check, judge_present);
+}
+
+/* --- RV501 restarted-since-start -------------------------------------------
+ */
+
+static void
+judge_restarts(struct check *check, const struct worker_look *look)
+{
+	const struct subject subject = {.worker = look->worker->name};
+
+	if (look->supervised == NULL)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	if (look->restarts == 0) {
+		check_set(check, finding, RESULT_PASSED, "no restart");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "restarted %lld time%s: never 'expected' without a reason",
+	    (long long)look->restarts, look->restarts == 1 ? "" : "s");
+	finding->confirmed = true;
+	say_instances(check, finding, look);
+	check_fix(check, finding, "read why it ended",
+	    check_text(check, "reeve logs %s", look->worker->name),
+	    "reeve status");
+}
+
+void
+check_rv501(struct check *check)
+{
+	workers_each(check, judge_restarts);
+}
