@@ -13,7 +13,9 @@
 
 #define WORDS(set)       static const cyaml_strval_t strvals_##set[] = {
 #define W(set, id, word) {word, WORD_##set##_##id},
-#define ENDWORDS(set)    };
+#define ENDWORDS(set) \
+	}             \
+	;
 #include "manifests/manifest.def"
 
 static const cyaml_schema_value_t text_value = {
@@ -21,54 +23,54 @@ static const cyaml_schema_value_t text_value = {
 static const cyaml_schema_value_t int_value = {
     CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int64_t)};
 
-#define FLAGS(need) (CYAML_FLAG_POINTER | PRESENCE_##need)
+#define FLAGS(need)       (CYAML_FLAG_POINTER | PRESENCE_##need)
 #define PRESENCE_REQUIRED CYAML_FLAG_DEFAULT
 #define PRESENCE_OPTIONAL CYAML_FLAG_OPTIONAL
 #define PRESENCE_ONE_OF   CYAML_FLAG_OPTIONAL
 #define PRESENCE_SOME_OF  CYAML_FLAG_OPTIONAL
 
-#define MAPPING(m, title, doc)                                                 \
+#define MAPPING(m, title, doc) \
 	static const cyaml_schema_field_t fields_##m[] = {
-#define END(m)                                                                 \
-	CYAML_FIELD_END                                                        \
-	}                                                                      \
-	;                                                                      \
-	static UNUSED const cyaml_schema_value_t value_##m = {                 \
-	    CYAML_VALUE_MAPPING(                                               \
+#define END(m)                                                 \
+	CYAML_FIELD_END                                        \
+	}                                                      \
+	;                                                      \
+	static UNUSED const cyaml_schema_value_t value_##m = { \
+	    CYAML_VALUE_MAPPING(                               \
 	        CYAML_FLAG_DEFAULT, struct manifest_##m, fields_##m)};
-#define TEXT(m, f, key, need, flags, form, dflt, doc)                          \
-	CYAML_FIELD_STRING_PTR(                                                \
+#define TEXT(m, f, key, need, flags, form, dflt, doc) \
+	CYAML_FIELD_STRING_PTR(                       \
 	    key, FLAGS(need), struct manifest_##m, f, 0, CYAML_UNLIMITED),
-#define WORD(m, f, key, need, flags, set, dflt, doc)                           \
-	CYAML_FIELD_ENUM_PTR(key, FLAGS(need) | CYAML_FLAG_STRICT,             \
+#define WORD(m, f, key, need, flags, set, dflt, doc)               \
+	CYAML_FIELD_ENUM_PTR(key, FLAGS(need) | CYAML_FLAG_STRICT, \
 	    struct manifest_##m, f, strvals_##set, ARRAY_LEN(strvals_##set)),
-#define INT(m, f, key, need, flags, min, max, dflt, doc)                       \
+#define INT(m, f, key, need, flags, min, max, dflt, doc) \
 	CYAML_FIELD_INT_PTR(key, FLAGS(need), struct manifest_##m, f),
-#define FLAG(m, f, key, need, flags, dflt, doc)                                \
+#define FLAG(m, f, key, need, flags, dflt, doc) \
 	CYAML_FIELD_BOOL_PTR(key, FLAGS(need), struct manifest_##m, f),
-#define TEXTS(m, f, key, need, flags, form, max, doc)                          \
-	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f,         \
+#define TEXTS(m, f, key, need, flags, form, max, doc)                  \
+	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f, \
 	    &text_value, 0, CYAML_UNLIMITED),
-#define INTS(m, f, key, need, flags, min, max, doc)                            \
-	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f,         \
+#define INTS(m, f, key, need, flags, min, max, doc)                    \
+	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f, \
 	    &int_value, 0, CYAML_UNLIMITED),
-#define MAP(m, f, key, need, flags, sub, doc)                                  \
-	CYAML_FIELD_MAPPING_PTR(                                               \
+#define MAP(m, f, key, need, flags, sub, doc) \
+	CYAML_FIELD_MAPPING_PTR(              \
 	    key, FLAGS(need), struct manifest_##m, f, fields_##sub),
-#define LIST(m, f, key, need, flags, sub, min, doc)                            \
-	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f,         \
+#define LIST(m, f, key, need, flags, sub, min, doc)                    \
+	CYAML_FIELD_SEQUENCE(key, FLAGS(need), struct manifest_##m, f, \
 	    &value_##sub, 0, CYAML_UNLIMITED),
 /* What libcyaml has no type for: any keys, nothing, a word or a list. The
  * document's own nodes are read for these. */
-#define PAIRS(m, f, key, need, flags, doc)                                     \
+#define PAIRS(m, f, key, need, flags, doc) \
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
-#define EMPTY(m, f, key, need, flags, doc)                                     \
+#define EMPTY(m, f, key, need, flags, doc) \
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
-#define NAMES(m, f, key, need, flags, doc)                                     \
+#define NAMES(m, f, key, need, flags, doc) \
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
-#define QKEY(m, f, key, kinds, needed_by, doc)                                 \
-	CYAML_FIELD_STRING_PTR(key, FLAGS(OPTIONAL), struct manifest_##m, f,   \
-	    0, CYAML_UNLIMITED),
+#define QKEY(m, f, key, kinds, needed_by, doc) \
+	CYAML_FIELD_STRING_PTR(                \
+	    key, FLAGS(OPTIONAL), struct manifest_##m, f, 0, CYAML_UNLIMITED),
 #include "manifests/manifest.def"
 
 static const cyaml_schema_value_t top = {CYAML_VALUE_MAPPING(

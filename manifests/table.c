@@ -7,19 +7,22 @@
 #include "manifests/table.h"
 
 const struct queue_kind queue_kinds[QUEUE_KINDS] = {
-#define QUEUE_KIND(id, word_, acts_, schemes_, name_key_, doc_)                \
+#define QUEUE_KIND(id, word_, acts_, schemes_, name_key_, doc_) \
 	[QUEUE_KIND_##id] = {word_, acts_, schemes_, name_key_, doc_},
 #include "manifests/manifest.def"
 };
 
-#define WORDS(set)        static const char *const words_##set[] = {
-#define W(set, id, word)  word,
-#define ENDWORDS(set)     NULL};
+#define WORDS(set)       static const char *const words_##set[] = {
+#define W(set, id, word) word,
+#define ENDWORDS(set) \
+	NULL          \
+	}             \
+	;
 #include "manifests/manifest.def"
 
 /* Groups of kinds that share keys. */
-#define K(id) (UINT64_C(1) << QUEUE_KIND_##id)
-#define K_ALL ((UINT64_C(1) << QUEUE_KINDS) - 1)
+#define K(id)    (UINT64_C(1) << QUEUE_KIND_##id)
+#define K_ALL    ((UINT64_C(1) << QUEUE_KINDS) - 1)
 #define K_TABLES (K(pgtable) | K(sqlitetable) | K(mysqltable) | K(mssqltable))
 #define K_NAMED_QUEUE                                                          \
 	(K(sqlite) | K(bullmq) | K(bull) | K(bee) | K(rq) | K(celery) |        \
@@ -28,57 +31,105 @@ const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 	    K(delayedjob) | K(amqp) | K(servicebus) | K(sqs))
 
 #define MAPPING(m, title, doc) static const struct row rows_##m[] = {
-#define END(m)                 };
-#define TEXT(m, f, key_, need_, flags_, form_, dflt_, doc_)                    \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_TEXT,                      \
-	    .need = NEED_##need_, .flags = flags_, .form = FORM_##form_,       \
-	    .dflt = dflt_, .doc = doc_},
-#define WORD(m, f, key_, need_, flags_, set_, dflt_, doc_)                     \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_WORD,                      \
-	    .need = NEED_##need_, .flags = flags_, .words = words_##set_,      \
-	    .dflt = dflt_, .doc = doc_},
-#define INT(m, f, key_, need_, flags_, min_, max_, dflt_, doc_)                \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_INT,                       \
-	    .need = NEED_##need_, .flags = flags_, .min = min_, .max = max_,   \
-	    .dflt = dflt_, .doc = doc_},
-#define FLAG(m, f, key_, need_, flags_, dflt_, doc_)                           \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_FLAG,                      \
-	    .need = NEED_##need_, .flags = flags_, .dflt = dflt_,              \
+#define END(m) \
+	}      \
+	;
+#define TEXT(m, f, key_, need_, flags_, form_, dflt_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                     \
+	    .type = ROW_TEXT,                               \
+	    .need = NEED_##need_,                           \
+	    .flags = flags_,                                \
+	    .form = FORM_##form_,                           \
+	    .dflt = dflt_,                                  \
 	    .doc = doc_},
-#define TEXTS(m, f, key_, need_, flags_, form_, max_, doc_)                    \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_TEXTS,                     \
-	    .need = NEED_##need_, .flags = flags_, .form = FORM_##form_,       \
-	    .max = max_, .doc = doc_},
-#define INTS(m, f, key_, need_, flags_, min_, max_, doc_)                      \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_INTS,                      \
-	    .need = NEED_##need_, .flags = flags_, .min = min_, .max = max_,   \
+#define WORD(m, f, key_, need_, flags_, set_, dflt_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                    \
+	    .type = ROW_WORD,                              \
+	    .need = NEED_##need_,                          \
+	    .flags = flags_,                               \
+	    .words = words_##set_,                         \
+	    .dflt = dflt_,                                 \
 	    .doc = doc_},
-#define MAP(m, f, key_, need_, flags_, sub_, doc_)                             \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_MAP,                       \
-	    .need = NEED_##need_, .flags = flags_, .sub = MAPPING_##sub_,      \
+#define INT(m, f, key_, need_, flags_, min_, max_, dflt_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                         \
+	    .type = ROW_INT,                                    \
+	    .need = NEED_##need_,                               \
+	    .flags = flags_,                                    \
+	    .min = min_,                                        \
+	    .max = max_,                                        \
+	    .dflt = dflt_,                                      \
 	    .doc = doc_},
-#define LIST(m, f, key_, need_, flags_, sub_, min_, doc_)                      \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_LIST,                      \
-	    .need = NEED_##need_, .flags = flags_, .sub = MAPPING_##sub_,      \
-	    .min = min_, .max = LIST_MAX, .doc = doc_},
-#define PAIRS(m, f, key_, need_, flags_, doc_)                                 \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_PAIRS,                     \
-	    .need = NEED_##need_, .flags = flags_, .doc = doc_},
-#define EMPTY(m, f, key_, need_, flags_, doc_)                                 \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_EMPTY,                     \
-	    .need = NEED_##need_, .flags = flags_, .doc = doc_},
-#define NAMES(m, f, key_, need_, flags_, doc_)                                 \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_NAMES,                     \
-	    .need = NEED_##need_, .flags = flags_, .form = FORM_ENV_NAME,      \
-	    .max = 1000, .doc = doc_},
-#define QKEY(m, f, key_, kinds_, needed_by_, doc_)                             \
-	[ROW_##m##_##f] = {.key = key_, .type = ROW_TEXT,                      \
-	    .flags = F_EXPAND, .form = FORM_SCALAR, .kinds = kinds_,           \
-	    .needed_by = needed_by_, .doc = doc_},
+#define FLAG(m, f, key_, need_, flags_, dflt_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,              \
+	    .type = ROW_FLAG,                        \
+	    .need = NEED_##need_,                    \
+	    .flags = flags_,                         \
+	    .dflt = dflt_,                           \
+	    .doc = doc_},
+#define TEXTS(m, f, key_, need_, flags_, form_, max_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                     \
+	    .type = ROW_TEXTS,                              \
+	    .need = NEED_##need_,                           \
+	    .flags = flags_,                                \
+	    .form = FORM_##form_,                           \
+	    .max = max_,                                    \
+	    .doc = doc_},
+#define INTS(m, f, key_, need_, flags_, min_, max_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                   \
+	    .type = ROW_INTS,                             \
+	    .need = NEED_##need_,                         \
+	    .flags = flags_,                              \
+	    .min = min_,                                  \
+	    .max = max_,                                  \
+	    .doc = doc_},
+#define MAP(m, f, key_, need_, flags_, sub_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,            \
+	    .type = ROW_MAP,                       \
+	    .need = NEED_##need_,                  \
+	    .flags = flags_,                       \
+	    .sub = MAPPING_##sub_,                 \
+	    .doc = doc_},
+#define LIST(m, f, key_, need_, flags_, sub_, min_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,                   \
+	    .type = ROW_LIST,                             \
+	    .need = NEED_##need_,                         \
+	    .flags = flags_,                              \
+	    .sub = MAPPING_##sub_,                        \
+	    .min = min_,                                  \
+	    .max = LIST_MAX,                              \
+	    .doc = doc_},
+#define PAIRS(m, f, key_, need_, flags_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,        \
+	    .type = ROW_PAIRS,                 \
+	    .need = NEED_##need_,              \
+	    .flags = flags_,                   \
+	    .doc = doc_},
+#define EMPTY(m, f, key_, need_, flags_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,        \
+	    .type = ROW_EMPTY,                 \
+	    .need = NEED_##need_,              \
+	    .flags = flags_,                   \
+	    .doc = doc_},
+#define NAMES(m, f, key_, need_, flags_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,        \
+	    .type = ROW_NAMES,                 \
+	    .need = NEED_##need_,              \
+	    .flags = flags_,                   \
+	    .form = FORM_ENV_NAME,             \
+	    .max = 1000,                       \
+	    .doc = doc_},
+#define QKEY(m, f, key_, kinds_, needed_by_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,            \
+	    .type = ROW_TEXT,                      \
+	    .flags = F_EXPAND,                     \
+	    .form = FORM_SCALAR,                   \
+	    .kinds = kinds_,                       \
+	    .needed_by = needed_by_,               \
+	    .doc = doc_},
 #include "manifests/manifest.def"
 
 static const struct mapping mappings[MAPPINGS] = {
-#define MAPPING(m, title_, doc_)                                               \
+#define MAPPING(m, title_, doc_) \
 	[MAPPING_##m] = {#m, title_, doc_, rows_##m, ARRAY_LEN(rows_##m)},
 #include "manifests/manifest.def"
 };

@@ -56,8 +56,8 @@ enum row_form {
 };
 
 enum {
-	F_INERT = 1 << 0,        /* accepted, doesn't act yet (decisions.md 15) */
-	F_EXPAND = 1 << 1,       /* `$(NAME)`; an unknown name is an error */
+	F_INERT = 1 << 0,  /* accepted, doesn't act yet (decisions.md 15) */
+	F_EXPAND = 1 << 1, /* `$(NAME)`; an unknown name is an error */
 	F_EXPAND_KEEP = 1 << 2,  /* `$(NAME)`; an unknown one stays, as in
 	                            Kubernetes' command and args */
 	F_HIDE = 1 << 3,         /* may hold a secret: never quoted */
@@ -122,20 +122,25 @@ const struct mapping *mapping_of(enum mapping_id id);
 const struct row *mapping_row(const struct mapping *mapping, const char *key);
 
 /* ROW_<mapping>_<member>: index of a row within its mapping. */
-#define MAPPING(m, title, doc)                               enum rows_of_##m {
-#define END(m)                                               ROWS_##m };
-#define TEXT(m, f, key, need, flags, form, dflt, doc)        ROW_##m##_##f,
-#define WORD(m, f, key, need, flags, set, dflt, doc)         ROW_##m##_##f,
-#define INT(m, f, key, need, flags, min, max, dflt, doc)     ROW_##m##_##f,
-#define FLAG(m, f, key, need, flags, dflt, doc)              ROW_##m##_##f,
-#define TEXTS(m, f, key, need, flags, form, max, doc)        ROW_##m##_##f,
-#define INTS(m, f, key, need, flags, min, max, doc)          ROW_##m##_##f,
-#define MAP(m, f, key, need, flags, sub, doc)                ROW_##m##_##f,
-#define LIST(m, f, key, need, flags, sub, min, doc)          ROW_##m##_##f,
-#define PAIRS(m, f, key, need, flags, doc)                   ROW_##m##_##f,
-#define EMPTY(m, f, key, need, flags, doc)                   ROW_##m##_##f,
-#define NAMES(m, f, key, need, flags, doc)                   ROW_##m##_##f,
-#define QKEY(m, f, key, kinds, needed_by, doc)               ROW_##m##_##f,
+#define MAPPING(m, title, doc) \
+	enum rows_of_##m       \
+	{
+#define END(m)   \
+	ROWS_##m \
+	}        \
+	;
+#define TEXT(m, f, key, need, flags, form, dflt, doc)    ROW_##m##_##f,
+#define WORD(m, f, key, need, flags, set, dflt, doc)     ROW_##m##_##f,
+#define INT(m, f, key, need, flags, min, max, dflt, doc) ROW_##m##_##f,
+#define FLAG(m, f, key, need, flags, dflt, doc)          ROW_##m##_##f,
+#define TEXTS(m, f, key, need, flags, form, max, doc)    ROW_##m##_##f,
+#define INTS(m, f, key, need, flags, min, max, doc)      ROW_##m##_##f,
+#define MAP(m, f, key, need, flags, sub, doc)            ROW_##m##_##f,
+#define LIST(m, f, key, need, flags, sub, min, doc)      ROW_##m##_##f,
+#define PAIRS(m, f, key, need, flags, doc)               ROW_##m##_##f,
+#define EMPTY(m, f, key, need, flags, doc)               ROW_##m##_##f,
+#define NAMES(m, f, key, need, flags, doc)               ROW_##m##_##f,
+#define QKEY(m, f, key, kinds, needed_by, doc)           ROW_##m##_##f,
 #include "manifests/manifest.def"
 
 /* The default that the table states for a member. */

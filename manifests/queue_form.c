@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "base/text.h"
+#include "base/url.h"
+#include "manifests/queue_form.h"
+
+static bool
+word_in(const char *words, const char *word, size_t len)
+{
+	for (const char *p = words; *p != '\0'; p += *p == ' ') {
+		size_t n = strcspn(p, " ");
+		if (n == len && strncmp(p, word, len) == 0)
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+bool
+queue_form_scheme_fits(enum queue_kind_id kind, const char *url)
+{
+	const char *end = strstr(url, "://");
+
+	if (end == NULL || memchr(url, '$', (size_t)(end - url)) != NULL)
+		return true;
+	return word_in(queue_kinds[kind].schemes, url, (size_t)(end - url));
+}
+
+/* The kind that a bare scheme means: one whose own word it is, or redis. */
+static enum queue_kind_id
+kind_of_scheme(struct arena *arena, const char *scheme, size_t len)
+{
+	const char *word = arena_bytes(arena, scheme, len);
+
+	if (text_equal(word, "rediss"))
+		return QUEUE_KIND_redis;
+	if (text_equal(word, "amqps"))
+		return QUEUE_KIND_amqp;
+	return queue_kind_find(word);
+}
+
+static int
+take_kind(struct arena *arena, const char *text, enum queue_kind_id *ret_kind,
+    const char **ret_url, struct err *err)
+{
+	const char *end = strstr(text, "://");
+
+	if (end == NULL)
+		return err_set(err, ERR_INPUT,
+		    "the one-URL form begins with a kind and '://', such as "
+		    "redis://host/0?list=jobs or "
+		    "pgtable+postgresql://host/db?table=jobs");
+	const char *plus = memchr(text, '+', (size_t)(end - text));
+	if (plus == NULL) {
+		size_t len = (size_t)(end - text);
+		*ret_kind = kind_of_scheme(arena, text, len);
+		*ret_url = text;
+		if (*ret_kind == QUEUE_KINDS)
+			return err_set(err, ERR_INPUT,
+			    "'%.*s://' doesn't say what the queue is made of: "
+			    "write kind+%.*s://…",
+			    (int)MIN(len, 40), text, (int)MIN(len, 40), text);
+		return 0;
+	}
+	const char *word = arena_bytes(arena, text, (size_t)(plus - text));
+	*ret_kind = queue_kind_find(word);
+	*ret_url = plus + 1;
+	if (*ret_kind == QUEUE_KINDS)
+		return err_set(
+		    err, ERR_INPUT, "'%.40s' is no kind of queue", word);
+	if (!queue_form_scheme_fits(*ret_kind, plus + 1))
+		return err_set(err, ERR_INPUT,
+		    "a queue of kind %s has a URL of scheme %s, not '%.*s'",
+		    word, queue_kinds[*ret_kind].schemes,
+		    (int)MIN(end - plus - 1, 40), plus + 1);
+	return 0;
+}
+
+/* A base URL from a variable and ours in one: `redis://h/0` + `/0?list=a`. */
+static int
+check_shape(const char *url, struct err *err)
+{
+	const char *authority = strstr(url, "://") + 3;
+	const char *query = strchr(authority, '?');
+	const char *path = strchr(authority, '/');
+
+	if (query != NULL && strchr(query + 1, '?') != NULL)
+		return err_set(err, ERR_INPUT,
+		    "a second '?': the variable in it already has a query; "
+		    "write 'kind' and its keys instead of the one-URL form");
+	if (text_starts(url, "file:") || text_starts(url, "sqlite:") ||
+	    text_starts(url, "sqs:") || text_starts(url, "servicebus:") ||
+	    path == NULL || (query != NULL && path > query))
+		return 0;
+	const char *second = strchr(path + 1, '/');
+	if (second != NULL && (query == NULL || second < query))
+		return err_set(err, ERR_INPUT,
+		    "a second path: the variable in it already has one; write "
+		    "'kind' and its keys instead of the one-URL form");
+	return 0;
+}
+
+static const struct row *
+own_row(enum queue_kind_id kind, const char *key)
+{
+	const struct row *row = mapping_row(mapping_of(MAPPING_queue),
+	    text_equal(key, "dlq") ? "deadLetter" : key);
+
+	if (row == NULL || text_equal(key, "deadLetter") ||
+	    (row->kinds & (UINT64_C(1) << kind)) == 0)
+		return NULL;
+	return row;
+}
+
+/* Whether its client library has keys of its own in a URL's query. */
+static bool
+passes_keys(const char *url)
+{
+	return text_starts(url, "postgres") || text_starts(url, "mysql") ||
+	       text_starts(url, "amqp") || text_starts(url, "nats") ||
+	       text_starts(url, "tds");
+}
+
+static int
+take_options(struct arena *arena, const struct url *url,
+    struct queue_form *form, struct err *err)
+{
+	const char **drop = arena_array(arena, url->nquery + 1, sizeof(*drop));
+
+	form->options = arena_array(arena, url->nquery, sizeof(*form->options));
+	for (size_t i = 0; i < url->nquery; i++) {
+		const char *key = url->query[i].key;
+		const struct row *row = own_row(form->kind, key);
+		if (row == NULL && passes_keys(form->url))
+			continue;
+		if (row == NULL)
+			return err_set(err, ERR_INPUT,
+			    "'%.40s' is no key of a queue of kind %s", key,
+			    queue_kinds[form->kind].word);
+		for (size_t j = 0; j < form->noptions; j++) {
+			if (text_equal(form->options[j].key, row->key))
+				return err_set(err, ERR_INPUT,
+				    "'%.40s' stands twice in the URL", key);
+		}
+		drop[form->noptions] = key;
+		form->options[form->noptions++] =
+		    (struct queue_form_option){row->key, url->query[i].value};
+	}
+	form->url = url_without(arena, form->url, drop);
+	return 0;
+}
+
+static int
+check_needed(const struct queue_form *form, struct err *err)
+{
+	const struct mapping *queue = mapping_of(MAPPING_queue);
+
+	for (size_t i = 0; i < queue->nrows; i++) {
+		const struct row *row = &queue->rows[i];
+		bool there =
+		    (row->needed_by & (UINT64_C(1) << form->kind)) == 0;
+		for (size_t j = 0; j < form->noptions; j++)
+			there =
+			    there || text_equal(form->options[j].key, row->key);
+		if (!there)
+			return err_set(err, ERR_INPUT,
+			    "a queue of kind %s needs '%s': …?%s=…",
+			    queue_kinds[form->kind].word, row->key, row->key);
+	}
+	return 0;
+}
+
+int
+queue_form_take(struct arena *arena, const char *text, struct queue_form *ret,
+    struct err *err)
+{
+	struct queue_form form = {0};
+	struct url url;
+
+	if (take_kind(arena, text, &form.kind, &form.url, err) == -1 ||
+	    check_shape(form.url, err) == -1 ||
+	    url_parse(arena, form.url, &url, err) == -1 ||
+	    take_options(arena, &url, &form, err) == -1 ||
+	    check_needed(&form, err) == -1)
+		return -1;
+	*ret = form;
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_MANIFESTS_VALIDATE_H
+#define REEVE_MANIFESTS_VALIDATE_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "manifests/complaints.h"
+#include "manifests/declared.h"
+#include "manifests/document.h"
+#include "manifests/table.h"
+
+/*
+ * Whether a document is a manifest: every row of the table, then what spans
+ * several keys. Complains about all that is wrong. What it accepts, libcyaml
+ * loads. Reads nothing but the document.
+ */
+struct words { /* NULL-terminated, and counted */
+	const char **list;
+	size_t count;
+};
+
+struct validation {
+	struct arena *arena;
+	struct complaints *complaints;
+	const struct node *root;
+	const char *const *environ; /* NULL: unknown */
+	struct words queues, secrets, configs, workers;
+	struct declared_inert *inert;
+	size_t ninert, inert_cap;
+};
+
+void manifest_validate(struct validation *validation);
+
+/* --- between the two halves ------------------------------------------------
+ */
+
+/* Rows are right or complained about; this is about what they say together:
+ * references, `$(NAME)`, probes and ports. */
+void validate_together(struct validation *validation);
+/* Names under the key `name` of the items of root's list `key`. */
+struct words validate_names(struct validation *validation, const char *key);
+/* A complaint that ends with the nearest word and the valid ones. */
+void validate_unknown(struct validation *validation, const struct node *node,
+    const char *what, const struct words *words);
+
+#endif
