@@ -73,7 +73,8 @@ struct declared_source {
 	bool unresolvable;
 };
 
-/* One `key: value` of a queue's own keys, in order, expanded. */
+/* One `key: value` of a queue's own keys, in order, expanded; `deadLetter` has
+ * the one-URL form's word, `dlq`, as the drivers do. */
 struct declared_option {
 	const char *key;
 	const char *value;
@@ -143,6 +144,14 @@ enum declared_restart {
 	DECLARED_NEVER
 };
 
+/* One entry of envFrom. */
+struct declared_import {
+	const struct declared_source *source;
+	const char *prefix; /* "" */
+	bool optional;
+	struct place place;
+};
+
 struct declared_worker {
 	const char *name;
 	struct place place;
@@ -152,6 +161,8 @@ struct declared_worker {
 	size_t nconsumes;
 	const char *const *requires; /* NULL-terminated */
 	struct place requires_place;
+	struct declared_import *imports; /* envFrom, in order */
+	size_t nimports;
 	struct declared_environment env;   /* final, provenance kept */
 	const char *working_dir;           /* NULL */
 	int64_t run_as_user, run_as_group; /* -1 */
@@ -172,6 +183,8 @@ struct declared_producer {
 	struct place place;
 	struct declared_binding *produces;
 	size_t nproduces;
+	struct declared_import *imports;
+	size_t nimports;
 	struct declared_environment env;
 };
 
@@ -284,8 +297,8 @@ struct manifest_errors {
 };
 
 struct declared_options {
-	const char *const
-	    *environ; /* the supervisor's environment; NULL: none */
+	const char *const *environ; /* the supervisor's environment; NULL: not
+	                              known, so a name may be in it */
 	/* --secret NAME=dir:PATH | NAME=env:PREFIX, as given; NULL-terminated
 	 */
 	const char *const *secret_overrides;

@@ -21,8 +21,10 @@ const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 #include "manifests/manifest.def"
 
 /* Groups of kinds that share keys. */
-#define K(id)    (UINT64_C(1) << QUEUE_KIND_##id)
-#define K_ALL    ((UINT64_C(1) << QUEUE_KINDS) - 1)
+#define K(id) (UINT64_C(1) << QUEUE_KIND_##id)
+#define K_ALL ((UINT64_C(1) << QUEUE_KINDS) - 1)
+/* reeve's own queue has its dead letters and times within. */
+#define K_MOST   (K_ALL & ~K(sqlite))
 #define K_TABLES (K(pgtable) | K(sqlitetable) | K(mysqltable) | K(mssqltable))
 #define K_NAMED_QUEUE                                                          \
 	(K(sqlite) | K(bullmq) | K(bull) | K(bee) | K(rq) | K(celery) |        \

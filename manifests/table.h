@@ -37,7 +37,8 @@ enum row_form {
 	FORM_LABEL,  /* letters, digits and ". _ : - /"; at most 253 */
 	FORM_TITLE,  /* one line for people; at most 200 */
 	FORM_ENV_NAME,
-	FORM_PATH,
+	FORM_PATH, /* absolute */
+	FORM_FILE, /* relative ones lie beside the manifest */
 	FORM_URL,
 	FORM_SQL,
 	FORM_PORT, /* number or name */

@@ -300,6 +300,7 @@ form_fault(enum row_form form, const char *text)
 		return form_finding(text);
 	case FORM_ANY:
 	case FORM_SCALAR:
+	case FORM_FILE:
 	case FORM_QUEUE_KIND:
 	case FORM_REF_QUEUE:
 	case FORM_REF_SECRET:

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <ctype.h>
+
+#include "base/text.h"
+#include "manifests/expand.h"
+#include "manifests/resolve.h"
+
+/* --- a list in which later entries win ---------------------------------------
+ */
+
+static bool
+named(const struct declared_env *entry, const char *name, size_t len)
+{
+	return strncmp(entry->name, name, len) == 0 && entry->name[len] == '\0';
+}
+
+static struct declared_env *
+find(const struct env_list *list, const char *name, size_t len)
+{
+	for (size_t i = list->count; i > 0; i--) {
+		if (!list->entries[i - 1].shadowed &&
+		    named(&list->entries[i - 1], name, len))
+			return &list->entries[i - 1];
+	}
+	return NULL;
+}
+
+const struct declared_env *
+env_list_find(const struct env_list *list, const char *name, size_t len)
+{
+	return find(list, name, len);
+}
+
+static void
+add(struct arena *arena, struct env_list *list, struct declared_env entry)
+{
+	struct declared_env *before =
+	    find(list, entry.name, strlen(entry.name));
+
+	if (before != NULL)
+		before->shadowed = true;
+	entry.shadowed = false;
+	if (list->count == list->cap) {
+		size_t cap = MAX(list->cap * 2, 64);
+		struct declared_env *entries =
+		    arena_array(arena, cap, sizeof(*entries));
+		if (list->count > 0)
+			memcpy(entries, list->entries,
+			    list->count * sizeof(*entries));
+		list->entries = entries;
+		list->cap = cap;
+	}
+	list->entries[list->count++] = entry;
+}
+
+/* --- layers ------------------------------------------------------------------
+ */
+
+static bool
+inherited(const struct resolve_layers *layers, const char *name)
+{
+	const struct node *inherit = layers->inherit;
+
+	if (!layers->inherits)
+		return false;
+	if (inherit == NULL)
+		return true;
+	for (const struct node *it = node_items(inherit); it != NULL;
+	     it = it->next) {
+		if (text_equal(it->text, name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+looks_secret(const char *name)
+{
+	static const char *const words[] = {"PASSWORD", "PASSWD", "SECRET",
+	    "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcasestr(name, words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+redact(const struct resolve *r, const char *name, const char *value)
+{
+	if (r->redactor != NULL && value != NULL && looks_secret(name))
+		redactor_add(r->redactor, value);
+}
+
+static void
+add_environ(struct resolve *r, const struct resolve_layers *layers,
+    struct env_list *list)
+{
+	const char *const *it = r->options->environ;
+
+	for (; it != NULL && *it != NULL; it++) {
+		const char *equals = strchr(*it, '=');
+		if (equals == NULL || equals == *it)
+			continue;
+		const char *name =
+		    arena_bytes(r->arena, *it, (size_t)(equals - *it));
+		if (!inherited(layers, name))
+			continue;
+		redact(r, name, equals + 1);
+		add(r->arena, list,
+		    (struct declared_env){.name = name,
+		        .value = arena_text(r->arena, equals + 1),
+		        .len = strlen(equals + 1),
+		        .source = "supervisor's environment"});
+	}
+}
+
+const struct source *
+resolve_source(const struct resolve *r, bool secret, const char *name)
+{
+	for (size_t i = 0; i < r->declared->nsources; i++) {
+		const struct declared_source *it = &r->declared->sources[i];
+		if (it->secret == secret && text_equal(it->name, name))
+			return &r->sources[i];
+	}
+	return NULL;
+}
+
+/* As Kubernetes: a key that is no variable's name is left out. */
+static bool
+is_env_name(const char *key)
+{
+	for (const char *p = key; *p != '\0'; p++) {
+		if (!isalnum((unsigned char)*p) && strchr("_.-", *p) == NULL)
+			return false;
+	}
+	return *key != '\0' && !isdigit((unsigned char)*key);
+}
+
+struct declared_import *
+resolve_imports(
+    struct resolve *r, const struct resolve_layers *layers, size_t *ret_count)
+{
+	struct declared_import *imports =
+	    arena_array(r->arena, layers->env_from_count, sizeof(*imports));
+	const struct node *node = node_items(layers->env_from_node);
+
+	for (unsigned i = 0; i < layers->env_from_count; i++) {
+		const struct manifest_env_from *raw = &layers->env_from[i];
+		bool secret = raw->secret_ref != NULL;
+		const bool *optional = secret ? raw->secret_ref->optional
+		                              : raw->config_map_ref->optional;
+		const char *name =
+		    secret ? raw->secret_ref->name : raw->config_map_ref->name;
+		const struct source *source = resolve_source(r, secret, name);
+		imports[i] =
+		    (struct declared_import){.source = source->declared,
+		        .prefix = raw->prefix == NULL
+		                      ? ""
+		                      : arena_text(r->arena, raw->prefix),
+		        .optional = optional != NULL && *optional,
+		        .place = resolve_place(r, node)};
+		node = node->next;
+	}
+	*ret_count = layers->env_from_count;
+	return imports;
+}
+
+static void
+add_import(struct resolve *r, const struct declared_import *import,
+    struct env_list *list)
+{
+	const struct source *source =
+	    resolve_source(r, import->source->secret, import->source->name);
+
+	if (!import->source->readable && !import->optional)
+		r->unreadable_import = true;
+	for (size_t i = 0; i < source->count; i++) {
+		const struct source_value *value = &source->values[i];
+		const char *name =
+		    arena_format(r->arena, "%s%s", import->prefix, value->key);
+		if (!is_env_name(name))
+			continue;
+		add(r->arena, list,
+		    (struct declared_env){.name = name,
+		        .value = value->value,
+		        .len = value->len,
+		        .secret = import->source->secret,
+		        .place = import->place,
+		        .source = arena_format(r->arena, "%s %s key %s",
+		            import->source->secret ? "secret" : "config",
+		            import->source->name, value->key),
+		        .ref_name = import->source->name,
+		        .ref_key = value->key,
+		        .absence =
+		            value->value == NULL ? ABSENT_KEY : ABSENT_NOT,
+		        .why = value->why});
+	}
+}
+
+/* --- one entry of `env`
+ * ------------------------------------------------------- */
+
+static bool
+add_ref(struct resolve *r, const struct manifest_value_from *from,
+    struct declared_env *entry)
+{
+	bool secret = from->secret_key_ref != NULL;
+	const char *name =
+	    secret ? from->secret_key_ref->name : from->config_key_ref->name;
+	const char *key =
+	    secret ? from->secret_key_ref->key : from->config_key_ref->key;
+	const bool *optional = secret ? from->secret_key_ref->optional
+	                              : from->config_key_ref->optional;
+	const struct source *source = resolve_source(r, secret, name);
+	const struct source_value *value = source_find(source, key);
+
+	entry->secret = secret;
+	entry->ref_name = source->declared->name;
+	entry->ref_key = arena_text(r->arena, key);
+	entry->source = arena_format(r->arena, "%s %s key %s",
+	    secret ? "secret" : "config", entry->ref_name, entry->ref_key);
+	if (value != NULL && value->value != NULL) {
+		entry->value = value->value;
+		entry->len = value->len;
+		return true;
+	}
+	if (optional != NULL && *optional)
+		return false;
+	if (!source->declared->readable) {
+		entry->absence = source->absence;
+		entry->why = source->declared->why;
+	} else {
+		entry->absence = ABSENT_KEY;
+		entry->why = value == NULL ? "no such key" : value->why;
+	}
+	return true;
+}
+
+struct look {
+	struct resolve *r;
+	const struct env_list *list;
+	struct declared_env *entry;
+	const struct node *entries; /* the list in the document */
+	const struct node *node;    /* of the entry */
+	bool reported;
+};
+
+static const struct node *
+entry_named(const struct node *entries, const char *name, size_t len)
+{
+	for (const struct node *it = node_items(entries); it != NULL;
+	     it = it->next) {
+		const char *text = node_text(node_get(it, "name"));
+		if (text != NULL && strlen(text) == len &&
+		    strncmp(text, name, len) == 0)
+			return it;
+	}
+	return NULL;
+}
+
+/* A reference to itself or to what comes later, with every layer below read:
+ * the validator could not know those that come by envFrom. */
+static void
+complain_order(struct look *look, const char *name, size_t len)
+{
+	const struct node *at = entry_named(look->entries, name, len);
+
+	if (at == NULL || look->r->unreadable_import ||
+	    look->r->options->environ == NULL)
+		return;
+	complain(look->r->complaints, node_get(look->node, "value"),
+	    at == look->node ? "$(%.*s) refers to itself"
+	                     : "$(%.*s) is declared only later: a reference "
+	                       "sees what stands before it",
+	    (int)MIN(len, 100), name);
+}
+
+static bool
+look_up(void *arg, const char *name, size_t len, struct buffer *out)
+{
+	struct look *look = arg;
+	struct declared_env *entry = look->entry;
+	const struct declared_env *found = find(look->list, name, len);
+
+	if (found != NULL && found->value != NULL) {
+		entry->secret = entry->secret || found->secret;
+		if (found->unresolved != NULL && entry->unresolved == NULL)
+			entry->unresolved = found->unresolved;
+		buffer_append(out, found->value, found->len);
+		return true;
+	}
+	if (entry->unresolved == NULL)
+		entry->unresolved = arena_bytes(look->r->arena, name, len);
+	if (found == NULL) {
+		complain_order(look, name, len);
+		return false; /* stays as it is written */
+	}
+	entry->absence = ABSENT_VARIABLE;
+	entry->secret = entry->secret || found->secret;
+	entry->why = arena_format(look->r->arena, "$(%s) has no value: %s",
+	    found->name, found->why == NULL ? "absent" : found->why);
+	return false;
+}
+
+static void
+add_value(struct resolve *r, const char *value, struct look *look)
+{
+	struct buffer text;
+
+	look->entry->source = "literal";
+	look->entry->literal = true;
+	buffer_init(&text, EXPANDED_MAX);
+	expand(&text, value, strlen(value), look_up, look);
+	r->expanded_bytes += text.len;
+	if (text.overflow || r->expanded_bytes > EXPANDED_ALL_MAX) {
+		complain(r->complaints, node_get(look->node, "value"),
+		    "'value' is longer than %d bytes, or all are longer than "
+		    "%d, once $(…) is filled in",
+		    EXPANDED_MAX, EXPANDED_ALL_MAX);
+		look->entry->absence = ABSENT_VARIABLE;
+		look->entry->why = "too long";
+	}
+	if (look->entry->absence == ABSENT_NOT) {
+		look->entry->value = arena_bytes(
+		    r->arena, text.len == 0 ? "" : text.data, text.len);
+		look->entry->len = text.len;
+	}
+	buffer_wipe(&text);
+}
+
+static void
+add_entries(struct resolve *r, const struct resolve_layers *layers,
+    struct env_list *list)
+{
+	const struct node *node = node_items(layers->env_node);
+
+	for (unsigned i = 0; i < layers->env_count; i++, node = node->next) {
+		const struct manifest_env *raw = &layers->env[i];
+		struct declared_env entry = {
+		    .name = arena_text(r->arena, raw->name),
+		    .place = resolve_place(r, node)};
+		struct look look = {.r = r,
+		    .list = list,
+		    .entry = &entry,
+		    .entries = layers->env_node,
+		    .node = node};
+		if (raw->value_from == NULL)
+			add_value(
+			    r, raw->value == NULL ? "" : raw->value, &look);
+		else if (!add_ref(r, raw->value_from, &entry))
+			continue;
+		redact(r, entry.name, entry.value);
+		add(r->arena, list, entry);
+	}
+}
+
+/* --- whole environments
+ * -------------------------------------------------------- */
+
+void
+resolve_top_env(struct resolve *r)
+{
+	struct resolve_layers layers = {.env = r->raw->env,
+	    .env_count = r->raw->env_count,
+	    .env_node = node_get(r->root, "env"),
+	    .inherits = true};
+	struct env_list list = {0};
+
+	add_environ(r, &layers, &list);
+	size_t below = list.count;
+	add_entries(r, &layers, &list);
+	r->declared->env = (struct declared_environment){
+	    below < list.count ? list.entries + below : NULL,
+	    list.count - below};
+}
+
+void
+resolve_env(struct resolve *r, const struct resolve_layers *layers,
+    struct env_list *list)
+{
+	size_t count = 0;
+	struct declared_import *imports = resolve_imports(r, layers, &count);
+	const struct declared_environment *top = &r->declared->env;
+
+	add_environ(r, layers, list);
+	for (size_t i = 0; i < top->count; i++)
+		add(r->arena, list, top->entries[i]);
+	for (size_t i = 0; i < count; i++)
+		add_import(r, &imports[i], list);
+	add_entries(r, layers, list);
+}
+
+void
+resolve_bindings_env(struct resolve *r, const struct declared_binding *bindings,
+    size_t count, struct env_list *list)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct declared_binding *it = &bindings[i];
+		if (it->env == NULL || it->queue->real_name == NULL ||
+		    find(list, it->env, strlen(it->env)) != NULL)
+			continue;
+		add(r->arena, list,
+		    (struct declared_env){.name = it->env,
+		        .value = it->queue->real_name,
+		        .len = strlen(it->queue->real_name),
+		        .place = it->place,
+		        .source = arena_format(
+		            r->arena, "queue %s", it->queue->name)});
+	}
+}

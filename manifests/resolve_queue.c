@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "base/text.h"
+#include "base/url.h"
+#include "manifests/queue_form.h"
+#include "manifests/resolve.h"
+
+static const char *
+driver_word(const char *key)
+{
+	return text_equal(key, "deadLetter") ? "dlq" : key;
+}
+
+static void
+note_unresolved(struct declared_queue *queue, const char *name)
+{
+	if (queue->url_unresolved == NULL)
+		queue->url_unresolved = name;
+}
+
+static void
+hide(struct resolve *r, struct declared_queue *queue, bool from_secret)
+{
+	struct err err = ERR_INIT;
+	struct url url = {0};
+
+	queue->url_secret = from_secret;
+	if (queue->url == NULL ||
+	    url_parse(r->arena, queue->url, &url, &err) == -1)
+		return;
+	queue->url_secret = from_secret || url.password != NULL;
+	if (r->redactor != NULL && url.password != NULL)
+		redactor_add(r->redactor, url.password);
+}
+
+/* --- kind and its own keys
+ * ------------------------------------------------------ */
+
+static void
+take_key(struct resolve *r, struct declared_queue *queue, const struct row *row,
+    const struct node *node)
+{
+	struct resolved_text text = resolve_text(r, node->text, node);
+
+	if (text.unresolved != NULL) {
+		note_unresolved(queue, text.unresolved);
+		return;
+	}
+	queue->options[queue->noptions++] = (struct declared_option){
+	    driver_word(row->key), text.text, resolve_key_place(r, node)};
+	if (text_equal(row->key, queue->real_key)) {
+		queue->real_name = text.text;
+		queue->real_name_place = resolve_place(r, node);
+	}
+}
+
+static void
+take_keys(struct resolve *r, struct declared_queue *queue,
+    const struct manifest_queue *raw, const struct node *node)
+{
+	const struct mapping *mapping = mapping_of(MAPPING_queue);
+	const struct queue_kind *kind =
+	    &queue_kinds[queue_kind_find(raw->kind)];
+	const struct node *url_node = node_get(node, "url");
+
+	queue->kind = kind->word;
+	queue->real_key = kind->name_key;
+	queue->options =
+	    arena_array(r->arena, node->count, sizeof(*queue->options));
+	for (const struct node *it = node->first; it != NULL; it = it->next) {
+		const struct row *row = mapping_row(mapping, it->key->text);
+		if (row != NULL && row->kinds != 0)
+			take_key(r, queue, row, it);
+	}
+	struct resolved_text url = resolve_text(r, raw->url, url_node);
+	if (url.unresolved != NULL)
+		note_unresolved(queue, url.unresolved);
+	queue->url = queue->url_unresolved == NULL ? url.text : NULL;
+	hide(r, queue, url.secret);
+}
+
+/* --- the one-URL form
+ * ------------------------------------------------------------ */
+
+/* Of a URL whose base can't be resolved, what is literal still says kind and
+ * name: enough to compare names. */
+static void
+take_literal_rest(struct resolve *r, struct declared_queue *queue,
+    const char *text, const struct node *node)
+{
+	const char *query = strchr(text, '?');
+	struct queue_form form;
+	struct err err = ERR_INIT;
+	const char *prefix = "redis://h";
+
+	queue->kind = "";
+	queue->real_key = "";
+	const char *plus = strchr(text, '+');
+	if (plus != NULL && (query == NULL || plus < query)) {
+		const char *word =
+		    arena_bytes(r->arena, text, (size_t)(plus - text));
+		enum queue_kind_id id = queue_kind_find(word);
+		if (id == QUEUE_KINDS)
+			return;
+		const char *scheme = queue_kinds[id].schemes;
+		prefix = arena_format(r->arena, "%s+%.*s://h", word,
+		    (int)strcspn(scheme, " "), scheme);
+	}
+	if (query == NULL || strstr(query, "$(") != NULL ||
+	    queue_form_take(r->arena,
+	        arena_format(r->arena, "%s%s", prefix, query), &form,
+	        &err) == -1)
+		return;
+	queue->kind = queue_kinds[form.kind].word;
+	queue->real_key = queue_kinds[form.kind].name_key;
+	for (size_t i = 0; i < form.noptions; i++) {
+		if (text_equal(form.options[i].key, queue->real_key))
+			queue->real_name = form.options[i].value;
+	}
+	queue->real_name_place = resolve_place(r, node);
+}
+
+static void
+take_form(struct resolve *r, struct declared_queue *queue, const char *text,
+    const struct node *node)
+{
+	struct resolved_text url = resolve_text(r, text, node);
+	struct place place = resolve_place(r, node);
+	struct queue_form form;
+	struct err err = ERR_INIT;
+
+	if (url.unresolved != NULL) {
+		note_unresolved(queue, url.unresolved);
+		take_literal_rest(r, queue, text, node);
+		return;
+	}
+	if (queue_form_take(r->arena, url.text, &form, &err) == -1) {
+		complain(r->complaints, node, "'url': %s", err.text);
+		return;
+	}
+	queue->kind = queue_kinds[form.kind].word;
+	queue->real_key = queue_kinds[form.kind].name_key;
+	queue->url = form.url;
+	queue->options =
+	    arena_array(r->arena, form.noptions, sizeof(*queue->options));
+	for (size_t i = 0; i < form.noptions; i++) {
+		queue->options[queue->noptions++] =
+		    (struct declared_option){driver_word(form.options[i].key),
+		        form.options[i].value, place};
+		if (text_equal(form.options[i].key, queue->real_key))
+			queue->real_name = form.options[i].value;
+	}
+	queue->real_name_place = place;
+	hide(r, queue, url.secret);
+}
+
+/* --- all
+ * -------------------------------------------------------------------------- */
+
+static double
+ratio_of(const char *text)
+{
+	double ratio = -1;
+
+	if (text != NULL)
+		(void)!text_ratio(text, &ratio, NULL);
+	return ratio;
+}
+
+static struct declared_objectives
+objectives_of(const struct manifest_objectives *raw)
+{
+	static const struct manifest_objectives none = {0};
+
+	if (raw == NULL)
+		raw = &none;
+	return (struct declared_objectives){
+	    .depth = resolve_int(raw->depth, "-1"),
+	    .oldest_ms = resolve_duration(raw->oldest, NULL),
+	    .dead_letters = resolve_int(raw->dead_letters, "-1"),
+	    .failure_ratio = ratio_of(raw->failure_ratio),
+	    .lease_expiry_ratio = ratio_of(raw->lease_expiry_ratio),
+	};
+}
+
+void
+resolve_queues(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "queues"));
+
+	declared->nqueues = r->raw->queues_count;
+	declared->queues =
+	    arena_array(r->arena, declared->nqueues, sizeof(*declared->queues));
+	for (size_t i = 0; i < declared->nqueues; i++, node = node->next) {
+		const struct manifest_queue *raw = &r->raw->queues[i];
+		struct declared_queue *queue = &declared->queues[i];
+		queue->name = arena_text(r->arena, raw->name);
+		queue->place = resolve_place(r, node);
+		queue->objectives = objectives_of(raw->objectives);
+		if (raw->kind != NULL)
+			take_keys(r, queue, raw, node);
+		else
+			take_form(r, queue, raw->url, node_get(node, "url"));
+	}
+}
+
+struct declared_binding *
+resolve_bindings(struct resolve *r, const struct manifest_binding *raw,
+    unsigned count, const struct node *node)
+{
+	struct declared_binding *bindings =
+	    arena_array(r->arena, count, sizeof(*bindings));
+	const struct node *it = node_items(node);
+
+	for (unsigned i = 0; i < count; i++, it = it->next)
+		bindings[i] = (struct declared_binding){
+		    .queue = declared_queue_find(r->declared, raw[i].queue),
+		    .env = arena_text(r->arena, raw[i].env),
+		    .place = resolve_place(r, it)};
+	return bindings;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "base/text.h"
+#include "manifests/resolve.h"
+
+/* --- checks
+ * ------------------------------------------------------------------------ */
+
+/* The one key of a mapping that says what is looked at. */
+static const struct row *
+chosen_row(enum mapping_id id, const struct node *node)
+{
+	const struct mapping *mapping = mapping_of(id);
+
+	for (size_t i = 0; i < mapping->nrows; i++) {
+		if (mapping->rows[i].need == NEED_ONE_OF &&
+		    node_get(node, mapping->rows[i].key) != NULL)
+			return &mapping->rows[i];
+	}
+	UNREACHABLE("validated: one of the keys is there");
+}
+
+void
+resolve_checks(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "checks"));
+
+	declared->nchecks = r->raw->checks_count;
+	declared->checks =
+	    arena_array(r->arena, declared->nchecks, sizeof(*declared->checks));
+	for (size_t i = 0; i < declared->nchecks; i++, node = node->next) {
+		const struct manifest_check *raw = &r->raw->checks[i];
+		const struct row *row = chosen_row(MAPPING_check, node);
+		declared->checks[i] = (struct declared_check){
+		    .name = arena_text(r->arena, raw->name),
+		    .place = resolve_place(r, node),
+		    .request = resolve_request(
+		        r, row->key, row->sub, node_get(node, row->key)),
+		    .timeout_ms = resolve_duration(
+		        raw->timeout, DEFAULT_OF(check, timeout)),
+		    .required = raw->required == NULL || *raw->required};
+	}
+}
+
+/* --- smoke
+ * ------------------------------------------------------------------------- */
+
+static const char *
+state_word(const enum manifest_state *state)
+{
+	const struct row *row =
+	    &mapping_of(MAPPING_stage)->rows[ROW_stage_state];
+
+	return state == NULL ? NULL : row->words[*state];
+}
+
+static struct declared_stage
+stage_of(struct resolve *r, const struct manifest_stage *raw,
+    const struct node *node)
+{
+	const struct row *row = chosen_row(MAPPING_stage, node);
+	struct declared_stage stage = {.name = arena_text(r->arena, raw->name),
+	    .place = resolve_place(r, node),
+	    .within_ms =
+	        resolve_duration(raw->within, DEFAULT_OF(stage, within)),
+	    .by = arena_text(r->arena, raw->by)};
+
+	if (raw->queue != NULL) {
+		stage.queue = declared_queue_find(r->declared, raw->queue);
+		stage.state = state_word(raw->state);
+		stage.request =
+		    (struct declared_probe_request){"queue", "{}", NULL};
+		if (stage.queue->url == NULL)
+			stage.request.unresolved = stage.queue->url_unresolved;
+	} else {
+		stage.request = resolve_request(
+		    r, row->key, row->sub, node_get(node, row->key));
+	}
+	return stage;
+}
+
+static void
+take_cleanup(
+    struct resolve *r, const struct node *node, struct declared_smoke *smoke)
+{
+	const struct mapping *mapping = mapping_of(MAPPING_cleanup);
+
+	if (node == NULL)
+		return;
+	smoke->cleanup =
+	    arena_array(r->arena, node->count, sizeof(*smoke->cleanup));
+	for (const struct node *it = node->first; it != NULL; it = it->next) {
+		const struct row *row = mapping_row(mapping, it->key->text);
+		smoke->cleanup[smoke->ncleanup++] =
+		    resolve_request(r, row->key, row->sub, it);
+	}
+}
+
+/* A payload that needs what is missing would be another payload. */
+static const char *
+payload_of(struct resolve *r, const char *text, const struct node *node)
+{
+	struct resolved_text payload = resolve_text(r, text, node);
+
+	if (payload.unresolved != NULL && r->options->environ != NULL) {
+		complain(r->complaints, node,
+		    "'payload' needs $(%s), which has no value here",
+		    payload.unresolved);
+		return NULL;
+	}
+	return payload.text == NULL ? arena_text(r->arena, text) : payload.text;
+}
+
+void
+resolve_smokes(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "smoke"));
+
+	declared->nsmokes = r->raw->smokes_count;
+	declared->smokes =
+	    arena_array(r->arena, declared->nsmokes, sizeof(*declared->smokes));
+	for (size_t i = 0; i < declared->nsmokes; i++, node = node->next) {
+		const struct manifest_smoke *raw = &r->raw->smokes[i];
+		struct declared_smoke *smoke = &declared->smokes[i];
+		const struct node *stage = node_items(node_get(node, "stages"));
+		smoke->name = arena_text(r->arena, raw->name);
+		smoke->place = resolve_place(r, node);
+		smoke->isolated =
+		    raw->mode != NULL && *raw->mode == WORD_smoke_mode_ISOLATED;
+		smoke->queue =
+		    declared_queue_find(declared, raw->submit->queue);
+		smoke->payload = payload_of(r, raw->submit->payload,
+		    node_get(node_get(node, "submit"), "payload"));
+		smoke->floor_ms = resolve_duration(raw->floor, "0");
+		smoke->nstages = raw->stages_count;
+		smoke->stages = arena_array(
+		    r->arena, smoke->nstages, sizeof(*smoke->stages));
+		for (size_t j = 0; j < smoke->nstages; j++) {
+			smoke->stages[j] = stage_of(r, &raw->stages[j], stage);
+			stage = stage->next;
+		}
+		take_cleanup(r, node_get(node, "cleanup"), smoke);
+	}
+}
+
+/* --- alerts, waivers, supervisor
+ * ---------------------------------------------------- */
+
+static void
+take_alert_url(struct resolve *r, const char *url, const struct node *node,
+    struct declared_alert *alert)
+{
+	if (node == NULL) { /* the table's default */
+		alert->url = url;
+		return;
+	}
+	alert->url = resolve_text(r, url, node).text;
+	if (r->redactor != NULL && alert->url != NULL)
+		redactor_add(r->redactor, alert->url);
+}
+
+static void
+take_receiver(struct resolve *r, const struct manifest_alert *raw,
+    const struct node *node, struct declared_alert *alert)
+{
+	const struct node *receiver = node_get(node, alert->kind);
+	const struct node *url = node_get(receiver, "url");
+
+	if (raw->webhook != NULL) {
+		bool slack = raw->webhook->format != NULL &&
+		             *raw->webhook->format == WORD_webhook_format_SLACK;
+		take_alert_url(r, raw->webhook->url, url, alert);
+		alert->format = slack ? "slack" : "json";
+	} else if (raw->slack != NULL) {
+		take_alert_url(r, raw->slack->url, url, alert);
+		alert->format = "slack";
+	} else if (raw->pagerduty != NULL) {
+		take_alert_url(r,
+		    raw->pagerduty->url == NULL ? DEFAULT_OF(pagerduty, url)
+		                                : raw->pagerduty->url,
+		    url, alert);
+		(void)resolve_text(r, raw->pagerduty->routing_key,
+		    node_get(receiver, "routingKey"));
+	} else if (raw->alertmanager != NULL) {
+		take_alert_url(r, raw->alertmanager->url, url, alert);
+	} else if (raw->command_count > 0) {
+		alert->command =
+		    resolve_texts(r, raw->command, raw->command_count);
+	}
+}
+
+void
+resolve_alerts(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "alerts"));
+
+	declared->nalerts = r->raw->alerts_count;
+	declared->alerts =
+	    arena_array(r->arena, declared->nalerts, sizeof(*declared->alerts));
+	for (size_t i = 0; i < declared->nalerts; i++, node = node->next) {
+		const struct manifest_alert *raw = &r->raw->alerts[i];
+		struct declared_alert *alert = &declared->alerts[i];
+		alert->name = arena_text(r->arena, raw->name);
+		alert->place = resolve_place(r, node);
+		alert->kind = chosen_row(MAPPING_alert, node)->key;
+		alert->repeat_ms =
+		    resolve_duration(raw->repeat, DEFAULT_OF(alert, repeat));
+		take_receiver(r, raw, node, alert);
+	}
+}
+
+void
+resolve_waivers(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "waivers"));
+
+	declared->nwaivers = r->raw->waivers_count;
+	declared->waivers = arena_array(
+	    r->arena, declared->nwaivers, sizeof(*declared->waivers));
+	for (size_t i = 0; i < declared->nwaivers; i++, node = node->next) {
+		const struct manifest_waiver *raw = &r->raw->waivers[i];
+		declared->waivers[i] = (struct declared_waiver){
+		    .id = arena_text(r->arena, raw->id),
+		    .subject = arena_text(r->arena, raw->subject),
+		    .because = arena_text(r->arena, raw->because),
+		    .owner = arena_text(r->arena, raw->owner),
+		    .expires = arena_text(r->arena, raw->expires),
+		    .place = resolve_place(r, node)};
+	}
+}
+
+static const char *
+word_of(enum mapping_id id, size_t row, const int *value)
+{
+	const struct row *it = &mapping_of(id)->rows[row];
+
+	return value == NULL ? it->dflt : it->words[*value];
+}
+
+void
+resolve_supervisor(struct resolve *r)
+{
+	static const struct manifest_supervisor none = {0};
+	static const struct manifest_logs no_logs = {0};
+	const struct manifest_supervisor *raw =
+	    r->raw->supervisor == NULL ? &none : r->raw->supervisor;
+	const struct manifest_logs *logs =
+	    raw->logs == NULL ? &no_logs : raw->logs;
+	struct declared_supervisor *to = &r->declared->supervisor;
+	int second = raw->second_term == NULL ? 0 : (int)*raw->second_term;
+	int code = raw->exit_code == NULL ? 0 : (int)*raw->exit_code;
+	int format = logs->format == NULL ? 0 : (int)*logs->format;
+
+	to->grace_ms = resolve_duration(raw->grace, NULL);
+	to->exit_on_term = resolve_int(
+	    raw->exit_on_term, DEFAULT_OF(supervisor, exit_on_term));
+	to->second_term =
+	    word_of(MAPPING_supervisor, ROW_supervisor_second_term,
+	        raw->second_term == NULL ? NULL : &second);
+	to->exit_code = word_of(MAPPING_supervisor, ROW_supervisor_exit_code,
+	    raw->exit_code == NULL ? NULL : &code);
+	to->logs_format = word_of(MAPPING_logs, ROW_logs_format,
+	    logs->format == NULL ? NULL : &format);
+	to->logs_keep_lines =
+	    resolve_int(logs->keep_lines, DEFAULT_OF(logs, keep_lines));
+	to->liveness_port =
+	    raw->liveness == NULL ? -1 : resolve_int(raw->liveness->port, "-1");
+	to->status_listen = raw->status == NULL
+	                        ? NULL
+	                        : arena_text(r->arena, raw->status->listen);
+	to->control_group = raw->control == NULL
+	                        ? NULL
+	                        : arena_text(r->arena, raw->control->group);
+}
