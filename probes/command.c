@@ -44,8 +44,8 @@ take_argv(struct look *look, char **argv)
 		if (count + 1 == ARGV_MAX ||
 		    json_item_text(item, &word, &err) == -1)
 			goto wrong;
-		argv[count++] = arena_text(
-		    look->arena, look_canary(look, word, false));
+		argv[count++] =
+		    arena_text(look->arena, look_canary(look, word, false));
 	}
 	argv[count] = NULL;
 	if (count > 0)
@@ -122,8 +122,7 @@ wait_for_end(
 }
 
 static void
-judge(struct look *look, const char *name, int status,
-    const struct buffer *out)
+judge(struct look *look, const char *name, int status, const struct buffer *out)
 {
 	int64_t wanted = 0;
 	const char *contains = NULL;
@@ -142,8 +141,8 @@ judge(struct look *look, const char *name, int status,
 	if (code != (int)wanted)
 		look_failed(look,
 		    code == EXIT_NOT_FOUND ? CAUSE_NOT_FOUND : CAUSE_MISMATCH,
-		    arena_format(look->arena, "%d", code), "%s exits %d, not %d",
-		    name, code, (int)wanted);
+		    arena_format(look->arena, "%d", code),
+		    "%s exits %d, not %d", name, code, (int)wanted);
 	else if (contains != NULL &&
 	         (out->len == 0 || memmem(out->data, out->len, contains,
 	                               strlen(contains)) == NULL))

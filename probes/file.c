@@ -46,8 +46,7 @@ search(struct look *look, const char *path, const char *contains)
 	buffer_init(&text, FILE_MAX_BYTES);
 	if (buffer_read_file(&text, path, &err) == -1) {
 		if (err.kind == ERR_INPUT)
-			look_failed(
-			    look, CAUSE_WRONG_TYPE, "", "%s", err.text);
+			look_failed(look, CAUSE_WRONG_TYPE, "", "%s", err.text);
 		else
 			look_unknown(look,
 			    err.sys == EACCES ? CAUSE_PERMISSION

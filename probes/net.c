@@ -39,8 +39,8 @@ probe_dns(struct look *look)
 		char *colon = strrchr(one, ':');
 		if (colon != NULL)
 			*colon = '\0';
-		all = arena_format(look->arena, "%s%s%s", all,
-		    i == 0 ? "" : ", ", one);
+		all = arena_format(
+		    look->arena, "%s%s%s", all, i == 0 ? "" : ", ", one);
 	}
 	look_fact(look, "addresses", "%s", all);
 	look_passed(look, "%s is %s", host, all);
@@ -68,7 +68,8 @@ take_endpoint(struct look *look, int64_t port_absent, struct endpoint *ret)
 	if (look_need(look, "host", &ret->host) == -1)
 		return -1;
 	if (port < 1 || port > UINT16_MAX) {
-		look_failed(look, CAUSE_URL, "", "%" PRId64 " is no port", port);
+		look_failed(
+		    look, CAUSE_URL, "", "%" PRId64 " is no port", port);
 		return -1;
 	}
 	ret->port = (int)port;

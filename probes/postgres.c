@@ -39,8 +39,8 @@ fault(struct pg *pg, enum cause cause, const char *code, const char *text)
 		pg->code = code;
 		pg->faults = text;
 	} else {
-		pg->faults = arena_format(
-		    pg->look->arena, "%s; %s", pg->faults, text);
+		pg->faults =
+		    arena_format(pg->look->arena, "%s; %s", pg->faults, text);
 	}
 }
 
@@ -99,13 +99,14 @@ who_and_where(struct pg *pg)
 {
 	CLEANUP(postgres_result_free) PGresult *r = NULL;
 
-	if (ask(pg, "who and where", "SELECT current_user, current_database(),"
-	                             " current_setting('server_version'),"
-	                             " to_char(clock_timestamp() at time zone"
-	                             " 'utc','YYYY-MM-DD\"T\"HH24:MI:SS.MSZ'),"
-	                             " pg_is_in_recovery(),"
-	                             " array_to_string(current_schemas(false),"
-	                             " ', ')",
+	if (ask(pg, "who and where",
+	        "SELECT current_user, current_database(),"
+	        " current_setting('server_version'),"
+	        " to_char(clock_timestamp() at time zone"
+	        " 'utc','YYYY-MM-DD\"T\"HH24:MI:SS.MSZ'),"
+	        " pg_is_in_recovery(),"
+	        " array_to_string(current_schemas(false),"
+	        " ', ')",
 	        0, NULL, &r) == -1)
 		return -1;
 	static const char *const keys[] = {
@@ -181,8 +182,8 @@ nearest_table(struct pg *pg, const char *name, const char **ret_hint)
 	        0, NULL, &r) == -1)
 		return -1;
 	int rows = MIN(PQntuples(r), NAMES_MAX);
-	const char **words = arena_array(
-	    pg->look->arena, (size_t)rows + 1, sizeof(*words));
+	const char **words =
+	    arena_array(pg->look->arena, (size_t)rows + 1, sizeof(*words));
 	for (int i = 0; i < rows; i++) {
 		words[i] = PQgetvalue(r, i, 1);
 		if (text_equal(words[i], bare))
@@ -202,8 +203,8 @@ nearest_table(struct pg *pg, const char *name, const char **ret_hint)
 	const char *near = text_nearest(bare, words, (size_t)rows);
 	if (near == NULL)
 		return 0;
-	look_fact(pg->look,
-	    arena_format(pg->look->arena, "nearest %s", name), "%s", near);
+	look_fact(pg->look, arena_format(pg->look->arena, "nearest %s", name),
+	    "%s", near);
 	*ret_hint =
 	    arena_format(pg->look->arena, "; the nearest is '%s'", near);
 	return 0;
@@ -317,8 +318,8 @@ check_columns(
 	    arena_format(pg->look->arena, "columns-missing %s", name), "%s",
 	    missing);
 	fault(pg, CAUSE_NOT_FOUND, "42703",
-	    arena_format(pg->look->arena, "table %s has no column %s", name,
-	        missing));
+	    arena_format(
+	        pg->look->arena, "table %s has no column %s", name, missing));
 	return 0;
 }
 
@@ -351,8 +352,8 @@ check_table(struct pg *pg, const cJSON *table)
 		if (nearest_table(pg, name, &hint) == -1)
 			return -1;
 		fault(pg, CAUSE_NOT_FOUND, "42P01",
-		    arena_format(pg->look->arena, "there is no table %s%s",
-		        name, hint));
+		    arena_format(
+		        pg->look->arena, "there is no table %s%s", name, hint));
 		return 0;
 	}
 	look_fact(pg->look, key, "present");
@@ -373,8 +374,8 @@ check_tables(struct pg *pg)
 		look_unknown(pg->look, CAUSE_INTERNAL, "", "%s", err.text);
 		return -1;
 	}
-	cJSON_ArrayForEach(item, tables) if (check_table(pg, item) == -1)
-		return -1;
+	cJSON_ArrayForEach(
+	    item, tables) if (check_table(pg, item) == -1) return -1;
 	return 0;
 }
 
@@ -461,8 +462,7 @@ take_migration(struct pg *pg, struct migration *ret)
 		return 0;
 	if (json_item_i64(version, &number, &err) == -1)
 		goto wrong;
-	ret->version =
-	    arena_format(pg->look->arena, "%lld", (long long)number);
+	ret->version = arena_format(pg->look->arena, "%lld", (long long)number);
 	return 0;
 wrong:
 	look_unknown(pg->look, CAUSE_INTERNAL, "",
@@ -611,8 +611,7 @@ who_processed(struct pg *pg, const char *sql, int nparams,
 		return;
 	}
 	const char *from = outer_from(sql);
-	char *name =
-	    PQescapeIdentifier(pg->session.db, by, strlen(by));
+	char *name = PQescapeIdentifier(pg->session.db, by, strlen(by));
 	struct err err = ERR_INIT;
 	if (from == NULL || name == NULL ||
 	    postgres_query(&pg->session,
@@ -673,8 +672,8 @@ run_execute(struct pg *pg, const char *text)
 	if (look_bind_canary(pg->look, text, "$", &sql, &count) == -1 ||
 	    begin(pg, true) == -1)
 		return -1;
-	if (ask(pg, "the statement", sql, count,
-	        canary_params(pg->look, count), &r) == -1) {
+	if (ask(pg, "the statement", sql, count, canary_params(pg->look, count),
+	        &r) == -1) {
 		end(pg);
 		return -1;
 	}
@@ -743,9 +742,8 @@ probe_postgres(struct look *look)
 	look_url(look, url);
 	pg.session.deadline_ms = look->ladder.deadline_ms;
 	pg.session.db = look_take(look, "postgres", url);
-	if (pg.session.db == NULL &&
-	    postgres_connection_open(
-	        url, NULL, &look->ladder, &pg.session.db) == -1) {
+	if (pg.session.db == NULL && postgres_connection_open(url, NULL,
+	                                 &look->ladder, &pg.session.db) == -1) {
 		look_ladder_failed(look);
 		return;
 	}

@@ -52,8 +52,8 @@ ask(struct look *look, struct redis_connection *redis,
 	CLEANUP(redis_reply_free) redisReply *reply = NULL;
 	struct err err = ERR_INIT;
 
-	if (redis_connection_run(redis, look->ladder.deadline_ms, command,
-	        &reply, &err) == -1 ||
+	if (redis_connection_run(
+	        redis, look->ladder.deadline_ms, command, &reply, &err) == -1 ||
 	    reply->type == REDIS_REPLY_ERROR) {
 		trouble(look, redis, reply, &err);
 		return -1;
@@ -121,8 +121,7 @@ who_processed(struct look *look, struct redis_connection *redis,
 }
 
 static void
-look_at_key(
-    struct look *look, struct redis_connection *redis, const char *key)
+look_at_key(struct look *look, struct redis_connection *redis, const char *key)
 {
 	const char *type_words[] = {"TYPE", key, NULL};
 	const char *type = NULL;
@@ -143,8 +142,8 @@ look_at_key(
 		return;
 	}
 	if (!exists || !compares) {
-		look_passed(look,
-		    exists ? "key %s exists" : "there is no key %s", key);
+		look_passed(
+		    look, exists ? "key %s exists" : "there is no key %s", key);
 	} else {
 		if (read_key(look, redis, key, type, &value) == -1)
 			return;
@@ -189,8 +188,8 @@ probe_redis(struct look *look)
 		return;
 	look_url(look, url);
 	redis = take_kept(look, url);
-	if (redis == NULL && redis_connection_open(
-	                         url, NULL, &look->ladder, &redis) == -1) {
+	if (redis == NULL &&
+	    redis_connection_open(url, NULL, &look->ladder, &redis) == -1) {
 		look_ladder_failed(look);
 		return;
 	}

@@ -37,8 +37,8 @@ refused(struct look *look, sqlite3 *db, int rc, const char *doing)
 		return;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		look_unknown(look, CAUSE_UNAVAILABLE, code, "%s: %s", doing,
-		    text);
+		look_unknown(
+		    look, CAUSE_UNAVAILABLE, code, "%s: %s", doing, text);
 		return;
 	case SQLITE_CANTOPEN:
 		look_failed(look, CAUSE_NOT_FOUND, code, "%s: %s", doing, text);
@@ -61,8 +61,7 @@ refused(struct look *look, sqlite3 *db, int rc, const char *doing)
 		    code, "%s: %s", doing, text);
 		return;
 	default:
-		look_unknown(
-		    look, CAUSE_INTERNAL, code, "%s: %s", doing, text);
+		look_unknown(look, CAUSE_INTERNAL, code, "%s: %s", doing, text);
 		return;
 	}
 }
@@ -83,8 +82,8 @@ prepare(struct look *look, sqlite3 *db, const char *text, const char *doing,
 		return -1;
 	}
 	if (*ret == NULL || rest[strspn(rest, " \t\r\n;")] != '\0') {
-		look_failed(look, CAUSE_MISMATCH, "", "%s: not one statement",
-		    doing);
+		look_failed(
+		    look, CAUSE_MISMATCH, "", "%s: not one statement", doing);
 		return -1;
 	}
 	for (int i = 1; i <= count; i++)
@@ -126,9 +125,9 @@ run_query(struct look *look, sqlite3 *db, const char *text)
 			const unsigned char *value =
 			    sqlite3_column_text(statement, 0);
 			look_expect(look, "the query",
-			    value == NULL ? NULL
-			                  : arena_text(look->arena,
-			                        (const char *)value));
+			    value == NULL
+			        ? NULL
+			        : arena_text(look->arena, (const char *)value));
 			who_processed(look, statement);
 		} else if (rc == SQLITE_DONE) {
 			look_expect(look, "the query", NULL);
@@ -150,8 +149,8 @@ run_execute(struct look *look, sqlite3 *db, const char *text)
 			rc = sqlite3_step(statement);
 		if (rc == SQLITE_DONE) {
 			look_fact(look, "rows", "%d", sqlite3_changes(db));
-			look_passed(look, "executed: %d rows",
-			    sqlite3_changes(db));
+			look_passed(
+			    look, "executed: %d rows", sqlite3_changes(db));
 		} else {
 			refused(look, db, rc, "the statement");
 		}
@@ -201,8 +200,7 @@ probe_sqlite(struct look *look)
 		(void)sqlite3_close(db);
 		return;
 	}
-	(void)sqlite3_busy_timeout(
-	    db, (int)MIN(look_left_ms(look), INT32_MAX));
+	(void)sqlite3_busy_timeout(db, (int)MIN(look_left_ms(look), INT32_MAX));
 	sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, out_of_time, look);
 	run_both(look, db, execute, query);
 	(void)sqlite3_close(db);

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "probes/look.h"
+#include "probes/processes.h"
+
+enum {
+	CMDLINE_MAX_BYTES = 128 * 1024,
+	SMALL_MAX_BYTES = 4096,
+	TABLE_MAX_BYTES = 64 << 20,
+	ARGV_MAX = 512,
+	COMMANDS_MAX = 10000,
+	FOUND_MAX = 10000,
+	PATH_SIZE = 64,
+	LINK_SIZE = 64,
+	STAT_START = 22, /* proc(5): starttime */
+	ADDRESS_BYTES = 16
+};
+static const int64_t MS_PER_S = 1000;
+
+/* proc files have no size: read to the end. -1 when it can't be read. */
+static int
+read_proc(const char *path, struct buffer *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	buffer_clear(out);
+	if (fd == -1)
+		return -1;
+	int rc = buffer_read_all(out, fd, NULL);
+	fd_close(&fd);
+	return rc == -1 && !out->overflow ? -1 : 0;
+}
+
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+/* The first word that is no option; 0: none. */
+static size_t
+operand(const char *const *argv)
+{
+	if (argv[0] == NULL)
+		return 0;
+	for (size_t i = 1; argv[i] != NULL; i++)
+		if (argv[i][0] != '-')
+			return i;
+	return 0;
+}
+
+/* reeve starts its own commands by another file. */
+static bool
+same_program(const char *declared, const char *running)
+{
+	const char *a = base_name(declared);
+	const char *b = base_name(running);
+
+	/* a login shell's name begins with '-' */
+	return text_equal(a, b[0] == '-' ? b + 1 : b) ||
+	       (text_equal(a, "reeve") && text_equal(b, "reeve-tool"));
+}
+
+static bool
+same_arguments(const char *const *a, const char *const *b)
+{
+	for (; *a != NULL && *b != NULL; a++, b++)
+		if (!text_equal(*a, *b))
+			return false;
+	return *a == NULL && *b == NULL;
+}
+
+int
+processes_alike(const char *const *declared, const char *const *argv)
+{
+	if (declared[0] == NULL || argv[0] == NULL)
+		return 0;
+	/* a script with "#!": the kernel puts the interpreter in front */
+	if (!same_program(declared[0], argv[0])) {
+		size_t script = operand(argv);
+		if (script == 0 || !same_program(declared[0], argv[script]))
+			return 0;
+		argv += script;
+	}
+	if (same_arguments(declared + 1, argv + 1))
+		return 2;
+	size_t wanted = operand(declared);
+	size_t has = operand(argv);
+	if (wanted == 0)
+		return 1;
+	if (has == 0)
+		return 0;
+	return text_equal(base_name(declared[wanted]), base_name(argv[has]))
+	           ? 1
+	           : 0;
+}
+
+/* From the state on; the name before it may hold anything. */
+static const char *
+stat_rest(const struct buffer *stat)
+{
+	const char *at = stat->len == 0 ? NULL : strrchr(stat->data, ')');
+
+	return at == NULL || at[1] == '\0' ? "" : at + 2;
+}
+
+/* The n-th field of /proc/PID/stat, counted as proc(5) does; -1: none. */
+static int64_t
+stat_field(const struct buffer *stat, int field)
+{
+	const char *at = stat_rest(stat);
+	char *end = NULL;
+
+	for (int i = 3; i < field && at != NULL; i++) {
+		at = strchr(at, ' ');
+		at = at == NULL ? NULL : at + 1;
+	}
+	if (at == NULL)
+		return -1;
+	errno = 0;
+	int64_t value = strtoll(at, &end, 10);
+	return end != at && errno == 0 ? value : -1;
+}
+
+static int64_t
+started_wall_ms(int64_t ticks)
+{
+	struct timespec boot;
+	long per_s = sysconf(_SC_CLK_TCK);
+
+	if (per_s <= 0 || clock_gettime(CLOCK_BOOTTIME, &boot) == -1)
+		return 0;
+	int64_t up_ms =
+	    (int64_t)boot.tv_sec * MS_PER_S + (int64_t)boot.tv_nsec / 1000000;
+	return clock_wall_ms() - up_ms + ticks * MS_PER_S / per_s;
+}
+
+/* NUL-separated words. */
+static void
+split(struct buffer *cmdline, const char **argv)
+{
+	size_t count = 0;
+
+	for (size_t at = 0; at < cmdline->len && count + 1 < ARGV_MAX;) {
+		argv[count++] = cmdline->data + at;
+		at += strlen(cmdline->data + at) + 1;
+	}
+	argv[count] = NULL;
+}
+
+/* The program, and its script where that is plainly a file's name. */
+static const char *
+shown(struct arena *arena, const char *const *argv)
+{
+	size_t script = operand(argv);
+
+	if (script == 0 || strpbrk(argv[script], " =:@?&;$\n") != NULL ||
+	    strchr(base_name(argv[script]), '.') == NULL)
+		return arena_text(arena, argv[0]);
+	return arena_format(arena, "%s %s", argv[0], argv[script]);
+}
+
+struct search {
+	const struct processes_command *commands;
+	size_t ncommands;
+	struct arena *arena;
+	struct processes_found *found;
+	size_t seen, hidden;
+	struct buffer cmdline, stat;
+};
+
+static void
+found_add(struct search *search, const char *worker, int64_t pid,
+    const char *command, int64_t started)
+{
+	if (search->found->count == FOUND_MAX)
+		return;
+	search->found->all[search->found->count++] =
+	    (struct observed_process){.worker = worker,
+	        .pid = pid,
+	        .command = command,
+	        .started_wall_ms = started};
+}
+
+static void
+compare(struct search *search, int64_t pid, const char *const *argv)
+{
+	int best = 0;
+
+	for (size_t i = 0; i < search->ncommands; i++)
+		best =
+		    MAX(best, processes_alike(search->commands[i].argv, argv));
+	int64_t ticks = stat_field(&search->stat, STAT_START);
+	if (best == 0 || ticks == -1)
+		return;
+	const char *command = shown(search->arena, argv);
+	for (size_t i = 0; i < search->ncommands; i++)
+		if (processes_alike(search->commands[i].argv, argv) == best)
+			found_add(search, search->commands[i].worker, pid,
+			    command, started_wall_ms(ticks));
+}
+
+static void
+look_at(struct search *search, int64_t pid)
+{
+	char path[PATH_SIZE];
+	const char *argv[ARGV_MAX];
+
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
+	if (read_proc(path, &search->stat) == -1)
+		return; /* it ended meanwhile */
+	search->seen++;
+	char state = stat_rest(&search->stat)[0];
+	if (state == 'Z' || state == 'X' || state == '\0')
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/cmdline", pid);
+	if (read_proc(path, &search->cmdline) == -1) {
+		search->hidden += errno == EACCES || errno == EPERM;
+		return;
+	}
+	if (search->cmdline.len == 0)
+		return; /* a thread of the kernel */
+	split(&search->cmdline, argv);
+	compare(search, pid, argv);
+}
+
+static bool
+is_pid(const char *name, int64_t *ret)
+{
+	return isdigit((unsigned char)name[0]) &&
+	       text_i64(name, 1, INT32_MAX, ret, NULL) == 0;
+}
+
+/* With hidepid other users' processes have no directory at all. */
+static bool
+proc_hides(void)
+{
+	struct buffer mounts;
+	bool hides = false;
+
+	buffer_init(&mounts, TABLE_MAX_BYTES);
+	if (geteuid() != 0 && read_proc("/proc/self/mountinfo", &mounts) == 0 &&
+	    mounts.len > 0) {
+		const char *at = strstr(mounts.data, "hidepid=");
+		hides = at != NULL && !text_starts(at, "hidepid=0") &&
+		        !text_starts(at, "hidepid=off");
+	}
+	buffer_fini(&mounts);
+	return hides;
+}
+
+static void
+say_scope(struct search *search)
+{
+	char ns[LINK_SIZE] = "";
+	bool hides = proc_hides();
+	ssize_t len = readlink("/proc/self/ns/pid", ns, sizeof(ns) - 1);
+
+	ns[MAX(len, 0)] = '\0';
+	search->found->searched =
+	    hides || search->hidden > 0 || search->seen == 0 ? RESULT_UNKNOWN
+	                                                     : RESULT_PASSED;
+	search->found->scope =
+	    arena_format(search->arena, "%zu processes of pid namespace %.*s%s",
+	        search->seen, (int)strcspn(ns + MIN(5, MAX(len, 0)), "]"),
+	        ns + MIN(5, MAX(len, 0)),
+	        hides                ? "; /proc hides other users' processes"
+	        : search->hidden > 0 ? "; some could not be read"
+	                             : "");
+}
+
+int
+processes_find(const struct processes_command *commands, size_t count,
+    struct arena *arena, struct processes_found *ret, struct err *err)
+{
+	struct processes_found found = {
+	    .all = arena_array(arena, FOUND_MAX, sizeof(*found.all))};
+	struct search search = {.commands = commands,
+	    .ncommands = count,
+	    .arena = arena,
+	    .found = &found};
+	DIR *proc = opendir("/proc");
+
+	if (proc == NULL)
+		return err_sys(err, "open '/proc'");
+	buffer_init(&search.cmdline, CMDLINE_MAX_BYTES);
+	buffer_init(&search.stat, SMALL_MAX_BYTES);
+	for (struct dirent *entry = readdir(proc); entry != NULL;
+	     entry = readdir(proc)) {
+		int64_t pid = 0;
+		if (is_pid(entry->d_name, &pid) && pid != getpid())
+			look_at(&search, pid);
+	}
+	(void)closedir(proc);
+	buffer_wipe(&search.cmdline);
+	buffer_fini(&search.stat);
+	say_scope(&search);
+	*ret = found;
+	return 0;
+}
+
+/* A local end as /proc/net/tcp has it; v4 as v4-mapped. */
+struct local_end {
+	unsigned char address[ADDRESS_BYTES];
+	unsigned port;
+	uint64_t inode; /* 0: not found */
+};
+
+static bool
+end_parse(const char *text, struct local_end *ret)
+{
+	static const unsigned char mapped[12] = {
+	    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	const char *colon = strrchr(text, ':');
+	char host[INET6_ADDRSTRLEN + 2];
+	int64_t port = 0;
+	size_t from = text[0] == '[' ? 1 : 0;
+
+	if (colon == NULL ||
+	    text_i64(colon + 1, 1, UINT16_MAX, &port, NULL) == -1)
+		return false;
+	size_t len = (size_t)(colon - text);
+	if (from == 1 && (len < 2 || text[len - 1] != ']'))
+		return false;
+	len -= 2 * from;
+	if (len >= sizeof(host))
+		return false;
+	memcpy(host, text + from, len);
+	host[len] = '\0';
+	*ret = (struct local_end){.port = (unsigned)port};
+	if (inet_pton(AF_INET6, host, ret->address) == 1)
+		return true;
+	memcpy(ret->address, mapped, sizeof(mapped));
+	return inet_pton(AF_INET, host, ret->address + sizeof(mapped)) == 1;
+}
+
+/* "0100007F" or four such words: 32 bits each, in the host's order. */
+static bool
+words_parse(const char *hex, size_t words, unsigned char *ret)
+{
+	for (size_t i = 0; i < words; i++) {
+		char one[9] = "";
+		char *end = NULL;
+		memcpy(one, hex + 8 * i, 8);
+		uint32_t word = (uint32_t)strtoul(one, &end, 16);
+		if (*end != '\0')
+			return false;
+		memcpy(ret + 4 * i, &word, sizeof(word));
+	}
+	return true;
+}
+
+/* " 0: 0100007F:1F90 0100007F:C3A2 01 … uid timeout inode …" */
+static bool
+row_parse(const char *row, size_t len, bool v6, struct local_end *ret)
+{
+	char text[512];
+	char local[40];
+	unsigned state = 0;
+	uint64_t inode = 0;
+	size_t hex = v6 ? 32 : 8;
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)len, row);
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+	if (sscanf(text, " %*u: %39s %*s %x %*s %*s %*s %*u %*u %" SCNu64,
+	        local, &state, &inode) != 3 ||
+	    strlen(local) != hex + 5 || inode == 0)
+		return false;
+	*ret = (struct local_end){.inode = inode};
+	if (!v6) {
+		ret->address[10] = 0xff;
+		ret->address[11] = 0xff;
+	}
+	char *end = NULL;
+	ret->port = (unsigned)strtoul(local + hex + 1, &end, 16);
+	return *end == '\0' &&
+	       words_parse(local, hex / 8, ret->address + (v6 ? 0 : 12));
+}
+
+static int
+table_search(const char *path, bool v6, struct local_end *ends, size_t count)
+{
+	struct buffer table;
+
+	buffer_init(&table, TABLE_MAX_BYTES);
+	if (read_proc(path, &table) == -1) {
+		buffer_fini(&table);
+		return -1;
+	}
+	const char *row = table.len == 0 ? NULL : strchr(table.data, '\n');
+	while (row != NULL && row[1] != '\0') {
+		const char *next = strchr(row + 1, '\n');
+		size_t len =
+		    next == NULL ? strlen(row + 1) : (size_t)(next - row - 1);
+		struct local_end one;
+		if (row_parse(row + 1, len, v6, &one))
+			for (size_t i = 0; i < count; i++)
+				if (ends[i].port == one.port &&
+				    memcmp(ends[i].address, one.address,
+				        ADDRESS_BYTES) == 0)
+					ends[i].inode = one.inode;
+		row = next;
+	}
+	buffer_fini(&table);
+	return 0;
+}
+
+static void
+match_inode(uint64_t inode, int64_t pid, const struct local_end *ends,
+    struct consumer_match *matches, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		/* shared by a parent and its child: the first that has it */
+		if (ends[i].inode == inode && matches[i].pid == -1) {
+			matches[i].pid = pid;
+			matches[i].result = RESULT_PASSED;
+			matches[i].why = "";
+		}
+}
+
+/* The sockets of one process. */
+static void
+match_process(int64_t pid, const struct local_end *ends,
+    struct consumer_match *matches, size_t count)
+{
+	char path[PATH_SIZE];
+
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/fd", pid);
+	DIR *fds = opendir(path);
+	if (fds == NULL)
+		return; /* not ours to see: stays unknown */
+	for (struct dirent *entry = readdir(fds); entry != NULL;
+	     entry = readdir(fds)) {
+		char link[LINK_SIZE];
+		ssize_t len = readlinkat(
+		    dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		if (len <= 0)
+			continue;
+		link[len] = '\0';
+		if (!text_starts(link, "socket:["))
+			continue;
+		char *end = NULL;
+		uint64_t inode = strtoull(link + 8, &end, 10);
+		if (*end == ']')
+			match_inode(inode, pid, ends, matches, count);
+	}
+	(void)closedir(fds);
+}
+
+static int
+match_processes(const struct local_end *ends, struct consumer_match *matches,
+    size_t count, struct err *err)
+{
+	DIR *proc = opendir("/proc");
+
+	if (proc == NULL)
+		return err_sys(err, "open '/proc'");
+	for (struct dirent *entry = readdir(proc); entry != NULL;
+	     entry = readdir(proc)) {
+		int64_t pid = 0;
+		if (is_pid(entry->d_name, &pid))
+			match_process(pid, ends, matches, count);
+	}
+	(void)closedir(proc);
+	return 0;
+}
+
+int
+processes_match_consumers(struct consumer_match *matches, size_t count,
+    struct arena *arena, struct err *err)
+{
+	struct local_end *ends = arena_array(arena, count + 1, sizeof(*ends));
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		matches[i].pid = -1;
+		matches[i].result = RESULT_UNKNOWN;
+		matches[i].why = "its address is no address and port";
+		if (!end_parse(matches[i].address, &ends[i]))
+			ends[i] = (struct local_end){.port = 0};
+	}
+	/* a kernel without IPv6 has only the first */
+	int v4 = table_search("/proc/net/tcp", false, ends, count);
+	int v6 = table_search("/proc/net/tcp6", true, ends, count);
+	if (v4 == -1 && v6 == -1)
+		return err_sys(err, "read '/proc/net/tcp'");
+	for (size_t i = 0; i < count; i++) {
+		if (ends[i].port == 0)
+			continue;
+		if (ends[i].inode == 0) {
+			matches[i].result = RESULT_FAILED;
+			matches[i].why =
+			    "no socket of this network namespace has that "
+			    "address: it is elsewhere, or its address is "
+			    "translated";
+			continue;
+		}
+		matches[i].why = "the socket is here, but whose it is may not "
+		                 "be seen";
+		any = true;
+	}
+	return any ? match_processes(ends, matches, count, err) : 0;
+}
+
+int
+processes_match_consumer(const char *address, struct arena *arena,
+    struct consumer_match *ret, struct err *err)
+{
+	struct consumer_match one = {.address = address};
+
+	if (processes_match_consumers(&one, 1, arena, err) == -1)
+		return -1;
+	*ret = one;
+	return 0;
+}
+
+static int
+take_argv(struct look *look, const cJSON *worker, const char *const **ret)
+{
+	const cJSON *command = NULL;
+	const cJSON *item = NULL;
+	size_t count = 0;
+
+	if (json_array(worker, "command", &command, NULL) == -1)
+		return -1;
+	const char **argv = arena_array(look->arena,
+	    (size_t)cJSON_GetArraySize(command) + 1, sizeof(*argv));
+	cJSON_ArrayForEach(item, command)
+	{
+		if (json_item_text(item, &argv[count], NULL) == -1)
+			return -1;
+		count++;
+	}
+	*ret = argv;
+	return 0;
+}
+
+static int
+take_commands(struct look *look, struct processes_command **ret, size_t *count)
+{
+	const cJSON *workers = NULL;
+	const cJSON *item = NULL;
+
+	if (json_array(look->request, "workers", &workers, NULL) == -1 ||
+	    cJSON_GetArraySize(workers) > COMMANDS_MAX)
+		goto wrong;
+	*ret = arena_array(look->arena, (size_t)cJSON_GetArraySize(workers) + 1,
+	    sizeof(**ret));
+	cJSON_ArrayForEach(item, workers)
+	{
+		struct processes_command *one = &(*ret)[(*count)++];
+		if (!cJSON_IsObject(item) ||
+		    json_text(item, "name", "", &one->worker, NULL) == -1 ||
+		    take_argv(look, item, &one->argv) == -1)
+			goto wrong;
+	}
+	return 0;
+wrong:
+	look_unknown(look, CAUSE_INTERNAL, "",
+	    "the request is wrong: 'workers' are names and commands");
+	return -1;
+}
+
+/* Kind "processes" {workers:[{name, command:[…]}]}: passed when all could be
+ * seen, whether or not any matches. */
+void
+probe_processes(struct look *look)
+{
+	struct processes_command *commands = NULL;
+	struct processes_found found = {.count = 0};
+	struct err err = ERR_INIT;
+	size_t count = 0;
+
+	if (take_commands(look, &commands, &count) == -1)
+		return;
+	ladder_begin(&look->ladder, STEP_QUERY, "/proc");
+	look->out.target = "/proc";
+	if (processes_find(commands, count, look->arena, &found, &err) == -1) {
+		look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
+		return;
+	}
+	look->out.processes = found.all;
+	look->out.nprocesses = found.count;
+	if (found.searched == RESULT_PASSED)
+		look_passed(look, "%s", found.scope);
+	else
+		look_unknown(look, CAUSE_PERMISSION, "", "%s", found.scope);
+}
