@@ -119,8 +119,13 @@ $(HELPER): tests/process/helper.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
 
+WIRE_HELPERS := $(B)/tests/process/plan $(B)/tests/process/ctl
+$(WIRE_HELPERS): $(B)/tests/process/%: tests/process/%.c $(B)/libtool.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(B)/libtool.a
+
 .PHONY: process
-process: $(B)/reeve $(B)/reeve-tool $(HELPER)
+process: $(B)/reeve $(B)/reeve-tool $(HELPER) $(WIRE_HELPERS)
 	REEVE_BUILD=$(abspath $(B)) bats $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),tests/process)
 
 .PHONY: layering

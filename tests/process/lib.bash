@@ -108,3 +108,36 @@ finish() {
 		wait "$pid" 2>/dev/null || :
 	done
 }
+
+# --- a supervised plan ------------------------------------------------------
+
+PLAN=$REEVE_BUILD/tests/process/plan
+CTL=$REEVE_BUILD/tests/process/ctl
+
+# plan_of NAME.plan: lines on stdin (tests/process/plan.c).
+plan_of() { "$PLAN" "$T/$1"; }
+
+# supervise pid1|child [FILE] [OPTION…]: `reeve run --plan`, its control socket
+# in this test's own folder.
+supervise() {
+	local how=$1 file=${2:-a.plan}
+	shift $(($# > 1 ? 2 : 1))
+	export REEVE_SOCKET=$T/socket
+	launch "$how" run --plan "$T/$file" "$@"
+}
+
+# The state of instance WORKER/REPLICA as the init tells it.
+shown() { "$CTL" show | awk -v who="$1" '$1 == "instance" && $2 == who { print $3 }'; }
+is() { [[ $(shown "$1") == "$2" ]]; }
+# A number of its line: pid, restarts.
+figure() {
+	"$CTL" show | awk -v who="$1" -v what="$2" '$1 == "instance" && $2 == who {
+		for (i = 4; i < NF; i++) if ($i == what) print $(i + 1) }'
+}
+at_least() { (($(figure "$1" "$2") >= $3)); }
+# Line WORKER: its desired, running, ready.
+worker_figure() {
+	"$CTL" show | awk -v who="$1" -v what="$2" '$1 == "worker" && $2 == who {
+		for (i = 3; i < NF; i++) if ($i == what) print $(i + 1) }'
+}
+worker_has() { [[ $(worker_figure "$1" "$2") == "$3" ]]; }

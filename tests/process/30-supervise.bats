@@ -1,0 +1,329 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `reeve run --plan FILE`: the init by itself, as PID 1 of a namespace and as
+# anybody's child. (Pids in files are those of the namespace.)
+
+bats_require_minimum_version 1.5.0
+load lib
+setup() { begin; }
+teardown() { finish; }
+
+@test "two replicas run, each with its own number, and drain on TERM within their grace" {
+	for how in pid1 child; do
+		rm -f "$T"/ready* "$T"/mark*
+		plan_of a.plan <<-END
+			worker a
+			arg /bin/sh
+			arg -c
+			arg exec '$HELPER' drain $T/ready\$REEVE_REPLICA $T/mark\$REEVE_REPLICA 200
+			replicas 2
+			grace 20s
+		END
+		supervise $how
+		until_ok file_there "$T/ready0"
+		until_ok file_there "$T/ready1"
+		kill -TERM "$INIT"
+		expect_code 0
+		[ -e "$T/mark0" ]
+		[ -e "$T/mark1" ]
+	done
+}
+
+@test "one that ignores TERM is killed after its grace, and the exit code says nothing bad" {
+	for how in pid1 child; do
+		rm -f "$T/ready"
+		plan_of a.plan <<-END
+			worker a
+			arg $HELPER
+			arg ignore-term
+			arg $T/ready
+			grace 300ms
+		END
+		supervise $how
+		until_ok file_there "$T/ready"
+		kill -TERM "$INIT"
+		ended
+		[ "$CODE" -eq 0 ]
+	done
+}
+
+@test "exitOnTerm: 143 is what a stop by TERM then ends with" {
+	plan_of a.plan <<-END
+		exit-on-term 143
+		worker a
+		arg $HELPER
+		arg wait
+		arg $T/ready
+	END
+	supervise pid1
+	until_ok file_there "$T/ready"
+	kill -TERM "$INIT"
+	expect_code 143
+}
+
+@test "a worker that crashes is restarted, with a longer and longer wait" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg exit
+		arg 3
+		backoff 10ms 40ms
+	END
+	for how in pid1 child; do
+		supervise $how
+		until_ok at_least a/0 restarts 3
+		kill -TERM "$INIT"
+		ended
+	done
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg exit
+		arg 3
+		backoff 1h 2h
+	END
+	supervise child
+	until_ok is a/0 backoff
+	[ "$(figure a/0 restarts)" = 0 ]
+	kill -TERM "$INIT"
+	ended
+}
+
+@test "Never and OnFailure: the init ends by itself with the worst code" {
+	plan_of a.plan <<-END
+		worker good
+		arg $HELPER
+		arg exit
+		arg 0
+		restart on-failure
+		worker bad
+		arg $HELPER
+		arg exit
+		arg 7
+		restart never
+		worker worse
+		arg $HELPER
+		arg exit
+		arg 9
+		restart never
+	END
+	for how in pid1 child; do
+		supervise $how
+		expect_code 9
+	done
+}
+
+@test "a command that can't be executed is no crash, and is said" {
+	plan_of a.plan <<-END
+		worker a
+		arg /nowhere/at/all
+		backoff 10ms 20ms
+	END
+	supervise child 2>"$T/err"
+	until_ok grep -q nowhere "$T/err"
+	until_ok "$CTL" show
+	"$CTL" show >"$T/show"
+	# kind 3: it never became the worker; 2: ENOENT
+	grep -q "exit 3:2" "$T/show"
+	kill -TERM "$INIT"
+	ended
+}
+
+@test "an instance that ends while the container drains is not started again" {
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg echo x >>$T/starts; exec '$HELPER' wait $T/ready
+		backoff 1ms 1ms
+		worker b
+		arg $HELPER
+		arg drain
+		arg $T/ready-b
+		arg $T/mark
+		arg 500
+	END
+	supervise pid1
+	until_ok file_there "$T/ready"
+	until_ok file_there "$T/ready-b"
+	kill -TERM "$INIT"
+	expect_code 0
+	[ -e "$T/mark" ]
+	[ "$(wc -l <"$T/starts")" -eq 1 ]
+}
+
+@test "a group that outlives its main process drains, and then the worker is started again" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg member
+		arg $T/ready
+		arg $T/mark
+		arg drain
+		arg 100
+		backoff 10ms 20ms
+		grace 20s
+	END
+	supervise child
+	until_ok file_there "$T/mark"
+	until_ok at_least a/0 restarts 1
+	kill -TERM "$INIT"
+	ended
+}
+
+@test "an escaped daemon is found and ended when the container ends" {
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg setsid '$HELPER' drain $T/ready $T/mark 100 & exec '$HELPER' wait
+	END
+	for how in pid1 child; do
+		rm -f "$T/ready" "$T/mark"
+		supervise $how
+		until_ok file_there "$T/ready"
+		kill -TERM "$INIT"
+		expect_code 0
+		[ -e "$T/mark" ]
+	done
+}
+
+@test "2000 orphans of a worker are reaped, and the init goes on answering" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg orphans
+		arg 2000
+		arg $T/done
+	END
+	for how in pid1 child; do
+		rm -f "$T/done"
+		supervise $how
+		until_ok file_there "$T/done"
+		until_ok no_zombies "$INIT"
+		"$CTL" live
+		kill -TERM "$INIT"
+		expect_code 0
+	done
+}
+
+@test "200 replicas that end at once give 200 exits, none of a stranger" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg exit
+		arg 5
+		restart never
+		replicas 200
+	END
+	for how in pid1 child; do
+		supervise $how 2>"$T/err"
+		expect_code 5
+		run ! grep -i unknown "$T/err"
+	done
+}
+
+@test "what the worker sees: clean signals, its own session, exactly its environment" {
+	export REEVE_SOCKET=$T/socket
+	plan_of a.plan <<-END
+		worker the-worker
+		arg /bin/sh
+		arg -c
+		arg '$HELPER' signals >$T/signals; env >$T/env
+		env A=b c=d %\$
+		env PATH=/usr/bin:/bin
+		port web 8080
+		restart never
+		generation 17
+		logs none
+	END
+	"$HELPER" born ignored "$REEVE" run --plan "$T/a.plan"
+	run ! grep -E 'blocked|ignored' "$T/signals"
+	sort "$T/env" | grep -vE '^(PWD|SHLVL|_|OLDPWD)=' >"$T/got"
+	diff - "$T/got" <<-'END'
+		A=b c=d %$
+		PATH=/usr/bin:/bin
+		PORT_WEB=8080
+		REEVE_GENERATION=17
+		REEVE_REPLICA=0
+		REEVE_WORKER=the-worker
+	END
+}
+
+@test "orders: stop, start, restart, scale, signal" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg wait
+		replicas 2
+		worker b
+		arg $HELPER
+		arg count
+		arg 10
+		arg 2
+		arg $T/ready
+		arg $T/count
+	END
+	supervise child
+	until_ok is a/0 ready
+	until_ok is a/1 ready
+	until_ok file_there "$T/ready"
+	before=$(figure a/1 pid)
+	"$CTL" stop a 0
+	until_ok is a/0 stopped
+	[ "$(figure a/1 pid)" = "$before" ]
+	"$CTL" start a 0
+	until_ok is a/0 ready
+	zero=$(figure a/0 pid)
+	"$CTL" restart a 0
+	changed() { is a/0 ready && [[ $(figure a/0 pid) != "$zero" ]]; }
+	until_ok changed
+	[ "$(figure a/1 pid)" = "$before" ]
+	"$CTL" scale a -1 4
+	until_ok worker_has a ready 4
+	"$CTL" scale a -1 1
+	until_ok worker_has a running 1
+	"$CTL" signal b 0 10
+	until_ok grep -qx 1 "$T/count"
+	run "$CTL" stop nobody
+	[ "$status" -eq 1 ]
+	kill -TERM "$INIT"
+	expect_code 0
+}
+
+@test "as a uid that nobody knows, on a read-only root with nothing in it" {
+	plan_of a.plan <<-END
+		worker a
+		arg /helper
+		arg exit
+		arg 7
+		restart never
+	END
+	run unshare -m bash -c "
+		mkdir '$T/world' && mount -t tmpfs none '$T/world' &&
+		cp '$REEVE' '$HELPER' '$T/world' && cp '$T/a.plan' '$T/world/plan' &&
+		chmod 755 '$T/world' && chmod 644 '$T/world/plan' &&
+		mount -o remount,ro '$T/world' || exit 9
+		unset REEVE_SOCKET
+		'$HELPER' readonly '$T/world' /reeve run --plan /plan
+		[ \$? = 7 ] || exit 1
+		unshare -fp '$HELPER' readonly '$T/world' /reeve run --plan /plan
+		[ \$? = 7 ] || exit 2
+		unshare -fp setpriv --bounding-set=+all --reuid 12345 --regid 12345 \
+			--clear-groups --inh-caps=+sys_chroot --ambient-caps=+sys_chroot \
+			'$HELPER' readonly '$T/world' /reeve run --plan /plan
+		[ \$? = 7 ] || exit 3"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "a plan that isn't one, or isn't there, is refused at the start" {
+	head -c 5000 /dev/urandom >"$T/junk"
+	run "$REEVE" run --plan "$T/junk"
+	[ "$status" -eq 78 ] || [ "$status" -eq 65 ]
+	run "$REEVE" run --plan "$T/none"
+	[ "$status" -ne 0 ]
+	[[ $output == *"$T/none"* ]]
+	run "$REEVE" run --plan "$T"
+	[ "$status" -ne 0 ]
+}

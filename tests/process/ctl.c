@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Speaks to the init's own socket ($REEVE_SOCKET), so that it can be tested
+ * without the operator:
+ *
+ *     ctl show                    one line a worker and an instance
+ *     ctl live | reload | shutdown
+ *     ctl start|stop|restart|scale|signal WORKER [REPLICA [VALUE]]
+ *     ctl logs WORKER TAIL [follow]
+ */
+#include "base/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "supervisor/wire/client.h"
+#include "supervisor/wire/logs_client.h"
+
+enum {
+	PATIENCE_MS = 20000
+};
+
+NORETURN static void
+die(const struct err *err)
+{
+	(void)fprintf(stderr, "ctl: %s\n", err->text);
+	exit(99);
+}
+
+static int64_t
+number(const char *text)
+{
+	struct err err = ERR_INIT;
+	int64_t value = 0;
+
+	if (text_i64(text, INT32_MIN, INT32_MAX, &value, &err) == -1)
+		die(&err);
+	return value;
+}
+
+static void
+show_one(void *arg, const union wire_message *message)
+{
+	(void)arg;
+	if (message->head.type == WIRE_SNAPSHOT_END) {
+		(void)printf("init %d operator %s %d logger %d draining %u "
+		             "orphans %llu\n",
+		    message->snapshot.init_pid,
+		    wire_operator_name(
+		        (enum wire_operator)message->snapshot.operator_state),
+		    message->snapshot.operator_pid,
+		    message->snapshot.logger_pid, message->snapshot.draining,
+		    (unsigned long long)message->snapshot.orphans_reaped);
+	} else if (message->head.type == WIRE_WORKER) {
+		(void)printf("worker %s desired %u running %u ready %u\n",
+		    message->worker.name, message->worker.desired,
+		    message->worker.running, message->worker.ready);
+	} else if (message->head.type == WIRE_INSTANCE) {
+		const struct wire_instance *it = &message->instance;
+		(void)printf("instance %s/%u %s pid %d restarts %u why %s "
+		             "exit %u:%d\n",
+		    it->name, it->replica,
+		    instance_state_name((enum instance_state)it->state),
+		    it->pid, it->restarts,
+		    instance_why_name((enum instance_why)it->why),
+		    (unsigned)it->last_exit.kind, it->last_exit.value);
+	}
+}
+
+static int
+order(struct wire_client *client, enum wire_type type, char *argv[])
+{
+	union wire_message message = {.head = {.magic = 0}};
+	struct wire_reply reply;
+	struct err err = ERR_INIT;
+
+	if (argv[0] != NULL) {
+		if (text_copy(message.order.name, sizeof(message.order.name),
+		        argv[0], &err) == -1)
+			die(&err);
+		message.order.replica = argv[1] == NULL
+		                            ? WIRE_ALL_REPLICAS
+		                            : (int32_t)number(argv[1]);
+		message.order.value = argv[1] == NULL || argv[2] == NULL
+		                          ? 0
+		                          : (int32_t)number(argv[2]);
+	}
+	if (wire_client_ask(client, type, &message, &reply,
+	        clock_after(clock_ms(), PATIENCE_MS), &err) == -1)
+		die(&err);
+	(void)printf("%s affected %u %s\n", reply.ok != 0 ? "ok" : "refused",
+	    reply.affected, reply.text);
+	return reply.ok != 0 ? 0 : 1;
+}
+
+static int
+logs(char *argv[])
+{
+	struct logs_request request = {.replica = -1,
+	    .tail = (uint32_t)number(argv[1]),
+	    .flags = argv[2] != NULL ? LOGS_FOLLOW : 0};
+	struct logs_record record;
+	struct err err = ERR_INIT;
+	char text[LOGS_TEXT_MAX];
+	int got;
+
+	if (text_copy(request.worker, sizeof(request.worker), argv[0], &err) ==
+	    -1)
+		die(&err);
+	int fd = logs_open(
+	    "t", (const char *const *)environ, &request, PATIENCE_MS, &err);
+	if (fd == -1)
+		die(&err);
+	while ((got = logs_next(fd, &record, text, -1, &err)) == 1) {
+		(void)printf("%s/%u %u %.*s\n", record.worker, record.replica,
+		    record.stream, (int)record.len, text);
+		(void)fflush(stdout);
+	}
+	if (got == -1)
+		die(&err);
+	return 0;
+}
+
+int
+main(int argc, char *argv[])
+{
+	static const struct {
+		const char *name;
+		enum wire_type type;
+	} orders[] = {
+	    {"live", WIRE_LIVE},
+	    {"reload", WIRE_RELOAD},
+	    {"shutdown", WIRE_SHUTDOWN},
+	    {"start", WIRE_START},
+	    {"stop", WIRE_STOP},
+	    {"restart", WIRE_RESTART},
+	    {"scale", WIRE_SCALE},
+	    {"signal", WIRE_SIGNAL},
+	};
+	struct wire_client client = WIRE_CLIENT_INIT;
+	struct err err = ERR_INIT;
+	int64_t deadline_ms = clock_after(clock_ms(), PATIENCE_MS);
+
+	if (argc >= 4 && text_equal(argv[1], "logs"))
+		return logs(argv + 2);
+	if (argc < 2 ||
+	    wire_client_connect(&client, "t", deadline_ms, &err) == -1)
+		die(&err);
+	if (text_equal(argv[1], "show")) {
+		if (wire_client_snapshot(
+		        &client, show_one, NULL, deadline_ms, &err) == -1)
+			die(&err);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++)
+		if (text_equal(argv[1], orders[i].name))
+			return order(&client, orders[i].type, argv + 2);
+	(void)err_set(&err, ERR_INPUT, "'%s' is no order", argv[1]);
+	die(&err);
+}

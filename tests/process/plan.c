@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes a plan from lines of "key value", so that the init can be tested
+ * without manifest, YAML and operator:
+ *
+ *     plan FILE <<END
+ *     name t
+ *     worker a
+ *     arg /helper
+ *     arg wait
+ *     replicas 2
+ *     END
+ */
+#include "base/base.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "supervisor/wire/plan_encode.h"
+
+enum {
+	WORKERS_MAX = 64,
+	ARGS_MAX = 32,
+	PORTS_MAX = 4
+};
+
+struct building {
+	const char *args[ARGS_MAX + 1];
+	const char *env[ARGS_MAX + 1];
+	const char *probe_args[3][ARGS_MAX + 1];
+	struct worker_port ports[PORTS_MAX];
+	size_t nargs, nenv;
+};
+
+static struct worker_spec specs[WORKERS_MAX];
+static struct building parts[WORKERS_MAX];
+static size_t nspecs;
+static struct plan_settings settings;
+static struct probe_spec *last_probe;
+
+NORETURN static void
+die(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "plan: %s: %s\n", what, why);
+	exit(99);
+}
+
+static int64_t
+number(const char *text)
+{
+	struct err err = ERR_INIT;
+	int64_t value = 0;
+
+	if (text_i64(text, INT64_MIN, INT64_MAX, &value, &err) == -1)
+		die(text, err.text);
+	return value;
+}
+
+static int64_t
+duration(const char *text)
+{
+	struct err err = ERR_INIT;
+	int64_t value = 0;
+
+	if (text_duration_ms(text, &value, &err) == -1)
+		die(text, err.text);
+	return value;
+}
+
+/* Cuts off the next word, or returns NULL. */
+static char *
+word(char **rest)
+{
+	char *start = *rest == NULL ? NULL : *rest + strspn(*rest, " ");
+
+	if (start == NULL || *start == '\0')
+		return NULL;
+	char *end = start + strcspn(start, " ");
+	*rest = *end == '\0' ? NULL : end + 1;
+	*end = '\0';
+	return start;
+}
+
+static uint32_t
+one_of(const char *text, const char *const *names, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (text_equal(text, names[i]))
+			return i;
+	die(text, "not one of the words");
+}
+
+#define ONE_OF(text, ...)                                \
+	one_of(text, (const char *const[]){__VA_ARGS__}, \
+	    ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+
+static struct worker_spec *
+spec(void)
+{
+	if (nspecs == 0)
+		die("worker", "must come first");
+	return &specs[nspecs - 1];
+}
+
+static struct building *
+part(void)
+{
+	(void)spec();
+	return &parts[nspecs - 1];
+}
+
+static void
+worker(char *value)
+{
+	struct building *building = &parts[nspecs];
+
+	specs[nspecs++] = (struct worker_spec){.name = value,
+	    .argv = building->args,
+	    .envp = building->env,
+	    .uid = WORKER_ID_NONE,
+	    .gid = WORKER_ID_NONE,
+	    .umask = UINT32_MAX,
+	    .no_new_privs = true,
+	    .replicas = 1,
+	    .backoff_first_ms = 500,
+	    .backoff_cap_ms = 60000,
+	    .grace_ms = 30000,
+	    .drain_signal = SIGTERM,
+	    .ports = building->ports,
+	    .generation = 1};
+}
+
+static void
+arg(char *value)
+{
+	if (part()->nargs == 0)
+		spec()->executable = value;
+	part()->args[part()->nargs++] = value;
+}
+
+static void
+env(char *value)
+{
+	part()->env[part()->nenv++] = value;
+}
+
+/* KIND [PORT [PATH]], or exec ARG… */
+static void
+probe(struct probe_spec *which, size_t index, char *value)
+{
+	char *rest = value;
+	size_t n = 0;
+
+	*which =
+	    (struct probe_spec){.kind = (enum probe_kind)ONE_OF(
+	                            word(&rest), "none", "exec", "http", "tcp"),
+	        .period_ms = 10000,
+	        .timeout_ms = 1000,
+	        .success_threshold = 1,
+	        .failure_threshold = 3};
+	last_probe = which;
+	if (which->kind == PROBE_EXEC) {
+		which->argv = part()->probe_args[index];
+		for (char *at = word(&rest); at != NULL; at = word(&rest))
+			part()->probe_args[index][n++] = at;
+		return;
+	}
+	char *port = word(&rest);
+	which->port_per_replica = port != NULL && port[0] == '+';
+	if (port != NULL)
+		which->port = (uint32_t)number(port + which->port_per_replica);
+	which->path = which->kind == PROBE_HTTP ? word(&rest) : NULL;
+}
+
+/* INITIAL PERIOD TIMEOUT SUCCESS FAILURE of the probe before */
+static void
+times(char *value)
+{
+	char *rest = value;
+
+	if (last_probe == NULL)
+		die("times", "no probe before");
+	last_probe->initial_delay_ms = duration(word(&rest));
+	last_probe->period_ms = duration(word(&rest));
+	last_probe->timeout_ms = duration(word(&rest));
+	last_probe->success_threshold = (uint32_t)number(word(&rest));
+	last_probe->failure_threshold = (uint32_t)number(word(&rest));
+}
+
+static void
+port(char *value)
+{
+	char *rest = value;
+	struct worker_port *to = &part()->ports[spec()->nports++];
+
+	to->name = word(&rest);
+	to->base = (uint32_t)number(word(&rest));
+}
+
+static void
+backoff(char *value)
+{
+	char *rest = value;
+
+	spec()->backoff_first_ms = duration(word(&rest));
+	spec()->backoff_cap_ms = duration(word(&rest));
+}
+
+static void
+of_worker(const char *key, char *value)
+{
+	if (text_equal(key, "arg"))
+		arg(value);
+	else if (text_equal(key, "env"))
+		env(value);
+	else if (text_equal(key, "replicas"))
+		spec()->replicas = (uint32_t)number(value);
+	else if (text_equal(key, "restart"))
+		spec()->restart = (enum worker_restart)ONE_OF(
+		    value, "always", "on-failure", "never");
+	else if (text_equal(key, "backoff"))
+		backoff(value);
+	else if (text_equal(key, "grace"))
+		spec()->grace_ms = duration(value);
+	else if (text_equal(key, "signal"))
+		spec()->drain_signal = (int)number(value);
+	else if (text_equal(key, "cwd"))
+		spec()->cwd = value;
+	else if (text_equal(key, "uid"))
+		spec()->uid = spec()->gid = number(value);
+	else if (text_equal(key, "generation"))
+		spec()->generation = (uint64_t)number(value);
+	else if (text_equal(key, "digest"))
+		memset(spec()->config_digest, (int)number(value), 16);
+	else if (text_equal(key, "port"))
+		port(value);
+	else if (text_equal(key, "readiness"))
+		probe(&spec()->readiness, 0, value);
+	else if (text_equal(key, "liveness"))
+		probe(&spec()->liveness, 1, value);
+	else if (text_equal(key, "startup"))
+		probe(&spec()->startup, 2, value);
+	else if (text_equal(key, "times"))
+		times(value);
+	else
+		die(key, "no such key");
+}
+
+static void
+line(const char *key, char *value)
+{
+	if (text_equal(key, "name"))
+		settings.name = value;
+	else if (text_equal(key, "budget"))
+		settings.grace_ms = duration(value);
+	else if (text_equal(key, "exit-on-term"))
+		settings.exit_on_term = (int32_t)number(value);
+	else if (text_equal(key, "second-term"))
+		settings.second_term =
+		    ONE_OF(value, "ignore", "hasten", "kill");
+	else if (text_equal(key, "exit-code"))
+		settings.exit_code = ONE_OF(value, "worst", "first", "fixed");
+	else if (text_equal(key, "liveness-port"))
+		settings.liveness_port = (uint32_t)number(value);
+	else if (text_equal(key, "logs"))
+		settings.logs =
+		    ONE_OF(value, "none", "plain", "prefix", "json");
+	else if (text_equal(key, "keep"))
+		settings.logs_keep = (uint32_t)number(value);
+	else if (text_equal(key, "worker"))
+		worker(value);
+	else
+		of_worker(key, value);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct err err = ERR_INIT;
+	struct buffer out;
+	char *text = NULL;
+	size_t size = 0;
+	ssize_t len;
+
+	if (argc != 2)
+		die("usage", "plan FILE, lines on stdin");
+	plan_settings_default(&settings);
+	settings.name = "t";
+	while ((len = getline(&text, &size, stdin)) > 0) {
+		char *rest = strdup(text); /* kept: specs point into it */
+		if (rest == NULL)
+			die("line", "no memory");
+		rest[strcspn(rest, "\n")] = '\0';
+		rest += strspn(rest, " \t");
+		if (*rest == '\0' || *rest == '#')
+			continue;
+		char *key = word(&rest);
+		line(key, rest);
+	}
+	free(text);
+	buffer_init(&out, PLAN_BYTES_MAX);
+	if (plan_encode(specs, nspecs, &settings, &out, &err) == -1 ||
+	    fd_replace_file(argv[1], 0600, out.data, out.len, &err) == -1)
+		die(argv[1], err.text);
+	return 0;
+}
