@@ -39,6 +39,22 @@ deadline_of(int timeout_ms)
 	                      : clock_after(clock_ms(), timeout_ms);
 }
 
+/* An abstract name is anybody's to take: only root and our own user may be what
+ * we believe. Root may look at anybody's supervisor. */
+static int
+check_peer(int fd, struct err *err)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		return err_sys(err, "credentials of the logger");
+	if (peer.uid != 0 && geteuid() != 0 && peer.uid != geteuid())
+		return err_set(err, ERR_REFUSED,
+		    "the logger belongs to user %lu", (unsigned long)peer.uid);
+	return 0;
+}
+
 int
 logs_connect(const struct sockaddr_un *address, socklen_t len,
     const struct logs_request *request, int timeout_ms, struct err *err)
@@ -53,6 +69,8 @@ logs_connect(const struct sockaddr_un *address, socklen_t len,
 		(void)err_sys(err, "connect to the supervisor's logger");
 		goto fail;
 	}
+	if (check_peer(fd, err) == -1)
+		goto fail;
 	/* fresh, so it has room for these few bytes */
 	if (await(fd, POLLOUT, deadline_of(timeout_ms), err) == -1)
 		goto fail;
