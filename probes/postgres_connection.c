@@ -75,8 +75,23 @@ postgres_finish(PGconn **db)
 	*db = NULL;
 }
 
-/* "…: FATAL:  28P01: words": the severity may be in the server's language, the
- * state is five capitals or digits between colons. */
+/* Five capitals and digits, one digit at least ("FATAL" is none). */
+static bool
+is_state(const char *word)
+{
+	bool digit = false;
+
+	for (size_t i = 0; i < POSTGRES_STATE_SIZE - 1; i++) {
+		bool one = isdigit((unsigned char)word[i]) != 0;
+		if (!one && !isupper((unsigned char)word[i]))
+			return false;
+		digit = digit || one;
+	}
+	return digit && word[POSTGRES_STATE_SIZE - 1] == ':';
+}
+
+/* "…: FATAL:  28P01: words": the severity may be in the server's language.
+ * What is behind the state, or NULL. */
 static const char *
 find_state(const char *text, char state[POSTGRES_STATE_SIZE])
 {
@@ -84,15 +99,12 @@ find_state(const char *text, char state[POSTGRES_STATE_SIZE])
 	for (const char *at = strchr(text, ':'); at != NULL;
 	     at = strchr(at + 1, ':')) {
 		const char *word = at + 1 + strspn(at + 1, " ");
-		size_t n = 0;
-		while (isdigit((unsigned char)word[n]) ||
-		       isupper((unsigned char)word[n]))
-			n++;
-		if (n == POSTGRES_STATE_SIZE - 1 && word[n] == ':') {
-			memcpy(state, word, n);
-			state[n] = '\0';
-			return word + n + 1 + strspn(word + n + 1, " ");
-		}
+		if (!is_state(word))
+			continue;
+		memcpy(state, word, POSTGRES_STATE_SIZE - 1);
+		state[POSTGRES_STATE_SIZE - 1] = '\0';
+		word += POSTGRES_STATE_SIZE;
+		return word + strspn(word, " ");
 	}
 	return NULL;
 }
@@ -264,7 +276,7 @@ static const struct {
 };
 
 static int
-connect_failed(PGconn *db, struct ladder *ladder)
+connect_failed(PGconn *db, struct ladder *ladder, const char *where)
 {
 	char state[POSTGRES_STATE_SIZE];
 	char text[MESSAGE_MAX];
@@ -288,6 +300,11 @@ connect_failed(PGconn *db, struct ladder *ladder)
 		if (strstr(message, connect_words[i].words) == NULL)
 			continue;
 		ladder->current = connect_words[i].step;
+		if (connect_words[i].cause == CAUSE_REFUSED)
+			return ladder_fail(ladder, CAUSE_REFUSED,
+			    connect_words[i].code,
+			    "%s refuses connections: nothing listens there",
+			    where);
 		return (connect_words[i].unknown ? ladder_unknown
 		                                 : ladder_fail)(ladder,
 		    connect_words[i].cause, connect_words[i].code, "%s", text);
@@ -339,7 +356,8 @@ climb(PGconn *db, struct ladder *ladder, const char *where)
 		return;
 	if (ladder->current == STEP_TCP)
 		ladder_pass(ladder, "connected to %s", where);
-	else if (ladder->current == STEP_TLS)
+	/* with sslmode=prefer it goes on without, where there is none */
+	else if (ladder->current == STEP_TLS && PQsslInUse(db))
 		ladder_pass(ladder, "encrypted");
 	ladder_begin(ladder, now, where);
 }
@@ -352,7 +370,7 @@ connect_poll(
 
 	while (want != PGRES_POLLING_OK) {
 		if (want == PGRES_POLLING_FAILED)
-			return connect_failed(db, ladder);
+			return connect_failed(db, ladder, where);
 		if (db_wait(db,
 		        want == PGRES_POLLING_READING ? POLLIN : POLLOUT,
 		        deadline_ms) == -1)
@@ -370,9 +388,11 @@ connect_address(struct params *params, const char *address,
     struct ladder *ladder, int64_t deadline_ms, PGconn **ret)
 {
 	CLEANUP(postgres_finish) PGconn *db = NULL;
-	const char *where = address != NULL        ? address
-	                    : params->host != NULL ? params->host
-	                                           : "the local socket";
+	const char *where =
+	    address != NULL
+	        ? arena_format(ladder->arena, "%s:%d", address, params->port)
+	    : params->host != NULL ? params->host
+	                           : "the local socket";
 
 	if (address != NULL)
 		param_add(params, "hostaddr", address);
@@ -386,7 +406,7 @@ connect_address(struct params *params, const char *address,
 	/* without it the message of a refused login has no SQLSTATE */
 	(void)PQsetErrorVerbosity(db, PQERRORS_VERBOSE);
 	if (PQstatus(db) == CONNECTION_BAD)
-		return connect_failed(db, ladder);
+		return connect_failed(db, ladder, where);
 	if (connect_poll(db, ladder, where, deadline_ms) == -1)
 		return -1;
 	ladder->current = STEP_AUTH;

@@ -354,6 +354,11 @@ login_broken(struct redis_connection *redis, struct ladder *ladder,
 		return ladder_unknown(ladder, CAUSE_SILENT, "",
 		    "%s accepts connections but answers nothing",
 		    stream_address(redis->stream));
+	if (redis->cause == CAUSE_UNAVAILABLE)
+		return ladder_fail(ladder, CAUSE_UNAVAILABLE, "closed",
+		    "%s at the first command: it is not Redis, or it wants "
+		    "TLS",
+		    err->text);
 	return ladder_fail(ladder, redis->cause, "", "%s", err->text);
 }
 
