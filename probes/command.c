@@ -131,13 +131,13 @@ judge(struct look *look, const char *name, int status, const struct buffer *out)
 	    look_text(look, "contains", NULL, &contains) == -1)
 		return;
 	if (WIFSIGNALED(status)) {
-		look_fact(look, "exit", "signal %d", WTERMSIG(status));
+		look_note(look, "exit", "signal %d", WTERMSIG(status));
 		look_failed(look, CAUSE_MISMATCH, "signal",
 		    "%s was killed by signal %d", name, WTERMSIG(status));
 		return;
 	}
 	int code = WEXITSTATUS(status);
-	look_fact(look, "exit", "%d", code);
+	look_note(look, "exit", "%d", code);
 	if (code != (int)wanted)
 		look_failed(look,
 		    code == EXIT_NOT_FOUND ? CAUSE_NOT_FOUND : CAUSE_MISMATCH,
@@ -165,7 +165,7 @@ output_fact(struct look *look, const struct buffer *out)
 	}
 	shown[len] = '\0';
 	if (len > 0)
-		look_fact(look, "output", "%s", shown);
+		look_note(look, "output", "%s", shown);
 }
 
 static void

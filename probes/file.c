@@ -25,13 +25,13 @@ facts(struct look *look, const struct stat *st)
 {
 	char when[CLOCK_TEXT_SIZE];
 
-	look_fact(look, "type", "%s",
+	look_note(look, "type", "%s",
 	    S_ISREG(st->st_mode)   ? "file"
 	    : S_ISDIR(st->st_mode) ? "directory"
 	                           : "other");
-	look_fact(look, "size", "%lld", (long long)st->st_size);
-	look_fact(look, "mode", "%04o", (unsigned)st->st_mode & MODE_BITS);
-	look_fact(look, "modified", "%s",
+	look_note(look, "size", "%lld", (long long)st->st_size);
+	look_note(look, "mode", "%04o", (unsigned)st->st_mode & MODE_BITS);
+	look_note(look, "modified", "%s",
 	    clock_text((int64_t)st->st_mtim.tv_sec * MS_PER_S +
 	                   (int64_t)st->st_mtim.tv_nsec / NS_PER_MS,
 	        when));

@@ -520,7 +520,7 @@ base_look(struct look *look, const struct http_request *request)
 	http_answer_fini(&answer);
 	if (rc == -1)
 		return "";
-	look_fact(look, "base-status", "%ld", answer.status);
+	look_note(look, "base-status", "%ld", answer.status);
 	if (answer.status == STATUS_NOT_FOUND)
 		return "; so does / of the same host";
 	return arena_format(look->arena,
@@ -541,17 +541,17 @@ body_fact(struct look *look, const struct http_answer *answer)
 	}
 	shown[len] = '\0';
 	if (len > 0)
-		look_fact(look, "body", "%s", shown);
+		look_note(look, "body", "%s", shown);
 }
 
 static void
 judge(struct look *look, const struct http_request *request,
     const struct http_wanted *wanted, const struct http_answer *answer)
 {
-	look_fact(look, "status", "%ld", answer->status);
-	look_fact(look, "path", "%s", answer->path);
+	look_note(look, "status", "%ld", answer->status);
+	look_note(look, "path", "%s", answer->path);
 	if (answer->location != NULL)
-		look_fact(look, "location", "%s", answer->location);
+		look_note(look, "location", "%s", answer->location);
 	if (!status_wanted(wanted, answer->status)) {
 		const char *more = answer->status == STATUS_NOT_FOUND ||
 		                           answer->status == STATUS_METHOD ||
@@ -590,7 +590,7 @@ probe_http(struct look *look)
 		return;
 	if (http_perform(&request, &look->ladder, &answer) == -1) {
 		if (answer.status != 0)
-			look_fact(look, "status", "%ld", answer.status);
+			look_note(look, "status", "%ld", answer.status);
 		look_ladder_failed(look);
 	} else {
 		look->out.identity = answer.peer;

@@ -92,7 +92,7 @@ look_ladder_failed(struct look *look)
 }
 
 void
-look_fact(struct look *look, const char *key, const char *fmt, ...)
+look_note(struct look *look, const char *key, const char *fmt, ...)
 {
 	va_list args;
 
@@ -240,7 +240,7 @@ look_expect(struct look *look, const char *what, const char *value)
 		    look, CAUSE_MISMATCH, "no-row", "%s gives nothing", what);
 		return;
 	}
-	look_fact(look, "value", "%.1000s", value);
+	look_note(look, "value", "%.1000s", value);
 	if (equals != NULL && !value_equals(equals, value)) {
 		char *wanted = cJSON_PrintUnformatted(equals);
 		look_failed(look, CAUSE_MISMATCH, "",

@@ -74,7 +74,7 @@ void look_unknown(struct look *look, enum cause cause, const char *code,
 /* The answer is the ladder's first failure. */
 void look_ladder_failed(struct look *look);
 /* Facts beyond LOOK_FACTS_MAX are dropped, and "facts-dropped" counts them. */
-void look_fact(struct look *look, const char *key, const char *fmt, ...)
+void look_note(struct look *look, const char *key, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
 /* Connections that live from one request of a prober to the next, by kind and

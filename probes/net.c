@@ -42,7 +42,7 @@ probe_dns(struct look *look)
 		all = arena_format(
 		    look->arena, "%s%s%s", all, i == 0 ? "" : ", ", one);
 	}
-	look_fact(look, "addresses", "%s", all);
+	look_note(look, "addresses", "%s", all);
 	look_passed(look, "%s is %s", host, all);
 }
 
@@ -109,10 +109,10 @@ probe_tls(struct look *look)
 	}
 	int64_t days = stream_tls_days_left(stream);
 	look->out.identity = arena_text(look->arena, stream_address(stream));
-	look_fact(look, "version", "%s", stream_tls_version(stream));
-	look_fact(look, "certificate", "%s", stream_tls_subject(stream));
-	look_fact(look, "not-after", "%s", stream_tls_not_after(stream));
-	look_fact(look, "days-left", "%" PRId64, days);
+	look_note(look, "version", "%s", stream_tls_version(stream));
+	look_note(look, "certificate", "%s", stream_tls_subject(stream));
+	look_note(look, "not-after", "%s", stream_tls_not_after(stream));
+	look_note(look, "days-left", "%" PRId64, days);
 	look_passed(look, "%s with %s, certificate good for %" PRId64 " days%s",
 	    stream_tls_version(stream), stream_address(stream), days,
 	    days < DAYS_FEW ? ": renew it" : "");

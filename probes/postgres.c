@@ -112,7 +112,7 @@ who_and_where(struct pg *pg)
 	static const char *const keys[] = {
 	    "user", "database", "server", "now", "in-recovery", "search-path"};
 	for (int i = 0; i < (int)ARRAY_LEN(keys); i++)
-		look_fact(pg->look, keys[i], "%s", PQgetvalue(r, 0, i));
+		look_note(pg->look, keys[i], "%s", PQgetvalue(r, 0, i));
 	return 0;
 }
 
@@ -192,7 +192,7 @@ nearest_table(struct pg *pg, const char *name, const char **ret_hint)
 			        PQgetvalue(r, i, 0), words[i]));
 	}
 	if (elsewhere[0] != '\0') {
-		look_fact(pg->look,
+		look_note(pg->look,
 		    arena_format(pg->look->arena, "elsewhere %s", name), "%s",
 		    elsewhere);
 		*ret_hint = arena_format(pg->look->arena,
@@ -203,7 +203,7 @@ nearest_table(struct pg *pg, const char *name, const char **ret_hint)
 	const char *near = text_nearest(bare, words, (size_t)rows);
 	if (near == NULL)
 		return 0;
-	look_fact(pg->look, arena_format(pg->look->arena, "nearest %s", name),
+	look_note(pg->look, arena_format(pg->look->arena, "nearest %s", name),
 	    "%s", near);
 	*ret_hint =
 	    arena_format(pg->look->arena, "; the nearest is '%s'", near);
@@ -230,16 +230,16 @@ privileges(struct pg *pg, const char *name, const char *oid)
 	        " $1::oid AND NOT i.indisvalid),'')",
 	        1, params, &r) == -1)
 		return -1;
-	look_fact(pg->look,
+	look_note(pg->look,
 	    arena_format(pg->look->arena, "privileges %s", name), "%s",
 	    PQgetvalue(r, 0, 0));
 	if (text_equal(PQgetvalue(r, 0, 1), "t"))
-		look_fact(pg->look,
+		look_note(pg->look,
 		    arena_format(pg->look->arena, "rls %s", name), "on");
 	/* after a failed CREATE INDEX CONCURRENTLY it is listed like a good
 	 * one */
 	if (PQgetvalue(r, 0, 2)[0] != '\0')
-		look_fact(pg->look,
+		look_note(pg->look,
 		    arena_format(pg->look->arena, "indexes-invalid %s", name),
 		    "%s", PQgetvalue(r, 0, 2));
 	return 0;
@@ -314,7 +314,7 @@ check_columns(
 	}
 	if (missing[0] == '\0')
 		return 0;
-	look_fact(pg->look,
+	look_note(pg->look,
 	    arena_format(pg->look->arena, "columns-missing %s", name), "%s",
 	    missing);
 	fault(pg, CAUSE_NOT_FOUND, "42703",
@@ -348,7 +348,7 @@ check_table(struct pg *pg, const cJSON *table)
 	if (find_relation(pg, name, &oid) == -1)
 		return -1;
 	if (oid[0] == '\0') {
-		look_fact(pg->look, key, "missing");
+		look_note(pg->look, key, "missing");
 		if (nearest_table(pg, name, &hint) == -1)
 			return -1;
 		fault(pg, CAUSE_NOT_FOUND, "42P01",
@@ -356,7 +356,7 @@ check_table(struct pg *pg, const cJSON *table)
 		        pg->look->arena, "there is no table %s%s", name, hint));
 		return 0;
 	}
-	look_fact(pg->look, key, "present");
+	look_note(pg->look, key, "present");
 	if (privileges(pg, name, oid) == -1 ||
 	    check_columns(pg, name, oid, columns) == -1)
 		return -1;
@@ -395,18 +395,18 @@ check_index(struct pg *pg, const char *name)
 		return -1;
 	const char *key = arena_format(pg->look->arena, "index %s", name);
 	if (PQntuples(r) == 0) {
-		look_fact(pg->look, key, "missing");
+		look_note(pg->look, key, "missing");
 		fault(pg, CAUSE_NOT_FOUND, "42704",
 		    arena_format(
 		        pg->look->arena, "there is no index %s", name));
 	} else if (!text_equal(PQgetvalue(r, 0, 0), "t")) {
-		look_fact(pg->look, key, "invalid");
+		look_note(pg->look, key, "invalid");
 		fault(pg, CAUSE_MISMATCH, "invalid-index",
 		    arena_format(pg->look->arena,
 		        "index %s is INVALID: its creation failed half-way",
 		        name));
 	} else {
-		look_fact(pg->look, key, "valid");
+		look_note(pg->look, key, "valid");
 	}
 	return 0;
 }
@@ -539,8 +539,8 @@ check_migration(struct pg *pg)
 		return -1;
 	if (r == NULL)
 		return 0;
-	look_fact(pg->look, "migration", "%s", PQgetvalue(r, 0, 1));
-	look_fact(pg->look, "migration-expected", "%s", wanted.version);
+	look_note(pg->look, "migration", "%s", PQgetvalue(r, 0, 1));
+	look_note(pg->look, "migration-expected", "%s", wanted.version);
 	if (text_equal(PQgetvalue(r, 0, 2), "t") ||
 	    one_row_newer(r, wanted.version))
 		return 0;
@@ -607,7 +607,7 @@ who_processed(struct pg *pg, const char *sql, int nparams,
 		return;
 	int column = PQfnumber(r, by);
 	if (column >= 0) {
-		look_fact(pg->look, "by", "%s", PQgetvalue(r, 0, column));
+		look_note(pg->look, "by", "%s", PQgetvalue(r, 0, column));
 		return;
 	}
 	const char *from = outer_from(sql);
@@ -617,11 +617,11 @@ who_processed(struct pg *pg, const char *sql, int nparams,
 	    postgres_query(&pg->session,
 	        arena_format(pg->look->arena, "SELECT %s%s", name, from),
 	        nparams, params, &again, &err) == -1)
-		look_fact(pg->look, "by-unknown", "%s",
+		look_note(pg->look, "by-unknown", "%s",
 		    err.text[0] != '\0' ? err.text
 		                        : "the query has no such column");
 	else if (PQntuples(again) > 0)
-		look_fact(pg->look, "by", "%s", PQgetvalue(again, 0, 0));
+		look_note(pg->look, "by", "%s", PQgetvalue(again, 0, 0));
 	PQfreemem(name);
 }
 
@@ -649,7 +649,7 @@ run_query(struct pg *pg, const char *text)
 	const char *const *params = canary_params(pg->look, count);
 	int rc = ask(pg, "the query", sql, count, params, &r);
 	if (rc == 0) {
-		look_fact(pg->look, "rows", "%d", PQntuples(r));
+		look_note(pg->look, "rows", "%d", PQntuples(r));
 		look_expect(pg->look, "the query",
 		    PQntuples(r) == 0 || PQnfields(r) == 0 ||
 		            PQgetisnull(r, 0, 0)
@@ -679,7 +679,7 @@ run_execute(struct pg *pg, const char *text)
 	}
 	if (postgres_run(&pg->session, "COMMIT", &err) == -1)
 		return refused(pg, "commit", &err);
-	look_fact(pg->look, "rows", "%s", PQcmdTuples(r));
+	look_note(pg->look, "rows", "%s", PQcmdTuples(r));
 	look_passed(pg->look, "executed: %s rows",
 	    PQcmdTuples(r)[0] != '\0' ? PQcmdTuples(r) : "no");
 	return 0;

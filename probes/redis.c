@@ -113,7 +113,7 @@ who_processed(struct look *look, struct redis_connection *redis,
 	if (text_equal(type, "hash")) {
 		const char *words[] = {"HGET", key, by, NULL};
 		if (ask_words(look, redis, words, &value) == 0 && value != NULL)
-			look_fact(look, "by", "%s", value);
+			look_note(look, "by", "%s", value);
 	}
 	/* the answer is about the key; facts stay */
 	before.nfacts = look->out.nfacts;
@@ -135,7 +135,7 @@ look_at_key(struct look *look, struct redis_connection *redis, const char *key)
 	    ask_words(look, redis, type_words, &type) == -1)
 		return;
 	bool exists = type != NULL && !text_equal(type, "none");
-	look_fact(look, "type", "%s", type != NULL ? type : "none");
+	look_note(look, "type", "%s", type != NULL ? type : "none");
 	if (exists != wanted) {
 		look_failed(look, exists ? CAUSE_MISMATCH : CAUSE_NOT_FOUND, "",
 		    exists ? "key %s exists" : "there is no key %s", key);
@@ -195,8 +195,8 @@ probe_redis(struct look *look)
 	}
 	look->out.identity =
 	    arena_text(look->arena, redis_connection_run_id(redis));
-	look_fact(look, "server", "%s", redis_connection_version(redis));
-	look_fact(look, "db", "%d", redis_connection_db(redis));
+	look_note(look, "server", "%s", redis_connection_version(redis));
+	look_note(look, "db", "%d", redis_connection_db(redis));
 	look_passed(look, "PING answered by %s, db %d",
 	    redis_connection_address(redis), redis_connection_db(redis));
 	if (key != NULL) {

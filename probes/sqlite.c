@@ -108,10 +108,10 @@ who_processed(struct look *look, sqlite3_stmt *statement)
 			continue;
 		const unsigned char *text = sqlite3_column_text(statement, i);
 		if (text != NULL)
-			look_fact(look, "by", "%s", (const char *)text);
+			look_note(look, "by", "%s", (const char *)text);
 		return;
 	}
-	look_fact(look, "by-unknown", "the query has no column %s", by);
+	look_note(look, "by-unknown", "the query has no column %s", by);
 }
 
 static void
@@ -148,7 +148,7 @@ run_execute(struct look *look, sqlite3 *db, const char *text)
 		while (rc == SQLITE_ROW)
 			rc = sqlite3_step(statement);
 		if (rc == SQLITE_DONE) {
-			look_fact(look, "rows", "%d", sqlite3_changes(db));
+			look_note(look, "rows", "%d", sqlite3_changes(db));
 			look_passed(
 			    look, "executed: %d rows", sqlite3_changes(db));
 		} else {

@@ -137,7 +137,7 @@ op_observe(struct look *look, struct queue *queue, const struct asked *asked,
 	state->target = arena_text(look->arena, queue->target);
 	if (asked->near &&
 	    queue_near_names(queue, look->arena, state, &near_err) == -1)
-		look_fact(look, "near", "not looked: %s", near_err.text);
+		look_note(look, "near", "not looked: %s", near_err.text);
 	if (state->exists == EXISTS_NO) {
 		look_failed(look, CAUSE_NOT_FOUND, "",
 		    "%s: there is no '%s'%s%s", state->target, queue->name,
@@ -163,7 +163,7 @@ op_submit(struct look *look, struct queue *queue, const struct asked *asked,
 	look->out.queue = NULL;
 	if (queue_submit(queue, &asked->job, look->arena, &receipt, err) == -1)
 		return -1;
-	look_fact(look, "receipt", "%s", receipt);
+	look_note(look, "receipt", "%s", receipt);
 	look_passed(look, "%s: acknowledged as %s", queue->target, receipt);
 	return 0;
 }
@@ -176,14 +176,14 @@ op_follow(struct look *look, struct queue *queue, const struct asked *asked,
 
 	if (queue_follow(queue, &asked->job, look->arena, &seen, err) == -1)
 		return -1;
-	look_fact(look, "state", "%s", queue_place_name(seen.place));
+	look_note(look, "state", "%s", queue_place_name(seen.place));
 	if (seen.done)
-		look_fact(look, "done", "yes");
+		look_note(look, "done", "yes");
 	if (seen.by[0] != '\0')
-		look_fact(look, "by", "%s", seen.by);
+		look_note(look, "by", "%s", seen.by);
 	if (seen.attempts >= 0)
-		look_fact(look, "attempts", "%" PRId64, seen.attempts);
-	look_fact(look, "detail", "%s", seen.detail);
+		look_note(look, "attempts", "%" PRId64, seen.attempts);
+	look_note(look, "detail", "%s", seen.detail);
 	if (seen.place == PLACE_UNKNOWN)
 		look_unknown(look, CAUSE_MISMATCH, "", "%s", seen.detail);
 	else
@@ -200,7 +200,7 @@ op_remove(struct look *look, struct queue *queue, const struct asked *asked,
 
 	if (queue_remove(queue, &asked->job, &removed, err) == -1)
 		return -1;
-	look_fact(look, "removed", "%s", removed ? "yes" : "no");
+	look_note(look, "removed", "%s", removed ? "yes" : "no");
 	look_passed(look, "%s: %s", queue->target,
 	    removed ? "removed" : "was not there to be removed");
 	return 0;
