@@ -252,13 +252,16 @@ step_limits(struct child *child)
 
 	if (child->request->oom_score_adj != SPAWN_OOM_KEEP)
 		set_oom_score(child->request->oom_score_adj);
-	if (child->request->plain)
-		return 0;
-	if (spec->umask != UINT32_MAX)
+	if (!child->request->plain && spec->umask != UINT32_MAX)
 		(void)umask((mode_t)spec->umask);
-	if (spec->nofile_limit == 0)
-		return 0;
 	struct rlimit limit = {spec->nofile_limit, spec->nofile_limit};
+	if (child->request->plain || spec->nofile_limit == 0) {
+		if (child->request->nofile_soft == 0)
+			return 0;
+		if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+			return -1;
+		limit.rlim_cur = child->request->nofile_soft;
+	}
 	return setrlimit(RLIMIT_NOFILE, &limit);
 }
 

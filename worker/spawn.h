@@ -42,9 +42,12 @@ struct spawn_request {
 	const char *path;               /* NULL: the spec's executable */
 	/* a path without '/' is looked for along the worker's PATH */
 	bool look_up;
-	bool die_with_parent; /* SIGKILL when the init is gone (not PID 1) */
-	bool plain;           /* our own children: no ids, umask, limits */
-	int16_t oom_score_adj;
+	bool die_with_parent;  /* SIGKILL when the init is gone (not PID 1) */
+	bool plain;            /* our own children: no ids, umask, limits */
+	int16_t oom_score_adj; /* SPAWN_OOM_KEEP */
+	/* soft limit of descriptors that the init itself was started with,
+	 * where the spec has none; 0: keep */
+	uint64_t nofile_soft;
 	const struct spawn_extra *extra; /* may be NULL */
 	/* descriptors of the child; 0, 1 and 2 must be among them */
 	const struct spawn_fd *fds;

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/init/core.h"
+
+enum {
+	/* descriptors of the init beside those of workers */
+	APPLY_FDS_OWN = 256,
+	/* of a worker: pidfd, and the read ends of stdout and stderr */
+	APPLY_FDS_PLAIN = 1,
+	APPLY_FDS_CAPTURED = 3,
+};
+
+bool
+plan_applied(const struct core *core)
+{
+	return core->plans[core->current].bytes != NULL;
+}
+
+/* --- which plan an instance belongs to
+ * ------------------------------------------- */
+
+void
+plan_bind(struct core *core, int32_t slot, uint8_t plan, uint16_t worker)
+{
+	core->instances[slot].plan = plan;
+	core->instances[slot].worker = worker;
+	core->plan_users[plan]++;
+}
+
+void
+plan_unbind(struct core *core, int32_t slot)
+{
+	uint8_t plan = core->instances[slot].plan;
+
+	core->plan_users[plan]--;
+	if (core->plan_users[plan] == 0 && plan != core->current)
+		plan_close(&core->plans[plan]);
+}
+
+static void
+plan_move(struct core *core, int32_t slot, uint16_t worker)
+{
+	uint8_t old = core->instances[slot].plan;
+
+	if (old == core->current) {
+		core->instances[slot].worker = worker;
+		return;
+	}
+	plan_unbind(core, slot);
+	plan_bind(core, slot, core->current, worker);
+}
+
+static const char *
+instance_name(const struct core *core, const struct instance *instance)
+{
+	return plan_worker_name(&core->plans[instance->plan], instance->worker);
+}
+
+bool
+plan_rebind(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	if (instance->run == CORE_NO_RUN ||
+	    instance->replica >= core->runs[instance->run].desired)
+		return false;
+	/* runs are in the order of the current plan's workers */
+	plan_move(core, slot, (uint16_t)instance->run);
+	return true;
+}
+
+/* --- what should run
+ * ----------------------------------------------------------------- */
+
+static bool
+run_add(struct core *core, int32_t run, uint32_t replica)
+{
+	int32_t slot = table_take(core);
+
+	if (slot == CORE_NO_SLOT) {
+		log_error("workers.full",
+		    "worker=%s/%u: all %u places are taken",
+		    plan_worker_name(
+		        &core->plans[core->current], (uint32_t)run),
+		    replica, core->max_workers);
+		return false;
+	}
+	struct instance *instance = &core->instances[slot];
+	instance->replica = (uint16_t)replica;
+	instance->run = run;
+	instance->next_in_run = core->runs[run].first;
+	core->runs[run].first = slot;
+	plan_bind(core, slot, core->current, (uint16_t)run);
+	instance_want(core, slot);
+	return true;
+}
+
+void
+run_reconcile(struct core *core, int32_t run)
+{
+	static uint64_t present[(WORKER_REPLICAS_MAX + 63) / 64];
+	uint32_t desired = core->runs[run].desired;
+	int32_t slot, next;
+
+	if (core->phase != PHASE_RUN)
+		return;
+	memset(present, 0, sizeof(present));
+	for (slot = core->runs[run].first; slot != CORE_NO_SLOT; slot = next) {
+		uint32_t replica = core->instances[slot].replica;
+		next = core->instances[slot].next_in_run;
+		present[replica / 64] |= UINT64_C(1) << (replica % 64);
+		if (replica >= desired)
+			instance_stop(core, slot, WHY_SCALED);
+	}
+	if (core->runs[run].held)
+		return;
+	for (uint32_t i = 0; i < desired; i++)
+		if ((present[i / 64] >> (i % 64) & 1) == 0 &&
+		    !run_add(core, run, i))
+			break;
+}
+
+/* --- the exec allow-list (decisions.md 14)
+ * --------------------------------------------- */
+
+static bool
+row_append(char *row, size_t size, size_t *at, const void *bytes, size_t len)
+{
+	if (len > size - *at)
+		return false;
+	memcpy(row + *at, bytes, len);
+	*at += len;
+	return true;
+}
+
+/* A row's identity: worker, executable, ids and directory; not arguments. */
+static int
+allow_row(const struct core *core, const struct worker_spec *spec,
+    struct fingerprint *ret, struct err *err)
+{
+	static char row[24 * 1024];
+	const char *cwd = spec->cwd == NULL ? "" : spec->cwd;
+	size_t at = 0;
+
+	if (!row_append(
+	        row, sizeof(row), &at, spec->name, strlen(spec->name) + 1) ||
+	    !row_append(row, sizeof(row), &at, spec->executable,
+	        strlen(spec->executable) + 1) ||
+	    !row_append(row, sizeof(row), &at, cwd, strlen(cwd) + 1) ||
+	    !row_append(row, sizeof(row), &at, &spec->uid, sizeof(spec->uid)) ||
+	    !row_append(row, sizeof(row), &at, &spec->gid, sizeof(spec->gid)) ||
+	    !row_append(row, sizeof(row), &at, spec->groups,
+	        spec->ngroups * sizeof(spec->groups[0])))
+		return err_set(err, ERR_CAPACITY,
+		    "worker '%s': paths are too long", spec->name);
+	*ret = fingerprint_of(&core->key, row, at);
+	return 0;
+}
+
+static bool
+row_allowed(
+    const struct core *core, const struct fingerprint *row, uint32_t hint)
+{
+	const struct fingerprint *rows = (const void *)core->allowed;
+
+	if (hint < core->nallowed && fingerprint_equal(&rows[hint], row))
+		return true;
+	for (uint32_t i = 0; i < core->nallowed; i++)
+		if (fingerprint_equal(&rows[i], row))
+			return true;
+	return false;
+}
+
+static int
+allow_first(struct core *core, const struct plan *plan, struct err *err)
+{
+	struct fingerprint *rows = (void *)core->allowed;
+	struct worker_spec spec;
+
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		plan_worker(plan, i, &spec);
+		if (allow_row(core, &spec, &rows[i], err) == -1)
+			return -1;
+	}
+	core->nallowed = plan->nworkers;
+	return 0;
+}
+
+static int
+allow_check(struct core *core, const struct plan *plan, struct err *err)
+{
+	struct worker_spec spec;
+	struct fingerprint row;
+	char names[256] = "";
+	unsigned others = 0;
+
+	if (core->allow_exec_changes)
+		return 0;
+	if (core->plan_number == 0)
+		return allow_first(core, plan, err);
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		plan_worker(plan, i, &spec);
+		if (allow_row(core, &spec, &row, err) == -1)
+			return -1;
+		if (row_allowed(core, &row, i))
+			continue;
+		size_t used = strlen(names);
+		if (text_format(names + used, sizeof(names) - used, NULL,
+		        " %s (%s)", spec.name, spec.executable) == -1) {
+			names[used] = '\0';
+			others++;
+		}
+	}
+	if (names[0] == '\0' && others == 0)
+		return 0;
+	return err_set(err, ERR_REFUSED,
+	    "what is executed may not change while running:%s%s; restart the "
+	    "container, or run with --allow-exec-changes",
+	    names, others > 0 ? " and others" : "");
+}
+
+/* --- applying
+ * ------------------------------------------------------------------------------
+ */
+
+static int
+check_room(const struct core *core, const struct plan *plan, struct err *err)
+{
+	struct plan_settings settings;
+	struct worker_spec spec;
+	struct rlimit files;
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		plan_worker(plan, i, &spec);
+		total += spec.replicas;
+	}
+	if (total > core->max_workers)
+		return err_set(err, ERR_CAPACITY,
+		    "%llu replicas are more than the %u that are reserved "
+		    "(--max-workers)",
+		    (unsigned long long)total, core->max_workers);
+	plan_settings_of(plan, &settings);
+	uint64_t need = APPLY_FDS_OWN + total * (settings.logs == LOGS_NONE
+	                                                ? APPLY_FDS_PLAIN
+	                                                : APPLY_FDS_CAPTURED);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < need)
+		return err_set(err, ERR_CAPACITY,
+		    "%llu replicas need %llu descriptors, the limit is %llu%s",
+		    (unsigned long long)total, (unsigned long long)need,
+		    (unsigned long long)files.rlim_cur,
+		    settings.logs == LOGS_NONE
+		        ? ""
+		        : "; with `logs: {format: none}` they need less");
+	return 0;
+}
+
+/* A place for it. An instance keeps the plan that it was started from until it
+ * ends, or until one comes in which its configuration is the same. */
+static int
+free_plan(struct core *core, struct err *err)
+{
+	for (int i = 0; i < CORE_PLANS_MAX; i++)
+		if (core->plans[i].bytes == NULL)
+			return i;
+	return err_set(err, ERR_CAPACITY,
+	    "%d configurations are still in use by running instances: restart "
+	    "some of them first",
+	    CORE_PLANS_MAX);
+}
+
+/* Held workers stay held; what isn't in the new plan has no run. */
+static void
+make_runs(struct core *core, const struct plan *plan, const struct plan *old)
+{
+	struct run *runs = core->spare_runs;
+
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		struct worker_spec spec;
+		plan_worker(plan, i, &spec);
+		int32_t before = plan_worker_find(old, spec.name);
+		runs[i] = (struct run){.first = CORE_NO_SLOT,
+		    .desired = spec.replicas,
+		    .held = before >= 0 && core->runs[before].held};
+	}
+	core->spare_runs = core->runs;
+	core->runs = runs;
+	core->nruns = plan->nworkers;
+}
+
+/* An instance goes over to the new plan when it has no process, or when its
+ * configuration is the same in both: else it is probed and drained as it was
+ * started. */
+static void
+adopt_instance(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	const struct plan *plan = &core->plans[core->current];
+	int32_t run = plan_worker_find(plan, instance_name(core, instance));
+	struct worker_spec spec;
+
+	instance->next_in_run = CORE_NO_SLOT;
+	instance->run = run;
+	if (run == -1) {
+		instance->run = CORE_NO_RUN;
+		instance_stop(core, slot, WHY_REMOVED);
+		return;
+	}
+	instance->next_in_run = core->runs[run].first;
+	core->runs[run].first = slot;
+	plan_worker(plan, (uint32_t)run, &spec);
+	if (!instance_state_alive((enum instance_state)instance->state) ||
+	    memcmp(spec.config_digest, instance->config_digest,
+	        sizeof(spec.config_digest)) == 0)
+		plan_move(core, slot, (uint16_t)run);
+}
+
+static void
+take_settings(struct core *core, const struct plan *plan)
+{
+	plan_settings_of(plan, &core->settings);
+	if (core->name[0] == '\0')
+		(void)snprintf(
+		    core->name, sizeof(core->name), "%s", core->settings.name);
+	core->settings.name = core->name;
+}
+
+static void
+plan_switch(struct core *core, int place, const struct plan *plan)
+{
+	uint8_t old = core->current;
+
+	make_runs(core, plan, &core->plans[old]);
+	core->plans[place] = *plan;
+	core->plans[place].number = ++core->plan_number;
+	core->current = (uint8_t)place;
+	take_settings(core, plan);
+	for (uint32_t slot = 0; slot < core->slots_used; slot++)
+		if (core->instances[slot].state != INSTANCE_NONE)
+			adopt_instance(core, (int32_t)slot);
+	if (old != core->current && core->plan_users[old] == 0)
+		plan_close(&core->plans[old]);
+}
+
+int
+apply_plan(struct core *core, int fd, bool sealed, struct err *err)
+{
+	struct plan plan = PLAN_INIT;
+
+	if (core->phase != PHASE_RUN)
+		return err_set(err, ERR_REFUSED, "the container is ending");
+	int place = free_plan(core, err);
+	if (place == -1 || plan_open(fd, sealed, &plan, err) == -1)
+		return -1;
+	if (check_room(core, &plan, err) == -1 ||
+	    allow_check(core, &plan, err) == -1) {
+		plan_close(&plan);
+		return -1;
+	}
+	plan_switch(core, place, &plan);
+	log_info("plan.applied", "number=%llu workers=%u",
+	    (unsigned long long)core->plan_number, plan.nworkers);
+	peers_listen(core);
+	capture_apply(core);
+	for (uint32_t run = 0; run < core->nruns; run++)
+		run_reconcile(core, (int32_t)run);
+	start_pump(core);
+	finish_if_complete(core);
+	return 0;
+}

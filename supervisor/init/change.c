@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "supervisor/init/fsm.h"
+
+void
+instance_spec(const struct core *core, int32_t slot, struct worker_spec *ret)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	plan_worker(&core->plans[instance->plan], instance->worker, ret);
+}
+
+const char *
+instance_label(const struct core *core, int32_t slot)
+{
+	static char label[WORKER_NAME_MAX + 16];
+	const struct instance *instance = &core->instances[slot];
+
+	(void)snprintf(label, sizeof(label), "%s/%u",
+	    plan_worker_name(&core->plans[instance->plan], instance->worker),
+	    (unsigned)instance->replica);
+	return label;
+}
+
+void
+instance_wake_at(struct core *core, int32_t slot, int64_t at_ms)
+{
+	core_wake(core, &core->wires[slot].timer, at_ms);
+}
+
+/* What people want to read in a container's log, and what only we do. */
+static enum log_level
+event_level(enum instance_event event)
+{
+	switch (event) {
+	case EVENT_EXECED:
+	case EVENT_READY:
+	case EVENT_STOP:
+	case EVENT_FINISH:
+		return LOG_INFO;
+	case EVENT_CLONE_FAILED:
+	case EVENT_UNREADY:
+	case EVENT_KILL:
+		return LOG_WARNING;
+	case EVENT_NONE:
+	case EVENT_WANTED:
+	case EVENT_CLONED:
+	case EVENT_EXITED: /* reap.c says it, with how */
+	case EVENT_RETRY:
+	case EVENT_HELD:
+	case EVENT_FORGET:
+	case EVENT_COUNT:
+		return LOG_DEBUG;
+	}
+	return LOG_DEBUG;
+}
+
+static void
+log_change(const struct core *core, int32_t slot, enum instance_event event,
+    enum instance_state from, enum instance_state to)
+{
+	const struct instance *instance = &core->instances[slot];
+	const char *why = instance_why_name((enum instance_why)instance->why);
+
+	log_event(event_level(event), "worker.changed",
+	    "worker=%s event=%s from=%s to=%s pid=%d%s%s%s",
+	    instance_label(core, slot), instance_event_name(event),
+	    instance_state_name(from), instance_state_name(to),
+	    (int)instance->pid, *why != '\0' ? " why='" : "", why,
+	    *why != '\0' ? "'" : "");
+}
+
+void
+instance_change(struct core *core, int32_t slot, enum instance_event event)
+{
+	struct instance *instance = &core->instances[slot];
+	enum instance_state from = (enum instance_state)instance->state;
+	enum instance_state to = fsm_next(from, event);
+
+	if (to == INSTANCE_STATES) {
+		/* our own bug; the instance stays what it is */
+		log_error("worker.impossible", "worker=%s event=%s state=%s",
+		    instance_label(core, slot), instance_event_name(event),
+		    instance_state_name(from));
+		return;
+	}
+	core->alive += (uint32_t)instance_state_alive(to);
+	core->alive -= (uint32_t)instance_state_alive(from);
+	instance->state = (uint8_t)to;
+	if (to == INSTANCE_READY)
+		instance->ready_ms = core->loop.now_ms;
+	else if (event == EVENT_UNREADY || event == EVENT_WANTED)
+		instance->ready_ms = 0;
+	log_change(core, slot, event, from, to);
+	peers_changed(core, slot, event);
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_INIT_CORE_H
+#define REEVE_SUPERVISOR_INIT_CORE_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/secret.h"
+#include "supervisor/wire/messages.h"
+#include "supervisor/wire/place.h"
+#include "supervisor/wire/plan.h"
+#include "worker/backoff.h"
+#include "worker/exit.h"
+#include "worker/spawn.h"
+
+#include <sys/types.h>
+
+/*
+ * What the init knows, in one struct, and who does what with it:
+ *
+ *     table.c    memory: slots of instances, process numbers -> owners
+ *     change.c   the one function that changes an instance's state
+ *     start.c    pending -> starting -> running
+ *     stop.c     asking an instance to end, escalating; the drain
+ *     reap.c     who died, and what comes of it
+ *     prober.c   readiness, liveness and startup probes
+ *     apply.c    plans, and what should run
+ *     peers.c    the sockets; orders.c what is asked there; snapshot.c
+ *     operate.c  the operator's process; capture.c the logger's
+ *     finish.c   the end: sweep, exit code, termination log
+ *
+ * Facts about instances lie in one flat table without pointers, in a memfd, so
+ * that they can outlive this image. Wires (sources, timers, descriptors) lie
+ * beside it with the same index.
+ */
+enum {
+	CORE_WORKERS_DEFAULT = 10000,
+	CORE_PLANS_MAX = 16,
+	CORE_STARTS_MAX = 64, /* between clone and exec at once */
+	CORE_CLIENTS_MAX = 16,
+	CORE_REAP_BUDGET = 256,
+	CORE_MESSAGE_BUDGET = 64,
+	CORE_EXEC_DEADLINE_MS = 5000,
+	CORE_NO_SLOT = -1,
+	CORE_NO_RUN = -1,
+};
+
+/* --- instances -------------------------------------------------------------
+ */
+
+/* Facts; no pointers. A zeroed one is a free slot. */
+struct instance {
+	uint8_t state;       /* enum instance_state; written by change.c only */
+	uint8_t why;         /* enum instance_why */
+	uint8_t plan;        /* which of core.plans it belongs to */
+	uint8_t last_signal; /* that we sent it, or 0 */
+	uint8_t group_told;  /* its group was sent TERM in this stop */
+	uint8_t padding[3];
+	uint16_t worker; /* index in that plan */
+	uint16_t replica;
+	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
+	int32_t pid;  /* of the main process until it is reaped, else 0 */
+	int32_t pgid; /* until the group is empty, else 0 */
+	uint32_t restarts, total_exits;
+	int64_t started_ms, ready_ms; /* monotonic; 0: not */
+	int64_t next_start_ms;
+	int64_t kill_at_ms; /* while stopping */
+	uint64_t generation, plan_number;
+	uint8_t config_digest[16];
+	struct backoff backoff;
+	struct worker_exit last_exit;
+	int64_t last_exit_wall_ms, last_ran_ms;
+	int32_t next_in_run; /* list of a run's instances */
+	int32_t next_queued; /* list of those that wait to start, or to end */
+};
+
+/* What belongs to this image only. */
+struct wires {
+	struct loop_timer timer;  /* of the state; see stop.c */
+	struct loop_source pidfd; /* second witness of its end */
+	int out[2];               /* read ends of stdout and stderr; -1 */
+	int log_pid;              /* the process that they were made for */
+	bool attached[2];
+	bool queued;
+	int16_t start;      /* index in core.starts, or -1 */
+	int32_t probers[3]; /* index in core.probers + 1, or 0 */
+};
+
+/* Between clone and the news of exec. */
+struct start {
+	struct loop_source report;
+	int32_t slot; /* CORE_NO_SLOT: free */
+	bool failed;  /* `exit` says where */
+	struct worker_exit exit;
+};
+
+/* A worker of the current plan at run time. */
+struct run {
+	int32_t first; /* of its instances, or CORE_NO_SLOT */
+	uint32_t desired;
+	bool held; /* stopped by order */
+};
+
+enum prober_kind {
+	PROBER_READINESS,
+	PROBER_LIVENESS,
+	PROBER_STARTUP,
+	PROBER_KINDS
+};
+
+struct prober {
+	int32_t slot;  /* of its instance; CORE_NO_SLOT: free */
+	uint8_t kind;  /* enum prober_kind */
+	bool killed;   /* its deadline passed */
+	bool orphaned; /* its instance ended: only reaped */
+	int32_t pid;   /* 0: none runs */
+	int report_fd, text_fd;
+	uint32_t successes, failures; /* in a row */
+	int64_t began_ms;
+	struct loop_timer timer;
+	int32_t next_free;
+	char text[128]; /* of the last failure */
+};
+
+/* --- processes --------------------------------------------------------------
+ */
+
+enum owner_kind {
+	OWNER_NONE = 0,
+	OWNER_INSTANCE,
+	OWNER_PROBER,
+	OWNER_OPERATOR,
+	OWNER_LOGGER,
+};
+
+struct owner {
+	int32_t pid;
+	uint16_t kind; /* enum owner_kind */
+	uint16_t padding;
+	int32_t index;
+};
+
+struct peer {
+	struct loop_source source; /* fd -1: free */
+	bool is_operator;
+	bool watching;
+	bool dirty;        /* something was not sent: a snapshot is due */
+	bool wants_out;    /* EPOLLOUT is asked for */
+	bool full_control; /* root or our uid */
+	uint8_t snapshot_part;
+	int32_t snapshot_at;
+	uint64_t snapshot_number; /* 0: none under way */
+};
+
+struct operate {
+	int exec_fd; /* O_PATH of reeve-tool, or -1: no operator */
+	int argc;
+	const char *argv[64];
+	const char *const *environment;
+	int32_t pid;
+	int report_fd;
+	enum wire_operator state;
+	uint32_t restarts;
+	int64_t started_ms, heard_ms;
+	struct loop_timer timer; /* restart, or next ping */
+	struct peer peer;
+	struct backoff backoff;
+	char text[128];
+};
+
+struct logger {
+	int32_t pid;
+	int listen_fd; /* of `reeve logs`, handed to it */
+	struct loop_source socket;
+	struct loop_timer timer;
+	struct backoff backoff;
+	int64_t started_ms;
+	int32_t attach_at;     /* next slot to look at; CORE_NO_SLOT: none */
+	bool wanted;           /* the settings ask for it, and it can be had */
+	bool closing;          /* told to end */
+	uint32_t format, keep; /* that it was started with */
+};
+
+enum phase {
+	PHASE_RUN = 0,
+	PHASE_DRAIN,    /* workers end */
+	PHASE_OPERATOR, /* the operator ends */
+	PHASE_SWEEP,    /* adopted and escaped processes end */
+	PHASE_LOGGER,   /* the logger writes out what is left */
+	PHASE_DONE,
+};
+
+struct core {
+	struct loop loop;
+	int null_fd, self_fd, state_fd;
+	struct loop_source signals, control;
+	bool pid1, reap_again, no_pidfd;
+	int32_t pid; /* our own */
+	uint32_t max_workers;
+	uint64_t nofile_soft; /* that we were started with */
+	int64_t started_wall_ms;
+	struct fingerprint_key key;
+
+	struct instance *instances;
+	struct wires *wires;
+	struct run *runs, *spare_runs;
+	uint32_t nruns;
+	struct start starts[CORE_STARTS_MAX];
+	struct prober *probers;
+	uint32_t probers_max, probers_used;
+	int32_t probers_free;
+	struct owner *owners;
+	uint32_t owners_mask;
+	uint32_t slots_used; /* slots above were never used */
+	int32_t free_first;  /* of those below, linked by next_queued */
+	uint32_t alive;      /* instances with a process */
+	int32_t queue_first, queue_last; /* waiting to start */
+	int32_t ending_first;            /* main process gone, group not */
+	struct loop_timer ending_timer, safety_timer;
+	int64_t ending_poll_ms;
+	uint64_t orphans_reaped;
+
+	struct plan plans[CORE_PLANS_MAX];
+	uint32_t plan_users[CORE_PLANS_MAX];
+	uint8_t current; /* the applied plan, if plans[current].bytes */
+	uint64_t plan_number;
+	struct plan_settings settings; /* name: kept below */
+	char name[64];
+	uint8_t *allowed; /* exec allow-list: digests of its rows */
+	uint32_t nallowed;
+	bool allow_exec_changes;
+	bool die_with_parent;
+
+	enum phase phase;
+	int64_t swept;     /* within a phase of the end: how far */
+	int64_t budget_ms; /* $REEVE_GRACE or --grace; -1 */
+	int64_t drain_started_ms, drain_deadline_ms;
+	uint32_t terms; /* signals that asked for an end */
+	struct loop_timer phase_timer;
+	int exit_code; /* -1: not decided */
+	int first_code, worst_code;
+	char end_reason[128];
+
+	char cwd[4096]; /* that we were started in; the operator's */
+	struct operate operate;
+	struct logger logger;
+	struct peer clients[CORE_CLIENTS_MAX];
+	struct place_socket place;
+	bool placed;
+	const char *const *environment;
+	uint64_t snapshots;
+};
+
+/* --- table.c
+ * ------------------------------------------------------------------ */
+
+int table_map(struct core *core, struct err *err) MUST_CHECK;
+/* A zeroed slot, or CORE_NO_SLOT. */
+int32_t table_take(struct core *core);
+void table_release(struct core *core, int32_t slot);
+/* Sets a timer; the heap has room for all that there can be. */
+void core_wake(struct core *core, struct loop_timer *timer, int64_t at_ms);
+int owner_set(struct core *core, pid_t pid, enum owner_kind kind, int32_t index,
+    struct err *err) MUST_CHECK;
+struct owner owner_of(const struct core *core, pid_t pid);
+void owner_clear(struct core *core, pid_t pid);
+int32_t prober_take(struct core *core);
+void prober_release(struct core *core, int32_t index);
+uint32_t core_noise(void); /* random bits, for spreading only */
+
+static inline int32_t
+slot_of_timer(const struct core *core, const struct loop_timer *timer)
+{
+	const char *wires = (const char *)timer - offsetof(struct wires, timer);
+	return (int32_t)(((size_t)(wires - (const char *)core->wires)) /
+	                 sizeof(struct wires));
+}
+
+/* --- change.c
+ * ------------------------------------------------------------------- */
+
+/* The only way to another state: looks it up, keeps the counts, logs from,
+ * event and to, tells the peers. */
+void instance_change(
+    struct core *core, int32_t slot, enum instance_event event);
+/* The instance's own worker, in the plan that it belongs to. */
+void instance_spec(
+    const struct core *core, int32_t slot, struct worker_spec *ret);
+/* "name/replica" in a buffer that the next call overwrites. */
+const char *instance_label(const struct core *core, int32_t slot);
+/* Sets its timer; there is a heap slot for every instance. */
+void instance_wake_at(struct core *core, int32_t slot, int64_t at_ms);
+
+/* --- start.c
+ * ---------------------------------------------------------------------- */
+
+/* Puts it at the end of those that wait to start. */
+void start_queue(struct core *core, int32_t slot);
+/* Takes it out again, if it is there. */
+void start_dequeue(struct core *core, int32_t slot);
+/* Starts as many as may start now. */
+void start_pump(struct core *core);
+/* The news of an exec, if there is any; called by the pipe and by the reaper.
+ */
+void start_collect(struct core *core, int32_t slot);
+void start_forget(struct core *core, int32_t slot);
+
+/* --- stop.c
+ * ----------------------------------------------------------------------- */
+
+/* Asks a living instance to end, or takes one that isn't alive out of the race.
+ * Idempotent; the first reason stays unless the new one is final. */
+void instance_stop(struct core *core, int32_t slot, enum instance_why why);
+void instance_kill(struct core *core, int32_t slot);
+/* Its state's timer fired. */
+void instance_timer(struct loop_timer *timer, int64_t now_ms);
+/* All workers, then everything else, then exit. */
+void drain_begin(struct core *core, const char *reason, int exit_code);
+/* TERM, INT or QUIT came. */
+void drain_signal(struct core *core, int signo);
+
+/* --- reap.c
+ * ----------------------------------------------------------------------- */
+
+/* At most CORE_REAP_BUDGET ends; sets core->reap_again when there may be more.
+ */
+void reap(struct core *core);
+/* Looks whether groups without main process have become empty. */
+void reap_endings(struct core *core);
+void ending_timer_fired(struct loop_timer *timer, int64_t now_ms);
+/* Its whole group has ended: what now? */
+void instance_ended(struct core *core, int32_t slot);
+/* It has no process, and its slot is given back. */
+void instance_forget(struct core *core, int32_t slot);
+/* It has no process: it is to start now. */
+void instance_want(struct core *core, int32_t slot);
+
+/* --- prober.c
+ * ----------------------------------------------------------------------- */
+
+/* The instance executes: begins its probes; it is ready at once without. */
+void probers_begin(struct core *core, int32_t slot);
+void probers_end(struct core *core, int32_t slot);
+void prober_exited(
+    struct core *core, int32_t index, const struct worker_exit *ended);
+const char *prober_text(const struct core *core, int32_t slot);
+
+/* --- apply.c
+ * ------------------------------------------------------------------------ */
+
+/* Takes the plan in `fd` (which stays the caller's). On failure the old one
+ * goes on. */
+int apply_plan(
+    struct core *core, int fd, bool sealed, struct err *err) MUST_CHECK;
+/* Starts what is missing and stops what is too much of one worker. */
+void run_reconcile(struct core *core, int32_t run);
+/* The instance belongs to no plan any more, or to another. */
+void plan_bind(struct core *core, int32_t slot, uint8_t plan, uint16_t worker);
+void plan_unbind(struct core *core, int32_t slot);
+/* Moves an instance without process to the current plan; false: its worker is
+ * gone from it, or it is one replica too many. */
+bool plan_rebind(struct core *core, int32_t slot);
+bool plan_applied(const struct core *core);
+
+/* --- peers.c, orders.c, snapshot.c
+ * ------------------------------------------------------ */
+
+void peers_listen(struct core *core); /* once the name is known */
+void peers_close(struct core *core);
+int peer_open(
+    struct core *core, struct peer *peer, int fd, struct err *err) MUST_CHECK;
+void peer_close(struct core *core, struct peer *peer);
+/* False: it couldn't be sent now. */
+bool peer_send(struct core *core, struct peer *peer,
+    const union wire_message *message, int fd);
+void peers_changed(struct core *core, int32_t slot, enum instance_event event);
+void peers_text(struct core *core, enum wire_type type, int level,
+    const char *event, const char *text);
+struct peer *peers_operator(struct core *core);
+void order_handle(
+    struct core *core, struct peer *peer, union wire_message *message, int fd);
+void snapshot_begin(struct core *core, struct peer *peer);
+/* Sends as much of it as goes. */
+void snapshot_pump(struct core *core, struct peer *peer);
+void snapshot_instance(const struct core *core, int32_t slot,
+    enum instance_event event, union wire_message *ret);
+
+/* --- operate.c, capture.c
+ * ----------------------------------------------------------------- */
+
+void operator_start(struct core *core);
+void operator_exited(struct core *core, const struct worker_exit *ended);
+void operator_stop(struct core *core);
+/* Its socket is closed: kills it, if it is still there. */
+void operator_lost(struct core *core);
+void operator_heard(struct core *core);
+void operator_timer(struct loop_timer *timer, int64_t now_ms);
+
+/* Starts, or goes on without, the logger, as the settings say. */
+void capture_apply(struct core *core);
+void capture_exited(struct core *core, const struct worker_exit *ended);
+void capture_timer(struct loop_timer *timer, int64_t now_ms);
+/* Makes the pipes of a start: `ret_write` for the worker. */
+int capture_open(struct core *core, int32_t slot, int ret_write[2],
+    struct err *err) MUST_CHECK;
+/* The worker runs as `pid`: the logger may read. */
+void capture_attach(struct core *core, int32_t slot, pid_t pid);
+/* Its read ends are given up; the logger goes on with its own. */
+void capture_release(struct core *core, int32_t slot);
+void capture_close(struct core *core);
+
+/* --- finish.c
+ * -------------------------------------------------------------------------------
+ */
+
+/* Something has ended: the next phase, if this one is over. */
+void finish_step(struct core *core);
+void finish_timer(struct loop_timer *timer, int64_t now_ms);
+/* Ends by itself when every worker has finished. */
+void finish_if_complete(struct core *core);
+void finish_note_exit(
+    struct core *core, const struct worker_exit *ended, bool final);
+/* Every child of ours that isn't the logger gets `signo`; how many. */
+unsigned finish_sweep(struct core *core, int signo, pid_t session);
+int finish_code(struct core *core);
+void finish_termination_log(const struct core *core, int code);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "supervisor/init/probe.h"
+#include "worker/send.h"
+
+enum {
+	/* the probe child keeps its own time; it is killed only when it can't
+	 */
+	PROBER_EXTRA_MS = 250,
+};
+
+static const char *const kind_names[PROBER_KINDS] = {
+    [PROBER_READINESS] = "readiness",
+    [PROBER_LIVENESS] = "liveness",
+    [PROBER_STARTUP] = "startup",
+};
+
+static struct probe_spec
+probe_of(const struct worker_spec *spec, enum prober_kind kind)
+{
+	switch (kind) {
+	case PROBER_READINESS:
+		return spec->readiness;
+	case PROBER_LIVENESS:
+		return spec->liveness;
+	case PROBER_STARTUP:
+	case PROBER_KINDS:
+		break;
+	}
+	return spec->startup;
+}
+
+static struct prober *
+prober_of(struct core *core, int32_t slot, enum prober_kind kind)
+{
+	int32_t index = core->wires[slot].probers[kind];
+
+	return index == 0 ? NULL : &core->probers[index - 1];
+}
+
+const char *
+prober_text(const struct core *core, int32_t slot)
+{
+	for (unsigned kind = 0; kind < PROBER_KINDS; kind++) {
+		int32_t index = core->wires[slot].probers[kind];
+		if (index != 0 && core->probers[index - 1].failures > 0)
+			return core->probers[index - 1].text;
+	}
+	return "";
+}
+
+static void prober_timer(struct loop_timer *timer, int64_t now_ms);
+
+static void
+prober_add(struct core *core, int32_t slot, enum prober_kind kind)
+{
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	struct probe_spec probe = probe_of(&spec, kind);
+	if (probe.kind == PROBE_NONE)
+		return;
+	int32_t index = prober_take(core);
+	if (index == CORE_NO_SLOT) {
+		log_error("probe.none", "worker=%s: no room for its %s probe",
+		    instance_label(core, slot), kind_names[kind]);
+		return;
+	}
+	struct prober *prober = &core->probers[index];
+	prober->slot = slot;
+	prober->kind = (uint8_t)kind;
+	prober->timer =
+	    (struct loop_timer){.fire = prober_timer, .owner = core};
+	core->wires[slot].probers[kind] = index + 1;
+	core_wake(core, &prober->timer,
+	    clock_after(core->loop.now_ms, probe.initial_delay_ms));
+}
+
+static void
+prober_drop(struct core *core, int32_t slot, enum prober_kind kind)
+{
+	int32_t index = core->wires[slot].probers[kind];
+
+	if (index == 0)
+		return;
+	struct prober *prober = &core->probers[index - 1];
+	core->wires[slot].probers[kind] = 0;
+	loop_timer_clear(&core->loop, &prober->timer);
+	if (prober->pid == 0) {
+		prober_release(core, index - 1);
+		return;
+	}
+	/* released when it is reaped */
+	prober->orphaned = true;
+	(void)send_to_process(prober->pid, SIGKILL);
+}
+
+void
+probers_begin(struct core *core, int32_t slot)
+{
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	if (spec.startup.kind != PROBE_NONE) {
+		prober_add(core, slot, PROBER_STARTUP);
+		return;
+	}
+	prober_add(core, slot, PROBER_LIVENESS);
+	if (spec.readiness.kind != PROBE_NONE)
+		prober_add(core, slot, PROBER_READINESS);
+	else
+		instance_change(core, slot, EVENT_READY);
+}
+
+void
+probers_end(struct core *core, int32_t slot)
+{
+	for (unsigned kind = 0; kind < PROBER_KINDS; kind++)
+		prober_drop(core, slot, (enum prober_kind)kind);
+}
+
+/* --- one probe
+ * ------------------------------------------------------------------ */
+
+static int
+prober_spawn(struct core *core, struct prober *prober,
+    const struct worker_spec *spec, int text_fd, struct err *err)
+{
+	static struct spawn_extra extra;
+	static struct probe_command command;
+	const struct instance *instance = &core->instances[prober->slot];
+	struct probe_spec probe = probe_of(spec, prober->kind);
+	struct spawned spawned;
+
+	if (probe_command(&probe, instance->replica, &command, err) == -1)
+		return -1;
+	extra.count = extra.used = 0;
+	if (!spawn_extra_worker(&extra, spec, instance->replica))
+		return err_set(err, ERR_CAPACITY, "too many ports");
+	const struct spawn_fd fds[] = {{core->null_fd, STDIN_FILENO},
+	    {core->null_fd, STDOUT_FILENO}, {text_fd, STDERR_FILENO}};
+	const struct spawn_request request = {
+	    .spec = spec,
+	    .argv = command.argv,
+	    .path = command.argv[0],
+	    .exec_fd = command.self ? core->self_fd : -1,
+	    .look_up = true,
+	    .die_with_parent = core->die_with_parent,
+	    .oom_score_adj = SPAWN_OOM_KEEP,
+	    .nofile_soft = core->nofile_soft,
+	    .extra = &extra,
+	    .fds = fds,
+	    .nfds = ARRAY_LEN(fds),
+	};
+	if (spawn_start(&request, &spawned, err) == -1)
+		return -1;
+	/* its end comes as SIGCHLD; nothing else of it is waited for */
+	fd_close(&spawned.pidfd);
+	prober->pid = spawned.pid;
+	prober->report_fd = spawned.report_fd;
+	return owner_set(core, spawned.pid, OWNER_PROBER,
+	    (int32_t)(prober - core->probers), err);
+}
+
+static int
+prober_start(struct core *core, struct prober *prober, struct err *err)
+{
+	struct worker_spec spec;
+	int text[2];
+
+	instance_spec(core, prober->slot, &spec);
+	if (pipe2(text, O_CLOEXEC | O_NONBLOCK) == -1)
+		return err_sys(err, "pipe for the probe's words");
+	int rc = prober_spawn(core, prober, &spec, text[1], err);
+	fd_close(&text[1]);
+	if (rc == -1) {
+		fd_close(&text[0]);
+		return -1;
+	}
+	prober->text_fd = text[0];
+	prober->killed = false;
+	prober->began_ms = core->loop.now_ms;
+	core_wake(core, &prober->timer,
+	    clock_after(core->loop.now_ms,
+	        clock_after(probe_of(&spec, prober->kind).timeout_ms,
+	            PROBER_EXTRA_MS)));
+	return 0;
+}
+
+static void
+prober_timer(struct loop_timer *timer, int64_t now_ms)
+{
+	struct core *core = timer->owner;
+	struct prober *prober =
+	    (struct prober *)((char *)timer - offsetof(struct prober, timer));
+	struct err err = ERR_INIT;
+
+	if (prober->pid != 0) {
+		prober->killed = true;
+		(void)send_to_group(prober->pid, -1, SIGKILL);
+		(void)send_to_process(prober->pid, SIGKILL);
+		return;
+	}
+	if (prober_start(core, prober, &err) == 0)
+		return;
+	/* we couldn't look: neither a success nor a failure of the worker */
+	log_warning("probe.not-run", "worker=%s probe=%s: %s",
+	    instance_label(core, prober->slot), kind_names[prober->kind],
+	    err.text);
+	struct worker_spec spec;
+	instance_spec(core, prober->slot, &spec);
+	core_wake(core, timer,
+	    clock_after(now_ms, probe_of(&spec, prober->kind).period_ms));
+}
+
+/* --- what it said
+ * ------------------------------------------------------------------ */
+
+static void
+take_text(struct prober *prober, const struct worker_exit *ended)
+{
+	char spare[EXIT_TEXT_SIZE];
+	ssize_t got =
+	    read(prober->text_fd, prober->text, sizeof(prober->text) - 1);
+	size_t len = got > 0 ? (size_t)got : 0;
+
+	prober->text[len] = '\0';
+	prober->text[strcspn(prober->text, "\n")] = '\0';
+	if (prober->killed)
+		(void)snprintf(
+		    prober->text, sizeof(prober->text), "no answer in time");
+	else if (prober->text[0] == '\0')
+		(void)snprintf(prober->text, sizeof(prober->text), "%s",
+		    exit_text(ended, spare, sizeof(spare)));
+}
+
+static void
+prober_passed(
+    struct core *core, struct prober *prober, const struct probe_spec *probe)
+{
+	struct instance *instance = &core->instances[prober->slot];
+	int32_t slot = prober->slot;
+
+	prober->failures = 0;
+	prober->successes += prober->successes < UINT32_MAX;
+	if (prober->successes < probe->success_threshold)
+		return;
+	if (prober->kind == PROBER_READINESS &&
+	    instance->state == INSTANCE_RUNNING)
+		instance_change(core, slot, EVENT_READY);
+	if (prober->kind != PROBER_STARTUP)
+		return;
+	/* over for good: now the others begin */
+	struct worker_spec spec;
+	instance_spec(core, slot, &spec);
+	prober_drop(core, slot, PROBER_STARTUP);
+	prober_add(core, slot, PROBER_LIVENESS);
+	if (spec.readiness.kind != PROBE_NONE)
+		prober_add(core, slot, PROBER_READINESS);
+	else
+		instance_change(core, slot, EVENT_READY);
+}
+
+static void
+prober_failed(
+    struct core *core, struct prober *prober, const struct probe_spec *probe)
+{
+	struct instance *instance = &core->instances[prober->slot];
+
+	prober->successes = 0;
+	prober->failures += prober->failures < UINT32_MAX;
+	log_event(
+	    prober->failures <= probe->failure_threshold ? LOG_INFO : LOG_DEBUG,
+	    "probe.failed", "worker=%s probe=%s failures=%u: %s",
+	    instance_label(core, prober->slot), kind_names[prober->kind],
+	    prober->failures, prober->text);
+	if (prober->failures < probe->failure_threshold)
+		return;
+	if (prober->kind != PROBER_READINESS) {
+		instance_stop(core, prober->slot,
+		    prober->kind == PROBER_LIVENESS ? WHY_LIVENESS
+		                                    : WHY_STARTUP);
+		return;
+	}
+	if (instance->state == INSTANCE_READY)
+		instance_change(core, prober->slot, EVENT_UNREADY);
+	else if (prober->failures == probe->failure_threshold)
+		peers_changed(core, prober->slot, EVENT_UNREADY);
+}
+
+void
+prober_exited(struct core *core, int32_t index, const struct worker_exit *ended)
+{
+	struct prober *prober = &core->probers[index];
+	struct worker_exit result = *ended, report;
+	struct worker_spec spec;
+	int32_t slot = prober->slot;
+
+	if (spawn_report(prober->report_fd, &report) == -1)
+		result = report;
+	prober->pid = 0;
+	loop_timer_clear(&core->loop, &prober->timer);
+	if (prober->orphaned) {
+		prober_release(core, index);
+		return;
+	}
+	bool passed = !prober->killed && result.kind == EXIT_CODE &&
+	              result.value == PROBE_EXIT_OK;
+	if (!passed)
+		take_text(prober, &result);
+	fd_close(&prober->text_fd);
+	fd_close(&prober->report_fd);
+	instance_spec(core, slot, &spec);
+	struct probe_spec probe = probe_of(&spec, prober->kind);
+	if (passed)
+		prober_passed(core, prober, &probe);
+	else
+		prober_failed(core, prober, &probe);
+	/* it may be gone by now: the instance is being stopped */
+	if (prober->slot == slot &&
+	    prober == prober_of(core, slot, prober->kind))
+		core_wake(core, &prober->timer,
+		    MAX(clock_after(prober->began_ms, probe.period_ms),
+		        core->loop.now_ms));
+}

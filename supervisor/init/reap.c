@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "worker/send.h"
+
+enum {
+	ENDING_FIRST_MS = 10,
+	ENDING_MOST_MS = 250,
+};
+
+/* --- what comes after an end
+ * --------------------------------------------------- */
+
+static void
+leave_run(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (instance->run == CORE_NO_RUN)
+		return;
+	int32_t *at = &core->runs[instance->run].first;
+	while (*at != slot && *at != CORE_NO_SLOT)
+		at = &core->instances[*at].next_in_run;
+	if (*at == slot)
+		*at = instance->next_in_run;
+	instance->run = CORE_NO_RUN;
+	instance->next_in_run = CORE_NO_SLOT;
+}
+
+void
+instance_forget(struct core *core, int32_t slot)
+{
+	start_dequeue(core, slot);
+	leave_run(core, slot);
+	capture_release(core, slot);
+	instance_change(core, slot, EVENT_FORGET);
+	plan_unbind(core, slot);
+	table_release(core, slot);
+}
+
+void
+instance_want(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	int32_t run = instance->run;
+
+	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	if (instance->state == INSTANCE_PENDING || core->phase != PHASE_RUN)
+		return;
+	if (!plan_rebind(core, slot)) {
+		instance_forget(core, slot);
+		if (run != CORE_NO_RUN)
+			run_reconcile(core, run);
+		return;
+	}
+	instance->why = WHY_NONE;
+	instance->next_start_ms = 0;
+	instance_change(core, slot, EVENT_WANTED);
+	start_queue(core, slot);
+}
+
+static enum exit_class
+class_of(const struct instance *instance)
+{
+	switch ((enum instance_why)instance->why) {
+	case WHY_ORDER_RESTART:
+		return CLASS_ORDERED;
+	case WHY_LIVENESS:
+	case WHY_STARTUP:
+		return CLASS_PROBE;
+	case WHY_NONE:
+	case WHY_ORDER_STOP:
+	case WHY_SCALED:
+	case WHY_REMOVED:
+	case WHY_DRAIN:
+	case WHY_ENDED:
+	case WHY_EXEC:
+	case WHY_RESOURCES:
+	case WHY_COUNT:
+		return exit_classify(&instance->last_exit);
+	}
+	return CLASS_NONE;
+}
+
+static bool
+is_final(const struct worker_spec *spec, enum exit_class kind)
+{
+	if (kind == CLASS_ORDERED)
+		return false;
+	return spec->restart == RESTART_NEVER ||
+	       (spec->restart == RESTART_ON_FAILURE && kind == CLASS_CLEAN);
+}
+
+/* How long it was ready before it ended. */
+static int64_t
+well_ms(const struct instance *instance)
+{
+	if (instance->ready_ms == 0)
+		return 0;
+	return instance->last_ran_ms -
+	       (instance->ready_ms - instance->started_ms);
+}
+
+static void
+start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
+    enum exit_class kind)
+{
+	struct instance *instance = &core->instances[slot];
+	int64_t delay_ms =
+	    backoff_next(&instance->backoff, kind, well_ms(instance),
+	        spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
+
+	if (delay_ms == 0) {
+		instance_want(core, slot);
+		return;
+	}
+	if (instance->why == WHY_NONE)
+		instance->why = instance->last_exit.kind == EXIT_EXEC
+		                    ? WHY_EXEC
+		                    : WHY_ENDED;
+	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
+	log_debug("worker.backoff", "worker=%s class=%s: again in %lld ms",
+	    instance_label(core, slot), exit_class_name(kind),
+	    (long long)delay_ms);
+	instance_change(core, slot, EVENT_RETRY);
+	instance_wake_at(core, slot, instance->next_start_ms);
+}
+
+static void
+hold(struct core *core, int32_t slot)
+{
+	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_change(core, slot, EVENT_HELD);
+}
+
+void
+instance_ended(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	int32_t run = instance->run;
+	struct worker_spec spec;
+
+	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	enum exit_class kind = class_of(instance);
+	if (core->phase != PHASE_RUN) {
+		hold(core, slot);
+		return;
+	}
+	if (instance->why == WHY_REMOVED || instance->why == WHY_SCALED ||
+	    !plan_rebind(core, slot)) {
+		instance_forget(core, slot);
+		if (run != CORE_NO_RUN)
+			run_reconcile(core, run);
+		return;
+	}
+	if (instance->why == WHY_ORDER_STOP || core->runs[run].held) {
+		instance->why = WHY_ORDER_STOP;
+		hold(core, slot);
+		return;
+	}
+	instance_spec(core, slot, &spec);
+	if (!is_final(&spec, kind)) {
+		start_again(core, slot, &spec, kind);
+		return;
+	}
+	instance->why = WHY_ENDED;
+	finish_note_exit(core, &instance->last_exit, true);
+	instance_change(core, slot, EVENT_FINISH);
+}
+
+/* --- groups that outlive their leader
+ * --------------------------------------------- */
+
+static void
+group_gone(struct core *core, int32_t slot)
+{
+	fd_close(&core->wires[slot].pidfd.fd);
+	core->instances[slot].pgid = 0;
+	instance_ended(core, slot);
+}
+
+static void
+ending_add(struct core *core, int32_t slot)
+{
+	core->instances[slot].next_queued = core->ending_first;
+	core->ending_first = slot;
+	core->ending_poll_ms = ENDING_FIRST_MS;
+	core_wake(core, &core->ending_timer,
+	    clock_after(core->loop.now_ms, core->ending_poll_ms));
+}
+
+void
+reap_endings(struct core *core)
+{
+	int32_t slot = core->ending_first;
+
+	core->ending_first = CORE_NO_SLOT;
+	while (slot != CORE_NO_SLOT) {
+		struct instance *instance = &core->instances[slot];
+		int32_t next = instance->next_queued;
+		instance->next_queued = CORE_NO_SLOT;
+		if (send_group_exists(instance->pgid)) {
+			instance->next_queued = core->ending_first;
+			core->ending_first = slot;
+		} else {
+			group_gone(core, slot);
+		}
+		slot = next;
+	}
+	if (core->ending_first == CORE_NO_SLOT)
+		loop_timer_clear(&core->loop, &core->ending_timer);
+}
+
+/* Members whose parent isn't us end without telling us: look, less and less
+ * often. */
+void
+ending_timer_fired(struct loop_timer *timer, int64_t now_ms)
+{
+	struct core *core = timer->owner;
+
+	reap_endings(core);
+	start_pump(core);
+	finish_step(core);
+	if (core->ending_first == CORE_NO_SLOT)
+		return;
+	core->ending_poll_ms = MIN(core->ending_poll_ms * 2, ENDING_MOST_MS);
+	core_wake(core, timer, clock_after(now_ms, core->ending_poll_ms));
+}
+
+/* --- one end
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+reap_one(pid_t pid)
+{
+	siginfo_t info;
+
+	(void)waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+}
+
+/* What is left of its group is told while the zombie still pins the number. */
+static void
+tell_group(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	struct worker_spec spec;
+
+	(void)send_to_group(instance->pgid, core->wires[slot].pidfd.fd,
+	    instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM);
+	instance->group_told = 1;
+	if (instance->kill_at_ms != 0)
+		return;
+	instance_spec(core, slot, &spec);
+	instance->kill_at_ms = clock_after(core->loop.now_ms, spec.grace_ms);
+}
+
+static void
+log_exit(const struct core *core, int32_t slot, pid_t pid)
+{
+	const struct instance *instance = &core->instances[slot];
+	const struct worker_exit *ended = &instance->last_exit;
+	char text[EXIT_TEXT_SIZE];
+	bool expected = instance->why != WHY_NONE ||
+	                (ended->kind == EXIT_CODE && ended->value == 0);
+
+	log_event(expected ? LOG_INFO : LOG_WARNING, "worker.exited",
+	    "worker=%s pid=%d ran_ms=%lld: %s", instance_label(core, slot),
+	    (int)pid, (long long)instance->last_ran_ms,
+	    exit_text(ended, text, sizeof(text)));
+}
+
+static void
+note_exit(struct core *core, int32_t slot, const siginfo_t *info)
+{
+	struct instance *instance = &core->instances[slot];
+	const struct wires *wires = &core->wires[slot];
+	struct worker_exit ended = {.kind = EXIT_UNKNOWN};
+
+	exit_from_wait(info->si_code, info->si_status, &ended);
+	if (wires->start >= 0 && core->starts[wires->start].failed)
+		ended = core->starts[wires->start].exit;
+	ended.by_us = instance->last_signal;
+	instance->last_exit = ended;
+	instance->last_exit_wall_ms = clock_wall_ms();
+	instance->last_ran_ms = core->loop.now_ms - instance->started_ms;
+	instance->total_exits++;
+	finish_note_exit(core, &ended, false);
+}
+
+static void
+main_exited(struct core *core, int32_t slot, const siginfo_t *info)
+{
+	struct instance *instance = &core->instances[slot];
+	pid_t pid = info->si_pid;
+
+	start_collect(core, slot);
+	note_exit(core, slot, info);
+	start_forget(core, slot);
+	probers_end(core, slot);
+	tell_group(core, slot);
+	reap_one(pid);
+	loop_remove(&core->loop, &core->wires[slot].pidfd);
+	owner_clear(core, pid);
+	instance->pid = 0;
+	log_exit(core, slot, pid);
+	bool left = send_group_exists(instance->pgid);
+	instance->last_exit.group_survivors = left ? 1 : 0;
+	instance_change(core, slot, EVENT_EXITED);
+	if (!left) {
+		group_gone(core, slot);
+		return;
+	}
+	if (instance->state != INSTANCE_KILLING)
+		instance_wake_at(core, slot, instance->kill_at_ms);
+	ending_add(core, slot);
+}
+
+static void
+child_ended(struct core *core, const siginfo_t *info)
+{
+	pid_t pid = info->si_pid;
+	struct owner owner = owner_of(core, pid);
+	struct worker_exit ended = {.kind = EXIT_UNKNOWN};
+
+	exit_from_wait(info->si_code, info->si_status, &ended);
+	if (owner.kind == OWNER_INSTANCE) {
+		main_exited(core, owner.index, info);
+		return;
+	}
+	reap_one(pid);
+	owner_clear(core, pid);
+	switch ((enum owner_kind)owner.kind) {
+	case OWNER_PROBER:
+		prober_exited(core, owner.index, &ended);
+		return;
+	case OWNER_OPERATOR:
+		operator_exited(core, &ended);
+		return;
+	case OWNER_LOGGER:
+		capture_exited(core, &ended);
+		return;
+	case OWNER_NONE:
+	case OWNER_INSTANCE:
+		core->orphans_reaped++;
+		return;
+	}
+}
+
+void
+reap(struct core *core)
+{
+	unsigned count = 0;
+
+	for (; count < CORE_REAP_BUDGET; count++) {
+		siginfo_t info = {.si_pid = 0};
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
+		        -1 ||
+		    info.si_pid == 0)
+			break;
+		child_ended(core, &info);
+	}
+	core->reap_again = count == CORE_REAP_BUDGET;
+	if (core->ending_first != CORE_NO_SLOT)
+		reap_endings(core);
+	start_pump(core);
+	finish_if_complete(core);
+	finish_step(core);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "worker/send.h"
+
+enum {
+	START_RETRY_MS = 1000, /* no process could be made */
+};
+
+/* --- the queue: first come, first started
+ * ------------------------------------- */
+
+void
+start_queue(struct core *core, int32_t slot)
+{
+	struct wires *wires = &core->wires[slot];
+
+	if (wires->queued)
+		return;
+	wires->queued = true;
+	core->instances[slot].next_queued = CORE_NO_SLOT;
+	if (core->queue_last == CORE_NO_SLOT)
+		core->queue_first = slot;
+	else
+		core->instances[core->queue_last].next_queued = slot;
+	core->queue_last = slot;
+}
+
+void
+start_dequeue(struct core *core, int32_t slot)
+{
+	int32_t before = CORE_NO_SLOT;
+
+	if (!core->wires[slot].queued)
+		return;
+	for (int32_t at = core->queue_first; at != slot;
+	     at = core->instances[at].next_queued)
+		before = at;
+	int32_t after = core->instances[slot].next_queued;
+	if (before == CORE_NO_SLOT)
+		core->queue_first = after;
+	else
+		core->instances[before].next_queued = after;
+	if (core->queue_last == slot)
+		core->queue_last = before;
+	core->wires[slot].queued = false;
+	core->instances[slot].next_queued = CORE_NO_SLOT;
+}
+
+/* --- news of the exec
+ * ------------------------------------------------------------ */
+
+static void
+report_ready(struct loop_source *source, uint32_t events)
+{
+	struct core *core = source->owner;
+	const struct start *start =
+	    (const struct start *)((const char *)source -
+	                           offsetof(struct start, report));
+
+	(void)events;
+	if (start->slot != CORE_NO_SLOT)
+		start_collect(core, start->slot);
+	start_pump(core);
+}
+
+void
+start_forget(struct core *core, int32_t slot)
+{
+	struct wires *wires = &core->wires[slot];
+
+	if (wires->start < 0)
+		return;
+	struct start *start = &core->starts[wires->start];
+	loop_remove(&core->loop, &start->report);
+	fd_close(&start->report.fd);
+	start->slot = CORE_NO_SLOT;
+	wires->start = -1;
+}
+
+/* It executes; a stop that came before is handed on now: a signal before the
+ * child had its own session would have been lost (pid1.md M1). */
+static void
+execed(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	bool stopping = instance->state != INSTANCE_STARTING;
+
+	start_forget(core, slot);
+	if (!stopping)
+		loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_change(core, slot, EVENT_EXECED);
+	if (!stopping) {
+		probers_begin(core, slot);
+		return;
+	}
+	struct worker_spec spec;
+	instance_spec(core, slot, &spec);
+	int signo =
+	    instance->state == INSTANCE_KILLING ? SIGKILL : spec.drain_signal;
+	instance->last_signal = (uint8_t)signo;
+	if (send_to_process(instance->pid, signo) == -1 && errno != ESRCH)
+		log_error("signal.failed", "worker=%s: error %d",
+		    instance_label(core, slot), errno);
+}
+
+void
+start_collect(struct core *core, int32_t slot)
+{
+	struct wires *wires = &core->wires[slot];
+
+	if (wires->start < 0 || core->starts[wires->start].failed)
+		return;
+	struct start *start = &core->starts[wires->start];
+	int rc = spawn_report(start->report.fd, &start->exit);
+	if (rc == 1) {
+		execed(core, slot);
+	} else if (rc == -1) {
+		/* the child ends next: the reaper has the rest */
+		start->failed = true;
+		loop_remove(&core->loop, &start->report);
+	}
+}
+
+/* --- starting
+ * ------------------------------------------------------------------------ */
+
+static int
+free_start(const struct core *core)
+{
+	for (int i = 0; i < CORE_STARTS_MAX; i++)
+		if (core->starts[i].slot == CORE_NO_SLOT)
+			return i;
+	return -1;
+}
+
+static int
+spawn_worker(
+    struct core *core, int32_t slot, struct spawned *ret, struct err *err)
+{
+	static struct spawn_extra extra;
+	const struct instance *instance = &core->instances[slot];
+	struct worker_spec spec;
+	int out[2] = {-1, -1};
+
+	instance_spec(core, slot, &spec);
+	extra.count = extra.used = 0;
+	if (!spawn_extra_worker(&extra, &spec, instance->replica))
+		return err_set(err, ERR_CAPACITY, "too many ports");
+	if (capture_open(core, slot, out, err) == -1)
+		return -1;
+	const struct spawn_fd fds[] = {
+	    {core->null_fd, STDIN_FILENO},
+	    {out[0] >= 0 ? out[0] : STDOUT_FILENO, STDOUT_FILENO},
+	    {out[1] >= 0 ? out[1] : STDERR_FILENO, STDERR_FILENO},
+	};
+	const struct spawn_request request = {
+	    .spec = &spec,
+	    .exec_fd = -1,
+	    .die_with_parent = core->die_with_parent,
+	    .oom_score_adj = SPAWN_OOM_KEEP,
+	    .nofile_soft = core->nofile_soft,
+	    .extra = &extra,
+	    .fds = fds,
+	    .nfds = ARRAY_LEN(fds),
+	};
+	int rc = spawn_start(&request, ret, err);
+	fd_close(&out[0]);
+	fd_close(&out[1]);
+	if (rc == -1)
+		capture_release(core, slot);
+	return rc;
+}
+
+/* Not the worker's fault: no counter, and another try soon (pid1.md case 13).
+ */
+static void
+clone_failed(struct core *core, int32_t slot, const struct err *err)
+{
+	struct instance *instance = &core->instances[slot];
+	int64_t delay_ms = START_RETRY_MS / 2 + core_noise() % START_RETRY_MS;
+
+	log_error("worker.not-made", "worker=%s: %s: again in %lld ms",
+	    instance_label(core, slot), err->text, (long long)delay_ms);
+	instance->why = WHY_RESOURCES;
+	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
+	instance_change(core, slot, EVENT_CLONE_FAILED);
+	instance_wake_at(core, slot, instance->next_start_ms);
+}
+
+static void
+pidfd_ready(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	reap(source->owner);
+}
+
+static void
+watch_process(struct core *core, int32_t slot, const struct spawned *spawned)
+{
+	struct wires *wires = &core->wires[slot];
+	struct err err = ERR_INIT;
+
+	wires->pidfd = (struct loop_source){
+	    .fd = spawned->pidfd, .ready = pidfd_ready, .owner = core};
+	if (spawned->pidfd == -1 ||
+	    loop_add(&core->loop, &wires->pidfd, EPOLLIN, &err) == -1) {
+		core->no_pidfd = true;
+		core_wake(core, &core->safety_timer,
+		    clock_after(core->loop.now_ms, 1000));
+	}
+}
+
+static void
+watch_report(struct core *core, int32_t slot, int index, int report_fd)
+{
+	struct start *start = &core->starts[index];
+	struct err err = ERR_INIT;
+
+	*start = (struct start){.slot = slot,
+	    .report = {.fd = report_fd, .ready = report_ready, .owner = core}};
+	core->wires[slot].start = (int16_t)index;
+	instance_wake_at(
+	    core, slot, clock_after(core->loop.now_ms, CORE_EXEC_DEADLINE_MS));
+	if (loop_add(&core->loop, &start->report, EPOLLIN, &err) == -1)
+		log_error("worker.report", "%s", err.text);
+}
+
+static void
+start_one(struct core *core, int32_t slot, int index)
+{
+	struct instance *instance = &core->instances[slot];
+	struct spawned spawned;
+	struct worker_spec spec;
+	struct err err = ERR_INIT;
+
+	if (spawn_worker(core, slot, &spawned, &err) == -1) {
+		clone_failed(core, slot, &err);
+		return;
+	}
+	instance_spec(core, slot, &spec);
+	instance->pid = instance->pgid = spawned.pid;
+	instance->why = WHY_NONE;
+	instance->last_signal = instance->group_told = 0;
+	instance->kill_at_ms = 0;
+	instance->next_start_ms = 0;
+	instance->started_ms = core->loop.now_ms;
+	instance->generation = spec.generation;
+	instance->plan_number = core->plans[instance->plan].number;
+	memcpy(instance->config_digest, spec.config_digest,
+	    sizeof(instance->config_digest));
+	if (instance->total_exits > 0)
+		instance->restarts++;
+	if (owner_set(core, spawned.pid, OWNER_INSTANCE, slot, &err) == -1)
+		log_error("owners.full", "%s", err.text);
+	watch_process(core, slot, &spawned);
+	watch_report(core, slot, index, spawned.report_fd);
+	capture_attach(core, slot, spawned.pid);
+	instance_change(core, slot, EVENT_CLONED);
+}
+
+void
+start_pump(struct core *core)
+{
+	while (core->queue_first != CORE_NO_SLOT && core->phase == PHASE_RUN) {
+		int index = free_start(core);
+		if (index == -1)
+			return; /* goes on when an exec is over */
+		int32_t slot = core->queue_first;
+		start_dequeue(core, slot);
+		start_one(core, slot, index);
+	}
+}

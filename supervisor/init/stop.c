@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "worker/send.h"
+
+enum {
+	STOP_KILL_AGAIN_MS = 1000,
+	/* of the container's budget (pid1.md 5.4 rule 10) */
+	STOP_GROUP_PCT = 70,
+	STOP_KILL_PCT = 90,
+	STOP_LEAVE_PCT = 96,
+	/* without a budget: what KILL may need to act */
+	STOP_LAST_MS = 10000,
+};
+
+static int64_t
+budget_at(const struct core *core, int64_t pct)
+{
+	if (core->phase == PHASE_RUN || core->budget_ms < 0)
+		return CLOCK_NEVER;
+	return clock_after(core->drain_started_ms,
+	    core->budget_ms / 100 * pct + core->budget_ms % 100 * pct / 100);
+}
+
+/* The container's budget counts only where it is shorter than the worker's own
+ * grace (decisions.md 13). */
+static int64_t
+group_term_at(const struct core *core, const struct instance *instance)
+{
+	int64_t kill_ms = budget_at(core, STOP_KILL_PCT);
+
+	if (instance->group_told != 0 || kill_ms > instance->kill_at_ms)
+		return CLOCK_NEVER;
+	return budget_at(core, STOP_GROUP_PCT);
+}
+
+static void
+plan_escalation(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	instance_wake_at(core, slot,
+	    MIN(group_term_at(core, instance), instance->kill_at_ms));
+}
+
+static void
+signal_main(struct core *core, int32_t slot, int signo)
+{
+	struct instance *instance = &core->instances[slot];
+
+	instance->last_signal = (uint8_t)signo;
+	if (send_to_process(instance->pid, signo) == -1 && errno != ESRCH)
+		log_error("signal.failed", "worker=%s: error %d",
+		    instance_label(core, slot), errno);
+}
+
+static void
+signal_group(struct core *core, int32_t slot, int signo)
+{
+	struct instance *instance = &core->instances[slot];
+
+	instance->last_signal = (uint8_t)signo;
+	if (instance->pgid > 0 &&
+	    send_to_group(instance->pgid, core->wires[slot].pidfd.fd, signo) ==
+	        -1 &&
+	    errno != ESRCH)
+		log_error("signal.failed", "worker=%s: error %d",
+		    instance_label(core, slot), errno);
+}
+
+static void
+stop_living(struct core *core, int32_t slot, enum instance_why why)
+{
+	struct instance *instance = &core->instances[slot];
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	instance->why = (uint8_t)why;
+	instance->group_told = 0;
+	instance->kill_at_ms =
+	    MIN(clock_after(core->loop.now_ms, spec.grace_ms),
+	        budget_at(core, STOP_KILL_PCT));
+	probers_end(core, slot);
+	instance_change(core, slot, EVENT_STOP);
+	/* between clone and exec: start.c hands it on when it executes */
+	if (core->wires[slot].start < 0)
+		signal_main(core, slot, spec.drain_signal);
+	plan_escalation(core, slot);
+}
+
+/* It is ending already: a reason that decides what comes after wins. */
+static void
+stop_ending(struct core *core, int32_t slot, enum instance_why why)
+{
+	struct instance *instance = &core->instances[slot];
+	int64_t kill_ms = budget_at(core, STOP_KILL_PCT);
+
+	if (why == WHY_DRAIN || why == WHY_REMOVED || why == WHY_SCALED ||
+	    why == WHY_ORDER_STOP ||
+	    (why == WHY_ORDER_RESTART && instance->why != WHY_ORDER_STOP &&
+	        instance->why != WHY_REMOVED && instance->why != WHY_SCALED))
+		instance->why = (uint8_t)why;
+	if (instance->state != INSTANCE_KILLING) {
+		instance->kill_at_ms = MIN(instance->kill_at_ms, kill_ms);
+		plan_escalation(core, slot);
+	}
+}
+
+static void
+stop_resting(struct core *core, int32_t slot, enum instance_why why)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (why == WHY_ORDER_RESTART) {
+		if (instance->state != INSTANCE_STOPPED) {
+			backoff_reset(&instance->backoff);
+			instance_want(core, slot);
+		}
+		return;
+	}
+	start_dequeue(core, slot);
+	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance->why = (uint8_t)why;
+	if (why == WHY_REMOVED || why == WHY_SCALED)
+		instance_forget(core, slot);
+	else if (instance->state != INSTANCE_STOPPED &&
+	         (why != WHY_DRAIN || instance->state != INSTANCE_FINISHED))
+		instance_change(core, slot, EVENT_HELD);
+}
+
+void
+instance_stop(struct core *core, int32_t slot, enum instance_why why)
+{
+	switch ((enum instance_state)core->instances[slot].state) {
+	case INSTANCE_NONE:
+	case INSTANCE_STATES:
+		return;
+	case INSTANCE_STARTING:
+	case INSTANCE_RUNNING:
+	case INSTANCE_READY:
+		stop_living(core, slot, why);
+		return;
+	case INSTANCE_STOPPING:
+	case INSTANCE_ENDING:
+	case INSTANCE_KILLING:
+		stop_ending(core, slot, why);
+		return;
+	case INSTANCE_PENDING:
+	case INSTANCE_BACKOFF:
+	case INSTANCE_FINISHED:
+	case INSTANCE_STOPPED:
+		stop_resting(core, slot, why);
+		return;
+	}
+}
+
+void
+instance_kill(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (!instance_state_alive((enum instance_state)instance->state))
+		return;
+	if (instance->state != INSTANCE_KILLING) {
+		probers_end(core, slot);
+		instance_change(core, slot, EVENT_KILL);
+	}
+	signal_group(core, slot, SIGKILL);
+	/* it may not have its own group yet */
+	if (instance->pid > 0)
+		signal_main(core, slot, SIGKILL);
+	instance_wake_at(
+	    core, slot, clock_after(core->loop.now_ms, STOP_KILL_AGAIN_MS));
+}
+
+static void
+exec_timed_out(struct core *core, int32_t slot)
+{
+	struct wires *wires = &core->wires[slot];
+
+	if (wires->start >= 0) {
+		struct start *start = &core->starts[wires->start];
+		start->failed = true;
+		start->exit = (struct worker_exit){.kind = EXIT_EXEC,
+		    .stage = STAGE_TIMEOUT,
+		    .value = ETIMEDOUT};
+		loop_remove(&core->loop, &start->report);
+	}
+	instance_kill(core, slot);
+}
+
+static void
+escalate(struct core *core, int32_t slot, int64_t now_ms)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (now_ms >= instance->kill_at_ms) {
+		instance_kill(core, slot);
+		return;
+	}
+	if (now_ms >= group_term_at(core, instance)) {
+		signal_group(core, slot, SIGTERM);
+		instance->group_told = 1;
+	}
+	plan_escalation(core, slot);
+}
+
+void
+instance_timer(struct loop_timer *timer, int64_t now_ms)
+{
+	struct core *core = timer->owner;
+	int32_t slot = slot_of_timer(core, timer);
+
+	switch ((enum instance_state)core->instances[slot].state) {
+	case INSTANCE_STARTING:
+		exec_timed_out(core, slot);
+		return;
+	case INSTANCE_STOPPING:
+	case INSTANCE_ENDING:
+		escalate(core, slot, now_ms);
+		return;
+	case INSTANCE_KILLING:
+		instance_kill(core, slot);
+		return;
+	case INSTANCE_BACKOFF:
+		instance_want(core, slot);
+		start_pump(core);
+		return;
+	case INSTANCE_NONE:
+	case INSTANCE_PENDING:
+	case INSTANCE_RUNNING:
+	case INSTANCE_READY:
+	case INSTANCE_FINISHED:
+	case INSTANCE_STOPPED:
+	case INSTANCE_STATES:
+		return;
+	}
+}
+
+/* --- the drain
+ * ---------------------------------------------------------------- */
+
+void
+drain_begin(struct core *core, const char *reason, int exit_code)
+{
+	int64_t last_ms = 0;
+
+	if (core->phase != PHASE_RUN)
+		return;
+	log_info("drain.began", "%s: %u processes to end", reason, core->alive);
+	core->phase = PHASE_DRAIN;
+	core->drain_started_ms = core->loop.now_ms;
+	core->exit_code = exit_code;
+	(void)snprintf(
+	    core->end_reason, sizeof(core->end_reason), "%s", reason);
+	if (core->budget_ms < 0)
+		core->budget_ms = core->settings.grace_ms;
+	peers_text(core, WIRE_DRAINING, LOG_INFO, "drain.began", reason);
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		instance_stop(core, (int32_t)slot, WHY_DRAIN);
+		last_ms = MAX(last_ms, core->instances[slot].kill_at_ms);
+	}
+	core->drain_deadline_ms = MIN(clock_after(last_ms, STOP_LAST_MS),
+	    budget_at(core, STOP_LEAVE_PCT));
+	core_wake(core, &core->phase_timer, core->drain_deadline_ms);
+	finish_step(core);
+}
+
+static void
+hasten(struct core *core)
+{
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		struct instance *instance = &core->instances[slot];
+		int64_t left_ms = instance->kill_at_ms - core->loop.now_ms;
+		if ((instance->state != INSTANCE_STOPPING &&
+		        instance->state != INSTANCE_ENDING) ||
+		    left_ms <= 0)
+			continue;
+		instance->kill_at_ms = core->loop.now_ms + left_ms / 2;
+		plan_escalation(core, (int32_t)slot);
+	}
+}
+
+void
+drain_signal(struct core *core, int signo)
+{
+	char name[16], reason[64];
+	const char *text = exit_signal_name(signo, name, sizeof(name));
+
+	core->terms++;
+	if (core->phase == PHASE_RUN) {
+		(void)snprintf(reason, sizeof(reason), "%s received", text);
+		drain_begin(core, reason, core->settings.exit_on_term);
+		return;
+	}
+	switch ((enum plan_second_term)core->settings.second_term) {
+	case SECOND_TERM_IGNORE:
+		log_info("drain.again", "%s: the drain goes on", text);
+		return;
+	case SECOND_TERM_HASTEN:
+		log_info("drain.hastened", "%s", text);
+		hasten(core);
+		return;
+	case SECOND_TERM_KILL:
+		log_warning("drain.killed", "%s", text);
+		for (uint32_t slot = 0; slot < core->slots_used; slot++)
+			instance_kill(core, (int32_t)slot);
+		return;
+	}
+}
