@@ -67,8 +67,13 @@ log_change(const struct core *core, int32_t slot, enum instance_event event,
 {
 	const struct instance *instance = &core->instances[slot];
 	const char *why = instance_why_name((enum instance_why)instance->why);
+	enum log_level level = event_level(event);
 
-	log_event(event_level(event), "worker.changed",
+	/* without a probe it only repeats that it was executed */
+	if (event == EVENT_READY &&
+	    core->wires[slot].probers[PROBER_READINESS] == 0)
+		level = LOG_DEBUG;
+	log_event(level, "worker.changed",
 	    "worker=%s event=%s from=%s to=%s pid=%d%s%s%s",
 	    instance_label(core, slot), instance_event_name(event),
 	    instance_state_name(from), instance_state_name(to),
