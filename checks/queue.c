@@ -104,7 +104,9 @@ judge_binding(struct check *check, const struct subject *subject,
 	check_fix(check, finding,
 	    check_text(check, "set %s=%s for %s %s", env->name,
 	        queue->real_name, worker ? "worker" : "producer", who),
-	    worker ? check_text(check, "reeve restart %s", who) : NULL,
+	    worker && check->stages != STAGE_LINT
+	        ? check_text(check, "reeve restart %s", who)
+	        : NULL,
 	    "reeve check");
 }
 

@@ -12,15 +12,23 @@
 /* Restarts that are a loop where the manifest doesn't say (alertAfter). */
 static const int64_t LOOP_RESTARTS = 3;
 
+/* So young, after so many restarts, that it only looks well. */
+static const int64_t YOUNG_MS = 30 * 1000;
+
 static bool
-is_looping(
-    const struct worker_look *look, const struct observed_instance *instance)
+is_looping(const struct check *check, const struct worker_look *look,
+    const struct observed_instance *instance)
 {
 	int64_t limit = look->worker->alert_after_count > 0
 	                    ? look->worker->alert_after_count
 	                    : LOOP_RESTARTS;
 
-	return !instance->ready && instance->restarts >= limit;
+	int64_t age_ms =
+	    check->observed->at_wall_ms - instance->started_wall_ms;
+	bool young = check->observed->at_wall_ms > 0 &&
+	             instance->started_wall_ms > 0 && age_ms < YOUNG_MS;
+
+	return (!instance->ready || young) && instance->restarts >= limit;
 }
 
 /* --- RV506 crash-loop ------------------------------------------------------
@@ -38,7 +46,7 @@ judge_loop(struct check *check, const struct worker_look *look)
 		const struct observed_instance *instance =
 		    &look->supervised->instances[i];
 
-		if (is_looping(look, instance) &&
+		if (is_looping(check, look, instance) &&
 		    (worst == NULL || instance->restarts > worst->restarts))
 			worst = instance;
 	}
