@@ -1,25 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-# One non-recursive Makefile. `make help` lists what can be asked of it.
+# One non-recursive Makefile; `make help` lists what can be asked of it. It
+# calls itself only to build another variant. docs/design/build.md says why.
 .DELETE_ON_ERROR:
 .SUFFIXES:
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/bash
 
 VERSION := 0.1.0
 VARIANT ?= debug
 B       := build/$(VARIANT)
-CC      ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-PREFIX  ?= /usr/local
+PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/reeve
 MANDIR     ?= $(PREFIX)/share/man
 
-# --- what is built ---------------------------------------------------------
+.DEFAULT_GOAL := all
+
+# `make V=1` shows the commands; `make -s` says nothing.
+Q   := $(if $(V),,@)
+say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),@:,@echo '  $(1) $(@:build/%=%)')
+
+# Called without -j, what calls make again uses every processor.
+JOBFLAG = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# --- what is built -----------------------------------------------------------
 # The init (program `reeve`): libc only, nothing that allocates.
-INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c base/log.c \
-             base/loop.c base/nowait.c base/fingerprint.c
+INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c \
+             base/log.c base/loop.c base/nowait.c base/fingerprint.c
 INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
              $(filter-out %_encode.c %client.c,$(wildcard supervisor/wire/*.c)) \
              $(wildcard supervisor/init/*.c)
@@ -27,113 +37,300 @@ INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
 TOOL_SRC  := $(wildcard base/*.c manifests/*.c probes/*.c probes/queue/*.c \
              checks/*.c worker/*.c worker/reference/*.c supervisor/wire/*.c \
              supervisor/operator/*.c cli/*.c)
+ROOMS     := base manifests probes checks worker supervisor cli
+SOURCES   := $(shell find $(ROOMS) tests -name '*.c')
+HEADERS   := $(shell find $(ROOMS) tests -name '*.h')
 
 INIT_OBJ := $(INIT_SRC:%.c=$(B)/init/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/tool/%.o)
 
+# Asked for once, and only when something of the tool is built.
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
              libmicrohttpd
-TOOL_CPPFLAGS = $(shell pkg-config --cflags $(TOOL_PKGS))
-TOOL_LIBS     = $(shell pkg-config --libs $(TOOL_PKGS))
+TOOL_CPPFLAGS = $(eval TOOL_CPPFLAGS := $$(shell pkg-config --cflags $(TOOL_PKGS)))$(TOOL_CPPFLAGS)
+TOOL_LIBS     = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PKGS)))$(TOOL_LIBS)
 
-# --- flags (docs/design/build.md) ------------------------------------------
+# --- flags -------------------------------------------------------------------
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wformat=2 \
   -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
   -Wmissing-declarations -Wredundant-decls -Wpointer-arith -Wwrite-strings \
   -Wcast-qual -Wcast-align -Wconversion -Wsign-conversion -Wdouble-promotion \
   -Wswitch-enum -Wimplicit-fallthrough -Wvla -Walloca -Wnull-dereference \
   -Wunused-macros -Wdate-time -Wframe-larger-than=8192 -fno-common
-ifneq ($(findstring clang,$(CC)),)
-WARN += -Wno-gnu-zero-variadic-macro-arguments
-else
-WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines \
-  -Warith-conversion -Wjump-misses-init -Wformat-signedness
-endif
+IS_CLANG := $(findstring clang,$(CC))
+WARN += $(if $(IS_CLANG),-Wno-gnu-zero-variadic-macro-arguments,-Wlogical-op \
+  -Wduplicated-cond -Wduplicated-branches -Wtrampolines -Warith-conversion \
+  -Wjump-misses-init -Wformat-signedness)
+# With its sanitizers in the way gcc sees formats that aren't there.
+WARN_asan := $(if $(IS_CLANG),,-Wno-format-truncation -Wno-format-overflow \
+  -Wno-maybe-uninitialized -Wno-null-dereference -Wno-stringop-overflow)
+# Frames and branches differ without optimisation.
+WARN_coverage := -Wno-frame-larger-than
+# What an interprocedural look at one file says twice, or of code that is not
+# ours, is left to the other analysers.
+ANALYZE := -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-null-argument
 
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
-CFLAGS_debug    := -O1 -g -Werror $(HARDEN)
-CFLAGS_release  := -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN) -ftrivial-auto-var-init=zero
-CFLAGS_asan     := -O1 -g -Werror -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
-CFLAGS_coverage := -O0 -g --coverage
-CFLAGS_analyze  := -O1 -g -Werror -fanalyzer
-LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack
-LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_debug     := -O1 -g -Werror $(HARDEN)
+CFLAGS_release   := -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN) \
+  -ftrivial-auto-var-init=zero
+CFLAGS_asan      := -O1 -g -Werror -fsanitize=address,undefined \
+  -fno-omit-frame-pointer -fno-sanitize-recover=all
+CFLAGS_coverage  := -O0 -g --coverage
+CFLAGS_analyze   := -O1 -g -Werror $(ANALYZE)
+LDFLAGS_release  := -Wl,-z,relro,-z,now,-z,noexecstack
+LDFLAGS_asan     := -fsanitize=address,undefined
 LDFLAGS_coverage := --coverage
+ifeq ($(filter $(VARIANT),debug release asan coverage analyze),)
+$(error VARIANT is one of: debug release asan coverage analyze)
+endif
 
-CPPFLAGS += -I. -DREEVE_VERSION='"$(VERSION)"' -DREEVE_LIBEXECDIR='"$(LIBEXECDIR)"'
-ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS_$(VARIANT)) -fPIE -ffunction-sections -fdata-sections $(CFLAGS)
+CPPFLAGS += -I. -DREEVE_VERSION='"$(VERSION)"' \
+  -DREEVE_LIBEXECDIR='"$(LIBEXECDIR)"'
+ALL_CFLAGS = -std=gnu17 $(WARN) $(WARN_$(VARIANT)) $(CFLAGS_$(VARIANT)) \
+  -fPIE -ffunction-sections -fdata-sections $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS_$(VARIANT)) -Wl,--gc-sections $(LDFLAGS)
 # A sanitizer's runtime is dynamic: the init is static everywhere else.
 INIT_LINK = $(if $(filter asan coverage,$(VARIANT)),-pie,-static-pie)
 
+# --- programs ----------------------------------------------------------------
 .PHONY: all
-all: $(B)/reeve $(B)/reeve-tool
+all: $(B)/reeve $(B)/reeve-tool ## the two programs, in build/VARIANT (VARIANT=debug|release|asan|coverage|analyze)
 
-$(B)/init/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+.PHONY: objects
+objects: $(INIT_OBJ) $(TOOL_OBJ)
 
-$(B)/tool/%.o: %.c
+# Other flags or another compiler make other objects.
+.PHONY: FORCE
+$(B)/flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@printf '%s\n' '$(CC) $(subst ','\'',$(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(INIT_OBJ): $(B)/init/%.o: %.c $(B)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(TOOL_OBJ): $(B)/tool/%.o: %.c $(B)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/reeve: $(INIT_OBJ)
-	$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+	$(call say,LD)
+	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
 
 $(B)/reeve-tool: $(TOOL_OBJ)
-	$(CC) -pie $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) -pie $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
-# --- unit tests: one binary a module ---------------------------------------
-# tests/unit/test_X.c links the tool's objects; tests/unit/init/test_X.c the
-# init's.
-UNIT_TOOL := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+# --- unit tests: one program a module ----------------------------------------
+# tests/unit/init/ is linked with the init's objects, all others with the
+# tool's. UNIT_WRAP_test_X is added to the line that links test_X.
 UNIT_INIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/init/test_*.c))
+UNIT_TOOL := $(filter-out $(UNIT_INIT),$(patsubst %.c,$(B)/%,\
+  $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c)))
 TOOL_LIB_OBJ := $(filter-out $(B)/tool/cli/main.o,$(TOOL_OBJ))
 INIT_LIB_OBJ := $(filter-out $(B)/init/supervisor/init/main.o,$(INIT_OBJ))
 
-$(B)/libtool.a: $(TOOL_LIB_OBJ)
-	rm -f $@ && $(AR) rcs $@ $^
-$(B)/libinit.a: $(INIT_LIB_OBJ)
-	rm -f $@ && $(AR) rcs $@ $^
-
+UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
 # The logger's test is also its client's.
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
 
+$(B)/libtool.a: $(TOOL_LIB_OBJ)
+$(B)/libinit.a: $(INIT_LIB_OBJ)
+$(B)/libtool.a $(B)/libinit.a:
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
 $(UNIT_TOOL): $(B)/tests/unit/%: tests/unit/%.c $(B)/libtool.a
+	$(call say,LD)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$*) $(B)/libtool.a $(TOOL_LIBS) -lcmocka
+	$(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$(notdir $*)) $(B)/libtool.a $(TOOL_LIBS) -lcmocka
 
-$(UNIT_INIT): $(B)/tests/unit/init/%: tests/unit/init/%.c $(B)/libinit.a
+$(UNIT_INIT): $(B)/tests/unit/%: tests/unit/%.c $(B)/libinit.a
+	$(call say,LD)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$*) $(B)/libinit.a -lcmocka
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$(notdir $*)) $(B)/libinit.a -lcmocka
 
-UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
+# --- the other tests ---------------------------------------------------------
+# Small programs that the bats files run: helper is static as the init is, the
+# others are linked with the tool's objects.
+HELPER       := $(B)/tests/process/helper
+HELPERS_TOOL := $(filter-out $(HELPER),$(patsubst %.c,$(B)/%,\
+  $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
+HELPERS      := $(HELPER) $(HELPERS_TOOL)
+$(HELPER): tests/process/helper.c $(B)/flags
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+
+$(HELPERS_TOOL): $(B)/%: %.c $(B)/libtool.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(B)/libtool.a $(TOOL_LIBS)
+
+BATS_process   = $(wildcard tests/process/*.bats)
+BATS_service   = $(wildcard tests/service/*.bats)
+BATS_incidents = $(wildcard tests/incidents/*/*.bats)
+BATS_corpus    = $(wildcard tests/corpus/*.bats)
+BATS_lint      = $(wildcard tests/lint/*.bats)
+BATS = $(BATS_process) $(BATS_service) $(BATS_incidents) $(BATS_corpus) \
+  $(BATS_lint)
+export REEVE_BUILD = $(abspath $(B))
+
+AGAIN = env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -s VARIANT=$(VARIANT) CC=$(CC)
+# What is cheap enough of `lint` to be part of every test.
+CHECKS = --check layering '$(AGAIN) layering' \
+  --check headers-alone '$(AGAIN) headers' \
+  --check pid1-libc '$(AGAIN) pid1-libc'
+
+.PHONY: test
+test: ## builds and runs every test; installs what they need (CI=true: a skip fails; JOBS=N; VERBOSE=1)
+	@tests/deps.sh build test
+	@$(MAKE) -s $(JOBFLAG) tested
+
+.PHONY: tested
+tested: all $(UNIT_TOOL) $(UNIT_INIT) $(HELPERS)
+	@tests/run $(CHECKS) $(UNIT_TOOL) $(UNIT_INIT) $(BATS)
 
 .PHONY: unit
-unit: $(UNIT_TOOL) $(UNIT_INIT)
-	@for t in $^; do timeout 120 $$t || exit 1; done
+unit: $(UNIT_TOOL) $(UNIT_INIT) ## unit tests alone
+	@tests/run $^
 
-# --- process tests: the real programs, as PID 1 and not --------------------
-HELPER := $(B)/tests/process/helper
-$(HELPER): tests/process/helper.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+.PHONY: process service incidents corpus
+process service incidents corpus: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
+	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
 
-WIRE_HELPERS := $(B)/tests/process/plan $(B)/tests/process/ctl
-$(WIRE_HELPERS): $(B)/tests/process/%: tests/process/%.c $(B)/libtool.a
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(B)/libtool.a
+.PHONY: demo
+demo: ## the whole story on an embedded queue, without any server
+	@tests/deps.sh build
+	@$(MAKE) -s $(JOBFLAG) all
+	@$(B)/reeve demo
 
-.PHONY: process
-process: $(B)/reeve $(B)/reeve-tool $(HELPER) $(WIRE_HELPERS)
-	REEVE_BUILD=$(abspath $(B)) bats $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),tests/process)
+.PHONY: asan
+asan: ## unit, process, service, incident and corpus tests under ASan and UBSan
+	@tests/deps.sh build test
+	@$(MAKE) -s $(JOBFLAG) VARIANT=asan asan-tested
+
+ASAN_TESTED = tests/run $(UNIT_TOOL) $(UNIT_INIT) $(filter-out $(BATS_lint),$(BATS))
+.PHONY: asan-tested
+asan-tested: export ASAN_OPTIONS = detect_stack_use_after_return=1:strict_string_checks=1
+asan-tested: export UBSAN_OPTIONS = print_stacktrace=1
+asan-tested: all $(UNIT_TOOL) $(UNIT_INIT) $(HELPERS)
+	@$(ASAN_TESTED)
+
+.PHONY: coverage
+coverage: ## line coverage of all tests: build/coverage/index.html
+	@tests/deps.sh build test lint
+	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) -s $(JOBFLAG) VARIANT=coverage asan-tested
+	@gcovr -r . --object-directory build/coverage -e tests/ \
+	    --html-details build/coverage/index.html --print-summary
+
+.PHONY: analyze
+analyze: ## gcc -fanalyzer over every source
+	@tests/deps.sh build
+	@$(MAKE) -s $(JOBFLAG) VARIANT=analyze objects
+
+# --- lint --------------------------------------------------------------------
+SCRIPTS = $(shell find tests .ci -name '*.sh' -o -name '*.bash' -o \
+  -name '*.bats' -o -path tests/run -o -path .ci/run)
+
+.PHONY: lint
+lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling
+	@tests/deps.sh build lint
+	@$(MAKE) -s $(JOBFLAG) layering headers pid1-libc house format tidy cppcheck \
+	    shellcheck spelling
+	@echo "lint: nothing found"
 
 .PHONY: layering
-layering:
-	@awk -f tests/lint/layering.awk tests/lint/layers.txt $$(git ls-files '*.c' '*.h')
+layering: ## who may include whom (tests/lint/layers.txt)
+	@awk -f tests/lint/layering.awk tests/lint/layers.txt $(SOURCES) $(HEADERS)
+
+.PHONY: headers
+headers: $(HEADERS:%=$(B)/alone/%.ok) ## each header compiles alone
+
+$(B)/alone/%.ok: % $(B)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -Wno-unused-macros -MMD -MP -MT $@ -MF $(@:.ok=.d) -fsyntax-only -x c $<
+	@touch $@
+
+.PHONY: pid1-libc
+pid1-libc: $(INIT_OBJ) ## what the init takes of libc, against tests/lint/pid1-libc.allow
+	@tests/lint/pid1-libc.sh tests/lint/pid1-libc.allow $^
+
+.PHONY: house
+house: ## licence lines, guards, base.h first, no open ends
+	@tests/lint/house.sh $(SOURCES) $(HEADERS)
+
+.PHONY: format
+format: ## clang-format agrees
+	@clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+
+# A file is looked at again when it, or a header that it includes, has changed.
+TIDY := $(filter-out tests/%,$(SOURCES))
+.PHONY: tidy
+tidy: $(TIDY:%=build/tidy/%.ok) ## clang-tidy, in parallel with make -j
+
+build/tidy/%.ok: % .clang-tidy
+	$(call say,TIDY)
+	@mkdir -p $(@D)
+	@clang $(CPPFLAGS) $(TOOL_CPPFLAGS) -std=gnu17 -MM -MP -MT $@ -MF $(@:.ok=.d) $<
+	@clang-tidy --quiet $< -- -std=gnu17 $(CPPFLAGS) $(TOOL_CPPFLAGS) >$@.out 2>/dev/null || { cat $@.out; exit 1; }
+	@touch $@
+
+.PHONY: cppcheck
+cppcheck: ## a second analyser
+	@mkdir -p build/cppcheck
+	@cppcheck --quiet --std=c17 --language=c -j2 --inline-suppr \
+	    --cppcheck-build-dir=build/cppcheck --error-exitcode=1 \
+	    --enable=warning,style,performance,portability \
+	    --suppressions-list=tests/lint/cppcheck.suppress \
+	    -I. -DREEVE_VERSION='""' -DREEVE_LIBEXECDIR='""' $(TIDY)
+
+.PHONY: shellcheck
+shellcheck: ## scripts and bats files
+	@shellcheck -x $(SCRIPTS)
+
+.PHONY: spelling
+spelling: ## codespell
+	@codespell -q 3 -I tests/lint/words.txt $(ROOMS) tests docs Makefile \
+	    *.md
+
+# --- installing --------------------------------------------------------------
+INSTALL ?= install
+MAN_PAGES = $(wildcard docs/man/*.[1-8])
+
+.PHONY: install
+install: ## the release build to DESTDIR and PREFIX (default /usr/local)
+	@$(MAKE) -s $(JOBFLAG) VARIANT=release all
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
+	$(INSTALL) -m 755 build/release/reeve $(DESTDIR)$(BINDIR)/reeve
+	$(INSTALL) -m 755 build/release/reeve-tool $(DESTDIR)$(LIBEXECDIR)/reeve-tool
+	$(foreach page,$(MAN_PAGES),$(INSTALL) -D -m 644 $(page) \
+	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
+
+.PHONY: uninstall
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(BINDIR)/reeve $(DESTDIR)$(LIBEXECDIR)/reeve-tool
+	$(foreach page,$(MAN_PAGES),rm -f \
+	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
+	-rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null
+
+.PHONY: deps
+deps: ## installs from apt what building, testing and lint need; says what first
+	@tests/deps.sh build test lint && echo "deps: all there"
 
 .PHONY: clean
-clean:
+clean: ## removes build/
 	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@awk -F ': .*## |: ## ' '/^[a-z][a-z0-9 -]*:.*## / { \
+	    sub(/:.*/, "", $$1); printf "  %-36s %s\n", $$1, $$NF }' Makefile
+	@echo "  VARIANT=debug|release|asan|coverage|analyze  CC=gcc|clang  V=1"
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -96,6 +96,7 @@ gone() {
 
 # Stops what this test (in teardown_file: this file) started, the last first; or
 # what the list FILE names.
+# shellcheck disable=SC2119,SC2120
 stop_servers() {
 	local list pid born signal folder
 	list=${1:-$(test_dir)/servers}
@@ -113,10 +114,12 @@ stop_servers() {
 	return 0
 }
 
+# shellcheck disable=SC2119
 teardown() {
 	stop_servers
 }
 
+# shellcheck disable=SC2119
 teardown_file() {
 	stop_servers
 }

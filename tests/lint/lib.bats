@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 load ../lib
 
+gone_pid() {
+	if kill -0 "$1" 2>/dev/null; then return 1; fi
+}
+
 @test "redis starts on a free port, answers, and is stopped by its pid" {
 	start_redis --requirepass six-bytes
 	pid=$REDIS_PID
@@ -10,7 +14,7 @@ load ../lib
 	run redis -a six-bytes --no-auth-warning ping
 	[ "$output" = PONG ]
 	stop_servers
-	! kill -0 "$pid" 2>/dev/null
+	gone_pid "$pid"
 }
 
 @test "postgres starts with scram: the right password opens it, a wrong one doesn't" {
@@ -21,7 +25,7 @@ load ../lib
 	[ "$status" -ne 0 ]
 	has "password authentication failed"
 	stop_servers
-	! kill -0 "$pid" 2>/dev/null
+	gone_pid "$pid"
 	[ ! -e "$dir" ]
 }
 
