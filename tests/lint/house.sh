@@ -32,7 +32,7 @@ for file in "$@"; do
 		;;
 	esac
 	# spelled so that this file doesn't find itself
-	if grep -nE 'TO''DO|FIX''ME|XX''X' "$file"; then
+	if grep -nwE 'TO''DO|FIX''ME|XX''X' "$file"; then
 		complain "$file" "an open end: finish it or write an issue"
 	fi
 done
