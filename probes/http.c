@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -24,6 +25,7 @@ enum {
 	BODY_SHOWN_BYTES = 200,
 	STATUS_MAX = 64,
 	REDIRECTS_MAX = 5,
+	SOCKETS_MAX = 8,
 	RESOLVE_SIZE = 2048,
 	OK_FIRST = 200,
 	OK_LAST = 399,
@@ -43,6 +45,40 @@ struct http_wanted {
 	const char *contains;
 	const char *method;
 };
+
+/* curl tells only of a connection that is whole, TLS and all: how far one got
+ * that never was is seen on its sockets. */
+struct reached {
+	curl_socket_t sockets[SOCKETS_MAX];
+	size_t count;
+	bool tcp;
+};
+
+static int
+socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	struct reached *reached = arg;
+
+	(void)purpose;
+	reached->sockets[reached->count++ % SOCKETS_MAX] = fd;
+	return CURL_SOCKOPT_OK;
+}
+
+static int
+socket_watch(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total,
+    curl_off_t up)
+{
+	struct reached *reached = arg;
+	struct sockaddr_storage peer;
+
+	(void)total, (void)now, (void)up_total, (void)up;
+	for (size_t i = 0; i < MIN(reached->count, (size_t)SOCKETS_MAX); i++) {
+		socklen_t len = sizeof(peer);
+		if (getpeername(reached->sockets[i], (void *)&peer, &len) == 0)
+			reached->tcp = true;
+	}
+	return 0;
+}
 
 static size_t
 body_take(char *bytes, size_t size, size_t count, void *arg)
@@ -167,21 +203,23 @@ peer(CURL *curl, struct arena *arena)
 
 /* What curl reached, as rungs: TCP, then TLS. */
 static void
-rungs(CURL *curl, const struct http_request *request, struct ladder *ladder)
+rungs(CURL *curl, const struct http_request *request,
+    const struct reached *reached, struct ladder *ladder)
 {
 	curl_off_t lookup = 0;
 	curl_off_t connected = 0;
 	curl_off_t secured = 0;
+	const char *where = request->unix_path != NULL
+	                        ? request->unix_path
+	                        : peer(curl, ladder->arena);
 
 	(void)curl_easy_getinfo(curl, CURLINFO_NAMELOOKUP_TIME_T, &lookup);
 	(void)curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connected);
 	(void)curl_easy_getinfo(curl, CURLINFO_APPCONNECT_TIME_T, &secured);
-	if (connected > 0)
+	if (connected > 0 || reached->tcp)
 		step_put(ladder, STEP_TCP, between_ms(lookup, connected),
-		    arena_format(ladder->arena, "connected to %s",
-		        request->unix_path != NULL
-		            ? request->unix_path
-		            : peer(curl, ladder->arena)));
+		    arena_format(ladder->arena, "connected%s%s",
+		        where[0] != '\0' ? " to " : "", where));
 	if (secured > 0)
 		step_put(ladder, STEP_TLS, between_ms(connected, secured),
 		    "certificate good");
@@ -189,18 +227,19 @@ rungs(CURL *curl, const struct http_request *request, struct ladder *ladder)
 
 /* The deadline passed: where were we? */
 static int
-timed_out(CURL *curl, struct ladder *ladder, const struct buffer *body)
+timed_out(CURL *curl, struct ladder *ladder, const struct buffer *body,
+    const struct reached *reached)
 {
-	curl_off_t connected = 0;
+	curl_off_t first = 0;
 	curl_off_t secured = 0;
 	long headers = 0;
 	char *scheme = NULL;
 
-	(void)curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connected);
+	(void)curl_easy_getinfo(curl, CURLINFO_STARTTRANSFER_TIME_T, &first);
 	(void)curl_easy_getinfo(curl, CURLINFO_APPCONNECT_TIME_T, &secured);
 	(void)curl_easy_getinfo(curl, CURLINFO_HEADER_SIZE, &headers);
 	(void)curl_easy_getinfo(curl, CURLINFO_SCHEME, &scheme);
-	if (connected == 0) {
+	if (!reached->tcp) {
 		ladder->current = STEP_TCP;
 		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "ETIMEDOUT",
 		    "no answer to a connection attempt");
@@ -212,7 +251,7 @@ timed_out(CURL *curl, struct ladder *ladder, const struct buffer *body)
 		    "connected, but nothing came in a TLS handshake");
 	}
 	ladder->current = STEP_PROTOCOL;
-	if (headers == 0 && body->len == 0)
+	if (first == 0)
 		return ladder_unknown(ladder, CAUSE_SILENT, "",
 		    "the server accepts connections but answers nothing");
 	return ladder_unknown(ladder, CAUSE_SILENT, "drip",
@@ -227,6 +266,9 @@ tls_failed(CURL *curl, CURLcode code, struct ladder *ladder, const char *why)
 	long verify = 0;
 
 	ladder->current = STEP_TLS;
+	if (strstr(why, "wrong version number") != NULL)
+		return ladder_fail(ladder, CAUSE_TLS, "not-tls",
+		    "the port does not speak TLS");
 	(void)curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &verify);
 	if (code == CURLE_PEER_FAILED_VERIFICATION)
 		/* curl matches names itself: verification was fine then */
@@ -256,11 +298,11 @@ connect_failed(CURL *curl, struct ladder *ladder, const char *why)
 
 static int
 perform_failed(CURL *curl, CURLcode code, struct ladder *ladder,
-    const struct buffer *body, const char *why)
+    const struct buffer *body, const struct reached *reached, const char *why)
 {
 	switch ((int)code) {
 	case CURLE_OPERATION_TIMEDOUT:
-		return timed_out(curl, ladder, body);
+		return timed_out(curl, ladder, body, reached);
 	case CURLE_COULDNT_CONNECT:
 		return connect_failed(curl, ladder, why);
 	case CURLE_SSL_CONNECT_ERROR:
@@ -299,17 +341,24 @@ perform(CURL *curl, const struct http_request *request, struct ladder *ladder,
     struct http_answer *ret)
 {
 	char why[CURL_ERROR_SIZE] = "";
+	struct reached reached = {.count = 0};
 
 	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	(void)curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_made);
+	(void)curl_easy_setopt(curl, CURLOPT_SOCKOPTDATA, &reached);
+	(void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, socket_watch);
+	(void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &reached);
+	(void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	ladder_begin(ladder, STEP_TCP, "");
 	CURLcode code = curl_easy_perform(curl);
-	rungs(curl, request, ladder);
+	(void)socket_watch(&reached, 0, 0, 0, 0);
+	rungs(curl, request, &reached, ladder);
 	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret->status);
 	/* it said enough before we hung up on a body without an end */
 	if (code == CURLE_WRITE_ERROR && ret->body.overflow)
 		code = CURLE_OK;
 	if (code != CURLE_OK)
-		return perform_failed(curl, code, ladder, &ret->body,
+		return perform_failed(curl, code, ladder, &ret->body, &reached,
 		    why[0] != '\0' ? why : curl_easy_strerror(code));
 	char *location = NULL;
 	(void)curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &location);

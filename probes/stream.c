@@ -382,9 +382,12 @@ tls_failed(struct stream *stream, struct ladder *ladder, const char *name)
 		    X509_verify_cert_error_string(verify),
 		    stream->subject[0] != '\0' ? "; it is for " : "",
 		    stream->subject);
+	(void)tls_reason(reason, sizeof(reason));
+	if (text_equal(reason, "wrong version number"))
+		return ladder_fail(ladder, CAUSE_TLS, "not-tls",
+		    "%s does not speak TLS", stream->address);
 	return ladder_fail(ladder, CAUSE_TLS, "handshake",
-	    "TLS handshake with %s: %s", stream->address,
-	    tls_reason(reason, sizeof(reason)));
+	    "TLS handshake with %s: %s", stream->address, reason);
 }
 
 static bool
