@@ -273,10 +273,14 @@ log_exit(const struct core *core, int32_t slot, pid_t pid)
 	bool expected = instance->why != WHY_NONE ||
 	                (ended->kind == EXIT_CODE && ended->value == 0);
 
+	struct worker_spec spec;
+	instance_spec(core, slot, &spec);
+	bool executed = ended->kind != EXIT_EXEC;
 	log_event(expected ? LOG_INFO : LOG_WARNING, "worker.exited",
-	    "worker=%s pid=%d ran_ms=%lld: %s", instance_label(core, slot),
+	    "worker=%s pid=%d ran_ms=%lld: %s%s%s", instance_label(core, slot),
 	    (int)pid, (long long)instance->last_ran_ms,
-	    exit_text(ended, text, sizeof(text)));
+	    exit_text(ended, text, sizeof(text)), executed ? "" : ": ",
+	    executed ? "" : spec.executable);
 }
 
 static void
