@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "worker/reference/job.h"
+
+enum {
+	CHUNK = 4096, /* PIPE_BUF: what poll promises */
+	TURN_BYTES_MAX = 256 << 10,
+	ENTRY_MAX = 512,
+	OWN_ENTRIES = 3
+};
+
+void
+job_process_init(struct job_process *process)
+{
+	*process = (struct job_process){.stdin_fd = -1, .output_fd = -1};
+}
+
+void
+job_process_fini(struct job_process *process)
+{
+	fd_close(&process->stdin_fd);
+	fd_close(&process->output_fd);
+	job_process_init(process);
+}
+
+static bool
+runnable(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	       access(path, X_OK) == 0;
+}
+
+int
+job_find_command(const char *name, struct err *err)
+{
+	const char *path = getenv("PATH");
+	char candidate[PATH_MAX];
+
+	if (strchr(name, '/') != NULL) {
+		if (runnable(name))
+			return 0;
+		return err_set(err, ERR_INPUT,
+		    "'%.200s' is not a program that can be run", name);
+	}
+	if (path == NULL)
+		path = "/bin:/usr/bin";
+	while (*path != '\0') {
+		size_t len = strcspn(path, ":");
+
+		if (text_format(candidate, sizeof(candidate), NULL, "%.*s/%s",
+		        len > 0 ? (int)len : 1, len > 0 ? path : ".",
+		        name) == 0 &&
+		    runnable(candidate))
+			return 0;
+		path += len;
+		path += *path == ':';
+	}
+	return err_set(
+	    err, ERR_INPUT, "there is no program '%.200s' in PATH", name);
+}
+
+/* Our environment with the job's own entries in place of older ones. */
+static char **
+build_environment(char own[OWN_ENTRIES][ENTRY_MAX])
+{
+	size_t count = 0;
+	size_t kept = 0;
+
+	while (environ[count] != NULL)
+		count++;
+	char **envp = calloc(count + OWN_ENTRIES + 1, sizeof(*envp));
+
+	if (envp == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!text_starts(environ[i], "REEVE_JOB_") &&
+		    !text_starts(environ[i], "REEVE_QUEUE="))
+			envp[kept++] = environ[i];
+	}
+	for (size_t i = 0; i < OWN_ENTRIES; i++)
+		envp[kept++] = own[i];
+	return envp;
+}
+
+static int
+spawn(struct job_process *process, char *const *command, char **envp,
+    const int fds[2])
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	sigset_t all;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	int rc = posix_spawn_file_actions_init(&actions);
+
+	if (rc != 0)
+		return rc;
+	rc = posix_spawnattr_init(&attributes);
+	if (rc != 0)
+		goto out;
+	/* a clean slate: no signal blocked or ignored, a group of its own */
+	(void)posix_spawnattr_setsigmask(&attributes, &none);
+	(void)posix_spawnattr_setsigdefault(&attributes, &all);
+	(void)posix_spawnattr_setpgroup(&attributes, 0);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
+	                                                POSIX_SPAWN_SETSIGDEF |
+	                                                POSIX_SPAWN_SETPGROUP);
+	rc = posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO);
+	if (rc == 0)
+		rc = posix_spawn_file_actions_adddup2(
+		    &actions, fds[1], STDOUT_FILENO);
+	if (rc == 0)
+		rc = posix_spawn_file_actions_adddup2(
+		    &actions, fds[1], STDERR_FILENO);
+	if (rc == 0)
+		rc = posix_spawnp(&process->pid, command[0], &actions,
+		    &attributes, command, envp);
+	(void)posix_spawnattr_destroy(&attributes);
+out:
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return rc;
+}
+
+int
+job_start(struct job_process *process, const struct queue_job *job,
+    const char *queue_name, char *const *command, struct err *err)
+{
+	char own[OWN_ENTRIES][ENTRY_MAX];
+	int in[2] = {-1, -1};
+	int out[2] = {-1, -1};
+	int code = 0;
+	int rc = -1;
+
+	if (text_format(own[0], ENTRY_MAX, err, "REEVE_JOB_ID=%s", job->id) ==
+	        -1 ||
+	    text_format(own[1], ENTRY_MAX, err, "REEVE_JOB_ATTEMPT=%" PRId64,
+	        job->attempt) == -1 ||
+	    text_format(own[2], ENTRY_MAX, err, "REEVE_QUEUE=%s", queue_name) ==
+	        -1)
+		return -1;
+	char **envp = build_environment(own);
+
+	if (envp == NULL)
+		return err_set(err, ERR_SYSTEM, "no memory for a job");
+	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1 ||
+	    fd_nonblock(in[1], true, NULL) == -1 ||
+	    fd_nonblock(out[0], true, NULL) == -1) {
+		(void)err_sys(err, "pipes for a job");
+		goto out;
+	}
+	code = spawn(process, command, envp, (int[2]){in[0], out[1]});
+
+	if (code != 0) {
+		errno = code;
+		(void)err_sys(err, "run '%.200s'", command[0]);
+		if (err != NULL &&
+		    (code == ENOENT || code == EACCES || code == ENOEXEC))
+			err->kind = ERR_INPUT;
+		process->pid = 0;
+		goto out;
+	}
+	process->stdin_fd = in[1];
+	process->output_fd = out[0];
+	process->written = 0;
+	in[1] = -1;
+	out[0] = -1;
+	rc = 0;
+out:
+	free(envp);
+	fd_close(&in[0]);
+	fd_close(&in[1]);
+	fd_close(&out[0]);
+	fd_close(&out[1]);
+	return rc;
+}
+
+void
+job_feed(struct job_process *process, const struct queue_job *job)
+{
+	while (process->stdin_fd != -1) {
+		size_t left = job->payload.len - process->written;
+
+		if (left == 0) {
+			fd_close(&process->stdin_fd);
+			return;
+		}
+		ssize_t n = write(process->stdin_fd,
+		    job->payload.data + process->written, left);
+
+		if (n > 0)
+			process->written += (size_t)n;
+		else if (n == -1 && errno == EINTR)
+			continue;
+		else if (n == -1 && errno == EAGAIN)
+			return;
+		else /* a job need not read its payload */
+			fd_close(&process->stdin_fd);
+	}
+}
+
+/* Our stderr has room for a chunk. A reader who doesn't read stops the job, by
+ * its own full pipe, and never us. */
+bool
+job_output_room(void)
+{
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
+}
+
+void
+job_drain_output(struct job_process *process)
+{
+	char chunk[CHUNK];
+	size_t moved = 0;
+
+	while (process->output_fd != -1 && moved < TURN_BYTES_MAX) {
+		bool over = process->output_bytes >= JOB_OUTPUT_MAX;
+
+		if (!over && !job_output_room())
+			return;
+		ssize_t n = read(process->output_fd, chunk, sizeof(chunk));
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			fd_close(&process->output_fd);
+			return;
+		}
+		moved += (size_t)n;
+		if (over)
+			process->dropped_bytes += n;
+		else if (fd_write_all(STDERR_FILENO, chunk, (size_t)n, NULL) ==
+		         0)
+			process->output_bytes += n;
+	}
+}
+
+void
+job_kill(const struct job_process *process, int sig)
+{
+	if (process->pid > 0)
+		(void)kill(-process->pid, sig);
+}
+
+bool
+job_ended(struct job_process *process, int *ret_status)
+{
+	siginfo_t info = {.si_pid = 0};
+	int status = 0;
+
+	if (process->pid <= 0)
+		return false;
+	/* looked at first and reaped later, so that the group's number can't
+	 * be another's when it is killed */
+	if (waitid(P_PID, (id_t)process->pid, &info,
+	        WEXITED | WNOHANG | WNOWAIT) == -1 ||
+	    info.si_pid == 0)
+		return false;
+	(void)kill(-process->pid, SIGKILL);
+	if (waitpid(process->pid, &status, WNOHANG) != process->pid)
+		return false;
+	job_drain_output(process);
+	process->pid = 0;
+	*ret_status = status;
+	return true;
+}
+
+enum job_outcome
+job_outcome_of(int status)
+{
+	if (!WIFEXITED(status))
+		return JOB_FAILED;
+	switch (WEXITSTATUS(status)) {
+	case 0:
+		return JOB_DONE;
+	case EXIT_AGAIN:
+		return JOB_RETRY;
+	case EXIT_MANIFEST:
+		return JOB_DEAD;
+	default:
+		return JOB_FAILED;
+	}
+}
+
+const char *
+job_status_text(int status, char *dst, size_t size)
+{
+	if (WIFEXITED(status))
+		(void)snprintf(dst, size, "exit %d", WEXITSTATUS(status));
+	else
+		(void)snprintf(dst, size, "signal %d", WTERMSIG(status));
+	return dst;
+}
+
+int64_t
+job_backoff_ms(
+    int64_t attempt, int64_t first_ms, int64_t cap_ms, uint32_t noise)
+{
+	int64_t delay_ms = first_ms;
+
+	for (int64_t i = 1; i < attempt && delay_ms < cap_ms; i++)
+		delay_ms *= 2;
+	delay_ms = MIN(delay_ms, cap_ms);
+	return delay_ms / 2 + (int64_t)noise % (delay_ms / 2 + 1);
+}
