@@ -522,9 +522,13 @@ wait_for_events(struct reference *self)
 		/* poll skips descriptors of -1 */
 		fds[count++] =
 		    (struct pollfd){.fd = process->stdin_fd, .events = POLLOUT};
-		fds[count++] =
-		    (struct pollfd){.fd = process->output_fd, .events = POLLIN};
+		fds[count++] = (struct pollfd){
+		    .fd = room ? process->output_fd : -1, .events = POLLIN};
+		held_up = held_up || (!room && process->output_fd != -1);
 	}
+	if (held_up) /* who reads our stderr decides when jobs go on */
+		fds[count++] =
+		    (struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT};
 	(void)poll(fds, count, (int)wait_ms_for(self));
 	read_signals(self);
 }
