@@ -26,6 +26,23 @@ static const struct cli_option schema_options[] = {
     {0},
 };
 
+static const struct cli_option worker_options[] = {
+    {"queue", "NAME|URL",
+        "a queue of the manifest, or the URL of one (docs/queues.md)"},
+    {"concurrency", "N", "jobs at once; default 1, at most 64"},
+    {"max-attempts", "N", "then it is a dead letter; default 5"},
+    {"lease", "DURATION",
+        "of a job, extended while it runs; default 30s, at least 1s"},
+    {"backoff", "DURATION", "before the second attempt; default 1s"},
+    {"backoff-cap", "DURATION", "it doubles up to this; default 1m"},
+    {"drain", "DURATION",
+        "for running jobs after a TERM; default 25s, then they are given "
+        "back"},
+    {"job-timeout", "DURATION", "a job that takes longer has failed"},
+    {"health", "ADDR:PORT", "serve GET /health there"},
+    {0},
+};
+
 const struct cli_command cli_commands[] = {
     {
         .name = "lint",
@@ -102,6 +119,31 @@ const struct cli_command cli_commands[] = {
         .examples = "  reeve schema > reeve.schema.json\n",
         .options = schema_options,
         .run = cmd_schema,
+    },
+    {
+        .name = "queue",
+        .arguments = "ls [NAME|URL…]",
+        .summary = "look into queues",
+        .examples =
+            "  reeve queue ls                   # every queue of reeve.yaml\n"
+            "  reeve queue ls 'redis://h/0?list=jobs' --output json\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_TARGET,
+        .args_min = 1,
+        .args_max = -1,
+        .run = cmd_queue,
+    },
+    {
+        .name = "worker",
+        .arguments = "[--queue NAME|URL] -- CMD [ARG…]",
+        .summary = "the reference worker: runs a command for each job",
+        .examples =
+            "  reeve worker --queue jobs -- /app/process   # payload on "
+            "stdin\n"
+            "  reeve worker --queue 'sqlite:///q.db?queue=jobs' "
+            "--max-attempts 3 -- sh -c cat\n",
+        .uses = CLI_MANIFEST | CLI_REST,
+        .options = worker_options,
+        .run = cmd_worker,
     },
     {
         .name = "version",
