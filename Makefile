@@ -73,7 +73,7 @@ ANALYZE := -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-null-argument
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
 CFLAGS_debug     := -O1 -g -Werror $(HARDEN)
 CFLAGS_release   := -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN) \
-  -ftrivial-auto-var-init=zero
+  $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
 CFLAGS_asan      := -O1 -g -Werror -fsanitize=address,undefined \
   -fno-omit-frame-pointer -fno-sanitize-recover=all
 CFLAGS_coverage  := -O0 -g --coverage
@@ -288,6 +288,7 @@ cppcheck: ## a second analyser
 	    --cppcheck-build-dir=build/cppcheck --error-exitcode=1 \
 	    --enable=warning,style,performance,portability \
 	    --suppressions-list=tests/lint/cppcheck.suppress \
+	    --library=tests/lint/cppcheck.cfg \
 	    -I. -DREEVE_VERSION='""' -DREEVE_LIBEXECDIR='""' $(TIDY)
 
 .PHONY: shellcheck

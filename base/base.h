@@ -55,7 +55,10 @@ NORETURN void assert_failed(const char *what, const char *file, int line);
  * Banned: each of them truncates, overflows, hides an error, blocks or keeps
  * hidden state. The names stay usable as struct members.
  */
-#define BANNED(name)   reeve_does_not_use_##name
+#define BANNED(name) reeve_does_not_use_##name
+/* macros of glibc under clang with _FORTIFY_SOURCE */
+#undef sprintf
+#undef vsprintf
 #define strcpy(...)    BANNED(strcpy)
 #define strcat(...)    BANNED(strcat)
 #define strncpy(...)   BANNED(strncpy)

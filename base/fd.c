@@ -193,6 +193,7 @@ fd_send(int socket, const void *bytes, size_t len, const int *fds, size_t nfds,
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 		struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+		assert(head != NULL);
 		head->cmsg_level = SOL_SOCKET;
 		head->cmsg_type = SCM_RIGHTS;
 		head->cmsg_len = CMSG_LEN(nfds * sizeof(int));

@@ -272,8 +272,10 @@ url_parse(
 	if (raw.port.at != NULL && read_port(raw.port, &url.port, err) == -1)
 		return -1;
 	url.scheme = arena_bytes(arena, raw.scheme.at, raw.scheme.len);
-	for (char *p = url.scheme; *p != '\0'; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p;
+	for (char *p = url.scheme; *p != '\0'; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p | 0x20);
+	}
 	if (read_userinfo(arena, raw.userinfo, &url, err) == -1)
 		return -1;
 	url.host = decode(arena, raw.host);

@@ -262,13 +262,13 @@ expect_status() {
 # shellcheck disable=SC2154
 has() {
 	[[ $output = *"$1"* ]] && return 0
-	printf 'expected to find: %s\nin:\n%s\n' "$1" "$output" >&2
+	printf 'expected to find: %s; the output:\n%s\n' "$1" "$output" >&2
 	return 1
 }
 
 # shellcheck disable=SC2154
 lacks() {
 	[[ $output != *"$1"* ]] && return 0
-	printf 'expected not to find: %s\nin:\n%s\n' "$1" "$output" >&2
+	printf 'expected not to find: %s; the output:\n%s\n' "$1" "$output" >&2
 	return 1
 }
