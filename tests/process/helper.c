@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pty.h>
 #include <sched.h>
@@ -342,15 +343,16 @@ start_namespaced(char *argv[], bool first)
 	return pid;
 }
 
-/* early RUNS pid1|child CMD…: SIGTERM at a random moment of 0..4 ms after the
- * start, RUNS times; each must end by it within 10 s. Every signal is blocked
- * from before the exec, so that none has an excuse. Exits with the number of
- * lost ones. */
+/* early RUNS pid1|child CODE CMD…: SIGTERM at a random moment of 0..4 ms after
+ * the start, RUNS times; each must end with CODE within 10 s. Every signal is
+ * blocked from before the exec, so that none has an excuse. Exits with the
+ * number of lost ones. */
 static int
 mode_early(char *argv[])
 {
 	int runs = number(argv[0]);
 	bool first = strcmp(argv[1], "pid1") == 0;
+	int code = number(argv[2]);
 	int lost = 0;
 	sigset_t all;
 
@@ -360,12 +362,12 @@ mode_early(char *argv[])
 	for (int i = 0; i < runs; i++) {
 		struct timespec delay = {.tv_nsec = random() % 4000000};
 		int status = 0;
-		pid_t pid = start_namespaced(argv + 2, first);
+		pid_t pid = start_namespaced(argv + 3, first);
 
 		(void)nanosleep(&delay, NULL);
 		(void)kill(pid, SIGTERM);
 		if (!ends_within(pid, 10, &status) || !WIFEXITED(status) ||
-		    WEXITSTATUS(status) != 128 + SIGTERM) {
+		    WEXITSTATUS(status) != code) {
 			(void)fprintf(stderr,
 			    "run %d: delay %ld ns, status %x\n", i,
 			    delay.tv_nsec, (unsigned)status);
@@ -491,15 +493,20 @@ mode_port(char *argv[])
 	return printf("%d\n", ntohs(name.sin_port)) < 0;
 }
 
-/* readonly DIR CMD…: DIR becomes the whole, read-only world of CMD: no /tmp, no
- * /run, no /proc but what is in it */
+/* readonly DIR UID CMD…: DIR becomes the whole, read-only world of CMD: no
+ * /tmp, no /run, no /proc but what is in it */
 static int
 mode_readonly(char *argv[])
 {
+	uid_t uid = (uid_t)number(argv[1]);
+
 	if (chroot(argv[0]) == -1 || chdir("/") == -1)
 		die(argv[0]);
-	(void)execv(argv[1], argv + 1);
-	die(argv[1]);
+	if (uid != 0 && (setgroups(0, NULL) == -1 || setgid(uid) == -1 ||
+	                    setuid(uid) == -1))
+		die("setuid");
+	(void)execv(argv[2], argv + 2);
+	die(argv[2]);
 }
 
 static const struct mode {
@@ -520,11 +527,11 @@ static const struct mode {
     {"hold", 1, mode_hold},
     {"lines", 2, mode_lines},
     {"born", 2, mode_born},
-    {"early", 3, mode_early},
+    {"early", 4, mode_early},
     {"pty", 2, mode_pty},
     {"serve", 3, mode_serve},
     {"port", 0, mode_port},
-    {"readonly", 2, mode_readonly},
+    {"readonly", 3, mode_readonly},
 };
 
 int
