@@ -29,7 +29,7 @@ enum {
 	SPAWN_NSIG = 65,
 };
 
-/* --- what the init adds to the environment ------------------------------- */
+/* --- what the init adds to the environment --- */
 
 bool
 spawn_extra_add(struct spawn_extra *extra, const char *name, const char *value)
@@ -97,7 +97,7 @@ spawn_extra_worker(
 	return fits;
 }
 
-/* --- the child, between clone and exec ----------------------------------- */
+/* --- the child, between clone and exec --- */
 
 /* Everything a step needs; lives on the child's copy of the parent's stack. */
 struct child {
@@ -428,7 +428,7 @@ run_child(struct child *child)
 	_exit(127);
 }
 
-/* --- the parent ----------------------------------------------------------- */
+/* --- the parent --- */
 
 /* Like fork, with a pidfd where the kernel has them. glibc's fork runs handlers
  * and its posix_spawn needs clone3, which old seccomp profiles refuse

@@ -23,8 +23,7 @@ plan_applied(const struct core *core)
 	return core->plans[core->current].bytes != NULL;
 }
 
-/* --- which plan an instance belongs to
- * ------------------------------------------- */
+/* --- which plan an instance belongs to --- */
 
 void
 plan_bind(struct core *core, int32_t slot, uint8_t plan, uint16_t worker)
@@ -76,8 +75,7 @@ plan_rebind(struct core *core, int32_t slot)
 	return true;
 }
 
-/* --- what should run
- * ----------------------------------------------------------------- */
+/* --- what should run --- */
 
 static bool
 run_add(struct core *core, int32_t run, uint32_t replica)
@@ -226,9 +224,7 @@ allow_check(struct core *core, const struct plan *plan, struct err *err)
 	    names, others > 0 ? " and others" : "");
 }
 
-/* --- applying
- * ------------------------------------------------------------------------------
- */
+/* --- applying --- */
 
 static int
 check_room(const struct core *core, const struct plan *plan, struct err *err)

@@ -26,8 +26,7 @@ enum {
 
 static const enum logger_stream streams[2] = {LOGGER_STDOUT, LOGGER_STDERR};
 
-/* --- handing pipes over
- * ----------------------------------------------------------- */
+/* --- handing pipes over --- */
 
 static bool
 attach_stream(struct core *core, int32_t slot, unsigned stream)
@@ -145,8 +144,7 @@ capture_release(struct core *core, int32_t slot)
 	wires->attached[0] = wires->attached[1] = false;
 }
 
-/* --- what it says
- * ------------------------------------------------------------------- */
+/* --- what it says --- */
 
 static void
 stream_ended(struct core *core, const struct logger_message *message)
@@ -192,8 +190,7 @@ logger_ready(struct loop_source *source, uint32_t events)
 		attach_more(core);
 }
 
-/* --- its process
- * ------------------------------------------------------------------------ */
+/* --- its process --- */
 
 static const char *
 format_word(uint32_t format)

@@ -45,8 +45,7 @@ enum {
 	CORE_NO_RUN = -1,
 };
 
-/* --- instances -------------------------------------------------------------
- */
+/* --- instances --- */
 
 /* Facts; no pointers. A zeroed one is a free slot. */
 struct instance {
@@ -122,8 +121,7 @@ struct prober {
 	char text[128]; /* of the last failure */
 };
 
-/* --- processes --------------------------------------------------------------
- */
+/* --- processes --- */
 
 enum owner_kind {
 	OWNER_NONE = 0,
@@ -251,9 +249,10 @@ struct core {
 	uint64_t snapshots;
 };
 
-/* --- table.c
- * ------------------------------------------------------------------ */
+/* --- table.c --- */
 
+/* init.c: what a zeroed struct isn't yet; table_map comes next. */
+void core_reset(struct core *core, uint32_t max_workers);
 int table_map(struct core *core, struct err *err) MUST_CHECK;
 /* A zeroed slot, or CORE_NO_SLOT. */
 int32_t table_take(struct core *core);
@@ -276,8 +275,7 @@ slot_of_timer(const struct core *core, const struct loop_timer *timer)
 	                 sizeof(struct wires));
 }
 
-/* --- change.c
- * ------------------------------------------------------------------- */
+/* --- change.c --- */
 
 /* The only way to another state: looks it up, keeps the counts, logs from,
  * event and to, tells the peers. */
@@ -291,8 +289,7 @@ const char *instance_label(const struct core *core, int32_t slot);
 /* Sets its timer; there is a heap slot for every instance. */
 void instance_wake_at(struct core *core, int32_t slot, int64_t at_ms);
 
-/* --- start.c
- * ---------------------------------------------------------------------- */
+/* --- start.c --- */
 
 /* Puts it at the end of those that wait to start. */
 void start_queue(struct core *core, int32_t slot);
@@ -305,8 +302,7 @@ void start_pump(struct core *core);
 void start_collect(struct core *core, int32_t slot);
 void start_forget(struct core *core, int32_t slot);
 
-/* --- stop.c
- * ----------------------------------------------------------------------- */
+/* --- stop.c --- */
 
 /* Asks a living instance to end, or takes one that isn't alive out of the race.
  * Idempotent; the first reason stays unless the new one is final. */
@@ -319,8 +315,7 @@ void drain_begin(struct core *core, const char *reason, int exit_code);
 /* TERM, INT or QUIT came. */
 void drain_signal(struct core *core, int signo);
 
-/* --- reap.c
- * ----------------------------------------------------------------------- */
+/* --- reap.c --- */
 
 /* At most CORE_REAP_BUDGET ends; sets core->reap_again when there may be more.
  */
@@ -335,8 +330,7 @@ void instance_forget(struct core *core, int32_t slot);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
 
-/* --- prober.c
- * ----------------------------------------------------------------------- */
+/* --- prober.c --- */
 
 /* The instance executes: begins its probes; it is ready at once without. */
 void probers_begin(struct core *core, int32_t slot);
@@ -345,8 +339,7 @@ void prober_exited(
     struct core *core, int32_t index, const struct worker_exit *ended);
 const char *prober_text(const struct core *core, int32_t slot);
 
-/* --- apply.c
- * ------------------------------------------------------------------------ */
+/* --- apply.c --- */
 
 /* Takes the plan in `fd` (which stays the caller's). On failure the old one
  * goes on. */
@@ -362,8 +355,7 @@ void plan_unbind(struct core *core, int32_t slot);
 bool plan_rebind(struct core *core, int32_t slot);
 bool plan_applied(const struct core *core);
 
-/* --- peers.c, orders.c, snapshot.c
- * ------------------------------------------------------ */
+/* --- peers.c, orders.c, snapshot.c --- */
 
 void peers_listen(struct core *core); /* once the name is known */
 void peers_close(struct core *core);
@@ -385,8 +377,7 @@ void snapshot_pump(struct core *core, struct peer *peer);
 void snapshot_instance(const struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret);
 
-/* --- operate.c, capture.c
- * ----------------------------------------------------------------- */
+/* --- operate.c, capture.c --- */
 
 void operator_start(struct core *core);
 void operator_exited(struct core *core, const struct worker_exit *ended);
@@ -409,9 +400,7 @@ void capture_attach(struct core *core, int32_t slot, pid_t pid);
 void capture_release(struct core *core, int32_t slot);
 void capture_close(struct core *core);
 
-/* --- finish.c
- * -------------------------------------------------------------------------------
- */
+/* --- finish.c --- */
 
 /* Something has ended: the next phase, if this one is over. */
 void finish_step(struct core *core);

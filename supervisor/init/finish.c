@@ -25,8 +25,7 @@ enum {
 	FINISH_POLL_MS = 20,
 };
 
-/* --- exit codes
- * ---------------------------------------------------------------------- */
+/* --- exit codes --- */
 
 void
 finish_note_exit(struct core *core, const struct worker_exit *ended, bool final)
@@ -96,8 +95,7 @@ finish_termination_log(const struct core *core, int code)
 	fd_close(&fd);
 }
 
-/* --- whoever is left
- * -------------------------------------------------------------------- */
+/* --- whoever is left --- */
 
 struct sweep {
 	struct core *core;
@@ -145,8 +143,7 @@ finish_sweep(struct core *core, int signo, pid_t session)
 	return sweep.count;
 }
 
-/* --- the phases of the end
- * ------------------------------------------------------------------ */
+/* --- the phases of the end --- */
 
 static void
 wait_at_most(struct core *core, int64_t ms)

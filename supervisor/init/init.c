@@ -44,8 +44,7 @@ struct options {
 	bool allow_exec_changes;
 };
 
-/* --- the command line
- * --------------------------------------------------------------- */
+/* --- the command line --- */
 
 /* "--name VALUE" and "--name=VALUE". */
 static const char *
@@ -121,8 +120,7 @@ parse(struct options *options, struct operate *operate, int argc, char *argv[],
 	return 0;
 }
 
-/* --- the process itself
- * --------------------------------------------------------------- */
+/* --- the process itself --- */
 
 /* Whatever was inherited: signals that are ignored never reach a signalfd, and
  * an ignored SIGCHLD makes the kernel reap in our place (pid1.md M3). All are
@@ -197,9 +195,7 @@ become_init(struct core *core)
 		log_warning("init.chdir", "/: error %d", errno);
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------
- */
+/* --- the loop --- */
 
 static void
 signal_came(struct core *core, int signo)
@@ -284,8 +280,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = capture_timer, .owner = core};
 }
 
-static void
-core_reset(struct core *core, const struct options *options)
+void
+core_reset(struct core *core, uint32_t max_workers)
 {
 	for (size_t i = 0; i < ARRAY_LEN(core->plans); i++)
 		core->plans[i] = PLAN_INIT;
@@ -296,11 +292,11 @@ core_reset(struct core *core, const struct options *options)
 	core->logger.socket.fd = core->logger.listen_fd = -1;
 	core->logger.attach_at = CORE_NO_SLOT;
 	core->control.fd = -1;
-	core->max_workers = (uint32_t)options->max_workers;
-	core->budget_ms = options->grace_ms;
+	core->max_workers = max_workers;
+	core->budget_ms = -1;
+	core->null_fd = core->self_fd = core->state_fd = -1;
 	core->settings.grace_ms = -1;
 	core->settings.control_gid = -1;
-	core->allow_exec_changes = options->allow_exec_changes;
 	core->exit_code = -1;
 	core->environment = (const char *const *)environ;
 	core->started_wall_ms = clock_wall_ms();
@@ -383,7 +379,9 @@ init_main(int argc, char *argv[])
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
 	if (parse(&options, &core->operate, argc, argv, &err) == -1)
 		return fail(EXIT_USAGE, &err);
-	core_reset(core, &options);
+	core_reset(core, (uint32_t)options.max_workers);
+	core->budget_ms = options.grace_ms;
+	core->allow_exec_changes = options.allow_exec_changes;
 	raise_files(core);
 	if (open_named(core, options.plan, &plan_fd, &err) == -1)
 		return fail(EXIT_UNREACHABLE, &err);

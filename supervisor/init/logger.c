@@ -61,8 +61,7 @@ struct logger {
 	char queues[2][QUEUE_SIZE];
 };
 
-/* --- a line on its way out -------------------------------------------------
- */
+/* --- a line on its way out --- */
 
 static void
 put(struct logger *logger, const char *bytes, size_t len)
@@ -218,8 +217,7 @@ emit(struct stream *stream, const char *text, size_t len, bool partial)
 	    logger->line, logger->line_len);
 }
 
-/* --- streams ---------------------------------------------------------------
- */
+/* --- streams --- */
 
 static void
 stream_feed(struct stream *stream, const char *bytes, size_t n)
@@ -379,8 +377,7 @@ socket_ready(struct loop_source *source, uint32_t events)
 		logger->ending = true;
 }
 
-/* --- start, run, end -------------------------------------------------------
- */
+/* --- start, run, end --- */
 
 static int
 read_format(const char *text, enum logger_format *ret, struct err *err)

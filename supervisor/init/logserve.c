@@ -12,8 +12,7 @@
 #include "base/text.h"
 #include "supervisor/init/logserve.h"
 
-/* --- the heap of instances with something to send --------------------------
- */
+/* --- the heap of instances with something to send --- */
 
 static uint64_t
 order_at(const struct logserve_client *client, uint32_t at)
@@ -65,8 +64,7 @@ pop(struct logserve_client *client)
 	}
 }
 
-/* --- lines ------------------------------------------------------------------
- */
+/* --- lines --- */
 
 static bool
 matches(
@@ -149,8 +147,7 @@ has_room(struct logserve_client *client)
 	return client->out_len + most <= LOGSERVE_OUT;
 }
 
-/* --- clients ---------------------------------------------------------------
- */
+/* --- clients --- */
 
 static void
 client_close(struct logserve_client *client)
@@ -306,8 +303,7 @@ listener_ready(struct loop_source *source, uint32_t events)
 	fd_close(&fd);
 }
 
-/* --- the server ------------------------------------------------------------
- */
+/* --- the server --- */
 
 static void *
 map(size_t bytes)

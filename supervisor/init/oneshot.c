@@ -141,7 +141,7 @@ enter(struct oneshot *oneshot, enum phase phase, int64_t delay_ms)
 	                           : clock_after(clock_ms(), delay_ms);
 }
 
-/* --- the child ------------------------------------------------------------ */
+/* --- the child --- */
 
 static void
 reset_signals(void)
@@ -173,7 +173,7 @@ child(const struct oneshot *oneshot, int report_fd)
 	                                                     : EXIT_NOT_RUN);
 }
 
-/* --- the parent ----------------------------------------------------------- */
+/* --- the parent --- */
 
 /* We have a terminal, and it is ours to give: a job that the shell started in
  * the background must not snatch it. */

@@ -12,8 +12,7 @@
 #include "supervisor/init/core.h"
 #include "worker/send.h"
 
-/* --- answers
- * ------------------------------------------------------------------ */
+/* --- answers --- */
 
 static void answer(struct core *core, struct peer *peer, uint32_t sequence,
     int code, uint32_t affected, const char *fmt, ...) PRINTF_LIKE(6, 7);
@@ -39,8 +38,7 @@ answer(struct core *core, struct peer *peer, uint32_t sequence, int code,
 	(void)peer_send(core, peer, &message, -1);
 }
 
-/* --- orders about workers
- * --------------------------------------------------------- */
+/* --- orders about workers --- */
 
 typedef bool act_fn(struct core *core, int32_t slot, int32_t value);
 
@@ -247,8 +245,7 @@ order_worker(
 	    core, peer, order->head.sequence, EXIT_PASSED, affected, "%s", "");
 }
 
-/* --- the others
- * ----------------------------------------------------------------------- */
+/* --- the others --- */
 
 static void
 order_plan(struct core *core, struct peer *peer, uint32_t sequence, int fd)

@@ -20,8 +20,7 @@ enum {
 	PEERS_BACKLOG = 16
 };
 
-/* --- sending
- * --------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void
 want_out(struct core *core, struct peer *peer, bool wanted)
@@ -118,8 +117,7 @@ peers_operator(struct core *core)
 	return core->operate.peer.source.fd == -1 ? NULL : &core->operate.peer;
 }
 
-/* --- one connection
- * ----------------------------------------------------------------- */
+/* --- one connection --- */
 
 static void
 peer_greet(struct core *core, struct peer *peer)
@@ -229,8 +227,7 @@ peer_open(struct core *core, struct peer *peer, int fd, struct err *err)
 	return 0;
 }
 
-/* --- the control socket
- * ------------------------------------------------------------------ */
+/* --- the control socket --- */
 
 static bool
 may_control(const struct core *core, int fd, bool *ret_full)

@@ -34,8 +34,7 @@ struct request {
 	size_t len;
 };
 
-/* --- the init's side -------------------------------------------------------
- */
+/* --- the init's side --- */
 
 static int
 add(struct probe_command *command, size_t *at, const char *arg, struct err *err)
@@ -116,7 +115,7 @@ probe_command(const struct probe_spec *spec, uint32_t replica,
 	return err_set(err, ERR_INPUT, "no probe is declared");
 }
 
-/* --- the child ------------------------------------------------------------ */
+/* --- the child --- */
 
 static int
 address_read(

@@ -131,8 +131,7 @@ probers_end(struct core *core, int32_t slot)
 		prober_drop(core, slot, (enum prober_kind)kind);
 }
 
-/* --- one probe
- * ------------------------------------------------------------------ */
+/* --- one probe --- */
 
 static int
 prober_spawn(struct core *core, struct prober *prober,
@@ -225,8 +224,7 @@ prober_timer(struct loop_timer *timer, int64_t now_ms)
 	    clock_after(now_ms, probe_of(&spec, prober->kind).period_ms));
 }
 
-/* --- what it said
- * ------------------------------------------------------------------ */
+/* --- what it said --- */
 
 static void
 take_text(struct prober *prober, const struct worker_exit *ended)

@@ -17,8 +17,7 @@ enum {
 	ENDING_MOST_MS = 250,
 };
 
-/* --- what comes after an end
- * --------------------------------------------------- */
+/* --- what comes after an end --- */
 
 static void
 leave_run(struct core *core, int32_t slot)
@@ -177,8 +176,7 @@ instance_ended(struct core *core, int32_t slot)
 	instance_change(core, slot, EVENT_FINISH);
 }
 
-/* --- groups that outlive their leader
- * --------------------------------------------- */
+/* --- groups that outlive their leader --- */
 
 static void
 group_gone(struct core *core, int32_t slot)
@@ -236,9 +234,7 @@ ending_timer_fired(struct loop_timer *timer, int64_t now_ms)
 	core_wake(core, timer, clock_after(now_ms, core->ending_poll_ms));
 }
 
-/* --- one end
- * ---------------------------------------------------------------------------
- */
+/* --- one end --- */
 
 static void
 reap_one(pid_t pid)

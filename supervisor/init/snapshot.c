@@ -24,8 +24,7 @@ wall_of(const struct core *core, int64_t monotonic_ms)
 	return clock_wall_ms() - (core->loop.now_ms - monotonic_ms);
 }
 
-/* --- the packets
- * ------------------------------------------------------------------ */
+/* --- the packets --- */
 
 static void
 snapshot_frame(const struct core *core, const struct peer *peer,
@@ -122,8 +121,7 @@ snapshot_instance(const struct core *core, int32_t slot,
 	    prober_text(core, slot));
 }
 
-/* --- sending it, as it goes
- * --------------------------------------------------------- */
+/* --- sending it, as it goes --- */
 
 void
 snapshot_begin(struct core *core, struct peer *peer)

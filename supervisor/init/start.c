@@ -17,8 +17,7 @@ enum {
 	START_RETRY_MS = 1000, /* no process could be made */
 };
 
-/* --- the queue: first come, first started
- * ------------------------------------- */
+/* --- the queue: first come, first started --- */
 
 void
 start_queue(struct core *core, int32_t slot)
@@ -57,8 +56,7 @@ start_dequeue(struct core *core, int32_t slot)
 	core->instances[slot].next_queued = CORE_NO_SLOT;
 }
 
-/* --- news of the exec
- * ------------------------------------------------------------ */
+/* --- news of the exec --- */
 
 static void
 report_ready(struct loop_source *source, uint32_t events)
@@ -132,8 +130,7 @@ start_collect(struct core *core, int32_t slot)
 	}
 }
 
-/* --- starting
- * ------------------------------------------------------------------------ */
+/* --- starting --- */
 
 static int
 free_start(const struct core *core)

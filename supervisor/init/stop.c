@@ -244,8 +244,7 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 	}
 }
 
-/* --- the drain
- * ---------------------------------------------------------------- */
+/* --- the drain --- */
 
 void
 drain_begin(struct core *core, const char *reason, int exit_code)

@@ -219,8 +219,7 @@ owner_clear(struct core *core, pid_t pid)
 	core->owners[hole] = (struct owner){.pid = 0};
 }
 
-/* --- probers
- * -------------------------------------------------------------------- */
+/* --- probers --- */
 
 int32_t
 prober_take(struct core *core)

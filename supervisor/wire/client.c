@@ -47,8 +47,7 @@ wait_ready(int fd, short events, int64_t deadline_ms, struct err *err)
 	}
 }
 
-/* --- connecting ------------------------------------------------------------
- */
+/* --- connecting --- */
 
 static int
 check_peer(int fd, struct err *err)
@@ -196,8 +195,7 @@ wire_client_connect(struct wire_client *client, const char *name,
 	return 0;
 }
 
-/* --- messages ----------------------------------------------------------------
- */
+/* --- messages --- */
 
 static int
 send_message(struct wire_client *client, const union wire_message *message,
@@ -296,8 +294,7 @@ wire_client_order(struct wire_client *client, enum wire_type type,
 	return wire_client_send(client, type, &message, -1, ret_sequence, err);
 }
 
-/* --- whole conversations, for commands
- * ----------------------------------------- */
+/* --- whole conversations, for commands --- */
 
 static void
 close_all(int fds[WIRE_FDS_MAX])

@@ -52,7 +52,7 @@ view_of(uint8_t *bytes, struct view *ret)
 	ret->texts = at[SECTION_TEXTS];
 }
 
-/* --- validation ----------------------------------------------------------- */
+/* --- validation --- */
 
 static int
 check_header(const struct plan_header *header, size_t size, struct err *err)
@@ -348,7 +348,7 @@ plan_decode(void *bytes, size_t size, struct plan *ret, struct err *err)
 	return 0;
 }
 
-/* --- where the bytes come from -------------------------------------------- */
+/* --- where the bytes come from --- */
 
 static int
 plan_size(int fd, bool sealed, size_t *ret, struct err *err)
@@ -467,8 +467,7 @@ plan_close(struct plan *plan)
 	*plan = PLAN_INIT;
 }
 
-/* --- views ------------------------------------------------------------------
- */
+/* --- views --- */
 
 static const char *
 text_at(const struct view *view, struct plan_text text)
