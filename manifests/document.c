@@ -13,8 +13,7 @@
 #include "manifests/complaints.h"
 #include "manifests/document.h"
 
-/* --- the file --------------------------------------------------------------
- */
+/* --- the file --- */
 
 static int
 file_refuse(const char *path, const struct stat *st, struct err *err)
@@ -50,8 +49,7 @@ document_file(const char *path, struct buffer *text, struct err *err)
 	return rc;
 }
 
-/* --- bytes -----------------------------------------------------------------
- */
+/* --- bytes --- */
 
 /* libyaml says neither line nor column of a wrong byte, and takes UTF-16. */
 static int
@@ -86,8 +84,7 @@ check_bytes(const struct buffer *text, struct complaints *complaints)
 	return 0;
 }
 
-/* --- the tree --------------------------------------------------------------
- */
+/* --- the tree --- */
 
 struct anchor {
 	const char *name;
@@ -388,8 +385,7 @@ document_parse(const struct buffer *text, unsigned how, struct arena *arena,
 	return builder.first;
 }
 
-/* --- looking at it ---------------------------------------------------------
- */
+/* --- looking at it --- */
 
 static struct node *
 get_own(const struct node *mapping, const char *key)

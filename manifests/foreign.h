@@ -41,6 +41,7 @@ struct foreign_component {
 	 * key and that no description holds: "secret a", "config b". */
 	const char *const *missing;
 	size_t nmissing;
+	const struct foreign_raw *raw; /* of the readers, until resolved */
 };
 
 /* A Secret, a ConfigMap or an env_file that a description holds. */

@@ -8,6 +8,7 @@
 #include "manifests/complaints.h"
 #include "manifests/declared.h"
 #include "manifests/document.h"
+#include "manifests/env_list.h"
 #include "manifests/raw.h"
 #include "manifests/source.h"
 #include "manifests/table.h"
@@ -48,13 +49,7 @@ int64_t resolve_int(const int64_t *value, const char *otherwise);
 const char *const *resolve_texts(
     struct resolve *r, char *const *texts, unsigned count);
 
-/* --- resolve_env.c ---------------------------------------------------------
- */
-
-struct env_list {
-	struct declared_env *entries;
-	size_t count, cap;
-};
+/* --- resolve_env.c --- */
 
 struct resolve_layers {
 	struct manifest_env *env;
@@ -76,13 +71,10 @@ struct declared_import *resolve_imports(
 void resolve_bindings_env(struct resolve *r,
     const struct declared_binding *bindings, size_t count,
     struct env_list *list);
-const struct declared_env *env_list_find(
-    const struct env_list *list, const char *name, size_t len);
 const struct source *resolve_source(
     const struct resolve *r, bool secret, const char *name);
 
-/* --- resolve_text.c --------------------------------------------------------
- */
+/* --- resolve_text.c --- */
 
 struct resolved_text {
 	const char *text;       /* NULL: unresolved */
@@ -97,8 +89,7 @@ struct resolved_text resolve_text(
 struct declared_probe_request resolve_request(struct resolve *r,
     const char *kind, enum mapping_id mapping, const struct node *node);
 
-/* --- resolve_queue.c, resolve_worker.c, resolve_rest.c ----------------------
- */
+/* --- resolve_queue.c, resolve_worker.c, resolve_rest.c --- */
 
 void resolve_queues(struct resolve *r);
 struct declared_binding *resolve_bindings(struct resolve *r,

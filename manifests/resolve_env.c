@@ -1,62 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <ctype.h>
-
 #include "base/text.h"
 #include "manifests/expand.h"
 #include "manifests/resolve.h"
 
-/* --- a list in which later entries win ---------------------------------------
- */
-
-static bool
-named(const struct declared_env *entry, const char *name, size_t len)
-{
-	return strncmp(entry->name, name, len) == 0 && entry->name[len] == '\0';
-}
-
-static struct declared_env *
-find(const struct env_list *list, const char *name, size_t len)
-{
-	for (size_t i = list->count; i > 0; i--) {
-		if (!list->entries[i - 1].shadowed &&
-		    named(&list->entries[i - 1], name, len))
-			return &list->entries[i - 1];
-	}
-	return NULL;
-}
-
-const struct declared_env *
-env_list_find(const struct env_list *list, const char *name, size_t len)
-{
-	return find(list, name, len);
-}
-
-static void
-add(struct arena *arena, struct env_list *list, struct declared_env entry)
-{
-	struct declared_env *before =
-	    find(list, entry.name, strlen(entry.name));
-
-	if (before != NULL)
-		before->shadowed = true;
-	entry.shadowed = false;
-	if (list->count == list->cap) {
-		size_t cap = MAX(list->cap * 2, 64);
-		struct declared_env *entries =
-		    arena_array(arena, cap, sizeof(*entries));
-		if (list->count > 0)
-			memcpy(entries, list->entries,
-			    list->count * sizeof(*entries));
-		list->entries = entries;
-		list->cap = cap;
-	}
-	list->entries[list->count++] = entry;
-}
-
-/* --- layers ------------------------------------------------------------------
- */
+/* --- layers --- */
 
 static bool
 inherited(const struct resolve_layers *layers, const char *name)
@@ -75,23 +24,10 @@ inherited(const struct resolve_layers *layers, const char *name)
 	return false;
 }
 
-static bool
-looks_secret(const char *name)
-{
-	static const char *const words[] = {"PASSWORD", "PASSWD", "SECRET",
-	    "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		if (strcasestr(name, words[i]) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static void
 redact(const struct resolve *r, const char *name, const char *value)
 {
-	if (r->redactor != NULL && value != NULL && looks_secret(name))
+	if (r->redactor != NULL && value != NULL && env_list_looks_secret(name))
 		redactor_add(r->redactor, value);
 }
 
@@ -110,7 +46,7 @@ add_environ(struct resolve *r, const struct resolve_layers *layers,
 		if (!inherited(layers, name))
 			continue;
 		redact(r, name, equals + 1);
-		add(r->arena, list,
+		env_list_add(r->arena, list,
 		    (struct declared_env){.name = name,
 		        .value = arena_text(r->arena, equals + 1),
 		        .len = strlen(equals + 1),
@@ -127,17 +63,6 @@ resolve_source(const struct resolve *r, bool secret, const char *name)
 			return &r->sources[i];
 	}
 	return NULL;
-}
-
-/* As Kubernetes: a key that is no variable's name is left out. */
-static bool
-is_env_name(const char *key)
-{
-	for (const char *p = key; *p != '\0'; p++) {
-		if (!isalnum((unsigned char)*p) && strchr("_.-", *p) == NULL)
-			return false;
-	}
-	return *key != '\0' && !isdigit((unsigned char)*key);
 }
 
 struct declared_import *
@@ -182,9 +107,9 @@ add_import(struct resolve *r, const struct declared_import *import,
 		const struct source_value *value = &source->values[i];
 		const char *name =
 		    arena_format(r->arena, "%s%s", import->prefix, value->key);
-		if (!is_env_name(name))
+		if (!env_list_takes(name))
 			continue;
-		add(r->arena, list,
+		env_list_add(r->arena, list,
 		    (struct declared_env){.name = name,
 		        .value = value->value,
 		        .len = value->len,
@@ -284,7 +209,7 @@ look_up(void *arg, const char *name, size_t len, struct buffer *out)
 {
 	struct look *look = arg;
 	struct declared_env *entry = look->entry;
-	const struct declared_env *found = find(look->list, name, len);
+	const struct declared_env *found = env_list_find(look->list, name, len);
 
 	if (found != NULL && found->value != NULL) {
 		entry->secret = entry->secret || found->secret;
@@ -354,7 +279,7 @@ add_entries(struct resolve *r, const struct resolve_layers *layers,
 		else if (!add_ref(r, raw->value_from, &entry))
 			continue;
 		redact(r, entry.name, entry.value);
-		add(r->arena, list, entry);
+		env_list_add(r->arena, list, entry);
 	}
 }
 
@@ -388,7 +313,7 @@ resolve_env(struct resolve *r, const struct resolve_layers *layers,
 
 	add_environ(r, layers, list);
 	for (size_t i = 0; i < top->count; i++)
-		add(r->arena, list, top->entries[i]);
+		env_list_add(r->arena, list, top->entries[i]);
 	for (size_t i = 0; i < count; i++)
 		add_import(r, &imports[i], list);
 	add_entries(r, layers, list);
@@ -401,9 +326,9 @@ resolve_bindings_env(struct resolve *r, const struct declared_binding *bindings,
 	for (size_t i = 0; i < count; i++) {
 		const struct declared_binding *it = &bindings[i];
 		if (it->env == NULL || it->queue->real_name == NULL ||
-		    find(list, it->env, strlen(it->env)) != NULL)
+		    env_list_find(list, it->env, strlen(it->env)) != NULL)
 			continue;
-		add(r->arena, list,
+		env_list_add(r->arena, list,
 		    (struct declared_env){.name = it->env,
 		        .value = it->queue->real_name,
 		        .len = strlen(it->queue->real_name),

@@ -47,8 +47,7 @@ value_new(struct arena *arena, struct source *source, size_t *cap)
 	return &source->values[source->count++];
 }
 
-/* --- a directory -----------------------------------------------------------
- */
+/* --- a directory --- */
 
 static void
 read_key(const struct source_reader *reader, int dir, const char *name,
@@ -148,8 +147,7 @@ read_dir(
 	source->declared->readable = true;
 }
 
-/* --- lines -----------------------------------------------------------------
- */
+/* --- lines --- */
 
 static void
 take_lines(const struct source_reader *reader, const char *what,
@@ -236,8 +234,7 @@ read_command(const struct source_reader *reader, const char *const *command,
 	buffer_wipe(&complaint);
 }
 
-/* --- elsewhere -------------------------------------------------------------
- */
+/* --- elsewhere --- */
 
 static void
 read_data(const struct source_reader *reader, const struct node *data,

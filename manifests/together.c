@@ -8,8 +8,7 @@
 #include "manifests/queue_form.h"
 #include "manifests/validate.h"
 
-/* --- numbers of a document that may be wrong: then these don't complain -----
- */
+/* --- numbers of a document that may be wrong: then these don't complain --- */
 
 static int64_t
 int_of(const struct node *map, const char *key, int64_t otherwise)
@@ -34,8 +33,7 @@ duration_of(const struct node *map, const char *key, int64_t otherwise)
 	           : otherwise;
 }
 
-/* --- queues ----------------------------------------------------------------
- */
+/* --- queues --- */
 
 static void
 queue_keys(
@@ -122,8 +120,7 @@ check_queue(struct validation *v, const struct node *queue)
 		    "'consume' must be left or right");
 }
 
-/* --- $(NAME) within env ----------------------------------------------------
- */
+/* --- $(NAME) within env --- */
 
 struct env_look {
 	struct validation *v;
@@ -211,8 +208,7 @@ check_env(struct validation *v, const struct node *owner)
 	buffer_fini(&none);
 }
 
-/* --- $(NAME) elsewhere -----------------------------------------------------
- */
+/* --- $(NAME) elsewhere --- */
 
 struct place_look {
 	struct validation *v;
@@ -330,8 +326,7 @@ check_expansions(struct place_look *look, const struct mapping *mapping,
 	}
 }
 
-/* --- workers ---------------------------------------------------------------
- */
+/* --- workers --- */
 
 static const struct node *
 port_named(const struct node *worker, const char *name)
@@ -447,8 +442,7 @@ check_worker(struct validation *v, const struct node *worker)
 	}
 }
 
-/* --- checks and smoke ------------------------------------------------------
- */
+/* --- checks and smoke --- */
 
 /* `what` without `needs` says nothing. */
 static void

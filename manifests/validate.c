@@ -50,8 +50,7 @@ note_inert(struct validation *v, const struct node *node, const struct way *way)
 	        .place = {v->complaints->file, at->line, at->column}};
 }
 
-/* --- words -----------------------------------------------------------------
- */
+/* --- words --- */
 
 struct words
 validate_names(struct validation *v, const char *key)
@@ -97,8 +96,7 @@ validate_unknown(struct validation *v, const struct node *node,
 	    words_listed(v->arena, words->list));
 }
 
-/* --- forms -----------------------------------------------------------------
- */
+/* --- forms --- */
 
 /* Each says what is wrong, or NULL. */
 static const char *
@@ -345,8 +343,7 @@ check_reference(
 	    &(struct words){list, QUEUE_KINDS});
 }
 
-/* --- rows ------------------------------------------------------------------
- */
+/* --- rows --- */
 
 static void
 check_text(struct validation *v, const struct row *row, const struct node *node)
@@ -547,8 +544,7 @@ check_names(
 		    node_what(node));
 }
 
-/* --- mappings --------------------------------------------------------------
- */
+/* --- mappings --- */
 
 static void check_mapping(struct validation *v, const struct mapping *mapping,
     const struct node *node, const struct way *way);

@@ -31,8 +31,7 @@ struct validation {
 
 void manifest_validate(struct validation *validation);
 
-/* --- between the two halves ------------------------------------------------
- */
+/* --- between the two halves --- */
 
 /* Rows are right or complained about; this is about what they say together:
  * references, `$(NAME)`, probes and ports. */

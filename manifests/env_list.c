@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <ctype.h>
+
+#include "manifests/env_list.h"
+
+static bool
+named(const struct declared_env *entry, const char *name, size_t len)
+{
+	return strncmp(entry->name, name, len) == 0 && entry->name[len] == '\0';
+}
+
+static struct declared_env *
+find(const struct env_list *list, const char *name, size_t len)
+{
+	for (size_t i = list->count; i > 0; i--) {
+		if (!list->entries[i - 1].shadowed &&
+		    named(&list->entries[i - 1], name, len))
+			return &list->entries[i - 1];
+	}
+	return NULL;
+}
+
+const struct declared_env *
+env_list_find(const struct env_list *list, const char *name, size_t len)
+{
+	return find(list, name, len);
+}
+
+void
+env_list_add(
+    struct arena *arena, struct env_list *list, struct declared_env entry)
+{
+	struct declared_env *before =
+	    find(list, entry.name, strlen(entry.name));
+
+	if (before != NULL)
+		before->shadowed = true;
+	entry.shadowed = false;
+	if (list->count == list->cap) {
+		size_t cap = MAX(list->cap * 2, 64);
+		struct declared_env *entries =
+		    arena_array(arena, cap, sizeof(*entries));
+		if (list->count > 0)
+			memcpy(entries, list->entries,
+			    list->count * sizeof(*entries));
+		list->entries = entries;
+		list->cap = cap;
+	}
+	list->entries[list->count++] = entry;
+}
+
+bool
+env_list_takes(const char *key)
+{
+	for (const char *p = key; *p != '\0'; p++) {
+		if (!isalnum((unsigned char)*p) && strchr("_.-", *p) == NULL)
+			return false;
+	}
+	return *key != '\0' && !isdigit((unsigned char)*key);
+}
+
+bool
+env_list_looks_secret(const char *name)
+{
+	static const char *const words[] = {"PASSWORD", "PASSWD", "SECRET",
+	    "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcasestr(name, words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
