@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+#include "supervisor/operator/record.h"
+
+/*
+ * operator.json in the state directory: what is good, what is held down, what
+ * was scaled, and which files the running processes were started from. Only
+ * fingerprints under the init's key; with another key it is another init's,
+ * and worth nothing.
+ */
+enum {
+	NOTES_MAX = 64 << 20,
+	NOTES_MODE = 0600,
+	PATH_SIZE = 512,
+	HEX_SIZE = 33,
+};
+
+static const char NOTES_FILE[] = "operator.json";
+static const char KEY_MARK[] = "reeve operator notes";
+
+static const char *
+hex(const uint8_t digest[16], char dst[HEX_SIZE])
+{
+	for (size_t i = 0; i < 16; i++)
+		(void)snprintf(dst + 2 * i, 3, "%02x", digest[i]);
+	return dst;
+}
+
+static bool
+unhex(const char *text, uint8_t ret[16])
+{
+	uint8_t bytes[16];
+
+	if (text == NULL || strlen(text) != HEX_SIZE - 1)
+		return false;
+	for (size_t i = 0; i < 16; i++) {
+		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
+		char *end = NULL;
+		bytes[i] = (uint8_t)strtoul(byte, &end, 16);
+		if (end != byte + 2)
+			return false;
+	}
+	memcpy(ret, bytes, 16);
+	return true;
+}
+
+static const char *
+key_mark(const struct operator* op, char dst[HEX_SIZE])
+{
+	struct fingerprint print =
+	    fingerprint_of(&op->key, KEY_MARK, sizeof(KEY_MARK));
+
+	return hex(print.bytes, dst);
+}
+
+static void
+write_tracked(const struct tracked *tracked, struct jsonw *json)
+{
+	char text[HEX_SIZE];
+
+	jsonw_object(json, NULL);
+	jsonw_text(json, "name", tracked->name);
+	if (tracked->memory.has_good)
+		jsonw_text(json, "good", hex(tracked->memory.good, text));
+	if (tracked->memory.has_bad)
+		jsonw_text(json, "bad", hex(tracked->memory.bad, text));
+	if (tracked->scale >= 0) {
+		jsonw_i64(json, "scale", tracked->scale);
+		jsonw_i64(json, "scale_over", tracked->scale_over);
+	}
+	jsonw_end(json);
+}
+
+static void
+write_files(const struct running_instance *instance, struct jsonw *json)
+{
+	if (instance->files_pid == 0 ||
+	    instance->files_pid != instance->wire.pid)
+		return;
+	jsonw_object(json, NULL);
+	jsonw_text(json, "worker", instance->wire.name);
+	jsonw_i64(json, "replica", (int64_t)instance->wire.replica);
+	jsonw_i64(json, "pid", instance->files_pid);
+	jsonw_i64(json, "started", instance->wire.started_wall_ms);
+	jsonw_array(json, "sha256");
+	for (size_t i = 0; i < instance->nfiles; i++)
+		jsonw_text(json, NULL, instance->files[i].sha256);
+	jsonw_end(json);
+	jsonw_end(json);
+}
+
+void notes_write(struct operator* op)
+{
+	struct err err = ERR_INIT;
+	char path[PATH_SIZE];
+	char mark[HEX_SIZE];
+	struct buffer bytes;
+	struct jsonw json;
+
+	if (op->state_dir == NULL)
+		return;
+	buffer_init(&bytes, NOTES_MAX);
+	jsonw_init(&json, &bytes, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "key", key_mark(op, mark));
+	jsonw_array(&json, "workers");
+	for (size_t i = 0; i < op->ntracked; i++)
+		write_tracked(&op->tracked[i], &json);
+	jsonw_end(&json);
+	jsonw_array(&json, "files");
+	for (size_t i = 0; i < op->running.count; i++)
+		for (size_t k = 0; k < op->running.workers[i].ninstances; k++)
+			write_files(
+			    &op->running.workers[i].instances[k], &json);
+	jsonw_end(&json);
+	jsonw_end(&json);
+	if (bytes.overflow ||
+	    text_format(path, sizeof(path), &err, "%s/%s", op->state_dir,
+	        NOTES_FILE) == -1 ||
+	    fd_replace_file(path, NOTES_MODE, bytes.data, bytes.len, &err) ==
+	        -1)
+		log_warning("operator.notes", "not kept: %s", err.text);
+	buffer_fini(&bytes);
+}
+
+static void
+read_tracked(struct operator* op, const cJSON *from)
+{
+	const char *name = record_text(from, "name", "");
+
+	if (*name == '\0' || strlen(name) > WORKER_NAME_MAX)
+		return;
+	struct tracked *tracked = operator_track(op, name);
+
+	tracked->memory.has_good =
+	    unhex(record_text(from, "good", NULL), tracked->memory.good);
+	tracked->memory.has_bad =
+	    unhex(record_text(from, "bad", NULL), tracked->memory.bad);
+	tracked->scale = record_i64(from, "scale", -1);
+	tracked->scale_over = record_i64(from, "scale_over", -1);
+	if (tracked->scale > WORKER_REPLICAS_MAX)
+		tracked->scale = -1;
+}
+
+static void
+read_files(struct operator* op, const cJSON *from)
+{
+	struct running_worker *worker =
+	    running_find(&op->running, record_text(from, "worker", ""));
+	struct running_instance *instance =
+	    worker == NULL
+	        ? NULL
+	        : running_instance_find(worker,
+	              (uint32_t)record_i64(from, "replica", UINT32_MAX));
+	const cJSON *item = NULL;
+
+	if (instance == NULL ||
+	    instance->wire.pid != record_i64(from, "pid", -1) ||
+	    instance->wire.started_wall_ms != record_i64(from, "started", -1))
+		return;
+	instance->files_pid = instance->wire.pid;
+	instance->nfiles = 0;
+	cJSON_ArrayForEach(item, record_array(from, "sha256"))
+	{
+		if (!cJSON_IsString(item) ||
+		    instance->nfiles == FILES_OF_WORKER)
+			break;
+		struct file_identity *file =
+		    &instance->files[instance->nfiles++];
+		*file = (struct file_identity){0};
+		file->known = text_copy(file->sha256, sizeof(file->sha256),
+		                  item->valuestring, NULL) == 0 &&
+		              *file->sha256 != '\0';
+	}
+}
+
+/* To be called once the running instances are known. */
+void notes_read(struct operator* op)
+{
+	struct err err = ERR_INIT;
+	char path[PATH_SIZE];
+	char mark[HEX_SIZE];
+	struct buffer bytes;
+	const cJSON *item = NULL;
+
+	if (op->state_dir == NULL ||
+	    text_format(path, sizeof(path), &err, "%s/%s", op->state_dir,
+	        NOTES_FILE) == -1)
+		return;
+	buffer_init(&bytes, NOTES_MAX);
+	CLEANUP(record_free)
+	cJSON *json = buffer_read_file(&bytes, path, &err) == 0
+	                  ? record_parse(bytes.data, bytes.len)
+	                  : NULL;
+
+	buffer_fini(&bytes);
+	if (json == NULL ||
+	    !text_equal(record_text(json, "key", ""), key_mark(op, mark)))
+		return;
+	cJSON_ArrayForEach(item, record_array(json, "workers"))
+	    read_tracked(op, item);
+	cJSON_ArrayForEach(item, record_array(json, "files"))
+	    read_files(op, item);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_OPERATOR_OPERATOR_H
+#define REEVE_SUPERVISOR_OPERATOR_OPERATOR_H
+
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/loop.h"
+#include "base/secret.h"
+#include "supervisor/operator/alerts.h"
+#include "supervisor/operator/drift.h"
+#include "supervisor/operator/files.h"
+#include "supervisor/operator/history.h"
+#include "supervisor/operator/intent.h"
+#include "supervisor/operator/reconcile.h"
+#include "supervisor/operator/running.h"
+#include "supervisor/wire/client.h"
+#include "supervisor/wire/plan.h"
+
+/*
+ * The operator: keeps what runs at what is declared, and tells somebody where
+ * that can't be. It may be killed at any moment: what it must not forget lies
+ * with the init (the plan, with generations and scaled replicas) or in its
+ * state directory (notes.h, the alert spool), and everything else it sees
+ * again.
+ *
+ *     operator.c   life, the loop, the wire to the init
+ *     plans.c      what the init should have, and sending it
+ *     judge.c      a pass: drift, reconcile, and doing it
+ *     conditions.c what of it somebody should be told
+ *     notes.c      what is remembered on disk
+ *     watch.c      news of the manifest and of secrets (inotify)
+ *     queues.c     observation of the declared queues
+ *     status.c     what is said about it all; control.c to whom
+ */
+struct watch;
+struct queues;
+struct control;
+
+/* What is known of one declared worker beside what is declared and what runs.
+ */
+struct tracked {
+	char name[WORKER_NAME_MAX + 1];
+	struct reconcile_memory memory;
+	uint64_t generation; /* wanted; goes up with each ordered restart */
+	int64_t scale;       /* replicas by order, or -1 */
+	int64_t scale_over;  /* the declared number that it overrides */
+	const char *held;    /* why not the declared configuration; NULL */
+	bool in_manifest;
+};
+
+/* A plan on its way, or in force. */
+struct operator_plan {
+	struct plan plan; /* decoded, with a memfd */
+	struct fingerprint print;
+	bool known;
+};
+
+struct operator
+{
+	struct loop loop;
+	struct loop_timer *timers[512];
+	struct loop_source init_source, signal_source;
+	struct loop_timer pass_timer, alive_timer;
+	const char *manifest;
+	const char *const *environment;
+	struct wire_client init;
+	struct fingerprint_key key;
+	char name[64];
+	char *state_dir; /* NULL: none */
+	int64_t started_ms, started_wall_ms;
+
+	struct intent *intent; /* NULL: the manifest was never readable */
+	struct buffer refusal; /* why the manifest on disk is refused; "" */
+	bool intent_refused;   /* the init won't have what it comes to */
+	char plan_refusal[WIRE_TEXT_MAX];
+	struct running running;
+	struct operator_plan applied, sent;
+	uint32_t sent_sequence, plan_sequence;
+	struct fingerprint refused; /* the plan that was refused last */
+	bool has_refused;
+	struct tracked *tracked;
+	size_t ntracked, tracked_room;
+	struct history history;
+	struct files files;
+	struct alerts alerts;
+	struct watch *watch;
+	struct queues *queues;
+	struct control *control;
+
+	struct arena drift_arena; /* of the list below; made anew each pass */
+	struct drift_list drift;
+	bool draining, ready, stop;
+	bool notes_due; /* something that notes.c keeps has changed */
+	int exit_code;
+	char told[128]; /* what the init was last told about us */
+};
+
+/* Runs until the init closes the wire or says so; returns an exit code. `argv`
+ * are the words after `operate`. */
+int operator_run(
+    const char *manifest, const char *const *environment, int wire_fd);
+
+/* --- operator.c --- */
+/* Has a pass made soon: at once if `at_ms` is past. */
+void operator_wake(struct operator* op, int64_t at_ms);
+/* Reads the manifest again; `why` is for the log. Returns 0, or -1 when it was
+ * refused (op->refusal). */
+int operator_reload(struct operator* op, const char *why);
+struct tracked *operator_track(struct operator* op, const char *name);
+const struct declared_worker *operator_declared(
+    const struct operator* op, const char *name, size_t *ret_index);
+
+/* --- plans.c --- */
+/* Takes over `fd`, the memfd of the plan that the init has. */
+int plans_adopt(struct operator* op, int fd, struct err *err) MUST_CHECK;
+/* Whether the init has what it should have. */
+bool plans_current(struct operator* op);
+/* Makes the plan and sends it. */
+void plans_send(struct operator* op);
+void plans_replied(struct operator* op, const struct wire_reply *reply);
+void plans_fini(struct operator* op);
+
+/* --- judge.c --- */
+/* Looks at everything and does what is to be done; returns when to look again
+ * if nothing happens before. */
+int64_t judge_pass(struct operator* op);
+
+/* --- conditions.c --- */
+/* Says what is wrong to alerts.c; returns when time alone may change it. */
+int64_t conditions_judge(struct operator* op, int64_t now_ms);
+
+/* --- notes.c --- */
+void notes_read(struct operator* op);
+void notes_write(struct operator* op);
+
+/* --- watch.c --- */
+struct watch *watch_new(struct operator* op, struct err *err);
+void watch_free(struct watch *watch);
+/* After each reading of the manifest: what is to be watched now. */
+void watch_set(struct watch *watch);
+
+/* --- queues.c --- */
+struct queues *queues_new(struct operator* op);
+void queues_free(struct queues *queues);
+void queues_set(struct queues *queues); /* after each reading */
+void queues_write(const struct queues *queues, struct jsonw *json);
+
+/* --- status.c --- */
+void status_write(struct operator* op, struct buffer *out);
+void status_diff(struct operator* op, struct buffer *out);
+
+/* --- control.c --- */
+struct control *control_new(struct operator* op, struct err *err);
+void control_free(struct control *control);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+#include "supervisor/wire/plan_encode.h"
+
+static void
+plan_forget(struct operator_plan *plan)
+{
+	if (plan->known)
+		plan_close(&plan->plan);
+	*plan = (struct operator_plan){.plan = PLAN_INIT};
+}
+
+/* The plan in a sealed memfd, decoded, with the fingerprint of its bytes. */
+static int
+plan_take(
+    struct operator* op, int fd, struct operator_plan *ret, struct err *err)
+{
+	struct operator_plan taken = {.plan = PLAN_INIT};
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return err_sys(err, "plan");
+	if (st.st_size <= 0 || st.st_size > PLAN_BYTES_MAX)
+		return err_set(err, ERR_INPUT, "plan: its size is wrong");
+	size_t size = (size_t)st.st_size;
+	void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (bytes == MAP_FAILED)
+		return err_sys(err, "map the plan");
+	taken.print = fingerprint_of(&op->key, bytes, size);
+	(void)munmap(bytes, size);
+	if (plan_open(fd, true, &taken.plan, err) == -1)
+		return -1;
+	taken.known = true;
+	*ret = taken;
+	return 0;
+}
+
+/* What runs with a configuration is known by the plan that brought it. */
+static void remember(struct operator* op)
+{
+	for (uint32_t i = 0; i < op->applied.plan.nworkers; i++) {
+		struct worker_spec spec;
+		plan_worker(&op->applied.plan, i, &spec);
+		history_add(&op->history, &spec);
+		struct tracked *tracked = operator_track(op, spec.name);
+		tracked->generation = MAX(tracked->generation, spec.generation);
+	}
+}
+
+int
+plans_adopt(struct operator* op, int fd, struct err *err)
+{
+	struct operator_plan taken;
+
+	if (plan_take(op, fd, &taken, err) == -1)
+		return -1;
+	plan_forget(&op->applied);
+	op->applied = taken;
+	remember(op);
+	return 0;
+}
+
+void plans_fini(struct operator* op)
+{
+	plan_forget(&op->applied);
+	plan_forget(&op->sent);
+}
+
+static bool
+applied_spec(
+    const struct operator* op, const char *name, struct worker_spec *ret)
+{
+	if (!op->applied.known)
+		return false;
+	int32_t at = plan_worker_find(&op->applied.plan, name);
+
+	if (at < 0)
+		return false;
+	plan_worker(&op->applied.plan, (uint32_t)at, ret);
+	return true;
+}
+
+/* Which configuration a worker is to have. Declared, unless there is a reason
+ * against it; then what it has, or what was good. */
+static bool
+choose(struct operator* op, size_t which, struct worker_spec *ret)
+{
+	const struct declared_worker *declared =
+	    &op->intent->declared->workers[which];
+	const struct worker_spec *spec = &op->intent->specs.specs[which];
+	struct tracked *tracked = operator_track(op, declared->name);
+	const struct worker_spec *good =
+	    tracked->memory.has_good ? history_find(&op->history,
+	                                   declared->name, tracked->memory.good)
+	                             : NULL;
+	bool gap = specs_gap(declared) != NULL;
+
+	*ret = *spec;
+	tracked->held = NULL;
+	if (op->intent_refused) {
+		/* A worker that the init can't have yet has to wait. */
+		if (!applied_spec(op, declared->name, ret))
+			return false;
+		tracked->held = "refused by the init";
+	} else if (good != NULL && gap) {
+		/* Never from complete to incomplete. */
+		*ret = *good;
+		tracked->held = "a declared value is missing";
+	} else if (good != NULL &&
+	           reconcile_held(&tracked->memory, spec->config_digest)) {
+		*ret = *good;
+		tracked->held = "rolled back";
+	}
+	if (tracked->scale >= 0 && tracked->scale_over != declared->replicas)
+		tracked->scale = -1; /* declared anew */
+	ret->replicas =
+	    tracked->scale >= 0 ? (uint32_t)tracked->scale : spec->replicas;
+	tracked->generation = MAX(tracked->generation, (uint64_t)1);
+	ret->generation = tracked->generation;
+	return true;
+}
+
+static int
+compose(struct operator* op, struct buffer *out, struct err *err)
+{
+	const struct specs *specs = &op->intent->specs;
+	struct arena arena;
+	size_t count = 0;
+
+	arena_init(&arena, 64U << 20);
+	struct worker_spec *chosen =
+	    arena_array(&arena, specs->count + 1, sizeof(*chosen));
+
+	for (size_t i = 0; i < specs->count; i++)
+		if (choose(op, i, &chosen[count]))
+			count++;
+	int rc = plan_encode(chosen, count, &specs->settings, out, err);
+
+	arena_fini(&arena);
+	return rc;
+}
+
+bool plans_current(struct operator* op)
+{
+	struct err err = ERR_INIT;
+	struct buffer bytes;
+	bool current = false;
+
+	if (op->intent == NULL)
+		return false;
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	if (compose(op, &bytes, &err) == 0) {
+		struct fingerprint print =
+		    fingerprint_of(&op->key, bytes.data, bytes.len);
+		current = op->applied.known &&
+		          fingerprint_equal(&print, &op->applied.print);
+		/* What was refused as it is isn't sent again. */
+		if (op->has_refused && op->intent_refused &&
+		    fingerprint_equal(&print, &op->refused))
+			current = op->applied.known;
+	}
+	buffer_wipe(&bytes);
+	return current;
+}
+
+static void
+refuse(struct operator* op, const char *why)
+{
+	log_error("plan.refused", "%s", why);
+	(void)snprintf(op->plan_refusal, sizeof(op->plan_refusal), "%s", why);
+	op->intent_refused = true;
+}
+
+void plans_send(struct operator* op)
+{
+	struct err err = ERR_INIT;
+	struct buffer bytes;
+	int fd = -1;
+
+	if (op->sent.known || op->intent == NULL)
+		return;
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	if (compose(op, &bytes, &err) == -1) {
+		refuse(op, err.text);
+		goto out;
+	}
+	if (plan_memfd(bytes.data, bytes.len, &fd, &err) == -1 ||
+	    plan_take(op, fd, &op->sent, &err) == -1) {
+		refuse(op, err.text);
+		goto out;
+	}
+	if (wire_client_plan(&op->init, fd, &op->sent_sequence, &err) == -1) {
+		/* Its queue is full: tried again with the next pass. */
+		log_warning("plan.unsent", "%s", err.text);
+		plan_forget(&op->sent);
+		operator_wake(op, clock_after(clock_ms(), 200));
+		goto out;
+	}
+	log_info("plan.sent", "workers=%u bytes=%zu", op->sent.plan.nworkers,
+	    bytes.len);
+out:
+	fd_close(&fd);
+	buffer_wipe(&bytes);
+}
+
+void
+plans_replied(struct operator* op, const struct wire_reply *reply)
+{
+	if (!op->sent.known)
+		return;
+	if (reply->ok != 0) {
+		plan_forget(&op->applied);
+		op->applied = op->sent;
+		op->sent = (struct operator_plan){.plan = PLAN_INIT};
+		remember(op);
+		log_info("plan.applied", "number=%" PRIu64, reply->plan_number);
+		if (!op->intent_refused)
+			op->plan_refusal[0] = '\0';
+	} else {
+		op->refused = op->sent.print;
+		op->has_refused = true;
+		plan_forget(&op->sent);
+		refuse(op, reply->text);
+		if (!op->applied.known) {
+			/* There is nothing to go on with. */
+			op->exit_code =
+			    reply->code > 0 ? reply->code : EXIT_MANIFEST;
+			op->stop = true;
+		}
+	}
+	operator_wake(op, 0);
+}
