@@ -45,6 +45,7 @@ state_of(const struct running_instance *instance, int64_t now_ms)
 		return RECONCILE_UP;
 	case INSTANCE_STOPPING:
 	case INSTANCE_KILLING:
+	case INSTANCE_ENDING:
 		return RECONCILE_DRAINING;
 	case INSTANCE_BACKOFF:
 		return RECONCILE_WAITING;

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+#include "supervisor/wire/place.h"
+
+/*
+ * HTTP and JSON on a unix socket: what `reeve status` and its like speak, and
+ * `curl --unix-socket` too. Who may change things is decided by the peer's
+ * credentials; whoever can connect may look.
+ */
+enum {
+	CONNECTIONS_MAX = 16,
+	IDLE_S = 10,
+	MEMORY_MAX = 32 * 1024,
+	BACKLOG = 16,
+	ANSWER_MAX = 64 << 20,
+};
+
+struct control {
+	struct operator* op;
+	int listen_fd;
+	struct sockaddr_un address; /* to remove */
+	socklen_t address_len;
+	struct MHD_Daemon *daemon;
+	struct loop_source source;
+	struct loop_timer timer;
+};
+
+/* One request. */
+struct ask {
+	struct operator* op;
+	struct MHD_Connection *connection;
+	struct buffer out;
+	unsigned status;
+};
+
+typedef void ask_fn(struct ask *ask);
+
+struct route {
+	const char *method, *path;
+	ask_fn *run;
+	bool changes;
+};
+
+static void
+say(struct ask *ask, unsigned status, bool ok, const char *text)
+{
+	struct jsonw json;
+
+	ask->status = status;
+	buffer_clear(&ask->out);
+	jsonw_init(&json, &ask->out, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.control/1");
+	jsonw_bool(&json, "ok", ok);
+	jsonw_text(&json, "text", text);
+	jsonw_end(&json);
+	buffer_text(&ask->out, "\n");
+}
+
+static const char *
+argument(const struct ask *ask, const char *key)
+{
+	return MHD_lookup_connection_value(
+	    ask->connection, MHD_GET_ARGUMENT_KIND, key);
+}
+
+/* The worker that is meant; NULL after the answer was given. `ret_replica` is
+ * WIRE_ALL_REPLICAS where none is named. */
+static struct running_worker *
+worker_meant(struct ask *ask, int32_t *ret_replica)
+{
+	const char *name = argument(ask, "worker");
+	const char *replica = argument(ask, "replica");
+	struct err err = ERR_INIT;
+	char text[128];
+	int64_t index = WIRE_ALL_REPLICAS;
+
+	if (name == NULL || *name == '\0') {
+		say(ask, MHD_HTTP_BAD_REQUEST, false, "which worker?");
+		return NULL;
+	}
+	struct running_worker *worker = running_find(&ask->op->running, name);
+
+	if (worker == NULL) {
+		(void)snprintf(text, sizeof(text), "no worker '%.63s'", name);
+		say(ask, MHD_HTTP_NOT_FOUND, false, text);
+		return NULL;
+	}
+	if (replica != NULL &&
+	    text_i64(replica, 0, WORKER_REPLICAS_MAX, &index, &err) == -1) {
+		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
+		return NULL;
+	}
+	if (index >= 0 &&
+	    running_instance_find(worker, (uint32_t)index) == NULL) {
+		(void)snprintf(text, sizeof(text), "'%.63s' has no replica %d",
+		    name, (int)index);
+		say(ask, MHD_HTTP_NOT_FOUND, false, text);
+		return NULL;
+	}
+	*ret_replica = (int32_t)index;
+	return worker;
+}
+
+static void
+get_status(struct ask *ask)
+{
+	status_write(ask->op, &ask->out);
+}
+
+static void
+get_diff(struct ask *ask)
+{
+	status_diff(ask->op, &ask->out);
+}
+
+static void
+order(struct ask *ask, enum wire_type type, const char *name, int32_t replica)
+{
+	struct err err = ERR_INIT;
+
+	if (wire_client_order(
+	        &ask->op->init, type, name, replica, 0, NULL, &err) == -1)
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
+	else
+		say(ask, MHD_HTTP_ACCEPTED, true, "ordered");
+}
+
+/* A whole worker is rolled, by a new generation in the plan, so that a restart
+ * of the operator doesn't forget it. One replica is restarted at once. */
+static void
+post_restart(struct ask *ask)
+{
+	int32_t replica = WIRE_ALL_REPLICAS;
+	const char *all = argument(ask, "all");
+
+	if (all != NULL) {
+		for (size_t i = 0; i < ask->op->ntracked; i++)
+			ask->op->tracked[i].generation++;
+		operator_wake(ask->op, 0);
+		say(ask, MHD_HTTP_ACCEPTED, true,
+		    "every worker is restarted, one after the other");
+		return;
+	}
+	struct running_worker *worker = worker_meant(ask, &replica);
+
+	if (worker == NULL)
+		return;
+	if (replica >= 0) {
+		order(ask, WIRE_RESTART, worker->wire.name, replica);
+		return;
+	}
+	if (ask->op->intent == NULL) {
+		say(ask, MHD_HTTP_CONFLICT, false, "no manifest is in force");
+		return;
+	}
+	operator_track(ask->op, worker->wire.name)->generation++;
+	operator_wake(ask->op, 0);
+	say(ask, MHD_HTTP_ACCEPTED, true,
+	    "its replicas are restarted, one after the other");
+}
+
+static void
+post_stop(struct ask *ask)
+{
+	int32_t replica = WIRE_ALL_REPLICAS;
+	struct running_worker *worker = worker_meant(ask, &replica);
+
+	if (worker != NULL)
+		order(ask, WIRE_STOP, worker->wire.name, replica);
+}
+
+static void
+post_start(struct ask *ask)
+{
+	int32_t replica = WIRE_ALL_REPLICAS;
+	struct running_worker *worker = worker_meant(ask, &replica);
+
+	if (worker != NULL)
+		order(ask, WIRE_START, worker->wire.name, replica);
+}
+
+static void
+post_scale(struct ask *ask)
+{
+	struct operator* op = ask->op;
+	struct err err = ERR_INIT;
+	int32_t replica = WIRE_ALL_REPLICAS;
+	int64_t replicas = 0;
+	struct running_worker *worker = worker_meant(ask, &replica);
+
+	if (worker == NULL)
+		return;
+	const char *number = argument(ask, "replicas");
+	const struct declared_worker *declared =
+	    operator_declared(op, worker->wire.name, NULL);
+
+	if (declared == NULL) {
+		say(ask, MHD_HTTP_CONFLICT, false, "it is not declared");
+		return;
+	}
+	if (number == NULL) {
+		say(ask, MHD_HTTP_BAD_REQUEST, false, "how many replicas?");
+		return;
+	}
+	if (text_i64(number, 0, WORKER_REPLICAS_MAX, &replicas, &err) == -1) {
+		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
+		return;
+	}
+	struct tracked *tracked = operator_track(op, worker->wire.name);
+
+	tracked->scale = replicas == declared->replicas ? -1 : replicas;
+	tracked->scale_over = declared->replicas;
+	op->notes_due = true;
+	operator_wake(op, 0);
+	say(ask, MHD_HTTP_ACCEPTED, true,
+	    "until the manifest says another number");
+}
+
+static void
+post_reload(struct ask *ask)
+{
+	if (operator_reload(ask->op, "asked for") == 0)
+		say(ask, MHD_HTTP_OK, true, "read again");
+	else
+		say(ask, MHD_HTTP_CONFLICT, false, ask->op->refusal.data);
+}
+
+static const struct route routes[] = {
+    {"GET", "/status", get_status, false},
+    {"GET", "/diff", get_diff, false},
+    {"POST", "/restart", post_restart, true},
+    {"POST", "/stop", post_stop, true},
+    {"POST", "/start", post_start, true},
+    {"POST", "/scale", post_scale, true},
+    {"POST", "/reload", post_reload, true},
+};
+
+/* --- who asks ---------------------------------------------------------- */
+
+static bool
+in_group(const struct ucred *peer, const char *name)
+{
+	gid_t groups[256];
+	int count = ARRAY_LEN(groups);
+	const struct group *group = getgrnam(name);
+	const struct passwd *user = getpwuid(peer->uid);
+
+	if (group == NULL)
+		return false;
+	gid_t wanted = group->gr_gid;
+
+	if (peer->gid == wanted)
+		return true;
+	if (user == NULL ||
+	    getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (groups[i] == wanted)
+			return true;
+	return false;
+}
+
+/* Root, our own user, or a member of supervisor.control.group. */
+static bool
+may_change(const struct ask *ask)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(peer);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+	    ask->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const struct intent *intent = ask->op->intent;
+
+	if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET,
+	                        SO_PEERCRED, &peer, &len) == -1)
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	return intent != NULL &&
+	       intent->declared->supervisor.control_group != NULL &&
+	       in_group(&peer, intent->declared->supervisor.control_group);
+}
+
+static void
+route(struct ask *ask, const char *method, const char *path)
+{
+	bool exists = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		const struct route *one = &routes[i];
+		if (!text_equal(one->path, path))
+			continue;
+		exists = true;
+		if (!text_equal(one->method, method))
+			continue;
+		if (one->changes && !may_change(ask))
+			say(ask, MHD_HTTP_FORBIDDEN, false,
+			    "only root, the supervisor's user and its control "
+			    "group may change things");
+		else
+			one->run(ask);
+		return;
+	}
+	if (exists)
+		say(ask, MHD_HTTP_METHOD_NOT_ALLOWED, false,
+		    "not with this method");
+	else
+		say(ask, MHD_HTTP_NOT_FOUND, false,
+		    "GET /status /diff, POST /restart /stop /start /scale "
+		    "/reload");
+}
+
+static enum MHD_Result
+answer(struct ask *ask)
+{
+	if (ask->out.overflow)
+		say(ask, MHD_HTTP_INTERNAL_SERVER_ERROR, false, "too much");
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+	    ask->out.len, ask->out.data, MHD_RESPMEM_MUST_COPY);
+
+	if (response == NULL)
+		return MHD_NO;
+	(void)MHD_add_response_header(
+	    response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+	(void)MHD_add_response_header(
+	    response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	enum MHD_Result rc =
+	    MHD_queue_response(ask->connection, ask->status, response);
+
+	MHD_destroy_response(response);
+	return rc;
+}
+
+static enum MHD_Result
+handle(void *arg, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *upload_data,
+    size_t *upload_data_size, void **request)
+{
+	static int seen;
+	struct control *control = arg;
+
+	(void)version;
+	(void)upload_data;
+	/* First the head alone; then the body, which nobody needs, in parts;
+	 * then the request is whole. */
+	if (*request == NULL) {
+		*request = &seen;
+		return MHD_YES;
+	}
+	if (*upload_data_size > 0) {
+		*upload_data_size = 0;
+		return MHD_YES;
+	}
+	struct ask ask = {
+	    .op = control->op,
+	    .connection = connection,
+	    .status = MHD_HTTP_OK,
+	};
+
+	buffer_init(&ask.out, ANSWER_MAX);
+	route(&ask, method, url);
+	enum MHD_Result rc = answer(&ask);
+
+	buffer_fini(&ask.out);
+	return rc;
+}
+
+/* --- the loop ---------------------------------------------------------- */
+
+static void
+run(struct control *control)
+{
+	struct err err = ERR_INIT;
+	unsigned long long timeout_ms = 0;
+
+	(void)MHD_run(control->daemon);
+	if (MHD_get_timeout(control->daemon, &timeout_ms) != MHD_YES) {
+		loop_timer_clear(&control->op->loop, &control->timer);
+		return;
+	}
+	int64_t at_ms =
+	    clock_after(clock_ms(), (int64_t)MIN(timeout_ms, 60000ULL));
+
+	if (loop_timer_set(&control->op->loop, &control->timer, at_ms, &err) ==
+	    -1)
+		log_warning("control", "%s", err.text);
+}
+
+static void
+ready(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	run(source->owner);
+}
+
+static void
+due(struct loop_timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	run(timer->owner);
+}
+
+static bool
+is_path(const struct control *control)
+{
+	return control->address.sun_path[0] != '\0';
+}
+
+static int
+start_listening(struct control *control, struct err *err)
+{
+	struct place_socket place = {.dir = ""};
+	const struct wire_hello *hello = &control->op->init.hello;
+
+	if (text_copy(place.dir, sizeof(place.dir), hello->socket_dir, err) ==
+	        -1 ||
+	    text_copy(place.name, sizeof(place.name), hello->name, err) == -1 ||
+	    place_address(&place, PLACE_OPERATOR_SOCKET, &control->address,
+	        &control->address_len, err) == -1)
+		return -1;
+	control->listen_fd =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->listen_fd == -1)
+		return err_sys(err, "control socket");
+	/* A socket that is there is our predecessor's: the init starts one of
+	 * us at a time. */
+	if (is_path(control))
+		(void)unlink(control->address.sun_path);
+	if (bind(control->listen_fd, (struct sockaddr *)&control->address,
+	        control->address_len) == -1 ||
+	    listen(control->listen_fd, BACKLOG) == -1)
+		return err_sys(err, "control socket '%s'",
+		    control->address.sun_path + (is_path(control) ? 0 : 1));
+	/* Whoever reaches the directory may look; changes are authorised. */
+	if (is_path(control))
+		(void)chmod(control->address.sun_path, 0666);
+	return 0;
+}
+
+static int
+start_serving(struct control *control, struct err *err)
+{
+	control->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handle,
+	    control, MHD_OPTION_LISTEN_SOCKET, control->listen_fd,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
+	    MHD_OPTION_END);
+	if (control->daemon == NULL)
+		return err_set(err, ERR_SYSTEM, "libmicrohttpd can't start");
+	control->listen_fd = -1; /* its own now */
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(control->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+	if (info == NULL)
+		return err_set(err, ERR_SYSTEM, "libmicrohttpd has no epoll");
+	control->source.fd = info->epoll_fd;
+	return loop_add(&control->op->loop, &control->source, EPOLLIN, err);
+}
+
+struct control *
+control_new(struct operator* op, struct err *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (control == NULL) {
+		(void)err_sys(err, "control");
+		return NULL;
+	}
+	control->op = op;
+	control->listen_fd = -1;
+	control->source =
+	    (struct loop_source){.fd = -1, .ready = ready, .owner = control};
+	control->timer = (struct loop_timer){.fire = due, .owner = control};
+	if (start_listening(control, err) == -1 ||
+	    start_serving(control, err) == -1) {
+		control_free(control);
+		return NULL;
+	}
+	return control;
+}
+
+void
+control_free(struct control *control)
+{
+	if (control == NULL)
+		return;
+	if (control->source.added)
+		loop_remove(&control->op->loop, &control->source);
+	loop_timer_clear(&control->op->loop, &control->timer);
+	if (control->daemon != NULL)
+		MHD_stop_daemon(control->daemon);
+	fd_close(&control->listen_fd);
+	free(control);
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+
+enum {
+	HELLO_MS = 10 * 1000,
+	ALIVE_EVERY_MS = 10 * 1000,
+	REFUSAL_MAX = 64 * 1024,
+	MESSAGES_A_TURN = 256,
+	PASS_DELAY_MS = 20, /* facts come in groups */
+};
+
+/* --- shared ------------------------------------------------------------ */
+
+void
+operator_wake(struct operator* op, int64_t at_ms)
+{
+	struct err err = ERR_INIT;
+	int64_t soon_ms = clock_after(clock_ms(), PASS_DELAY_MS);
+
+	at_ms = MAX(at_ms, soon_ms);
+	if (at_ms == CLOCK_NEVER ||
+	    (op->pass_timer.slot != 0 && op->pass_timer.at_ms <= at_ms))
+		return;
+	if (loop_timer_set(&op->loop, &op->pass_timer, at_ms, &err) == -1)
+		log_error("operator.timer", "%s", err.text);
+}
+
+struct tracked *
+operator_track(struct operator* op, const char *name)
+{
+	for (size_t i = 0; i < op->ntracked; i++)
+		if (text_equal(op->tracked[i].name, name))
+			return &op->tracked[i];
+	if (op->ntracked == op->tracked_room) {
+		size_t room = op->tracked_room == 0 ? 16 : op->tracked_room * 2;
+		struct tracked *more =
+		    reallocarray(op->tracked, room, sizeof(*more));
+		if (more == NULL)
+			abort();
+		op->tracked = more;
+		op->tracked_room = room;
+	}
+	struct tracked *tracked = &op->tracked[op->ntracked++];
+
+	*tracked = (struct tracked){.scale = -1, .scale_over = -1};
+	(void)snprintf(tracked->name, sizeof(tracked->name), "%s", name);
+	return tracked;
+}
+
+const struct declared_worker *
+operator_declared(
+    const struct operator* op, const char *name, size_t *ret_index)
+{
+	for (size_t i = 0;
+	     op->intent != NULL && i < op->intent->declared->nworkers; i++) {
+		if (!text_equal(op->intent->declared->workers[i].name, name))
+			continue;
+		if (ret_index != NULL)
+			*ret_index = i;
+		return &op->intent->declared->workers[i];
+	}
+	return NULL;
+}
+
+/* --- the manifest ------------------------------------------------------ */
+
+static void
+log_lines(const char *event, const char *text)
+{
+	while (*text != '\0') {
+		int len = (int)MIN(strcspn(text, "\n"), (size_t)1024);
+		log_error(event, "%.*s", len, text);
+		text += strcspn(text, "\n");
+		text += *text == '\n' ? 1 : 0;
+	}
+}
+
+static void
+take_intent(struct operator* op, struct intent *intent)
+{
+	if (op->intent != intent)
+		intent_free(op->intent);
+	op->intent = intent;
+	/* The list of the last pass points into what was just freed. */
+	op->drift.count = 0;
+	op->intent_refused = false;
+	op->has_refused = false;
+	op->plan_refusal[0] = '\0';
+	for (size_t i = 0; i < intent->declared->ninert; i++) {
+		const struct declared_inert *inert =
+		    &intent->declared->inert[i];
+		log_warning("declared", "not acted on: %s (%s:%d)", inert->key,
+		    inert->place.file, inert->place.line);
+	}
+	alerts_receivers(
+	    &op->alerts, intent->declared->alerts, intent->declared->nalerts);
+	if (op->watch != NULL)
+		watch_set(op->watch);
+	queues_set(op->queues);
+}
+
+int
+operator_reload(struct operator* op, const char *why)
+{
+	struct buffer refusal;
+
+	buffer_init(&refusal, REFUSAL_MAX);
+	struct intent *intent =
+	    intent_load(op->manifest, op->environment, &op->key, &refusal);
+
+	operator_wake(op, 0);
+	if (intent == NULL) {
+		bool news = !text_equal(refusal.data, op->refusal.data);
+		buffer_fini(&op->refusal);
+		op->refusal = refusal;
+		if (news)
+			log_lines("manifest.refused", refusal.data);
+		/* It may come back by a rename in its directory. */
+		if (op->watch != NULL)
+			watch_set(op->watch);
+		return -1;
+	}
+	buffer_fini(&refusal);
+	buffer_clear(&op->refusal);
+	if (op->intent != NULL &&
+	    fingerprint_equal(&op->intent->print, &intent->print)) {
+		if (why != NULL)
+			log_info("manifest.same", "%s", why);
+		intent_free(intent);
+		/* A directory may have been replaced by an equal one. */
+		if (op->watch != NULL)
+			watch_set(op->watch);
+		return 0;
+	}
+	log_info("manifest.read", "file=%s digest=%.12s why=\"%s\"",
+	    op->manifest, intent->declared->digest,
+	    why == NULL ? "slow reading" : why);
+	take_intent(op, intent);
+	return 0;
+}
+
+/* --- the wire ---------------------------------------------------------- */
+
+static void
+ask(struct operator* op, enum wire_type type, uint32_t *ret_sequence)
+{
+	union wire_message message;
+	struct err err = ERR_INIT;
+
+	memset(&message, 0, sizeof(message));
+	if (wire_client_send(
+	        &op->init, type, &message, -1, ret_sequence, &err) == -1)
+		log_warning("wire", "%s", err.text);
+}
+
+static void begin(struct operator* op)
+{
+	if (op->ready)
+		return;
+	op->ready = true;
+	notes_read(op);
+	log_info("operator.ready", "plan=%s workers=%zu",
+	    op->applied.known ? "found" : "none", op->running.count);
+	operator_wake(op, 0);
+}
+
+static void
+take_reply(struct operator* op, const struct wire_reply *reply, int fd)
+{
+	struct err err = ERR_INIT;
+
+	if (op->plan_sequence != 0 &&
+	    reply->head.sequence == op->plan_sequence) {
+		op->plan_sequence = 0;
+		if (reply->ok != 0 && fd != -1 &&
+		    plans_adopt(op, fd, &err) == -1)
+			log_warning("plan.unknown", "%s", err.text);
+		if (op->running.known)
+			begin(op);
+		return;
+	}
+	if (op->sent.known && reply->head.sequence == op->sent_sequence) {
+		plans_replied(op, reply);
+		ask(op, WIRE_GET_SNAPSHOT, NULL);
+		return;
+	}
+	if (reply->ok == 0)
+		log_warning("order.refused", "%s", reply->text);
+}
+
+static void
+take(struct operator* op, const union wire_message *message, int fd)
+{
+	switch (message->head.type) {
+	case WIRE_REPLY:
+		take_reply(op, &message->reply, fd);
+		return;
+	case WIRE_RELOAD_WANTED:
+		(void)operator_reload(op, "asked for");
+		return;
+	case WIRE_DRAINING:
+		log_info("operator.draining", "%s", message->text.text);
+		op->draining = true;
+		return;
+	default:
+		break;
+	}
+	if (!running_take(&op->running, message, clock_ms(), clock_wall_ms()))
+		return;
+	if (op->plan_sequence == 0)
+		begin(op);
+	operator_wake(op, 0);
+}
+
+static void
+init_ready(struct loop_source *source, uint32_t events)
+{
+	struct operator* op = source->owner;
+	union wire_message message;
+	int fds[WIRE_FDS_MAX];
+	struct err err = ERR_INIT;
+
+	(void)events;
+	for (unsigned i = 0; i < MESSAGES_A_TURN && !op->stop; i++) {
+		int rc = wire_client_next(&op->init, &message, fds, &err);
+		if (rc == 0)
+			return;
+		if (rc == -1) {
+			log_info("operator.alone", "%s", err.text);
+			op->stop = true;
+			return;
+		}
+		take(op, &message, fds[0]);
+		for (size_t k = 0; k < WIRE_FDS_MAX; k++)
+			fd_close(&fds[k]);
+	}
+}
+
+static int
+greet(struct operator* op, int wire_fd, struct err *err)
+{
+	union wire_message message;
+	int fds[WIRE_FDS_MAX];
+	int64_t deadline_ms = clock_after(clock_ms(), HELLO_MS);
+
+	wire_client_adopt(&op->init, wire_fd);
+	while (!op->init.greeted) {
+		if (wire_client_wait(
+		        &op->init, &message, fds, deadline_ms, err) == -1)
+			return err_wrap(err, "no word from the init");
+		for (size_t k = 0; k < WIRE_FDS_MAX; k++)
+			fd_close(&fds[k]);
+	}
+	op->key = op->init.hello.key;
+	return 0;
+}
+
+/* --- life -------------------------------------------------------------- */
+
+static void
+signals_ready(struct loop_source *source, uint32_t events)
+{
+	struct operator* op = source->owner;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			helpers_reap();
+		else if (info.ssi_signo == SIGHUP)
+			(void)operator_reload(op, "SIGHUP");
+		else
+			op->stop = true;
+	}
+}
+
+static void tell_state(struct operator* op)
+{
+	union wire_message message;
+	struct err err = ERR_INIT;
+	const char *text = op->refusal.len > 0  ? "degraded: manifest refused"
+	                   : op->intent_refused ? "degraded: plan refused"
+	                                        : "ok";
+
+	if (text_equal(text, op->told))
+		return;
+	memset(&message, 0, sizeof(message));
+	(void)snprintf(
+	    message.text.text, sizeof(message.text.text), "%s", text);
+	if (wire_client_send(
+	        &op->init, WIRE_OPERATOR_STATE, &message, -1, NULL, &err) == 0)
+		(void)snprintf(op->told, sizeof(op->told), "%s", text);
+}
+
+static void
+pass(struct loop_timer *timer, int64_t now_ms)
+{
+	struct operator* op = timer->owner;
+
+	(void)now_ms;
+	int64_t wake_ms = judge_pass(op);
+
+	tell_state(op);
+	operator_wake(op, wake_ms);
+}
+
+/* Whatever was lost on the way is seen again. */
+static void
+alive(struct loop_timer *timer, int64_t now_ms)
+{
+	struct operator* op = timer->owner;
+	struct err err = ERR_INIT;
+
+	ask(op, WIRE_ALIVE, NULL);
+	ask(op, WIRE_GET_SNAPSHOT, NULL);
+	if (loop_timer_set(&op->loop, timer,
+	        clock_after(now_ms, ALIVE_EVERY_MS), &err) == -1)
+		log_error("operator.timer", "%s", err.text);
+}
+
+static int
+watch_signals(struct operator* op, struct err *err)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	if (sigaction(SIGPIPE, &ignore, NULL) == -1)
+		return err_sys(err, "SIGPIPE");
+	op->signal_source = (struct loop_source){
+	    .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+	    .ready = signals_ready,
+	    .owner = op,
+	};
+	if (op->signal_source.fd == -1)
+		return err_sys(err, "signalfd");
+	return loop_add(&op->loop, &op->signal_source, EPOLLIN, err);
+}
+
+static void find_state_dir(struct operator* op)
+{
+	const char *dir = op->init.hello.socket_dir;
+
+	if (*dir == '\0' || access(dir, W_OK) == -1) {
+		log_warning("operator.state",
+		    "no writable directory: alerts that wait, and what is "
+		    "scaled or held down, are lost with the operator");
+		return;
+	}
+	op->state_dir = strdup(dir);
+}
+
+static int
+start(struct operator* op, struct err *err)
+{
+	char spool[sizeof(op->init.hello.socket_dir) + 8];
+
+	(void)snprintf(op->name, sizeof(op->name), "%s", op->init.hello.name);
+	if (op->name[0] == '\0' && op->intent != NULL)
+		(void)snprintf(op->name, sizeof(op->name), "%s",
+		    op->intent->declared->name);
+	find_state_dir(op);
+	(void)snprintf(spool, sizeof(spool), "%s/alerts",
+	    op->state_dir == NULL ? "" : op->state_dir);
+	alerts_init(&op->alerts, &op->loop, op->name,
+	    op->state_dir == NULL ? NULL : spool);
+	op->queues = queues_new(op);
+	op->watch = watch_new(op, err);
+	if (op->queues == NULL || op->watch == NULL)
+		return -1;
+	op->control = control_new(op, err);
+	if (op->control == NULL)
+		/* The init's own socket still answers. */
+		log_error("operator.control", "%s", err->text);
+	if (op->intent != NULL)
+		take_intent(op, op->intent);
+	else
+		watch_set(op->watch);
+	op->init_source = (struct loop_source){
+	    .fd = op->init.fd, .ready = init_ready, .owner = op};
+	if (loop_add(&op->loop, &op->init_source, EPOLLIN, err) == -1)
+		return -1;
+	if (op->init.hello.plan_number != 0)
+		ask(op, WIRE_GET_PLAN, &op->plan_sequence);
+	alive(&op->alive_timer, clock_ms());
+	return 0;
+}
+
+/* A restarted operator that finds an unreadable manifest goes on without one:
+ * the workers run, and somebody is told. The first one can't. */
+static int first_reading(struct operator* op)
+{
+	struct err err = ERR_INIT;
+
+	op->intent =
+	    intent_load(op->manifest, op->environment, &op->key, &op->refusal);
+	if (op->intent != NULL)
+		return EXIT_PASSED;
+	if (op->init.hello.plan_number != 0) {
+		log_lines("manifest.refused", op->refusal.data);
+		return EXIT_PASSED;
+	}
+	if (fd_write_all(
+	        STDERR_FILENO, op->refusal.data, op->refusal.len, &err) == -1)
+		return EXIT_BUG;
+	return EXIT_MANIFEST;
+}
+
+static void finish(struct operator* op)
+{
+	control_free(op->control);
+	watch_free(op->watch);
+	queues_free(op->queues);
+	alerts_fini(&op->alerts);
+	plans_fini(op);
+	history_fini(&op->history);
+	files_fini(&op->files);
+	running_fini(&op->running);
+	intent_free(op->intent);
+	arena_fini(&op->drift_arena);
+	buffer_fini(&op->refusal);
+	free(op->tracked);
+	free(op->state_dir);
+	wire_client_close(&op->init);
+	fd_close(&op->signal_source.fd);
+	loop_fini(&op->loop);
+}
+
+static int
+run(struct operator* op, struct err *err)
+{
+	int rc = first_reading(op);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	if (watch_signals(op, err) == -1 || start(op, err) == -1)
+		return EXIT_BUG;
+	while (!op->stop)
+		if (loop_turn(&op->loop, CLOCK_NEVER, err) == -1)
+			return EXIT_BUG;
+	return op->exit_code;
+}
+
+int
+operator_run(const char *manifest, const char *const *environment, int wire_fd)
+{
+	/* Large, and only one of it. */
+	static struct operator operator;
+	struct operator* op = & operator;
+	struct err err = ERR_INIT;
+
+	*op = (struct operator){
+	    .manifest = manifest,
+	    .environment = environment,
+	    .init = WIRE_CLIENT_INIT,
+	    .started_ms = clock_ms(),
+	    .started_wall_ms = clock_wall_ms(),
+	    .pass_timer = {.fire = pass, .owner = op},
+	    .alive_timer = {.fire = alive, .owner = op},
+	    .signal_source = {.fd = -1},
+	    .applied = {.plan = PLAN_INIT},
+	    .sent = {.plan = PLAN_INIT},
+	};
+	/* Its memory holds every secret: no core dump, no ptrace. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	buffer_init(&op->refusal, REFUSAL_MAX);
+	arena_init(&op->drift_arena, 1U << 20);
+	if (loop_init(&op->loop, op->timers, ARRAY_LEN(op->timers), &err) ==
+	        -1 ||
+	    greet(op, wire_fd, &err) == -1) {
+		log_error("operator", "%s", err.text);
+		return EXIT_UNREACHABLE;
+	}
+	int rc = run(op, &err);
+
+	if (rc == EXIT_BUG)
+		log_error("operator", "%s", err.text);
+	finish(op);
+	return rc;
+}

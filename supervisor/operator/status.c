@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+#include "worker/exit.h"
+
+enum {
+	LINE_MAX_BYTES = 1024
+};
+
+static void
+write_time(struct jsonw *json, const char *key, int64_t wall_ms)
+{
+	char at[CLOCK_TEXT_SIZE];
+
+	if (wall_ms <= 0)
+		jsonw_null(json, key);
+	else
+		jsonw_text(json, key, clock_text(wall_ms, at));
+}
+
+static void
+write_digest(struct jsonw *json, const char *key, const uint8_t digest[16])
+{
+	struct fingerprint print;
+	char text[FINGERPRINT_TEXT_SIZE];
+
+	memcpy(print.bytes, digest, sizeof(print.bytes));
+	jsonw_text(json, key, fingerprint_text(&print, text));
+}
+
+static void
+write_instance(struct jsonw *json, const struct wire_instance *wire)
+{
+	char text[EXIT_TEXT_SIZE];
+
+	jsonw_object(json, NULL);
+	jsonw_i64(json, "index", wire->replica);
+	if (wire->pid > 0)
+		jsonw_i64(json, "pid", wire->pid);
+	else
+		jsonw_null(json, "pid");
+	jsonw_text(json, "state",
+	    instance_state_name((enum instance_state)wire->state));
+	jsonw_text(
+	    json, "why", instance_why_name((enum instance_why)wire->why));
+	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
+	jsonw_i64(json, "restarts", wire->restarts);
+	jsonw_i64(json, "generation", (int64_t)wire->generation);
+	write_time(json, "started_at", wire->started_wall_ms);
+	write_time(json, "ready_at", wire->ready_wall_ms);
+	write_time(json, "next_start_at", wire->next_start_wall_ms);
+	write_digest(json, "config_digest", wire->config_digest);
+	jsonw_text(json, "last_exit",
+	    wire->last_exit.kind == EXIT_UNKNOWN
+	        ? ""
+	        : exit_text(&wire->last_exit, text, sizeof(text)));
+	write_time(json, "last_exit_at", wire->last_exit_wall_ms);
+	jsonw_text(json, "probe", wire->probe_text);
+	jsonw_end(json);
+}
+
+static void
+write_worker(struct operator* op, struct jsonw *json,
+    const struct running_worker *worker)
+{
+	const struct wire_worker *wire = &worker->wire;
+	const struct tracked *tracked = operator_track(op, wire->name);
+
+	jsonw_object(json, NULL);
+	jsonw_text(json, "name", wire->name);
+	jsonw_i64(json, "desired", wire->desired);
+	jsonw_i64(json, "declared", wire->declared);
+	jsonw_i64(json, "running", wire->running);
+	jsonw_i64(json, "ready", wire->ready);
+	jsonw_i64(json, "generation", (int64_t)wire->generation);
+	jsonw_bool(json, "stopped", wire->held != 0);
+	jsonw_text(json, "held", tracked->held);
+	write_digest(json, "config_digest", wire->config_digest);
+	jsonw_array(json, "instances");
+	for (size_t i = 0; i < worker->ninstances; i++)
+		if (worker->instances[i].wire.state != INSTANCE_NONE)
+			write_instance(json, &worker->instances[i].wire);
+	jsonw_end(json);
+	jsonw_end(json);
+}
+
+/* Counted from what is known of the instances: their news come one by one, a
+ * worker's own numbers only with a snapshot. */
+static void
+recount(struct running_worker *worker)
+{
+	worker->wire.running = worker->wire.ready = 0;
+	for (size_t i = 0; i < worker->ninstances; i++) {
+		uint32_t state = worker->instances[i].wire.state;
+		if (state == INSTANCE_RUNNING || state == INSTANCE_READY)
+			worker->wire.running++;
+		if (state == INSTANCE_READY)
+			worker->wire.ready++;
+	}
+}
+
+static void
+evidence_text(const struct drift *item, char *dst, size_t size)
+{
+	(void)snprintf(dst, size, "runs %s, declared %s%s%s (%s:%d)",
+	    item->observed, item->expected, *item->source == '\0' ? "" : ": ",
+	    item->source, item->place.file == NULL ? "" : item->place.file,
+	    item->place.line);
+}
+
+static void
+write_drift(struct jsonw *json, const struct drift *item)
+{
+	char text[LINE_MAX_BYTES];
+
+	evidence_text(item, text, sizeof(text));
+	jsonw_object(json, NULL);
+	jsonw_text(json, "worker", item->worker);
+	jsonw_text(json, "instances", item->instances);
+	jsonw_text(json, "class", drift_class_name(item->kind));
+	jsonw_text(json, "policy", drift_policy_name(item->policy));
+	jsonw_text(json, "key", item->key);
+	jsonw_text(json, "summary", item->summary);
+	jsonw_text(json, "evidence", text);
+	jsonw_end(json);
+}
+
+static const char *
+operator_state(const struct operator* op)
+{
+	if (op->draining)
+		return "draining";
+	if (!op->ready)
+		return "starting";
+	return op->intent == NULL || op->refusal.len > 0 || op->intent_refused
+	           ? "degraded"
+	           : "running";
+}
+
+static void
+write_operator(const struct operator* op, struct jsonw *json)
+{
+	const struct wire_snapshot *snapshot = &op->running.snapshot;
+
+	jsonw_object(json, "operator");
+	jsonw_i64(json, "pid", getpid());
+	jsonw_text(json, "state", operator_state(op));
+	jsonw_text(json, "why",
+	    op->refusal.len > 0  ? op->refusal.data
+	    : op->intent_refused ? op->plan_refusal
+	                         : NULL);
+	jsonw_i64(json, "restarts", snapshot->operator_restarts);
+	write_time(json, "started_at", op->started_wall_ms);
+	jsonw_text(json, "manifest", op->manifest);
+	jsonw_text(json, "manifest_digest",
+	    op->intent == NULL ? NULL : op->intent->declared->digest);
+	jsonw_text(json, "spool", op->alerts.dir == NULL ? "memory" : "disk");
+	jsonw_end(json);
+	jsonw_object(json, "init");
+	jsonw_i64(json, "pid", op->init.hello.init_pid);
+	jsonw_text(json, "version", op->init.hello.version);
+	jsonw_bool(json, "draining", op->draining);
+	write_time(json, "started_at", op->init.hello.started_wall_ms);
+	jsonw_end(json);
+}
+
+void
+status_write(struct operator* op, struct buffer *out)
+{
+	struct jsonw json;
+
+	jsonw_init(&json, out, true);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.status/1");
+	jsonw_text(&json, "name", op->name);
+	write_time(&json, "at", clock_wall_ms());
+	write_operator(op, &json);
+	jsonw_array(&json, "workers");
+	for (size_t i = 0; i < op->running.count; i++) {
+		recount(&op->running.workers[i]);
+		write_worker(op, &json, &op->running.workers[i]);
+	}
+	jsonw_end(&json);
+	jsonw_array(&json, "queues");
+	queues_write(op->queues, &json);
+	jsonw_end(&json);
+	jsonw_array(&json, "drift");
+	for (size_t i = 0; i < op->drift.count; i++)
+		write_drift(&json, &op->drift.items[i]);
+	jsonw_end(&json);
+	jsonw_array(&json, "alerts");
+	alerts_write(&op->alerts, &json);
+	jsonw_end(&json);
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
+
+static void
+write_finding(struct jsonw *json, const struct drift *item)
+{
+	bool ignored = item->policy == DRIFT_IGNORE;
+
+	jsonw_object(json, NULL);
+	jsonw_text(json, "id", "drift");
+	jsonw_format(json, "slug", "drift-%s", drift_class_name(item->kind));
+	jsonw_text(json, "result", ignored ? "skipped" : "failed");
+	jsonw_text(json, "severity", ignored ? "info" : "warning");
+	jsonw_text(json, "role", "");
+	if (*item->instances == '\0')
+		jsonw_format(json, "subject", "worker %s", item->worker);
+	else
+		jsonw_format(json, "subject", "worker %s instances %s",
+		    item->worker, item->instances);
+	jsonw_text(json, "summary", item->summary);
+	jsonw_array(json, "evidence");
+	jsonw_object(json, NULL);
+	jsonw_format(json, "source", "%s:%d%s%s",
+	    item->place.file == NULL ? "" : item->place.file, item->place.line,
+	    *item->source == '\0' ? "" : " ", item->source);
+	write_time(json, "at", clock_wall_ms());
+	jsonw_text(json, "observed", item->observed);
+	jsonw_text(json, "expected", item->expected);
+	jsonw_null(json, "scope");
+	jsonw_end(json);
+	jsonw_end(json);
+	jsonw_array(json, "explains");
+	jsonw_end(json);
+	jsonw_text(json, "impact", "ro");
+	jsonw_i64(json, "elapsed_ms", 0);
+	jsonw_object(json, "fix");
+	jsonw_format(json, "text", "onDrift.%s is '%s'",
+	    drift_class_name(item->kind), drift_policy_name(item->policy));
+	if (item->kind == DRIFT_CLASS_REPLICAS)
+		jsonw_format(json, "command", "reeve scale %s %s", item->worker,
+		    item->expected);
+	else
+		jsonw_format(json, "command", "reeve restart %s", item->worker);
+	jsonw_null(json, "patch");
+	jsonw_text(json, "verify", "reeve diff");
+	jsonw_end(json);
+	jsonw_null(json, "waiver");
+	jsonw_text(json, "class", drift_class_name(item->kind));
+	jsonw_text(json, "key", item->key);
+	jsonw_text(json, "policy", drift_policy_name(item->policy));
+	jsonw_end(json);
+}
+
+void
+status_diff(struct operator* op, struct buffer *out)
+{
+	bool known = op->ready && op->intent != NULL;
+	size_t failed = 0;
+	struct jsonw json;
+
+	for (size_t i = 0; i < op->drift.count; i++)
+		if (op->drift.items[i].policy != DRIFT_IGNORE)
+			failed++;
+	jsonw_init(&json, out, true);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.report/1");
+	jsonw_text(&json, "command", "diff");
+	jsonw_text(&json, "verdict",
+	    !known       ? "inconclusive"
+	    : failed > 0 ? "failed"
+	                 : "passed");
+	jsonw_i64(&json, "exit",
+	    !known       ? EXIT_INCONCLUSIVE
+	    : failed > 0 ? EXIT_FAILED
+	                 : EXIT_PASSED);
+	jsonw_format(&json, "target", "supervisor %s", op->name);
+	jsonw_format(&json, "coverage", "%zu workers", op->running.count);
+	jsonw_array(&json, "findings");
+	for (size_t i = 0; i < op->drift.count; i++)
+		write_finding(&json, &op->drift.items[i]);
+	jsonw_end(&json);
+	jsonw_array(&json, "not_checked");
+	if (op->drift.cut)
+		jsonw_format(
+		    &json, NULL, "more than %d differences", (int)DRIFT_MAX);
+	if (!known)
+		jsonw_text(&json, NULL, "no declaration is in force");
+	jsonw_end(&json);
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
