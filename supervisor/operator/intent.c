@@ -53,10 +53,9 @@ print_of(const struct intent *intent, const struct fingerprint_key *key)
 }
 
 struct intent *
-intent_load(const char *path, const char *const *environment,
+intent_load(const char *path, const struct declared_options *options,
     const struct fingerprint_key *key, struct buffer *why)
 {
-	const struct declared_options options = {.environ = environment};
 	struct manifest_errors errors = {0};
 	struct err err = ERR_INIT;
 	struct intent *intent = calloc(1, sizeof(*intent));
@@ -65,7 +64,7 @@ intent_load(const char *path, const char *const *environment,
 		return NULL;
 	arena_init(&intent->arena, INTENT_BYTES_MAX);
 	intent->redactor = redactor_new();
-	int rc = declared_load(path, &options, &intent->arena, intent->redactor,
+	int rc = declared_load(path, options, &intent->arena, intent->redactor,
 	    &intent->declared, &errors, &err);
 
 	if (rc == 0)

@@ -25,8 +25,9 @@ struct intent {
 
 /* NULL when it can't be read or is refused; then `why` holds every error, one
  * a line, as file:line:column: text. */
-struct intent *intent_load(const char *path, const char *const *environment,
-    const struct fingerprint_key *key, struct buffer *why);
+struct intent *intent_load(const char *path,
+    const struct declared_options *options, const struct fingerprint_key *key,
+    struct buffer *why);
 void intent_free(struct intent *intent); /* accepts NULL */
 
 #endif

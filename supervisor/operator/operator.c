@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -92,6 +93,17 @@ log_lines(const char *event, const char *text)
 	}
 }
 
+static struct intent *
+read_intent(const struct operator* op, struct buffer *why)
+{
+	const struct declared_options options = {
+	    .environ = op->environment,
+	    .secret_overrides = op->secrets,
+	};
+
+	return intent_load(op->manifest, &options, &op->key, why);
+}
+
 static void
 take_intent(struct operator* op, struct intent *intent)
 {
@@ -122,8 +134,7 @@ operator_reload(struct operator* op, const char *why)
 	struct buffer refusal;
 
 	buffer_init(&refusal, REFUSAL_MAX);
-	struct intent *intent =
-	    intent_load(op->manifest, op->environment, &op->key, &refusal);
+	struct intent *intent = read_intent(op, &refusal);
 
 	operator_wake(op, 0);
 	if (intent == NULL) {
@@ -260,6 +271,9 @@ greet(struct operator* op, int wire_fd, struct err *err)
 	int fds[WIRE_FDS_MAX];
 	int64_t deadline_ms = clock_after(clock_ms(), HELLO_MS);
 
+	/* Our children have no business with it. */
+	if (fcntl(wire_fd, F_SETFD, FD_CLOEXEC) == -1)
+		return err_sys(err, "no wire to the init");
 	wire_client_adopt(&op->init, wire_fd);
 	while (!op->init.greeted) {
 		if (wire_client_wait(
@@ -415,8 +429,7 @@ static int first_reading(struct operator* op)
 {
 	struct err err = ERR_INIT;
 
-	op->intent =
-	    intent_load(op->manifest, op->environment, &op->key, &op->refusal);
+	op->intent = read_intent(op, &op->refusal);
 	if (op->intent != NULL)
 		return EXIT_PASSED;
 	if (op->init.hello.plan_number != 0) {
@@ -465,7 +478,7 @@ run(struct operator* op, struct err *err)
 }
 
 int
-operator_run(const char *manifest, const char *const *environment, int wire_fd)
+operator_run(const struct operator_options *options)
 {
 	/* Large, and only one of it. */
 	static struct operator operator;
@@ -473,8 +486,9 @@ operator_run(const char *manifest, const char *const *environment, int wire_fd)
 	struct err err = ERR_INIT;
 
 	*op = (struct operator){
-	    .manifest = manifest,
-	    .environment = environment,
+	    .manifest = options->manifest,
+	    .environment = options->environment,
+	    .secrets = options->secrets,
 	    .init = WIRE_CLIENT_INIT,
 	    .started_ms = clock_ms(),
 	    .started_wall_ms = clock_wall_ms(),
@@ -490,7 +504,7 @@ operator_run(const char *manifest, const char *const *environment, int wire_fd)
 	arena_init(&op->drift_arena, 1U << 20);
 	if (loop_init(&op->loop, op->timers, ARRAY_LEN(op->timers), &err) ==
 	        -1 ||
-	    greet(op, wire_fd, &err) == -1) {
+	    greet(op, options->wire_fd, &err) == -1) {
 		log_error("operator", "%s", err.text);
 		return EXIT_UNREACHABLE;
 	}

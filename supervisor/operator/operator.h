@@ -63,6 +63,7 @@ struct operator
 	struct loop_timer pass_timer, alive_timer;
 	const char *manifest;
 	const char *const *environment;
+	const char *const *secrets; /* --secret, as given */
 	struct wire_client init;
 	struct fingerprint_key key;
 	char name[64];
@@ -95,10 +96,15 @@ struct operator
 	char told[128]; /* what the init was last told about us */
 };
 
-/* Runs until the init closes the wire or says so; returns an exit code. `argv`
- * are the words after `operate`. */
-int operator_run(
-    const char *manifest, const char *const *environment, int wire_fd);
+struct operator_options {
+	const char *manifest;
+	const char *const *environment; /* NULL-terminated, as the two below */
+	const char *const *secrets;     /* --secret NAME=dir:PATH|env:PREFIX */
+	int wire_fd;
+};
+
+/* Runs until the init closes the wire or says so; returns an exit code. */
+int operator_run(const struct operator_options *options);
 
 /* --- operator.c --- */
 /* Has a pass made soon: at once if `at_ms` is past. */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_CLI_CONTROL_H
+#define REEVE_CLI_CONTROL_H
+
+#include "base/base.h"
+#include "base/buffer.h"
+#include "cli/cli.h"
+#include "supervisor/wire/client.h"
+
+/*
+ * A running supervisor, as commands reach it: through the init's socket, which
+ * always answers, and from there the operator's, which knows more.
+ */
+struct control_client {
+	struct wire_client init;
+	/* of the other sockets: a path, or "@name" for an abstract one */
+	char operator_socket[128], logs_socket[128];
+};
+
+/* 0, or an exit code after the error was printed. `--name` says which. */
+int control_open(struct cli *cli, struct control_client *ret) MUST_CHECK;
+void control_close(struct control_client *client);
+
+/* One request to the operator. Returns the HTTP status, or -1 when it doesn't
+ * answer. */
+int control_ask(struct cli *cli, const struct control_client *client,
+    const char *method, const char *path, struct buffer *answer,
+    struct err *err) MUST_CHECK;
+
+/* What the init alone can say of the status, as reeve.status/1. */
+int control_init_status(struct cli *cli, struct control_client *client,
+    struct buffer *out, struct err *err) MUST_CHECK;
+
+/* "NAME" or "NAME/REPLICA"; the replica is WIRE_ALL_REPLICAS if absent. 0, or
+ * an exit code after the error was printed. */
+int control_target(struct cli *cli, const char *text, const char **ret_name,
+    int32_t *ret_replica) MUST_CHECK;
+
+#endif

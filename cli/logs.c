@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "cli/control.h"
+#include "supervisor/wire/logs_client.h"
+
+/* `reeve logs`: the last lines of each worker, as the logger kept them. */
+enum {
+	LINE_BYTES_MAX = 64 * 1024,
+	TAIL_DEFAULT = 100,
+};
+
+static void
+write_record(struct cli *cli, const struct logs_record *record,
+    const char *text, struct buffer *out)
+{
+	char at[CLOCK_TEXT_SIZE];
+	struct jsonw json;
+
+	if (!cli_wants(cli, "json")) {
+		if ((record->flags & LOGS_LOST) != 0)
+			buffer_format(out,
+			    "%s/%" PRIu32 " | (%" PRIu32 " lines lost)\n",
+			    record->worker, record->replica, record->lost);
+		else
+			buffer_format(out, "%s/%" PRIu32 " | %.*s\n",
+			    record->worker, record->replica, (int)record->len,
+			    text);
+		return;
+	}
+	jsonw_init(&json, out, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "at", clock_text(record->wall_ms, at));
+	jsonw_text(&json, "worker", record->worker);
+	jsonw_i64(&json, "replica", record->replica);
+	jsonw_text(&json, "stream", record->stream == 2 ? "stderr" : "stdout");
+	jsonw_i64(&json, "generation", (int64_t)record->generation);
+	jsonw_bool(&json, "partial", (record->flags & LOGS_PARTIAL) != 0);
+	if ((record->flags & LOGS_LOST) != 0)
+		jsonw_i64(&json, "lost", record->lost);
+	else
+		jsonw_bytes(&json, "text", text, record->len);
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
+
+static int
+copy_records(struct cli *cli, int fd, bool follow)
+{
+	struct logs_record record;
+	char text[LOGS_TEXT_MAX];
+	struct err err = ERR_INIT;
+	struct buffer out;
+	int rc = EXIT_PASSED;
+	int got = 0;
+
+	buffer_init(&out, LINE_BYTES_MAX);
+	while (rc == EXIT_PASSED) {
+		int64_t left_ms = cli->deadline_ms - clock_ms();
+		int timeout_ms = follow ? -1 : (int)MAX(left_ms, (int64_t)0);
+		got = logs_next(fd, &record, text, timeout_ms, &err);
+		if (got <= 0)
+			break;
+		buffer_clear(&out);
+		write_record(cli, &record, text, &out);
+		rc = cli_print(cli, out.data, out.len);
+	}
+	buffer_fini(&out);
+	if (rc == EXIT_PASSED && got == -1)
+		return cli_fail(cli,
+		    err.kind == ERR_TIMEOUT ? EXIT_DEADLINE : EXIT_UNREACHABLE,
+		    "%s", err.text);
+	return rc;
+}
+
+int
+cmd_logs(struct cli *cli, int argc, char **argv)
+{
+	struct control_client client;
+	struct err err = ERR_INIT;
+	const char *name = "";
+	int64_t tail = 0;
+	struct logs_request request = {
+	    .magic = LOGS_MAGIC,
+	    .flags = cli_flag(cli, "follow") ? LOGS_FOLLOW : 0,
+	    .replica = WIRE_ALL_REPLICAS,
+	};
+
+	if (cli_number(cli, "tail", 0, INT32_MAX, TAIL_DEFAULT, &tail) == -1)
+		return EXIT_USAGE;
+	request.tail = (uint32_t)tail;
+	if (argc > 0) {
+		int rc = control_target(cli, argv[0], &name, &request.replica);
+		if (rc != EXIT_PASSED)
+			return rc;
+	}
+	if (text_copy(request.worker, sizeof(request.worker), name, &err) == -1)
+		return cli_usage(cli, "%s", err.text);
+	int rc = control_open(cli, &client);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	int fd = logs_open(client.logs_socket, &request, 5000, &err);
+
+	control_close(&client);
+	if (fd == -1)
+		return cli_fail(cli, EXIT_UNREACHABLE,
+		    "the logger does not answer (with `logs: {format: none}` "
+		    "there is none): %s",
+		    err.text);
+	rc = copy_records(cli, fd, (request.flags & LOGS_FOLLOW) != 0);
+	(void)close(fd);
+	return rc;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/clock.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "cli/control.h"
+#include "worker/exit.h"
+
+/* `reeve status` and `reeve diff`: what the operator says, for people. */
+enum {
+	STATUS_MAX = 64 << 20,
+	LINE_MAX_BYTES = 512
+};
+
+static const char *
+text_of(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+/* A number, or "?" where it isn't known. */
+static const char *
+number_of(struct arena *arena, const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsNumber(item)
+	           ? arena_format(arena, "%.0f", item->valuedouble)
+	           : "?";
+}
+
+static const cJSON *
+list_of(const cJSON *object, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static bool
+any(const cJSON *list)
+{
+	return cJSON_GetArraySize(list) > 0;
+}
+
+static void
+print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
+{
+	const char *last = text_of(instance, "last_exit");
+	const char *probe = text_of(instance, "probe");
+
+	buffer_format(out, "  %-4s %-9s pid %-8s restarts %-4s %s",
+	    number_of(arena, instance, "index"), text_of(instance, "state"),
+	    number_of(arena, instance, "pid"),
+	    number_of(arena, instance, "restarts"),
+	    text_of(instance, "config_digest"));
+	if (*last != '\0')
+		buffer_format(out, "  last end: %s", last);
+	if (*probe != '\0')
+		buffer_format(out, "  probe: %s", probe);
+	buffer_text(out, "\n");
+}
+
+static void
+print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
+{
+	const cJSON *worker = NULL;
+	const cJSON *instance = NULL;
+
+	cJSON_ArrayForEach(worker, list_of(status, "workers"))
+	{
+		const char *held = text_of(worker, "held");
+		bool stopped = cJSON_IsTrue(
+		    cJSON_GetObjectItemCaseSensitive(worker, "stopped"));
+		buffer_format(out, "worker %s  %s of %s ready%s",
+		    text_of(worker, "name"), number_of(arena, worker, "ready"),
+		    number_of(arena, worker, "desired"),
+		    stopped ? "  stopped by order" : "");
+		if (*held != '\0')
+			buffer_format(out, "  not as declared: %s", held);
+		buffer_text(out, "\n");
+		cJSON_ArrayForEach(instance, list_of(worker, "instances"))
+		    print_instance(arena, out, instance);
+	}
+}
+
+static void
+print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
+{
+	const cJSON *queue = NULL;
+	char age[32];
+
+	cJSON_ArrayForEach(queue, list_of(status, "queues"))
+	{
+		const cJSON *oldest =
+		    cJSON_GetObjectItemCaseSensitive(queue, "oldest_ms");
+		const char *error = text_of(queue, "error");
+		buffer_format(out,
+		    "queue %s  waiting %s  active %s  dead %s  consumers %s",
+		    text_of(queue, "name"), number_of(arena, queue, "waiting"),
+		    number_of(arena, queue, "active"),
+		    number_of(arena, queue, "dead"),
+		    number_of(arena, queue, "consumers"));
+		if (cJSON_IsNumber(oldest))
+			buffer_format(out, "  oldest %s",
+			    text_ms_for_people((int64_t)oldest->valuedouble,
+			        age, sizeof(age)));
+		if (*error != '\0')
+			buffer_format(out, "  %s", error);
+		buffer_text(out, "\n");
+	}
+}
+
+static void
+print_trouble(struct buffer *out, const cJSON *status)
+{
+	const cJSON *item = NULL;
+
+	cJSON_ArrayForEach(item, list_of(status, "drift"))
+	    buffer_format(out, "drift %s %s %s: %s; %s [%s]\n",
+	        text_of(item, "worker"), text_of(item, "class"),
+	        text_of(item, "key"), text_of(item, "summary"),
+	        text_of(item, "evidence"), text_of(item, "policy"));
+	cJSON_ArrayForEach(item, list_of(status, "alerts"))
+	    buffer_format(out, "alert %s %s: %s (since %s)%s%s\n",
+	        text_of(item, "severity"), text_of(item, "subject"),
+	        text_of(item, "summary"), text_of(item, "since"),
+	        *text_of(item, "evidence") == '\0' ? "" : "\n      ",
+	        text_of(item, "evidence"));
+}
+
+static void
+print_status(struct arena *arena, struct buffer *out, const cJSON *status)
+{
+	const cJSON *op = cJSON_GetObjectItemCaseSensitive(status, "operator");
+	const char *why = text_of(op, "why");
+
+	buffer_format(out, "%s: operator %s (pid %s, restarts %s)\n",
+	    text_of(status, "name"), text_of(op, "state"),
+	    number_of(arena, op, "pid"), number_of(arena, op, "restarts"));
+	if (*why != '\0')
+		buffer_format(out, "  %s\n", why);
+	print_workers(arena, out, status);
+	print_queues(arena, out, status);
+	print_trouble(out, status);
+}
+
+/* --- from the init alone ----------------------------------------------- */
+
+struct rebuilt {
+	struct jsonw *json;
+	bool in_worker;
+	int64_t restarts;
+};
+
+static void
+write_instance(struct jsonw *json, const struct wire_instance *wire)
+{
+	char text[EXIT_TEXT_SIZE];
+	char at[CLOCK_TEXT_SIZE];
+	struct fingerprint print;
+	char digest[FINGERPRINT_TEXT_SIZE];
+
+	memcpy(print.bytes, wire->config_digest, sizeof(print.bytes));
+	jsonw_object(json, NULL);
+	jsonw_i64(json, "index", wire->replica);
+	if (wire->pid > 0)
+		jsonw_i64(json, "pid", wire->pid);
+	else
+		jsonw_null(json, "pid");
+	jsonw_text(json, "state",
+	    instance_state_name((enum instance_state)wire->state));
+	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
+	jsonw_i64(json, "restarts", wire->restarts);
+	jsonw_text(json, "started_at",
+	    wire->started_wall_ms > 0 ? clock_text(wire->started_wall_ms, at)
+	                              : NULL);
+	jsonw_text(json, "config_digest", fingerprint_text(&print, digest));
+	jsonw_text(json, "last_exit",
+	    wire->last_exit.kind == EXIT_UNKNOWN
+	        ? ""
+	        : exit_text(&wire->last_exit, text, sizeof(text)));
+	jsonw_text(json, "probe", wire->probe_text);
+	jsonw_end(json);
+}
+
+static void
+end_worker(struct rebuilt *rebuilt)
+{
+	if (!rebuilt->in_worker)
+		return;
+	jsonw_end(rebuilt->json); /* instances */
+	jsonw_end(rebuilt->json);
+	rebuilt->in_worker = false;
+}
+
+static void
+begin_worker(struct rebuilt *rebuilt, const struct wire_worker *wire)
+{
+	end_worker(rebuilt);
+	jsonw_object(rebuilt->json, NULL);
+	jsonw_text(rebuilt->json, "name", wire->name);
+	jsonw_i64(rebuilt->json, "desired", wire->desired);
+	jsonw_i64(rebuilt->json, "ready", wire->ready);
+	jsonw_i64(rebuilt->json, "generation", (int64_t)wire->generation);
+	jsonw_bool(rebuilt->json, "stopped", wire->held != 0);
+	jsonw_array(rebuilt->json, "instances");
+	rebuilt->in_worker = true;
+}
+
+static void
+rebuild(void *arg, const union wire_message *message)
+{
+	struct rebuilt *rebuilt = arg;
+	const struct wire_snapshot *snapshot = &message->snapshot;
+
+	switch (message->head.type) {
+	case WIRE_SNAPSHOT_BEGIN:
+		jsonw_text(rebuilt->json, "name", snapshot->name);
+		jsonw_object(rebuilt->json, "operator");
+		if (snapshot->operator_pid > 0)
+			jsonw_i64(rebuilt->json, "pid", snapshot->operator_pid);
+		else
+			jsonw_null(rebuilt->json, "pid");
+		jsonw_text(rebuilt->json, "state",
+		    wire_operator_name(
+		        (enum wire_operator)snapshot->operator_state));
+		jsonw_text(rebuilt->json, "why",
+		    "it does not answer; this is what the init knows");
+		jsonw_i64(
+		    rebuilt->json, "restarts", snapshot->operator_restarts);
+		jsonw_end(rebuilt->json);
+		jsonw_array(rebuilt->json, "workers");
+		break;
+	case WIRE_WORKER:
+		begin_worker(rebuilt, &message->worker);
+		break;
+	case WIRE_INSTANCE:
+		if (rebuilt->in_worker)
+			write_instance(rebuilt->json, &message->instance);
+		break;
+	case WIRE_SNAPSHOT_END:
+		end_worker(rebuilt);
+		jsonw_end(rebuilt->json); /* workers */
+		break;
+	default:
+		break;
+	}
+}
+
+int
+control_init_status(struct cli *cli, struct control_client *client,
+    struct buffer *out, struct err *err)
+{
+	struct jsonw json;
+	struct rebuilt rebuilt = {.json = &json};
+
+	jsonw_init(&json, out, true);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.status/1");
+	if (wire_client_snapshot(
+	        &client->init, rebuild, &rebuilt, cli->deadline_ms, err) == -1)
+		return -1;
+	jsonw_null(&json, "queues");
+	jsonw_null(&json, "drift");
+	jsonw_null(&json, "alerts");
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+	return 0;
+}
+
+/* --- the commands ------------------------------------------------------ */
+
+static int
+print_either(struct cli *cli, const struct buffer *answer,
+    void (*print)(struct arena *, struct buffer *, const cJSON *),
+    int *ret_exit)
+{
+	cJSON *json =
+	    cJSON_ParseWithLengthOpts(answer->data, answer->len + 1, NULL, 1);
+	const cJSON *code = cJSON_GetObjectItemCaseSensitive(json, "exit");
+	struct buffer out;
+	int rc = EXIT_PASSED;
+
+	if (json == NULL)
+		return cli_fail(cli, EXIT_UNREACHABLE, "no readable answer");
+	if (ret_exit != NULL)
+		*ret_exit =
+		    cJSON_IsNumber(code) ? code->valueint : EXIT_INCONCLUSIVE;
+	if (cli_wants(cli, "json"))
+		rc = cli_print(cli, answer->data, answer->len);
+	if (cli_wants(cli, "text") && rc == EXIT_PASSED) {
+		buffer_init(&out, STATUS_MAX);
+		print(&cli->arena, &out, json);
+		rc = cli_print(cli, out.data == NULL ? "" : out.data, out.len);
+		buffer_fini(&out);
+	}
+	for (size_t i = 0; i < cli->noutputs && rc == EXIT_PASSED; i++)
+		if (cli->outputs[i].path != NULL &&
+		    text_equal(cli->outputs[i].format, "json"))
+			rc = cli_write(
+			    cli, &cli->outputs[i], answer->data, answer->len);
+	cJSON_Delete(json);
+	return rc;
+}
+
+/* Liveness, as an exec probe wants it: does the init's loop turn? */
+static int
+live(struct cli *cli, struct control_client *client)
+{
+	union wire_message message;
+	struct wire_reply reply;
+	struct err err = ERR_INIT;
+
+	memset(&message, 0, sizeof(message));
+	if (wire_client_ask(&client->init, WIRE_LIVE, &message, &reply,
+	        cli->deadline_ms, &err) == -1)
+		return cli_fail(cli, EXIT_FAILED, "%s", err.text);
+	return reply.ok != 0 ? EXIT_PASSED : EXIT_FAILED;
+}
+
+int
+cmd_status(struct cli *cli, int argc, char **argv)
+{
+	struct control_client client;
+	struct buffer answer;
+	struct err err = ERR_INIT;
+	int rc = control_open(cli, &client);
+
+	(void)argc;
+	(void)argv;
+	if (rc != EXIT_PASSED)
+		return rc;
+	if (cli_flag(cli, "live")) {
+		rc = live(cli, &client);
+		control_close(&client);
+		return rc;
+	}
+	buffer_init(&answer, STATUS_MAX);
+	if (control_ask(cli, &client, "GET", "/status", &answer, &err) != 200) {
+		buffer_clear(&answer);
+		if (control_init_status(cli, &client, &answer, &err) == -1)
+			rc = cli_fail(cli, EXIT_UNREACHABLE, "%s", err.text);
+	}
+	if (rc == EXIT_PASSED)
+		rc = print_either(cli, &answer, print_status, NULL);
+	buffer_fini(&answer);
+	control_close(&client);
+	return rc;
+}
+
+static void
+print_diff(struct arena *arena, struct buffer *out, const cJSON *report)
+{
+	const cJSON *finding = NULL;
+	const cJSON *evidence = NULL;
+	const cJSON *item = NULL;
+
+	(void)arena;
+	cJSON_ArrayForEach(finding, list_of(report, "findings"))
+	{
+		const cJSON *fix =
+		    cJSON_GetObjectItemCaseSensitive(finding, "fix");
+		buffer_format(out, "%-10s %s: %s [%s]\n",
+		    text_of(finding, "class"), text_of(finding, "subject"),
+		    text_of(finding, "summary"), text_of(finding, "policy"));
+		cJSON_ArrayForEach(evidence, list_of(finding, "evidence"))
+		    buffer_format(out, "           %s: runs %s, declared %s\n",
+		        text_of(evidence, "source"),
+		        text_of(evidence, "observed"),
+		        text_of(evidence, "expected"));
+		buffer_format(
+		    out, "           fix: %s\n", text_of(fix, "command"));
+	}
+	cJSON_ArrayForEach(item, list_of(report, "not_checked"))
+	{
+		if (cJSON_IsString(item))
+			buffer_format(
+			    out, "not checked: %s\n", item->valuestring);
+	}
+	if (!any(list_of(report, "findings")) &&
+	    text_equal(text_of(report, "verdict"), "passed"))
+		buffer_text(out, "what runs is what is declared\n");
+}
+
+int
+cmd_diff(struct cli *cli, int argc, char **argv)
+{
+	struct control_client client;
+	struct buffer answer;
+	struct err err = ERR_INIT;
+	int verdict = EXIT_INCONCLUSIVE;
+	int rc = control_open(cli, &client);
+
+	(void)argc;
+	(void)argv;
+	if (rc != EXIT_PASSED)
+		return rc;
+	buffer_init(&answer, STATUS_MAX);
+	if (control_ask(cli, &client, "GET", "/diff", &answer, &err) != 200)
+		rc = cli_fail(cli, EXIT_INCONCLUSIVE,
+		    "the operator does not answer, and only it knows what is "
+		    "declared: %s",
+		    err.text);
+	else
+		rc = print_either(cli, &answer, print_diff, &verdict);
+	buffer_fini(&answer);
+	control_close(&client);
+	return rc == EXIT_PASSED ? verdict : rc;
+}
