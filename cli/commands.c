@@ -21,6 +21,25 @@ static const struct cli_option demo_options[] = {
     {0},
 };
 
+/* Of a running supervisor. */
+static const struct cli_option running_options[] = {
+    {"name", "NAME", "which supervisor, where several run"},
+    {0},
+};
+
+static const struct cli_option status_options[] = {
+    {"name", "NAME", "which supervisor, where several run"},
+    {"live", NULL, "say nothing; exit 0 if the init's loop turns"},
+    {0},
+};
+
+static const struct cli_option logs_options[] = {
+    {"name", "NAME", "which supervisor, where several run"},
+    {"tail", "N", "at most so many lines of each instance (100)"},
+    {"follow", NULL, "go on with what comes"},
+    {0},
+};
+
 static const struct cli_option schema_options[] = {
     {"markdown", NULL, "the same table as docs/manifest.md"},
     {0},
@@ -104,6 +123,92 @@ const struct cli_command cli_commands[] = {
         .run = cmd_diagnose,
     },
     {
+        .name = "status",
+        .arguments = "",
+        .summary = "workers, queues, drift and alerts of a running supervisor",
+        .examples = "  reeve status\n"
+                    "  reeve status --output json\n"
+                    "  reeve status --live       # an exec liveness probe\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .options = status_options,
+        .run = cmd_status,
+    },
+    {
+        .name = "diff",
+        .arguments = "",
+        .summary = "what runs against what is declared, by worker and key",
+        .examples = "  reeve diff && echo nothing drifts\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .options = running_options,
+        .run = cmd_diff,
+    },
+    {
+        .name = "restart",
+        .arguments = "WORKER[/REPLICA]…",
+        .summary = "restart the replicas one after the other, or one of them",
+        .examples = "  reeve restart fileprocess\n"
+                    "  reeve restart fileprocess/1\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .args_min = 1,
+        .args_max = -1,
+        .options = running_options,
+        .run = cmd_restart,
+    },
+    {
+        .name = "stop",
+        .arguments = "WORKER[/REPLICA]…",
+        .summary = "drain and keep stopped until `start`",
+        .examples = "  reeve stop fileprocess\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .args_min = 1,
+        .args_max = -1,
+        .options = running_options,
+        .run = cmd_stop,
+    },
+    {
+        .name = "start",
+        .arguments = "WORKER[/REPLICA]…",
+        .summary = "start what was stopped",
+        .examples = "  reeve start fileprocess\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .args_min = 1,
+        .args_max = -1,
+        .options = running_options,
+        .run = cmd_start,
+    },
+    {
+        .name = "scale",
+        .arguments = "WORKER REPLICAS",
+        .summary = "another number of replicas, until the manifest says "
+                   "another",
+        .examples = "  reeve scale fileprocess 4\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .args_min = 2,
+        .args_max = 2,
+        .options = running_options,
+        .run = cmd_scale,
+    },
+    {
+        .name = "reload",
+        .arguments = "",
+        .summary = "read the manifest and its secrets again, now",
+        .examples = "  reeve reload\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .options = running_options,
+        .run = cmd_reload,
+    },
+    {
+        .name = "logs",
+        .arguments = "[WORKER[/REPLICA]]",
+        .summary = "the last lines that the workers wrote",
+        .examples = "  reeve logs fileprocess --tail 20\n"
+                    "  reeve logs --follow\n",
+        .uses = CLI_OUTPUT | CLI_TIMEOUT,
+        .args_max = 1,
+        .options = logs_options,
+        .run = cmd_logs,
+    },
+    {
         .name = "demo",
         .arguments = "",
         .summary = "the whole story on an embedded queue, without any server",
@@ -160,6 +265,21 @@ const struct cli_command cli_commands[] = {
         .args_min = 1,
         .args_max = 1,
         .run = cmd_demo_job,
+        .hidden = true,
+    },
+    {
+        .name = "operate",
+        .arguments = "",
+        .summary = "our own child: the operator under `reeve run`",
+        .uses = CLI_MANIFEST,
+        .run = cmd_operate,
+        .hidden = true,
+    },
+    {
+        .name = "deliver",
+        .arguments = "",
+        .summary = "our own child: takes one alert to one receiver",
+        .run = cmd_deliver,
         .hidden = true,
     },
     {

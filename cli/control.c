@@ -28,25 +28,29 @@ enum {
 /* --- reaching it ------------------------------------------------------- */
 
 static int
-socket_name(const struct wire_hello *hello, const char *file, char *dst,
-    size_t size, struct err *err)
+socket_address(const struct wire_hello *hello, const char *file,
+    struct sockaddr_un *ret, socklen_t *ret_len, struct err *err)
 {
 	struct place_socket place = {.dir = ""};
-	struct sockaddr_un address;
-	socklen_t len = 0;
 
 	if (text_copy(place.dir, sizeof(place.dir), hello->socket_dir, err) ==
 	        -1 ||
-	    text_copy(place.name, sizeof(place.name), hello->name, err) == -1 ||
-	    place_address(&place, file, &address, &len, err) == -1)
+	    text_copy(place.name, sizeof(place.name), hello->name, err) == -1)
 		return -1;
-	if (address.sun_path[0] != '\0')
-		return text_copy(dst, size, address.sun_path, err);
+	return place_address(&place, file, ret, ret_len, err);
+}
+
+static int
+socket_name(const struct sockaddr_un *address, socklen_t len, char *dst,
+    size_t size, struct err *err)
+{
+	if (address->sun_path[0] != '\0')
+		return text_copy(dst, size, address->sun_path, err);
 	/* An abstract name: not terminated. */
 	int name_len = (int)(len - offsetof(struct sockaddr_un, sun_path) - 1);
 
 	return text_format(
-	    dst, size, err, "@%.*s", name_len, address.sun_path + 1);
+	    dst, size, err, "@%.*s", name_len, address->sun_path + 1);
 }
 
 int
@@ -61,11 +65,15 @@ control_open(struct cli *cli, struct control_client *ret)
 		return cli_fail(cli, EXIT_UNREACHABLE,
 		    "no supervisor answers: %s", err.text);
 	const struct wire_hello *hello = &client.init.hello;
+	struct sockaddr_un address;
+	socklen_t len = 0;
 
-	if (socket_name(hello, PLACE_OPERATOR_SOCKET, client.operator_socket,
+	if (socket_address(
+	        hello, PLACE_OPERATOR_SOCKET, &address, &len, &err) == -1 ||
+	    socket_name(&address, len, client.operator_socket,
 	        sizeof(client.operator_socket), &err) == -1 ||
-	    socket_name(hello, PLACE_LOGS_SOCKET, client.logs_socket,
-	        sizeof(client.logs_socket), &err) == -1) {
+	    socket_address(hello, PLACE_LOGS_SOCKET, &client.logs,
+	        &client.logs_len, &err) == -1) {
 		wire_client_close(&client.init);
 		return cli_fail(cli, EXIT_UNREACHABLE, "%s", err.text);
 	}

@@ -2,6 +2,9 @@
 #ifndef REEVE_CLI_CONTROL_H
 #define REEVE_CLI_CONTROL_H
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "base/base.h"
 #include "base/buffer.h"
 #include "cli/cli.h"
@@ -13,8 +16,9 @@
  */
 struct control_client {
 	struct wire_client init;
-	/* of the other sockets: a path, or "@name" for an abstract one */
-	char operator_socket[128], logs_socket[128];
+	char operator_socket[128]; /* a path, or "@name": an abstract one */
+	struct sockaddr_un logs;
+	socklen_t logs_len;
 };
 
 /* 0, or an exit code after the error was printed. `--name` says which. */

@@ -107,7 +107,8 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 
 	if (rc != EXIT_PASSED)
 		return rc;
-	int fd = logs_open(client.logs_socket, &request, 5000, &err);
+	int fd =
+	    logs_connect(&client.logs, client.logs_len, &request, 5000, &err);
 
 	control_close(&client);
 	if (fd == -1)
