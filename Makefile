@@ -43,6 +43,8 @@ HEADERS   := $(shell find $(ROOMS) tests -name '*.h')
 
 INIT_OBJ := $(INIT_SRC:%.c=$(B)/init/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/tool/%.o)
+# Made at build time: the pages of `reeve explain`.
+PAGES_OBJ := $(B)/made/explain_pages.o
 
 # Asked for once, and only when something of the tool is built.
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
@@ -117,11 +119,23 @@ $(TOOL_OBJ): $(B)/tool/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The pages of docs/findings/, compiled in; a finding without a page ends the
+# build here.
+$(B)/made/explain_pages.c: checks/findings.def checks/explain_pages.awk \
+    $(wildcard docs/findings/RV*.md)
+	$(call say,AWK)
+	@mkdir -p $(@D)
+	$(Q)awk -f checks/explain_pages.awk checks/findings.def >$@
+
+$(PAGES_OBJ): $(B)/made/explain_pages.c $(B)/flags
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -MMD -MP -c -o $@ $<
+
 $(B)/reeve: $(INIT_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
 
-$(B)/reeve-tool: $(TOOL_OBJ)
+$(B)/reeve-tool: $(TOOL_OBJ) $(PAGES_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) -pie $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
@@ -138,7 +152,7 @@ UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
 # The logger's test is also its client's.
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
 
-$(B)/libtool.a: $(TOOL_LIB_OBJ)
+$(B)/libtool.a: $(TOOL_LIB_OBJ) $(PAGES_OBJ)
 $(B)/libinit.a: $(INIT_LIB_OBJ)
 $(B)/libtool.a $(B)/libinit.a:
 	$(call say,AR)

@@ -209,6 +209,17 @@ const struct cli_command cli_commands[] = {
         .run = cmd_logs,
     },
     {
+        .name = "explain",
+        .arguments = "[ID|SLUG]",
+        .summary = "what a finding means, how it is found, how to fix it",
+        .examples = "  reeve explain RV301                    # one of them\n"
+                    "  reeve explain component-not-deployed   # by its name\n"
+                    "  reeve explain                          # all of them\n",
+        .uses = CLI_OUTPUT,
+        .args_max = 1,
+        .run = cmd_explain,
+    },
+    {
         .name = "demo",
         .arguments = "",
         .summary = "the whole story on an embedded queue, without any server",
