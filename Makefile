@@ -63,8 +63,9 @@ IS_CLANG := $(findstring clang,$(CC))
 WARN += $(if $(IS_CLANG),-Wno-gnu-zero-variadic-macro-arguments,-Wlogical-op \
   -Wduplicated-cond -Wduplicated-branches -Wtrampolines -Warith-conversion \
   -Wjump-misses-init -Wformat-signedness)
-# With its sanitizers in the way gcc sees formats that aren't there.
-WARN_asan := $(if $(IS_CLANG),,-Wno-format-truncation -Wno-format-overflow \
+# Frames grow by red zones; and with its sanitizers in the way gcc sees formats
+# that aren't there.
+WARN_asan := -Wno-frame-larger-than $(if $(IS_CLANG),,-Wno-format-truncation -Wno-format-overflow \
   -Wno-maybe-uninitialized -Wno-null-dereference -Wno-stringop-overflow)
 # Frames and branches differ without optimisation.
 WARN_coverage := -Wno-frame-larger-than
