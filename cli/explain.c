@@ -2,7 +2,6 @@
 #include "base/base.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/buffer.h"
 #include "base/jsonw.h"
@@ -16,7 +15,9 @@
 
 enum {
 	OUT_MAX = 4 << 20,
-	NEAREST_MAX = 3
+	NEAREST_MAX = 3,
+	DISTANCE_MAX = 64,
+	SLUG_MAX = 64
 };
 
 static const struct {
@@ -172,16 +173,29 @@ put_list_json(struct buffer *out)
 	buffer_text(out, "\n");
 }
 
+/* The nearest run of whole words of the name: "not-deployd" is meant for
+ * component-not-deployed. */
 static unsigned
 distance(const struct finding_row *row, const char *asked)
 {
-	unsigned by_id = text_distance(row->id, asked, 64);
-	unsigned by_slug = text_distance(row->slug, asked, 64);
+	unsigned best = text_distance(row->id, asked, DISTANCE_MAX);
+	size_t len = strlen(row->slug);
+	char part[SLUG_MAX];
 
-	/* a part of the name is as good as a small slip */
-	if (strcasestr(row->slug, asked) != NULL)
-		by_slug = 1;
-	return MIN(by_id, by_slug);
+	for (size_t from = 0; from < len; from++) {
+		if (from > 0 && row->slug[from - 1] != '-')
+			continue;
+		for (size_t to = from + 1; to <= len && to - from < SLUG_MAX;
+		     to++) {
+			if (row->slug[to] != '-' && row->slug[to] != '\0')
+				continue;
+			memcpy(part, row->slug + from, to - from);
+			part[to - from] = '\0';
+			best =
+			    MIN(best, text_distance(part, asked, DISTANCE_MAX));
+		}
+	}
+	return best;
 }
 
 static int
