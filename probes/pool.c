@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include "base/url.h"
 #include "probes/json_read.h"
 #include "probes/look.h"
 #include "probes/observation_write.h"
@@ -66,6 +67,24 @@ struct pool {
 	bool any_started;
 };
 
+/* What was looked at, as far as the request says, without its secret. */
+static const char *
+target(struct pool *pool, const struct probe_request *request)
+{
+	static const char *const keys[] = {"url", "host", "path"};
+	const char *text = "";
+	CLEANUP(json_free)
+	cJSON *json = json_read(request->json, strlen(request->json), NULL);
+
+	if (json == NULL || !cJSON_IsObject(json))
+		return "";
+	for (size_t i = 0; i < ARRAY_LEN(keys) && text[0] == '\0'; i++)
+		if (json_text(json, keys[i], "", &text, NULL) == -1)
+			text = "";
+	return strstr(text, "://") != NULL ? url_redacted(pool->arena, text)
+	                                   : arena_text(pool->arena, text);
+}
+
 /* An answer of our own: the prober gave none. */
 static void
 answer_ourselves(
@@ -75,7 +94,9 @@ answer_ourselves(
 
 	out->kind = request->kind;
 	out->subject = request->subject;
-	out->target = "";
+	out->target = target(pool, request);
+	out->identity = "";
+	out->code = out->code != NULL ? out->code : "";
 	out->at_wall_ms = clock_wall_ms();
 	buffer_init(&line, LINE_MAX_BYTES);
 	observation_write(&line, out);
