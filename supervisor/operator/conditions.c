@@ -16,7 +16,7 @@ enum {
 };
 
 struct judged {
-	struct operator* op;
+	struct operator_core *op;
 	struct arena *arena;
 	struct alert_condition *conditions;
 	size_t count;
@@ -244,7 +244,7 @@ sources(struct judged *judged)
 static void
 ourselves(struct judged *judged)
 {
-	const struct operator* op = judged->op;
+	const struct operator_core *op = judged->op;
 	uint32_t restarts = op->running.snapshot.operator_restarts;
 	int64_t shown_until_ms = clock_after(op->started_ms, RESTART_SHOWN_MS);
 
@@ -289,7 +289,7 @@ ourselves(struct judged *judged)
 }
 
 int64_t
-conditions_judge(struct operator* op, int64_t now_ms)
+conditions_judge(struct operator_core *op, int64_t now_ms)
 {
 	struct judged judged = {
 	    .op = op,

@@ -35,7 +35,7 @@ enum {
 };
 
 struct control {
-	struct operator* op;
+	struct operator_core *op;
 	int listen_fd;
 	struct sockaddr_un address; /* to remove */
 	socklen_t address_len;
@@ -46,7 +46,7 @@ struct control {
 
 /* One request. */
 struct ask {
-	struct operator* op;
+	struct operator_core *op;
 	struct MHD_Connection *connection;
 	struct buffer out;
 	unsigned status;
@@ -202,7 +202,7 @@ post_start(struct ask *ask)
 static void
 post_scale(struct ask *ask)
 {
-	struct operator* op = ask->op;
+	struct operator_core *op = ask->op;
 	struct err err = ERR_INIT;
 	int32_t replica = WIRE_ALL_REPLICAS;
 	int64_t replicas = 0;
@@ -429,11 +429,11 @@ static int
 start_listening(struct control *control, struct err *err)
 {
 	struct place_socket place = {.dir = ""};
-	const struct wire_hello *hello = &control->op->init.hello;
+	const struct operator_core *op = control->op;
 
-	if (text_copy(place.dir, sizeof(place.dir), hello->socket_dir, err) ==
+	if (text_copy(place.dir, sizeof(place.dir), op->socket_dir, err) ==
 	        -1 ||
-	    text_copy(place.name, sizeof(place.name), hello->name, err) == -1 ||
+	    text_copy(place.name, sizeof(place.name), op->name, err) == -1 ||
 	    place_address(&place, PLACE_OPERATOR_SOCKET, &control->address,
 	        &control->address_len, err) == -1)
 		return -1;
@@ -478,7 +478,7 @@ start_serving(struct control *control, struct err *err)
 }
 
 struct control *
-control_new(struct operator* op, struct err *err)
+control_new(struct operator_core *op, struct err *err)
 {
 	struct control *control = calloc(1, sizeof(*control));
 

@@ -20,7 +20,7 @@ enum {
 
 /* One worker while a pass looks at it. */
 struct look {
-	struct operator* op;
+	struct operator_core *op;
 	const struct declared_worker *declared;
 	const struct worker_spec *spec; /* as declared */
 	struct running_worker *running; /* NULL: the init hasn't got it */
@@ -149,7 +149,7 @@ compare_configurations(struct look *look)
 /* The files as they were at the start of the process. One that is younger than
  * the process was another one then; which one can't be known. */
 static void
-keep_files(struct operator* op, struct running_instance *instance,
+keep_files(struct operator_core *op, struct running_instance *instance,
     char paths[FILES_OF_WORKER][FILES_PATH_MAX], size_t count)
 {
 	if (instance->files_pid == instance->wire.pid)
@@ -250,7 +250,7 @@ compare_replicas(struct look *look)
 }
 
 static void
-applied_of(const struct operator* op, struct reconcile_worker *worker)
+applied_of(const struct operator_core *op, struct reconcile_worker *worker)
 {
 	struct worker_spec spec;
 	int32_t at = op->applied.known
@@ -269,7 +269,7 @@ applied_of(const struct operator* op, struct reconcile_worker *worker)
 }
 
 static void
-look_at(struct operator* op, size_t which, struct reconcile_worker *ret,
+look_at(struct operator_core *op, size_t which, struct reconcile_worker *ret,
     int64_t now_ms)
 {
 	const struct declared_worker *declared =
@@ -311,7 +311,7 @@ look_at(struct operator* op, size_t which, struct reconcile_worker *ret,
 
 static int64_t
 restart_one(
-    struct operator* op, const char *name, uint32_t index, int64_t now_ms)
+    struct operator_core *op, const char *name, uint32_t index, int64_t now_ms)
 {
 	struct err err = ERR_INIT;
 	struct running_worker *worker = running_find(&op->running, name);
@@ -333,7 +333,7 @@ restart_one(
 }
 
 static int64_t
-act(struct operator* op, const struct reconcile_input *input,
+act(struct operator_core *op, const struct reconcile_input *input,
     const struct action *action)
 {
 	const struct reconcile_worker *worker = &input->workers[action->worker];
@@ -363,7 +363,8 @@ act(struct operator* op, const struct reconcile_input *input,
 }
 
 /* Copies of what nothing runs with and nobody goes back to are wiped. */
-static void forget_old(struct operator* op)
+static void
+forget_old(struct operator_core *op)
 {
 	for (size_t i = 0; i < op->ntracked; i++)
 		if (op->tracked[i].memory.has_good)
@@ -385,7 +386,7 @@ static void forget_old(struct operator* op)
 }
 
 static int64_t
-reconcile_all(struct operator* op, int64_t now_ms)
+reconcile_all(struct operator_core *op, int64_t now_ms)
 {
 	struct action actions[ACTIONS_MAX];
 	size_t count = op->intent->declared->nworkers;
@@ -404,15 +405,19 @@ reconcile_all(struct operator* op, int64_t now_ms)
 	};
 	size_t todo = reconcile(&input, actions, ACTIONS_MAX, &wake_ms);
 
-	for (size_t i = 0; i < todo; i++)
-		wake_ms = MIN(wake_ms, act(op, &input, &actions[i]));
+	for (size_t i = 0; i < todo; i++) {
+		/* MIN evaluates twice; this acts. */
+		int64_t again_ms = act(op, &input, &actions[i]);
+		wake_ms = MIN(wake_ms, again_ms);
+	}
 	if (todo == ACTIONS_MAX)
 		wake_ms = now_ms;
 	forget_old(op);
 	return wake_ms;
 }
 
-int64_t judge_pass(struct operator* op)
+int64_t
+judge_pass(struct operator_core *op)
 {
 	int64_t now_ms = clock_ms();
 	int64_t wake_ms = clock_after(now_ms, LOOK_AGAIN_MS);
@@ -422,10 +427,15 @@ int64_t judge_pass(struct operator* op)
 	op->drift = (struct drift_list){.arena = &op->drift_arena};
 	if (!op->ready || op->draining)
 		return CLOCK_NEVER;
-	if (op->intent != NULL)
-		wake_ms = MIN(wake_ms, reconcile_all(op, now_ms));
-	wake_ms = MIN(wake_ms, conditions_judge(op, now_ms));
-	wake_ms = MIN(wake_ms, alerts_wake_ms(&op->alerts));
+	const int64_t wakes[] = {
+	    wake_ms,
+	    op->intent == NULL ? CLOCK_NEVER : reconcile_all(op, now_ms),
+	    conditions_judge(op, now_ms),
+	    alerts_wake_ms(&op->alerts),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(wakes); i++)
+		wake_ms = MIN(wake_ms, wakes[i]);
 	if (op->notes_due) {
 		op->notes_due = false;
 		notes_write(op);

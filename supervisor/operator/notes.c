@@ -54,7 +54,7 @@ unhex(const char *text, uint8_t ret[16])
 }
 
 static const char *
-key_mark(const struct operator* op, char dst[HEX_SIZE])
+key_mark(const struct operator_core *op, char dst[HEX_SIZE])
 {
 	struct fingerprint print =
 	    fingerprint_of(&op->key, KEY_MARK, sizeof(KEY_MARK));
@@ -98,7 +98,8 @@ write_files(const struct running_instance *instance, struct jsonw *json)
 	jsonw_end(json);
 }
 
-void notes_write(struct operator* op)
+void
+notes_write(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	char path[PATH_SIZE];
@@ -133,7 +134,7 @@ void notes_write(struct operator* op)
 }
 
 static void
-read_tracked(struct operator* op, const cJSON *from)
+read_tracked(struct operator_core *op, const cJSON *from)
 {
 	const char *name = record_text(from, "name", "");
 
@@ -152,7 +153,7 @@ read_tracked(struct operator* op, const cJSON *from)
 }
 
 static void
-read_files(struct operator* op, const cJSON *from)
+read_files(struct operator_core *op, const cJSON *from)
 {
 	struct running_worker *worker =
 	    running_find(&op->running, record_text(from, "worker", ""));
@@ -184,7 +185,8 @@ read_files(struct operator* op, const cJSON *from)
 }
 
 /* To be called once the running instances are known. */
-void notes_read(struct operator* op)
+void
+notes_read(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	char path[PATH_SIZE];

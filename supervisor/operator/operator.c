@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/wire/place.h"
 
 enum {
 	HELLO_MS = 10 * 1000,
@@ -30,7 +31,7 @@ enum {
 /* --- shared ------------------------------------------------------------ */
 
 void
-operator_wake(struct operator* op, int64_t at_ms)
+operator_wake(struct operator_core *op, int64_t at_ms)
 {
 	struct err err = ERR_INIT;
 	int64_t soon_ms = clock_after(clock_ms(), PASS_DELAY_MS);
@@ -44,7 +45,7 @@ operator_wake(struct operator* op, int64_t at_ms)
 }
 
 struct tracked *
-operator_track(struct operator* op, const char *name)
+operator_track(struct operator_core *op, const char *name)
 {
 	for (size_t i = 0; i < op->ntracked; i++)
 		if (text_equal(op->tracked[i].name, name))
@@ -67,7 +68,7 @@ operator_track(struct operator* op, const char *name)
 
 const struct declared_worker *
 operator_declared(
-    const struct operator* op, const char *name, size_t *ret_index)
+    const struct operator_core *op, const char *name, size_t *ret_index)
 {
 	for (size_t i = 0;
 	     op->intent != NULL && i < op->intent->declared->nworkers; i++) {
@@ -94,7 +95,7 @@ log_lines(const char *event, const char *text)
 }
 
 static struct intent *
-read_intent(const struct operator* op, struct buffer *why)
+read_intent(const struct operator_core *op, struct buffer *why)
 {
 	const struct declared_options options = {
 	    .environ = op->environment,
@@ -105,7 +106,7 @@ read_intent(const struct operator* op, struct buffer *why)
 }
 
 static void
-take_intent(struct operator* op, struct intent *intent)
+take_intent(struct operator_core *op, struct intent *intent)
 {
 	if (op->intent != intent)
 		intent_free(op->intent);
@@ -129,7 +130,7 @@ take_intent(struct operator* op, struct intent *intent)
 }
 
 int
-operator_reload(struct operator* op, const char *why)
+operator_reload(struct operator_core *op, const char *why)
 {
 	struct buffer refusal;
 
@@ -170,7 +171,7 @@ operator_reload(struct operator* op, const char *why)
 /* --- the wire ---------------------------------------------------------- */
 
 static void
-ask(struct operator* op, enum wire_type type, uint32_t *ret_sequence)
+ask(struct operator_core *op, enum wire_type type, uint32_t *ret_sequence)
 {
 	union wire_message message;
 	struct err err = ERR_INIT;
@@ -181,7 +182,8 @@ ask(struct operator* op, enum wire_type type, uint32_t *ret_sequence)
 		log_warning("wire", "%s", err.text);
 }
 
-static void begin(struct operator* op)
+static void
+begin(struct operator_core *op)
 {
 	if (op->ready)
 		return;
@@ -193,7 +195,7 @@ static void begin(struct operator* op)
 }
 
 static void
-take_reply(struct operator* op, const struct wire_reply *reply, int fd)
+take_reply(struct operator_core *op, const struct wire_reply *reply, int fd)
 {
 	struct err err = ERR_INIT;
 
@@ -217,7 +219,7 @@ take_reply(struct operator* op, const struct wire_reply *reply, int fd)
 }
 
 static void
-take(struct operator* op, const union wire_message *message, int fd)
+take(struct operator_core *op, const union wire_message *message, int fd)
 {
 	switch (message->head.type) {
 	case WIRE_REPLY:
@@ -243,7 +245,7 @@ take(struct operator* op, const union wire_message *message, int fd)
 static void
 init_ready(struct loop_source *source, uint32_t events)
 {
-	struct operator* op = source->owner;
+	struct operator_core *op = source->owner;
 	union wire_message message;
 	int fds[WIRE_FDS_MAX];
 	struct err err = ERR_INIT;
@@ -265,7 +267,7 @@ init_ready(struct loop_source *source, uint32_t events)
 }
 
 static int
-greet(struct operator* op, int wire_fd, struct err *err)
+greet(struct operator_core *op, int wire_fd, struct err *err)
 {
 	union wire_message message;
 	int fds[WIRE_FDS_MAX];
@@ -291,7 +293,7 @@ greet(struct operator* op, int wire_fd, struct err *err)
 static void
 signals_ready(struct loop_source *source, uint32_t events)
 {
-	struct operator* op = source->owner;
+	struct operator_core *op = source->owner;
 	struct signalfd_siginfo info;
 
 	(void)events;
@@ -305,7 +307,8 @@ signals_ready(struct loop_source *source, uint32_t events)
 	}
 }
 
-static void tell_state(struct operator* op)
+static void
+tell_state(struct operator_core *op)
 {
 	union wire_message message;
 	struct err err = ERR_INIT;
@@ -326,7 +329,7 @@ static void tell_state(struct operator* op)
 static void
 pass(struct loop_timer *timer, int64_t now_ms)
 {
-	struct operator* op = timer->owner;
+	struct operator_core *op = timer->owner;
 
 	(void)now_ms;
 	int64_t wake_ms = judge_pass(op);
@@ -339,7 +342,7 @@ pass(struct loop_timer *timer, int64_t now_ms)
 static void
 alive(struct loop_timer *timer, int64_t now_ms)
 {
-	struct operator* op = timer->owner;
+	struct operator_core *op = timer->owner;
 	struct err err = ERR_INIT;
 
 	ask(op, WIRE_ALIVE, NULL);
@@ -350,7 +353,7 @@ alive(struct loop_timer *timer, int64_t now_ms)
 }
 
 static int
-watch_signals(struct operator* op, struct err *err)
+watch_signals(struct operator_core *op, struct err *err)
 {
 	sigset_t set;
 
@@ -374,9 +377,33 @@ watch_signals(struct operator* op, struct err *err)
 	return loop_add(&op->loop, &op->signal_source, EPOLLIN, err);
 }
 
-static void find_state_dir(struct operator* op)
+/* The init makes its place when it has the first plan, and with it the name:
+ * until then we choose by the same rule. */
+static void
+find_place(struct operator_core *op)
 {
-	const char *dir = op->init.hello.socket_dir;
+	struct place_socket place;
+	struct err err = ERR_INIT;
+
+	(void)snprintf(op->name, sizeof(op->name), "%s", op->init.hello.name);
+	(void)snprintf(op->socket_dir, sizeof(op->socket_dir), "%s",
+	    op->init.hello.socket_dir);
+	if (op->name[0] == '\0' && op->intent != NULL)
+		(void)snprintf(op->name, sizeof(op->name), "%s",
+		    op->intent->declared->name);
+	if (op->init.hello.plan_number != 0)
+		return;
+	if (place_choose(op->name, op->environment, &place, &err) == -1) {
+		log_warning("operator.place", "%s", err.text);
+		return;
+	}
+	(void)snprintf(op->socket_dir, sizeof(op->socket_dir), "%s", place.dir);
+}
+
+static void
+find_state_dir(struct operator_core *op)
+{
+	const char *dir = op->socket_dir;
 
 	if (*dir == '\0' || access(dir, W_OK) == -1) {
 		log_warning("operator.state",
@@ -388,14 +415,11 @@ static void find_state_dir(struct operator* op)
 }
 
 static int
-start(struct operator* op, struct err *err)
+start(struct operator_core *op, struct err *err)
 {
-	char spool[sizeof(op->init.hello.socket_dir) + 8];
+	char spool[sizeof(op->socket_dir) + 8];
 
-	(void)snprintf(op->name, sizeof(op->name), "%s", op->init.hello.name);
-	if (op->name[0] == '\0' && op->intent != NULL)
-		(void)snprintf(op->name, sizeof(op->name), "%s",
-		    op->intent->declared->name);
+	find_place(op);
 	find_state_dir(op);
 	(void)snprintf(spool, sizeof(spool), "%s/alerts",
 	    op->state_dir == NULL ? "" : op->state_dir);
@@ -425,7 +449,8 @@ start(struct operator* op, struct err *err)
 
 /* A restarted operator that finds an unreadable manifest goes on without one:
  * the workers run, and somebody is told. The first one can't. */
-static int first_reading(struct operator* op)
+static int
+first_reading(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 
@@ -442,7 +467,8 @@ static int first_reading(struct operator* op)
 	return EXIT_MANIFEST;
 }
 
-static void finish(struct operator* op)
+static void
+finish(struct operator_core *op)
 {
 	control_free(op->control);
 	watch_free(op->watch);
@@ -463,7 +489,7 @@ static void finish(struct operator* op)
 }
 
 static int
-run(struct operator* op, struct err *err)
+run(struct operator_core *op, struct err *err)
 {
 	int rc = first_reading(op);
 
@@ -481,11 +507,11 @@ int
 operator_run(const struct operator_options *options)
 {
 	/* Large, and only one of it. */
-	static struct operator operator;
-	struct operator* op = & operator;
+	static struct operator_core core;
+	struct operator_core *op = &core;
 	struct err err = ERR_INIT;
 
-	*op = (struct operator){
+	*op = (struct operator_core){
 	    .manifest = options->manifest,
 	    .environment = options->environment,
 	    .secrets = options->secrets,

@@ -55,8 +55,7 @@ struct operator_plan {
 	bool known;
 };
 
-struct operator
-{
+struct operator_core {
 	struct loop loop;
 	struct loop_timer *timers[512];
 	struct loop_source init_source, signal_source;
@@ -67,7 +66,8 @@ struct operator
 	struct wire_client init;
 	struct fingerprint_key key;
 	char name[64];
-	char *state_dir; /* NULL: none */
+	char socket_dir[108]; /* "": only abstract names */
+	char *state_dir;      /* NULL: none */
 	int64_t started_ms, started_wall_ms;
 
 	struct intent *intent; /* NULL: the manifest was never readable */
@@ -108,55 +108,55 @@ int operator_run(const struct operator_options *options);
 
 /* --- operator.c --- */
 /* Has a pass made soon: at once if `at_ms` is past. */
-void operator_wake(struct operator* op, int64_t at_ms);
+void operator_wake(struct operator_core *op, int64_t at_ms);
 /* Reads the manifest again; `why` is for the log. Returns 0, or -1 when it was
  * refused (op->refusal). */
-int operator_reload(struct operator* op, const char *why);
-struct tracked *operator_track(struct operator* op, const char *name);
+int operator_reload(struct operator_core *op, const char *why);
+struct tracked *operator_track(struct operator_core *op, const char *name);
 const struct declared_worker *operator_declared(
-    const struct operator* op, const char *name, size_t *ret_index);
+    const struct operator_core *op, const char *name, size_t *ret_index);
 
 /* --- plans.c --- */
 /* Takes over `fd`, the memfd of the plan that the init has. */
-int plans_adopt(struct operator* op, int fd, struct err *err) MUST_CHECK;
+int plans_adopt(struct operator_core *op, int fd, struct err *err) MUST_CHECK;
 /* Whether the init has what it should have. */
-bool plans_current(struct operator* op);
+bool plans_current(struct operator_core *op);
 /* Makes the plan and sends it. */
-void plans_send(struct operator* op);
-void plans_replied(struct operator* op, const struct wire_reply *reply);
-void plans_fini(struct operator* op);
+void plans_send(struct operator_core *op);
+void plans_replied(struct operator_core *op, const struct wire_reply *reply);
+void plans_fini(struct operator_core *op);
 
 /* --- judge.c --- */
 /* Looks at everything and does what is to be done; returns when to look again
  * if nothing happens before. */
-int64_t judge_pass(struct operator* op);
+int64_t judge_pass(struct operator_core *op);
 
 /* --- conditions.c --- */
 /* Says what is wrong to alerts.c; returns when time alone may change it. */
-int64_t conditions_judge(struct operator* op, int64_t now_ms);
+int64_t conditions_judge(struct operator_core *op, int64_t now_ms);
 
 /* --- notes.c --- */
-void notes_read(struct operator* op);
-void notes_write(struct operator* op);
+void notes_read(struct operator_core *op);
+void notes_write(struct operator_core *op);
 
 /* --- watch.c --- */
-struct watch *watch_new(struct operator* op, struct err *err);
+struct watch *watch_new(struct operator_core *op, struct err *err);
 void watch_free(struct watch *watch);
 /* After each reading of the manifest: what is to be watched now. */
 void watch_set(struct watch *watch);
 
 /* --- queues.c --- */
-struct queues *queues_new(struct operator* op);
+struct queues *queues_new(struct operator_core *op);
 void queues_free(struct queues *queues);
 void queues_set(struct queues *queues); /* after each reading */
 void queues_write(const struct queues *queues, struct jsonw *json);
 
 /* --- status.c --- */
-void status_write(struct operator* op, struct buffer *out);
-void status_diff(struct operator* op, struct buffer *out);
+void status_write(struct operator_core *op, struct buffer *out);
+void status_diff(struct operator_core *op, struct buffer *out);
 
 /* --- control.c --- */
-struct control *control_new(struct operator* op, struct err *err);
+struct control *control_new(struct operator_core *op, struct err *err);
 void control_free(struct control *control);
 
 #endif

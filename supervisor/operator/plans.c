@@ -25,8 +25,8 @@ plan_forget(struct operator_plan *plan)
 
 /* The plan in a sealed memfd, decoded, with the fingerprint of its bytes. */
 static int
-plan_take(
-    struct operator* op, int fd, struct operator_plan *ret, struct err *err)
+plan_take(struct operator_core *op, int fd, struct operator_plan *ret,
+    struct err *err)
 {
 	struct operator_plan taken = {.plan = PLAN_INIT};
 	struct stat st;
@@ -50,7 +50,8 @@ plan_take(
 }
 
 /* What runs with a configuration is known by the plan that brought it. */
-static void remember(struct operator* op)
+static void
+remember(struct operator_core *op)
 {
 	for (uint32_t i = 0; i < op->applied.plan.nworkers; i++) {
 		struct worker_spec spec;
@@ -62,7 +63,7 @@ static void remember(struct operator* op)
 }
 
 int
-plans_adopt(struct operator* op, int fd, struct err *err)
+plans_adopt(struct operator_core *op, int fd, struct err *err)
 {
 	struct operator_plan taken;
 
@@ -74,7 +75,8 @@ plans_adopt(struct operator* op, int fd, struct err *err)
 	return 0;
 }
 
-void plans_fini(struct operator* op)
+void
+plans_fini(struct operator_core *op)
 {
 	plan_forget(&op->applied);
 	plan_forget(&op->sent);
@@ -82,7 +84,7 @@ void plans_fini(struct operator* op)
 
 static bool
 applied_spec(
-    const struct operator* op, const char *name, struct worker_spec *ret)
+    const struct operator_core *op, const char *name, struct worker_spec *ret)
 {
 	if (!op->applied.known)
 		return false;
@@ -97,7 +99,7 @@ applied_spec(
 /* Which configuration a worker is to have. Declared, unless there is a reason
  * against it; then what it has, or what was good. */
 static bool
-choose(struct operator* op, size_t which, struct worker_spec *ret)
+choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 {
 	const struct declared_worker *declared =
 	    &op->intent->declared->workers[which];
@@ -135,7 +137,7 @@ choose(struct operator* op, size_t which, struct worker_spec *ret)
 }
 
 static int
-compose(struct operator* op, struct buffer *out, struct err *err)
+compose(struct operator_core *op, struct buffer *out, struct err *err)
 {
 	const struct specs *specs = &op->intent->specs;
 	struct arena arena;
@@ -154,7 +156,8 @@ compose(struct operator* op, struct buffer *out, struct err *err)
 	return rc;
 }
 
-bool plans_current(struct operator* op)
+bool
+plans_current(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	struct buffer bytes;
@@ -178,14 +181,15 @@ bool plans_current(struct operator* op)
 }
 
 static void
-refuse(struct operator* op, const char *why)
+refuse(struct operator_core *op, const char *why)
 {
 	log_error("plan.refused", "%s", why);
 	(void)snprintf(op->plan_refusal, sizeof(op->plan_refusal), "%s", why);
 	op->intent_refused = true;
 }
 
-void plans_send(struct operator* op)
+void
+plans_send(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	struct buffer bytes;
@@ -218,7 +222,7 @@ out:
 }
 
 void
-plans_replied(struct operator* op, const struct wire_reply *reply)
+plans_replied(struct operator_core *op, const struct wire_reply *reply)
 {
 	if (!op->sent.known)
 		return;

@@ -43,7 +43,7 @@ struct endpoint {
 };
 
 struct queues {
-	struct operator* op;
+	struct operator_core *op;
 	struct observed_queue *list;
 	size_t count;
 	struct endpoint **endpoints;
@@ -336,7 +336,7 @@ write_numbers(struct jsonw *json, const struct number *numbers, size_t count)
 
 /* Which worker a process belongs to; "" unknown. */
 static const char *
-worker_of(const struct operator* op, int64_t pid, struct arena *arena)
+worker_of(const struct operator_core *op, int64_t pid, struct arena *arena)
 {
 	for (size_t i = 0; pid > 0 && i < op->running.count; i++) {
 		const struct running_worker *worker = &op->running.workers[i];
@@ -445,7 +445,8 @@ queues_write(const struct queues *queues, struct jsonw *json)
 		write_queue(queues, &queues->list[i], json);
 }
 
-struct queues *queues_new(struct operator* op)
+struct queues *
+queues_new(struct operator_core *op)
 {
 	struct queues *queues = calloc(1, sizeof(*queues));
 

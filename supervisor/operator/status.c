@@ -68,7 +68,7 @@ write_instance(struct jsonw *json, const struct wire_instance *wire)
 }
 
 static void
-write_worker(struct operator* op, struct jsonw *json,
+write_worker(struct operator_core *op, struct jsonw *json,
     const struct running_worker *worker)
 {
 	const struct wire_worker *wire = &worker->wire;
@@ -134,7 +134,7 @@ write_drift(struct jsonw *json, const struct drift *item)
 }
 
 static const char *
-operator_state(const struct operator* op)
+operator_state(const struct operator_core *op)
 {
 	if (op->draining)
 		return "draining";
@@ -146,7 +146,7 @@ operator_state(const struct operator* op)
 }
 
 static void
-write_operator(const struct operator* op, struct jsonw *json)
+write_operator(const struct operator_core *op, struct jsonw *json)
 {
 	const struct wire_snapshot *snapshot = &op->running.snapshot;
 
@@ -173,7 +173,7 @@ write_operator(const struct operator* op, struct jsonw *json)
 }
 
 void
-status_write(struct operator* op, struct buffer *out)
+status_write(struct operator_core *op, struct buffer *out)
 {
 	struct jsonw json;
 
@@ -254,7 +254,7 @@ write_finding(struct jsonw *json, const struct drift *item)
 }
 
 void
-status_diff(struct operator* op, struct buffer *out)
+status_diff(struct operator_core *op, struct buffer *out)
 {
 	bool known = op->ready && op->intent != NULL;
 	size_t failed = 0;

@@ -36,7 +36,7 @@ struct watched {
 };
 
 struct watch {
-	struct operator* op;
+	struct operator_core *op;
 	struct loop_source source;
 	struct loop_timer quiet, slow;
 	struct watched names[NAMES_MAX];
@@ -218,7 +218,7 @@ is_slow(struct loop_timer *timer, int64_t now_ms)
 }
 
 struct watch *
-watch_new(struct operator* op, struct err *err)
+watch_new(struct operator_core *op, struct err *err)
 {
 	struct watch *watch = calloc(1, sizeof(*watch));
 
