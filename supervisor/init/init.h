@@ -5,14 +5,11 @@
 #include "base/base.h"
 
 /*
- * Entry points of the supervising init; called by main() with every signal
- * blocked but the faults. Each returns the program's exit code.
+ * The supervising init; called by main() with every signal
+ * blocked but the faults. Returns the program's exit code.
  */
 
 /* `reeve run [-f F] [--plan F] …`: `argv` are the arguments after "run". */
 int init_main(int argc, char *argv[]);
-/* `reeve --recover …`: our own image after a fault or an upgrade; `argv` are
- * the arguments after "--recover". */
-int init_recover(int argc, char *argv[]);
 
 #endif

@@ -18,8 +18,6 @@
  * The program `reeve`: `run` and its own children are here; every other command
  * is the other program's, which this one becomes.
  */
-#pragma weak init_main
-#pragma weak init_recover
 static const char help[] =
     "reeve " REEVE_VERSION ": is the queue really being drained?\n"
     "\n"
@@ -126,13 +124,10 @@ main(int argc, char *argv[])
 {
 	const char *command = argc > 1 ? argv[1] : "";
 
-	if (text_equal(command, "run") || text_equal(command, "--recover") ||
-	    text_equal(command, "--logger"))
+	if (text_equal(command, "run") || text_equal(command, "--logger"))
 		block_signals();
 	if (text_equal(command, "run"))
 		return run(argc - 2, argv + 2);
-	if (text_equal(command, "--recover"))
-		return init_recover(argc - 2, argv + 2);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
 	if (text_equal(command, "--probe"))

@@ -18,6 +18,7 @@
 #include "base/nowait.h"
 #include "base/text.h"
 #include "supervisor/init/oneshot.h"
+#include "worker/send.h"
 
 enum {
 	GRACE_MS = 5000,
@@ -30,11 +31,6 @@ enum {
 	EXIT_NOT_FOUND = 127,
 	EXIT_SIGNAL_BASE = 128,
 };
-
-/* Since Linux 6.9; reaches a group whose leader is reaped, and no other. */
-#ifndef PIDFD_SIGNAL_PROCESS_GROUP
-#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
-#endif
 
 enum phase {
 	PHASE_STARTING, /* between clone and exec: signals wait */
@@ -91,30 +87,13 @@ say_line(const struct err *text)
 			say(__VA_ARGS__); \
 	} while (0)
 
-/*
- * The one place that sends signals to CMD. Until it is reaped its pid can't
- * belong to anybody else; afterwards only its group is meant, which the pidfd
- * names safely. Without that flag (before Linux 6.9) the number of a group that
- * still has members isn't given to anybody else either; one that has none
- * could be, between our last look and now.
- */
+/* Until CMD is reaped its pid can't belong to anybody else; afterwards only its
+ * group is meant, which the pidfd still names. */
 static int
 send_signal(const struct oneshot *oneshot, int signo, bool group)
 {
-	if (oneshot->pid <= 1) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (!group)
-		return kill(oneshot->pid, signo);
-	if (oneshot->pidfd != -1) {
-		if (syscall(SYS_pidfd_send_signal, oneshot->pidfd, signo, NULL,
-		        PIDFD_SIGNAL_PROCESS_GROUP) == 0)
-			return 0;
-		if (errno == ESRCH)
-			return -1;
-	}
-	return kill(-oneshot->pid, signo);
+	return group ? send_to_group(oneshot->pid, oneshot->pidfd, signo)
+	             : send_to_process(oneshot->pid, signo);
 }
 
 /* Everybody in our namespace but us. From a child, because kill(-1) can take

@@ -59,6 +59,9 @@ signal_main(struct core *core, int32_t slot, int signo)
 	if (send_to_process(instance->pid, signo) == -1 && errno != ESRCH)
 		log_error("signal.failed", "worker=%s: error %d",
 		    instance_label(core, slot), errno);
+	/* a stopped process (SIGSTOP, ^Z) takes no signal but this one and
+	 * KILL: it is asked to end, so it must be able to hear it */
+	(void)send_to_process(instance->pid, SIGCONT);
 }
 
 static void
@@ -73,6 +76,9 @@ signal_group(struct core *core, int32_t slot, int signo)
 	    errno != ESRCH)
 		log_error("signal.failed", "worker=%s: error %d",
 		    instance_label(core, slot), errno);
+	if (signo != SIGKILL)
+		(void)send_to_group(
+		    instance->pgid, core->wires[slot].pidfd.fd, SIGCONT);
 }
 
 static void

@@ -224,33 +224,3 @@ teardown() { finish; }
 	expect_code 0
 	[ -e "$T/mark" ]
 }
-
-@test "a fault in the init: it goes on in the same process, with the same children" {
-	plan_of a.plan <<-END
-		worker a
-		arg $HELPER
-		arg wait
-		arg $T/ready
-		worker b
-		arg $HELPER
-		arg exit
-		arg 3
-		backoff 100ms 100ms
-	END
-	for how in pid1 child; do
-		rm -f "$T/ready"
-		supervise $how
-		until_ok file_there "$T/ready"
-		until_ok is a/0 ready
-		pid=$(figure a/0 pid)
-		kill -SEGV "$INIT"
-		until_ok "$CTL" live
-		alive "$INIT"
-		[ "$(figure a/0 pid)" = "$pid" ]
-		before=$(figure b/0 restarts)
-		until_ok at_least b/0 restarts $((before + 1))
-		[ "$(figure a/0 pid)" = "$pid" ]
-		kill -TERM "$INIT"
-		expect_code 0
-	done
-}
