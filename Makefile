@@ -151,6 +151,11 @@ INIT_LIB_OBJ := $(filter-out $(B)/init/supervisor/init/main.o,$(INIT_OBJ))
 
 UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
 # The logger's test is also its client's.
+UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c base/buffer.c
+UNIT_WRAP_test_life = supervisor/wire/plan_encode.c base/buffer.c \
+  -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
+  -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
+  -Wl,--wrap=waitid
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
 
 $(B)/libtool.a: $(TOOL_LIB_OBJ) $(PAGES_OBJ)

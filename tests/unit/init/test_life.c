@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+#include "supervisor/init/fsm.h"
+#include "supervisor/wire/plan_encode.h"
+#include "worker/send.h"
+
+/*
+ * The init's state machine against a kernel that is made up: processes are
+ * rows, time is a number, and 10^5 random things happen to them. After each,
+ * what must always hold is looked at.
+ */
+enum {
+	STEPS = 100000,
+	PROCESSES = 4096,
+	PLACES = 24, /* instances that the plan may have at once */
+};
+
+enum life {
+	LIFE_NONE,
+	LIFE_CLONED,
+	LIFE_RUNS,
+	LIFE_ZOMBIE,
+	LIFE_REAPED
+};
+
+struct process {
+	enum life life;
+	char label[32]; /* worker/replica */
+	bool exec_fails;
+	bool deaf;   /* ignores TERM */
+	bool family; /* leaves a member of its group behind */
+	bool member; /* that member lives */
+	bool member_deaf;
+	int code, status;
+	bool told; /* what the report pipe said was read */
+};
+
+static struct process processes[PROCESSES]; /* pid - 2 */
+static unsigned nprocesses, reaped;
+static int64_t fake_now_ms;
+static bool cloning_fails;
+static uint64_t seed;
+
+static unsigned
+chance(unsigned n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (unsigned)(seed >> 33) % n;
+}
+
+/* --- the kernel --- */
+
+int64_t __wrap_clock_ms(void);
+int __wrap_spawn_start(
+    const struct spawn_request *request, struct spawned *ret, struct err *err);
+int __wrap_spawn_report(int report_fd, struct worker_exit *ret);
+int __wrap_send_to_process(pid_t pid, int signo);
+int __wrap_send_to_group(pid_t pgid, int pidfd, int signo);
+bool __wrap_send_group_exists(pid_t pgid);
+int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
+
+int64_t
+__wrap_clock_ms(void)
+{
+	return fake_now_ms;
+}
+
+static struct process *
+process_of(pid_t pid)
+{
+	assert_true(pid >= 2 && (unsigned)pid < 2 + nprocesses);
+	return &processes[pid - 2];
+}
+
+int
+__wrap_spawn_start(
+    const struct spawn_request *request, struct spawned *ret, struct err *err)
+{
+	if (cloning_fails || nprocesses == PROCESSES) {
+		errno = EAGAIN;
+		return err_sys(err, "clone");
+	}
+	struct process *process = &processes[nprocesses];
+	*process = (struct process){.life = LIFE_CLONED,
+	    .exec_fails = chance(20) == 0,
+	    .deaf = chance(8) == 0,
+	    .family = chance(8) == 0,
+	    .member_deaf = chance(3) == 0};
+	(void)snprintf(process->label, sizeof(process->label), "%s/%s",
+	    request->spec->name, strchr(request->extra->entries[1], '=') + 1);
+	ret->pid = (pid_t)(2 + nprocesses++);
+	ret->pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return 0;
+}
+
+/* Which process a report belongs to is asked through this. */
+static struct process *reported;
+
+int
+__wrap_spawn_report(int report_fd, struct worker_exit *ret)
+{
+	(void)report_fd;
+	if (reported == NULL)
+		return 0;
+	if (!reported->exec_fails)
+		return 1;
+	*ret = (struct worker_exit){
+	    .kind = EXIT_EXEC, .stage = STAGE_EXEC, .value = ENOENT};
+	return -1;
+}
+
+static void
+dies(struct process *process, int code, int status)
+{
+	if (process->life != LIFE_CLONED && process->life != LIFE_RUNS)
+		return;
+	process->life = LIFE_ZOMBIE;
+	process->code = code;
+	process->status = status;
+	process->member = process->family;
+}
+
+int
+__wrap_send_to_process(pid_t pid, int signo)
+{
+	struct process *process = process_of(pid);
+
+	/* only what we haven't reaped may be signalled */
+	assert_true(process->life != LIFE_REAPED);
+	if (signo == SIGKILL || (signo == SIGTERM && !process->deaf))
+		dies(process, CLD_KILLED, signo);
+	return 0;
+}
+
+int
+__wrap_send_to_group(pid_t pgid, int pidfd, int signo)
+{
+	struct process *process = process_of(pgid);
+
+	(void)pidfd;
+	if (signo == SIGKILL || (signo == SIGTERM && !process->deaf))
+		dies(process, CLD_KILLED, signo);
+	if (signo == SIGKILL || (signo == SIGTERM && !process->member_deaf))
+		process->member = false;
+	return 0;
+}
+
+bool
+__wrap_send_group_exists(pid_t pgid)
+{
+	const struct process *process = process_of(pgid);
+
+	return process->life != LIFE_REAPED || process->member;
+}
+
+int
+__wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	for (unsigned i = 0; i < nprocesses; i++) {
+		struct process *process = &processes[i];
+		if (process->life != LIFE_ZOMBIE ||
+		    (type == P_PID && id != i + 2))
+			continue;
+		info->si_pid = (pid_t)(i + 2);
+		info->si_code = process->code;
+		info->si_status = process->status;
+		if ((options & WNOWAIT) == 0) {
+			process->life = LIFE_REAPED;
+			reaped++;
+		}
+		return 0;
+	}
+	info->si_pid = 0;
+	return 0;
+}
+
+/* --- the plan --- */
+
+static struct core *core;
+
+static void
+apply(unsigned a, unsigned b, bool with_c, uint64_t version)
+{
+	static const char *const argv[] = {"x", NULL};
+	static const char *const envp[] = {NULL};
+	static const char *const names[] = {"a", "b", "c"};
+	static const enum worker_restart restarts[] = {
+	    RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER};
+	unsigned replicas[] = {a, b, 2};
+	struct worker_spec specs[3];
+	struct plan_settings settings;
+	struct buffer out;
+	struct err err = ERR_INIT;
+	int fd = -1;
+
+	for (unsigned i = 0; i < 3; i++) {
+		specs[i] = (struct worker_spec){.name = names[i],
+		    .argv = argv,
+		    .executable = "/x",
+		    .envp = envp,
+		    .uid = -1,
+		    .gid = -1,
+		    .umask = UINT32_MAX,
+		    .replicas = replicas[i],
+		    .restart = restarts[i],
+		    .backoff_first_ms = i == 0 ? 0 : 100,
+		    .backoff_cap_ms = 5000,
+		    .grace_ms = 3000,
+		    .drain_signal = SIGTERM,
+		    .generation = version};
+		specs[i].config_digest[0] = (uint8_t)(version >> (i * 2) & 3);
+	}
+	plan_settings_default(&settings);
+	settings.logs = LOGS_NONE;
+	settings.name = "life";
+	buffer_init(&out, 1 << 20);
+	if (plan_encode(specs, with_c ? 3 : 2, &settings, &out, &err) == -1 ||
+	    plan_memfd(out.data, out.len, &fd, &err) == -1)
+		fail_msg("%s", err.text);
+	/* too many configurations alive is an answer, nothing else is */
+	if (apply_plan(core, fd, true, &err) == -1)
+		assert_int_equal(err.kind, ERR_CAPACITY);
+	fd_close(&fd);
+	buffer_wipe(&out);
+}
+
+/* --- what must hold --- */
+
+static void
+check_instance(int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	const struct wires *wires = &core->wires[slot];
+	enum instance_state state = (enum instance_state)instance->state;
+
+	if (fsm_needs_timer(state) && wires->timer.slot == 0)
+		fail_msg("%s waits in '%s' for nothing",
+		    instance_label(core, slot), instance_state_name(state));
+	if (state == INSTANCE_PENDING)
+		assert_true(wires->queued);
+	else
+		assert_false(wires->queued);
+	if (!instance_state_alive(state)) {
+		assert_int_equal(instance->pid, 0);
+		assert_int_equal(instance->pgid, 0);
+		assert_int_equal(wires->start, -1);
+		return;
+	}
+	assert_true(instance->pgid > 0);
+	if (instance->pid > 0) {
+		struct owner owner = owner_of(core, instance->pid);
+		assert_int_equal(owner.kind, OWNER_INSTANCE);
+		assert_int_equal(owner.index, slot);
+		assert_true(process_of(instance->pid)->life != LIFE_REAPED);
+	}
+}
+
+static void
+check_all(void)
+{
+	uint32_t alive = 0, living = 0, unreaped = 0;
+	static const char *labels[PROCESSES];
+
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		if (core->instances[slot].state == INSTANCE_NONE)
+			continue;
+		alive += instance_state_alive(
+		    (enum instance_state)core->instances[slot].state);
+		check_instance((int32_t)slot);
+	}
+	assert_int_equal(alive, core->alive);
+	for (unsigned i = 0; i < nprocesses; i++) {
+		struct process *process = &processes[i];
+		unreaped += process->life != LIFE_REAPED;
+		if (process->life != LIFE_CLONED &&
+		    process->life != LIFE_RUNS && !process->member)
+			continue;
+		for (unsigned j = 0; j < living; j++)
+			if (strcmp(labels[j], process->label) == 0)
+				fail_msg("%s lives twice", process->label);
+		labels[living++] = process->label;
+	}
+	/* exits = spawns but for those that are there */
+	assert_int_equal(nprocesses, reaped + unreaped);
+}
+
+/* --- what happens --- */
+
+static void
+exec_news(void)
+{
+	int32_t slot = (int32_t)chance(core->slots_used + 1);
+
+	if ((uint32_t)slot >= core->slots_used || core->wires[slot].start < 0 ||
+	    core->instances[slot].pid <= 0)
+		return;
+	reported = process_of(core->instances[slot].pid);
+	if (reported->life == LIFE_CLONED && !reported->exec_fails)
+		reported->life = LIFE_RUNS;
+	start_collect(core, slot);
+	if (reported->exec_fails)
+		dies(reported, CLD_EXITED, 127);
+	reported = NULL;
+	start_pump(core);
+}
+
+static void
+some_die(void)
+{
+	for (unsigned n = chance(4); n > 0 && nprocesses > 0; n--) {
+		struct process *process = &processes[chance(nprocesses)];
+		if (chance(3) == 0)
+			dies(process, CLD_KILLED, SIGSEGV);
+		else
+			dies(process, CLD_EXITED, (int)chance(3));
+		if (chance(4) == 0 && process->life == LIFE_REAPED)
+			process->member = false;
+	}
+}
+
+static void
+time_passes(void)
+{
+	struct err err = ERR_INIT;
+
+	fake_now_ms += chance(1200);
+	assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
+	reap(core);
+}
+
+static void
+order(void)
+{
+	static const enum wire_type types[] = {
+	    WIRE_START, WIRE_STOP, WIRE_RESTART, WIRE_SCALE};
+	static const char *const names[] = {"a", "b", "c", ""};
+	static struct peer nobody = {.source = {.fd = -1}};
+	union wire_message message;
+
+	memset(&message, 0, sizeof(message));
+	wire_prepare(&message, types[chance(4)], 1);
+	(void)snprintf(message.order.name, sizeof(message.order.name), "%s",
+	    names[chance(4)]);
+	message.order.replica =
+	    chance(2) == 0 ? WIRE_ALL_REPLICAS : (int32_t)chance(4);
+	message.order.value = (int32_t)chance(6);
+	order_handle(core, &nobody, &message, -1);
+}
+
+static void
+something_happens(unsigned step)
+{
+	switch (chance(12)) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		exec_news();
+		return;
+	case 4:
+	case 5:
+		some_die();
+		return;
+	case 6:
+	case 7:
+	case 8:
+		time_passes();
+		return;
+	case 9:
+		order();
+		return;
+	case 10:
+		if (chance(8) == 0)
+			apply(chance(5), chance(5), chance(3) > 0, step / 100);
+		return;
+	default:
+		cloning_fails = chance(6) == 0;
+		reap(core);
+	}
+}
+
+/* Rows of processes that are wholly gone are used again. */
+static void
+forget_processes(void)
+{
+	for (unsigned i = 0; i < nprocesses; i++)
+		if (processes[i].life != LIFE_REAPED || processes[i].member)
+			return;
+	if (core->alive > 0)
+		return;
+	nprocesses = reaped = 0;
+}
+
+static void
+begin(uint64_t with_seed)
+{
+	struct err err = ERR_INIT;
+
+	seed = with_seed;
+	nprocesses = reaped = 0;
+	cloning_fails = false;
+	reported = NULL;
+	fake_now_ms = 1000000;
+	core = calloc(1, sizeof(*core));
+	assert_non_null(core);
+	core_reset(core, PLACES);
+	core->pid = (int32_t)getpid();
+	core->placed = true; /* no sockets */
+	assert_int_equal(table_map(core, &err), 0);
+	apply(2, 2, true, 0);
+}
+
+static void
+drain_to_the_end(void)
+{
+	cloning_fails = false;
+	drain_signal(core, SIGTERM);
+	unsigned spawned = nprocesses;
+	for (int turns = 0; core->phase < PHASE_LOGGER; turns++) {
+		if (turns > 10000)
+			fail_msg("the drain doesn't end: phase %d, %u alive",
+			    (int)core->phase, core->alive);
+		exec_news();
+		time_passes();
+		check_all();
+		assert_int_equal(nprocesses, spawned);
+	}
+	assert_int_equal(core->alive, 0);
+	for (unsigned i = 0; i < nprocesses; i++) {
+		assert_int_equal(processes[i].life, LIFE_REAPED);
+		assert_false(processes[i].member);
+	}
+}
+
+static void
+whatever_happens_the_invariants_hold(void **state)
+{
+	unsigned drains = 0;
+
+	(void)state;
+	log_open(-1, LOG_TEXT, LOG_ERROR, "test");
+	begin(88172645463325252U);
+	for (unsigned step = 0; step < STEPS; step++) {
+		something_happens(step);
+		check_all();
+		forget_processes();
+		if (nprocesses > PROCESSES / 2 || chance(4000) == 0) {
+			drain_to_the_end();
+			drains++;
+			free(core);
+			begin(seed);
+		}
+	}
+	drain_to_the_end();
+	assert_true(drains > 3);
+	free(core);
+}
+
+static void
+what_is_not_in_the_table_does_not_happen(void **state)
+{
+	(void)state;
+	/* no start but from pending, no second process */
+	for (int from = 0; from < INSTANCE_STATES; from++) {
+		enum instance_state to =
+		    fsm_next((enum instance_state)from, EVENT_CLONED);
+		assert_int_equal(to, from == INSTANCE_PENDING
+		                         ? INSTANCE_STARTING
+		                         : INSTANCE_STATES);
+		/* what lives is not forgotten unless it has ended */
+		if (instance_state_alive((enum instance_state)from) &&
+		    from != INSTANCE_ENDING && from != INSTANCE_KILLING)
+			assert_int_equal(
+			    fsm_next((enum instance_state)from, EVENT_FORGET),
+			    INSTANCE_STATES);
+	}
+	assert_int_equal(
+	    fsm_next(INSTANCE_STATES, EVENT_STOP), INSTANCE_STATES);
+	assert_int_equal(
+	    fsm_next(INSTANCE_READY, EVENT_COUNT), INSTANCE_STATES);
+}
+
+static void
+process_numbers_lead_to_their_owners(void **state)
+{
+	enum {
+		MANY = 60
+	};
+	struct err err = ERR_INIT;
+
+	(void)state;
+	begin(7);
+	/* numbers that collide, taken out in another order */
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(
+		    owner_set(core,
+		        (pid_t)(100 +
+		                (uint32_t)i % 3 * (core->owners_mask + 1) +
+		                (uint32_t)i / 3),
+		        OWNER_PROBER, i, &err),
+		    0);
+	for (int n = 0; n < MANY; n++) {
+		int i = (n * 37) % MANY;
+		pid_t pid =
+		    (pid_t)(100 + (uint32_t)i % 3 * (core->owners_mask + 1) +
+		            (uint32_t)i / 3);
+		assert_int_equal(owner_of(core, pid).index, i);
+		owner_clear(core, pid);
+		assert_int_equal(owner_of(core, pid).kind, OWNER_NONE);
+	}
+	free(core);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_not_in_the_table_does_not_happen),
+	    cmocka_unit_test(process_numbers_lead_to_their_owners),
+	    cmocka_unit_test(whatever_happens_the_invariants_hold),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
