@@ -74,11 +74,11 @@ all_ended() {
 	cat >inside.sh <<-'SH'
 	set -e
 	ip link set lo up
-	ip link add dummy0 type dummy
-	ip addr add 10.99.0.1/24 dev dummy0
-	ip link set dummy0 up
+	ip link add v0 type veth peer name v1
+	ip addr add 10.99.0.1/24 dev v0
+	ip link set v0 up; ip link set v1 up
 	# a neighbour that is known and never answers: packets leave, none return
-	ip neigh add 10.99.0.2 lladdr 02:00:00:00:00:02 dev dummy0
+	ip neigh add 10.99.0.2 lladdr 02:00:00:00:00:02 dev v0
 	exec "$@"
 	SH
 	manifest 10.99.0.2:6379
@@ -92,10 +92,10 @@ all_ended() {
 	cat >inside.sh <<-'SH'
 	set -e
 	ip link set lo up
-	ip link add dummy0 type dummy
-	ip addr add 10.99.0.1/24 dev dummy0
-	ip link set dummy0 up
-	ip neigh add 10.99.0.2 lladdr 02:00:00:00:00:02 dev dummy0
+	ip link add v0 type veth peer name v1
+	ip addr add 10.99.0.1/24 dev v0
+	ip link set v0 up; ip link set v1 up
+	ip neigh add 10.99.0.2 lladdr 02:00:00:00:00:02 dev v0
 	echo 'nameserver 10.99.0.2' >resolv.conf
 	mount --bind resolv.conf /etc/resolv.conf
 	exec "$@"

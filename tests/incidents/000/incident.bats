@@ -60,7 +60,7 @@ manifest() {
 	    objectives: {depth: 50, oldest: 5m}
 	workers:
 	  - name: fileprocess
-	    command: [$REEVE, worker, --queue, "\$(REDIS_URL)?list=fileprocess:jobs&deadLetter=fileprocess:dead", --max-attempts, "1", --, $HERE/job.sh]
+	    command: [$REEVE, worker, -f, $PWD/reeve.yaml, --queue, jobs, --max-attempts, "1", --, $HERE/job.sh]
 	    replicas: 2
 	    consumes: [{queue: jobs, env: QUEUE_NAME}]
 	    requires: [REDIS_URL, DATABASE_URL, VOYAGE_API_KEY, MAGEAGENT_URL]
