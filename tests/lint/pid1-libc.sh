@@ -12,7 +12,7 @@ trap 'rm -rf -- "$work"' EXIT
 
 ld -r -o "$work/init.o" "$@"
 # __read_chk is read with _FORTIFY_SOURCE
-nm -u "$work/init.o" | awk '{ print $NF }' |
+nm -u "$work/init.o" | awk '$NF != "_GLOBAL_OFFSET_TABLE_" { print $NF }' |
     sed -E 's/^__(.*)_chk$/\1/; s/^__isoc99_//' | sort -u >"$work/taken"
 sed 's/#.*//; s/[[:space:]]*$//; /^$/d' "$allow" | sort -u >"$work/allowed"
 if ! comm -23 "$work/taken" "$work/allowed" >"$work/refused" ||
