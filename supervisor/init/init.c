@@ -384,7 +384,7 @@ init_main(int argc, char *argv[])
 	core->allow_exec_changes = options.allow_exec_changes;
 	raise_files(core);
 	if (open_named(core, options.plan, &plan_fd, &err) == -1)
-		return fail(EXIT_UNREACHABLE, &err);
+		return fail(options.plan == NULL ? EXIT_BUG : EXIT_DATA, &err);
 	if (core_start(core, &err) == -1)
 		return fail(EXIT_BUG, &err);
 	log_info("init.started", "version=%s pid=%d%s", REEVE_VERSION,

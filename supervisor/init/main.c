@@ -16,7 +16,8 @@
 
 /*
  * The program `reeve`: `run` and its own children are here; every other command
- * is the other program's, which this one becomes.
+ * is the other program's, which this one becomes. What follows is for when that
+ * one isn't there: it has the whole list.
  */
 static const char help[] =
     "reeve " REEVE_VERSION ": is the queue really being drained?\n"
@@ -28,13 +29,7 @@ static const char help[] =
     "  run --plan FILE       the same from a compiled plan, without operator\n"
     "  run -- CMD ARG…       a correct init for one command\n"
     "\n"
-    "  lint, check, smoke, gate, diff, plan       before and at a deployment\n"
-    "  diagnose, status, top, explain, bundle     on call\n"
-    "  logs, events, start, stop, restart, scale, reload, signal\n"
-    "  queue ls|peek|dead|requeue|reclaim, worker, demo\n"
-    "  import, export, compile, schema, completion, version\n"
-    "\n"
-    "reeve COMMAND --help says more about each.\n";
+    "Every other command is reeve-tool's, which isn't installed here.\n";
 
 static const char run_help[] =
     "usage: reeve run [-f reeve.yaml] | run --plan FILE | run [OPTION…] -- "
@@ -101,18 +96,30 @@ run(int argc, char *argv[])
 	return init_main(argc, argv);
 }
 
+/* Returns only when there is no such program. */
+static void
+become_tool(char *argv[], struct err *err)
+{
+	int fd = tool_open(err);
+
+	if (fd == -1)
+		return;
+	tool_exec(fd, (const char *const *)argv, (const char *const *)environ);
+	(void)err_sys(err, "execute reeve-tool");
+}
+
 static int
-become_tool(char *argv[])
+other_command(char *argv[])
 {
 	struct err err = ERR_INIT;
 	char line[ERR_TEXT_MAX + 128];
-	int fd = tool_open(&err);
+	bool wants_help = argv[1] == NULL || text_equal(argv[1], "--help") ||
+	                  text_equal(argv[1], "-h");
 
-	if (fd != -1) {
-		tool_exec(fd, (const char *const *)argv,
-		    (const char *const *)environ);
-		(void)err_sys(&err, "execute reeve-tool");
-	}
+	become_tool(argv, &err);
+	if (wants_help)
+		return argv[1] == NULL ? say(STDERR_FILENO, help, EXIT_USAGE)
+		                       : say(STDOUT_FILENO, help, EXIT_PASSED);
 	if (text_format(line, sizeof(line), NULL, "reeve %s: %s\n", argv[1],
 	        err.text) == -1)
 		return say(STDERR_FILENO, "reeve: no reeve-tool\n", EXIT_BUG);
@@ -132,12 +139,8 @@ main(int argc, char *argv[])
 		return logger_main(argc - 2, argv + 2);
 	if (text_equal(command, "--probe"))
 		return probe_main(argc - 2, argv + 2);
-	if (argc < 2)
-		return say(STDERR_FILENO, help, EXIT_USAGE);
-	if (text_equal(command, "--help") || text_equal(command, "-h"))
-		return say(STDOUT_FILENO, help, EXIT_PASSED);
 	if (text_equal(command, "--version") || text_equal(command, "-V"))
 		return say(
 		    STDOUT_FILENO, "reeve " REEVE_VERSION "\n", EXIT_PASSED);
-	return become_tool(argv);
+	return other_command(argv);
 }

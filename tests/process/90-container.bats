@@ -75,3 +75,37 @@ teardown() { finish; }
 	[ "$status" -eq 6 ]
 	[ -e "$T/mark" ]
 }
+
+@test "container: a plan's workers are restarted, told apart, and drain on stop" {
+	"$PLAN" "$T/a.plan" <<-END
+		worker a
+		arg /helper
+		arg drain
+		arg /t/ready
+		arg /t/mark
+		arg 300
+		worker b
+		arg /helper
+		arg exit
+		arg 3
+		backoff 10ms 20ms
+		worker c
+		arg /helper
+		arg lines
+		arg 2
+		arg 5
+		restart never
+	END
+	chmod 644 "$T/a.plan"
+	local id
+	id=$(pod run -d "${OPTIONS[@]}" -v "$T:/t" --read-only \
+		--read-only-tmpfs=false reeve-test /reeve run --plan /t/a.plan)
+	until_ok file_there "$T/ready"
+	crashed_often() { (($(pod logs "$id" 2>&1 | grep -c 'worker.exited worker=b/0') > 3)); }
+	until_ok crashed_often
+	pod stop -t 20 "$id"
+	[ -e "$T/mark" ]
+	[ "$(pod wait "$id")" = 0 ]
+	pod logs "$id" >"$T/out" 2>/dev/null
+	printf '0:aaa\n1:bbb\n' | diff - "$T/out"
+}

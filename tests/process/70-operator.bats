@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `reeve run -f reeve.yaml`: the init with its operator, and the commands that
+# speak to them.
+
+# shellcheck disable=SC2030,SC2031 # every test is a process of its own
+bats_require_minimum_version 1.5.0
+load lib
+setup() {
+	begin
+	export REEVE_SOCKET=$T/socket
+	cd "$T" || exit
+}
+teardown() {
+	kill -TERM "$INIT" 2>/dev/null || :
+	finish
+}
+
+manifest() {
+	cat >"$T/reeve.yaml" <<-END
+		apiVersion: reeve/v1
+		name: t
+		workers:
+		  - name: a
+		    command: [$HELPER, wait]
+		    replicas: ${1:-2}
+		    onDrift: {env: restart}
+		    env: [{name: COLOUR, value: ${2:-red}}]
+		  - name: talker
+		    command: [/bin/sh, -c, "echo hello; echo again; exec '$HELPER' wait"]
+	END
+}
+
+run_manifest() {
+	launch "$1" run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready 2
+	until_ok is talker/0 ready
+	until_ok operator_is running
+}
+
+# 1: its state, 2: its pid
+operator() {
+	"$CTL" show | awk -v word="$1" '$1 == "init" { print $(3 + word) }'
+}
+operator_is() { [[ $(operator 1) == "$1" ]]; }
+another_operator() { operator_is running && [[ $(operator 2) != "$1" ]]; }
+# "worker/replica pid" of all.
+pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
+
+@test "as PID 1 and not: workers run, status tells, TERM ends all of it" {
+	manifest
+	for how in pid1 child; do
+		run_manifest $how
+		run "$REEVE" status
+		[ "$status" -eq 0 ]
+		[[ $output == *"worker a"*"2 of 2 ready"* ]]
+		"$REEVE" status --output json >"$T/status"
+		grep -q '"schema": "reeve.status/1"' "$T/status"
+		kill -TERM "$INIT"
+		expect_code 0
+	done
+}
+
+@test "stop, start, restart, scale and logs" {
+	manifest
+	run_manifest child
+	one=$(figure a/1 pid)
+	zero=$(figure a/0 pid)
+	"$REEVE" restart a/0
+	changed() { is a/0 ready && [[ $(figure a/0 pid) != "$zero" ]]; }
+	until_ok changed
+	[ "$(figure a/1 pid)" = "$one" ]
+	"$REEVE" stop a
+	until_ok worker_has a running 0
+	"$REEVE" start a
+	until_ok worker_has a ready 2
+	"$REEVE" scale a 3
+	until_ok worker_has a ready 3
+	"$REEVE" scale a 1
+	until_ok worker_has a running 1
+	run "$REEVE" logs talker
+	[ "$status" -eq 0 ]
+	[[ $output == *hello*again* ]]
+	run "$REEVE" stop nobody
+	[ "$status" -ne 0 ]
+	is talker/0 ready
+}
+
+@test "an operator that is killed changes no worker's pid and comes back" {
+	manifest
+	for how in pid1 child; do
+		run_manifest $how
+		before=$(pids)
+		for _ in 1 2 3; do
+			# its pid in our namespace, not in that of the workers
+			local old host
+			old=$(operator 2)
+			host=$(operator_host)
+			[ -n "$host" ]
+			kill -KILL "$host"
+			until_ok another_operator "$old"
+		done
+		[ "$(pids)" = "$before" ]
+		run "$REEVE" status
+		[[ $output == *"2 of 2 ready"* ]]
+		kill -TERM "$INIT"
+		expect_code 0
+	done
+}
+
+# The operator's pid as we see it: a child of the init that is reeve-tool.
+operator_host() {
+	local pid
+	for pid in $(children_of "$INIT"); do
+		[[ $(readlink "/proc/$pid/exe") == "$REEVE_TOOL" ]] && echo "$pid"
+	done
+	return 0
+}
+
+@test "while the operator hangs, crashed workers are restarted and orders obeyed" {
+	manifest
+	run_manifest child
+	kill -STOP "$(operator_host)"
+	old=$(figure a/0 pid)
+	kill -KILL "$old"
+	until_ok at_least a/0 restarts 1
+	until_ok is a/0 ready
+	"$CTL" live
+	"$CTL" stop talker
+	until_ok is talker/0 stopped
+	kill -TERM "$INIT"
+	expect_code 0
+}
+
+@test "SIGHUP: what changed is changed, what didn't is left alone" {
+	manifest 2
+	run_manifest child
+	before=$(pids)
+	kill -HUP "$INIT"
+	"$REEVE" reload
+	manifest 3
+	kill -HUP "$INIT"
+	until_ok worker_has a ready 3
+	[ "$(pids | grep -v a/2)" = "$before" ]
+	talker=$(figure talker/0 pid)
+	manifest 3 blue
+	kill -HUP "$INIT"
+	all_blue() {
+		local n
+		for n in 0 1 2; do
+			tr '\0' '\n' <"/proc/$(figure a/$n pid)/environ" |
+				grep -qx COLOUR=blue || return 1
+		done
+	}
+	until_ok all_blue || { cat "$T/err"; "$CTL" show; false; }
+	[ "$(figure talker/0 pid)" = "$talker" ]
+}
+
+@test "a reload of a manifest that is wrong is refused, and everything goes on" {
+	manifest
+	run_manifest child
+	before=$(pids)
+	echo 'worker: [' >>"$T/reeve.yaml"
+	run "$REEVE" reload
+	"$CTL" live
+	[ "$(pids)" = "$before" ]
+	until_ok grep -q 'reeve.yaml' "$T/err"
+	manifest
+	kill -HUP "$INIT"
+	[ "$(pids)" = "$before" ]
+}
+
+@test "a manifest that is wrong or missing at the start: exit 78, and no worker" {
+	manifest
+	echo 'wrokers: []' >>"$T/reeve.yaml"
+	launch child run -f "$T/reeve.yaml" 2>"$T/err"
+	expect_code 78
+	grep -q wrokers "$T/err"
+	launch child run -f "$T/none.yaml" 2>"$T/err"
+	ended
+	[ "$CODE" -ne 0 ]
+	grep -q none.yaml "$T/err"
+}
+
+@test "without reeve-tool it says where it was looked for" {
+	mkdir "$T/alone"
+	cp "$REEVE" "$T/alone/reeve"
+	run "$T/alone/reeve" check
+	[ "$status" -eq 70 ]
+	[[ $output == *"reeve-tool not found"*"$T/alone/"*libexec/reeve* ]]
+	manifest
+	run timeout 20 "$T/alone/reeve" run -f "$T/reeve.yaml"
+	[ "$status" -eq 70 ]
+	[[ $output == *"reeve-tool not found"* ]]
+	# and never by PATH
+	mkdir "$T/bin"
+	printf '#!/bin/sh\nexit 0\n' >"$T/bin/reeve-tool"
+	chmod +x "$T/bin/reeve-tool"
+	PATH=$T/bin:$PATH run "$T/alone/reeve" check
+	[ "$status" -eq 70 ]
+}
