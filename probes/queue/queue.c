@@ -21,6 +21,7 @@ enum {
 };
 
 static const struct queue_driver *const drivers[] = {
+    &queue_redis_list,
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,
@@ -153,12 +154,21 @@ unknown_key(const struct queue_driver *driver, const char *key, struct err *err)
 	    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
 
+/* Keys of the client library or the connection, which stay on the URL. */
+static bool
+is_foreign(const struct queue_driver *driver, const char *key)
+{
+	static const char *const redis[] = {"tls.ca", "db", NULL};
+
+	if (text_equal(driver->kind, "pgtable"))
+		return true; /* libpq refuses what it doesn't know */
+	return text_equal(driver->kind, "redis") && in_list(key, redis);
+}
+
 static int
 collect_options(struct arena *arena, const struct queue_driver *driver,
     const struct url *url, struct queue_spec *spec, struct err *err)
 {
-	/* libpq takes parameters in its URL; what isn't ours stays there */
-	bool foreign_keys = text_equal(driver->kind, "pgtable");
 	struct queue_option *options =
 	    arena_array(arena, url->nquery + 1, sizeof(*options));
 	size_t count = 0;
@@ -170,7 +180,7 @@ collect_options(struct arena *arena, const struct queue_driver *driver,
 		const struct url_query *query = &url->query[i];
 
 		if (!in_list(query->key, driver->keys)) {
-			if (foreign_keys)
+			if (is_foreign(driver, query->key))
 				continue;
 			return unknown_key(driver, query->key, err);
 		}

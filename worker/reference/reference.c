@@ -87,7 +87,7 @@ name_owner(struct reference *self, struct err *err)
 		    "%s/%s:%s", worker, replica, nonce);
 	if (gethostname(host, sizeof(host) - 1) == -1)
 		return err_sys(err, "the host's name");
-	return text_format(self->owner, sizeof(self->owner), err, "%s/%d:%s",
+	return text_format(self->owner, sizeof(self->owner), err, "%s#%d:%s",
 	    host, (int)getpid(), nonce);
 }
 

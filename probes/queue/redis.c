@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+
+#include <openssl/evp.h>
+
+#include "base/text.h"
+#include "probes/queue/drivers.h"
+#include "probes/queue/redis.h"
+
+enum {
+	SEARCH_MAX = 10000, /* elements looked through from each end */
+	LEASES_MAX = 1000
+};
+
+int
+redis_checked(struct queue *queue, int rc, const redisReply *reply,
+    const char *doing, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+
+	if (rc == -1) {
+		queue->cause = redis_connection_cause(redis->redis);
+		queue->code[0] = '\0';
+		return err_wrap(err, "%s", doing);
+	}
+	if (reply->type != REDIS_REPLY_ERROR)
+		return 0;
+	const char *code = "";
+	struct arena arena;
+
+	arena_init(&arena, 64 << 10);
+	enum cause cause = redis_error_cause(reply, &arena, &code);
+
+	(void)queue_trouble(
+	    queue, cause, code, err, ERR_REFUSED, "%s: %s", doing, reply->str);
+	arena_fini(&arena);
+	return -1;
+}
+
+int
+redis_send(struct queue *queue, const struct redis_command *command,
+    const char *doing, redisReply **ret, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	int rc = redis_connection_run(
+	    redis->redis, queue->deadline_ms, command, ret, err);
+
+	return redis_checked(queue, rc, *ret, doing, err);
+}
+
+void
+redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char raw[EVP_MAX_MD_SIZE];
+	unsigned count = 0;
+
+	if (EVP_Digest(bytes, len, raw, &count, EVP_sha1(), NULL) != 1)
+		abort(); /* only without memory */
+	for (unsigned i = 0; i < count && 2 * i + 2 < REDIS_DIGEST_SIZE; i++) {
+		dst[2 * i] = digits[raw[i] >> 4];
+		dst[2 * i + 1] = digits[raw[i] & 15];
+	}
+	dst[REDIS_DIGEST_SIZE - 1] = '\0';
+}
+
+static const char *
+option_of(struct queue *queue, const char *a, const char *b)
+{
+	const char *value = queue_option(queue, a);
+
+	return value != NULL ? value : queue_option(queue, b);
+}
+
+static int
+read_keys(struct queue *queue, struct redis_queue *redis, struct err *err)
+{
+	struct arena *arena = &queue->arena;
+	const char *key = queue->name;
+	const char *processing = queue_option(queue, "processing");
+	const char *dead = option_of(queue, "deadLetter", "dlq");
+	const char *consume = queue_option(queue, "consume");
+
+	redis->key = key;
+	redis->processing = processing != NULL
+	                        ? processing
+	                        : arena_format(arena, "%s:processing", key);
+	redis->processing_declared = processing != NULL;
+	redis->lease = arena_format(arena, "%s:reeve:lease", key);
+	redis->attempts = arena_format(arena, "%s:reeve:attempts", key);
+	redis->delayed = arena_format(arena, "%s:reeve:delayed", key);
+	redis->dead = dead != NULL ? dead : arena_format(arena, "%s:dead", key);
+	redis->dead_declared = dead != NULL;
+	redis->consume_left = text_equal(consume, "left");
+	if (consume != NULL && !redis->consume_left &&
+	    !text_equal(consume, "right"))
+		return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
+		    "'consume' is left or right, not '%.40s'", consume);
+	return 0;
+}
+
+int
+redis_list_open(struct queue *queue, struct err *err)
+{
+	struct redis_queue *redis = arena_alloc(&queue->arena, sizeof(*redis));
+	const char *name = NULL;
+
+	queue->state = redis;
+	if (read_keys(queue, redis, err) == -1)
+		return -1;
+	if (queue->consuming.owner != NULL)
+		name = redis_client_name(
+		    &queue->arena, redis->key, queue->consuming.owner);
+	if (redis_connection_open(
+	        queue->spec.url, name, &queue->ladder, &redis->redis) == -1)
+		return queue_trouble(queue, queue->ladder.cause,
+		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
+		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
+		                                          : ERR_TIMEOUT,
+		    "%s", queue->ladder.summary);
+	queue->target = arena_format(&queue->arena, "%s db %d list %s",
+	    redis_connection_address(redis->redis),
+	    redis_connection_db(redis->redis), redis->key);
+	return 0;
+}
+
+void
+redis_list_close(struct queue *queue)
+{
+	struct redis_queue *redis = queue->state;
+
+	redis_connection_close(redis->redis);
+	redis->redis = NULL;
+}
+
+/* --- one job ---------------------------------------------------------------
+ */
+
+int
+redis_list_submit(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, const char **ret_receipt, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	CLEANUP(redis_reply_free) redisReply *reply = NULL;
+	struct redis_command command;
+	char digest[REDIS_DIGEST_SIZE];
+
+	redis_command_init(&command);
+	redis_command_text(&command, redis->consume_left ? "RPUSH" : "LPUSH");
+	redis_command_text(&command, redis->key);
+	redis_command_bytes(&command, job->payload, job->len);
+	if (redis_send(queue, &command, "put a job in", &reply, err) == -1)
+		return -1;
+	redis_digest(job->payload, job->len, digest);
+	*ret_receipt = arena_text(arena, digest);
+	return 0;
+}
+
+/* Is the payload in the list? Looked for from both ends, so that a list of any
+ * size costs the same; `ret_whole` says whether that was all of it. */
+static int
+find_in_list(struct queue *queue, const char *key,
+    const struct queue_submission *job, bool *ret_found, bool *ret_whole,
+    struct err *err)
+{
+	static const char *const ranks[] = {"1", "-1"};
+	CLEANUP(redis_reply_free) redisReply *length = NULL;
+
+	if (redis_ask(queue, "look for the job", &length, err, "LLEN", key) ==
+	    -1)
+		return -1;
+	*ret_whole = length->integer <= 2LL * SEARCH_MAX;
+	*ret_found = false;
+	for (size_t i = 0; i < ARRAY_LEN(ranks) && !*ret_found; i++) {
+		CLEANUP(redis_reply_free) redisReply *reply = NULL;
+		struct redis_command command;
+
+		redis_command_init(&command);
+		redis_command_text(&command, "LPOS");
+		redis_command_text(&command, key);
+		redis_command_bytes(&command, job->payload, job->len);
+		redis_command_text(&command, "RANK");
+		redis_command_text(&command, ranks[i]);
+		redis_command_text(&command, "MAXLEN");
+		redis_command_text(&command, "10000"); /* SEARCH_MAX */
+		if (redis_send(
+		        queue, &command, "look for the job", &reply, err) == -1)
+			return -1;
+		*ret_found = reply->type == REDIS_REPLY_INTEGER;
+	}
+	return 0;
+}
+
+/* DIGEST:NONCE:ATTEMPT:OWNER, a member of KEY:reeve:lease. */
+static int
+find_lease(struct queue *queue, const char *digest, struct arena *arena,
+    struct queue_sighting *ret, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	CLEANUP(redis_reply_free) redisReply *reply = NULL;
+
+	if (redis_ask(queue, "look at the leases", &reply, err, "ZRANGE",
+	        redis->lease, "0", "999") == -1)
+		return -1;
+	for (size_t i = 0; i < reply->elements; i++) {
+		const char *member = reply->element[i]->str;
+		const char *nonce = strchr(member, ':');
+		const char *attempt =
+		    nonce != NULL ? strchr(nonce + 1, ':') : NULL;
+		const char *owner =
+		    attempt != NULL ? strchr(attempt + 1, ':') : NULL;
+
+		if (owner == NULL || !text_starts(member, digest))
+			continue;
+		ret->by = arena_text(arena, owner + 1);
+		ret->attempts = strtoll(attempt + 1, NULL, 10);
+	}
+	return 0;
+}
+
+/* Waiting for its next attempt: ATTEMPT:NONCE:PAYLOAD in KEY:reeve:delayed. */
+static int
+find_delayed(struct queue *queue, const struct queue_submission *job,
+    struct queue_sighting *ret, bool *ret_found, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	CLEANUP(redis_reply_free) redisReply *reply = NULL;
+
+	if (redis_ask(queue, "look at the delayed jobs", &reply, err, "ZRANGE",
+	        redis->delayed, "0", "99") == -1)
+		return -1;
+	for (size_t i = 0; i < reply->elements; i++) {
+		const redisReply *member = reply->element[i];
+		const char *nonce = strchr(member->str, ':');
+		const char *payload =
+		    nonce != NULL ? strchr(nonce + 1, ':') : NULL;
+
+		if (payload == NULL)
+			continue;
+		payload++;
+		size_t len = member->len - (size_t)(payload - member->str);
+
+		if (len == job->len &&
+		    memcmp(payload, job->payload, len) == 0) {
+			*ret_found = true;
+			ret->attempts = strtoll(member->str, NULL, 10);
+		}
+	}
+	return 0;
+}
+
+static int
+find_taken(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, struct queue_sighting *ret, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	char digest[REDIS_DIGEST_SIZE];
+	bool found = false;
+	bool whole = false;
+	bool delayed = false;
+
+	redis_digest(job->payload, job->len, digest);
+	if (find_in_list(queue, redis->processing, job, &found, &whole, err) ==
+	    -1)
+		return -1;
+	if (found) {
+		ret->place = PLACE_TAKEN;
+		ret->detail =
+		    arena_format(arena, "in list %s", redis->processing);
+		return find_lease(queue, digest, arena, ret, err);
+	}
+	if (find_delayed(queue, job, ret, &delayed, err) == -1)
+		return -1;
+	if (delayed) {
+		ret->place = PLACE_TAKEN;
+		ret->detail = arena_format(arena,
+		    "failed attempt %" PRId64 ", waits for the next",
+		    ret->attempts);
+	}
+	return 0;
+}
+
+int
+redis_list_follow(struct queue *queue, const struct queue_submission *job,
+    struct arena *arena, struct queue_sighting *ret, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	bool found = false;
+	bool whole = false;
+	bool whole_dead = false;
+
+	if (find_in_list(queue, redis->key, job, &found, &whole, err) == -1)
+		return -1;
+	if (found) {
+		ret->place = PLACE_VISIBLE;
+		ret->detail = arena_format(arena, "in list %s", redis->key);
+		return 0;
+	}
+	if (find_taken(queue, job, arena, ret, err) == -1)
+		return -1;
+	if (ret->place != PLACE_UNKNOWN)
+		return 0;
+	if (find_in_list(queue, redis->dead, job, &found, &whole_dead, err) ==
+	    -1)
+		return -1;
+	if (found) {
+		ret->place = PLACE_DEAD;
+		ret->detail = arena_format(arena, "in list %s", redis->dead);
+	} else if (whole && whole_dead) {
+		ret->place = PLACE_GONE;
+		ret->detail = arena_format(arena,
+		    "neither in %s nor in %s, %s or %s", redis->key,
+		    redis->processing, redis->delayed, redis->dead);
+	} else {
+		ret->detail = arena_format(arena,
+		    "the list is too long to be searched: only %d elements at "
+		    "each end were",
+		    SEARCH_MAX);
+	}
+	return 0;
+}
+
+int
+redis_list_remove(struct queue *queue, const struct queue_submission *job,
+    bool *ret_removed, struct err *err)
+{
+	const struct redis_queue *redis = queue->state;
+	const char *const lists[] = {redis->key, redis->dead};
+
+	*ret_removed = false;
+	for (size_t i = 0; i < ARRAY_LEN(lists) && !*ret_removed; i++) {
+		CLEANUP(redis_reply_free) redisReply *reply = NULL;
+		struct redis_command command;
+		bool found = false;
+		bool whole = false;
+
+		/* LREM that misses reads the whole list: look first */
+		if (find_in_list(queue, lists[i], job, &found, &whole, err) ==
+		    -1)
+			return -1;
+		if (!found)
+			continue;
+		redis_command_init(&command);
+		redis_command_text(&command, "LREM");
+		redis_command_text(&command, lists[i]);
+		redis_command_text(&command, redis->consume_left ? "-1" : "1");
+		redis_command_bytes(&command, job->payload, job->len);
+		if (redis_send(
+		        queue, &command, "remove the job", &reply, err) == -1)
+			return -1;
+		*ret_removed =
+		    reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
+	}
+	return 0;
+}
+
+static const char *const schemes[] = {"redis", "rediss", "redis+unix", NULL};
+static const char *const keys[] = {"list", "processing", "consume",
+    "deadLetter", "dlq", "test", "ts", "timeout", "budget", "pass", NULL};
+
+const struct queue_driver queue_redis_list = {
+    .kind = "redis",
+    .schemes = schemes,
+    .name_key = "list",
+    .keys = keys,
+    .consumes = true,
+    .open = redis_list_open,
+    .close = redis_list_close,
+    .observe = redis_list_observe,
+    .near = redis_list_near,
+    .submit = redis_list_submit,
+    .follow = redis_list_follow,
+    .remove = redis_list_remove,
+    .claim = redis_list_claim,
+    .extend = redis_list_extend,
+    .finish = redis_list_finish,
+    .fail = redis_list_fail,
+    .bury = redis_list_bury,
+    .release = redis_list_release,
+    .heartbeat = redis_list_heartbeat,
+};
