@@ -15,7 +15,7 @@ enum {
 };
 
 int
-redis_checked(struct queue *queue, int rc, const redisReply *reply,
+redis_checked(struct queue *queue, int rc, redisReply *const *reply_at,
     const char *doing, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
@@ -25,6 +25,8 @@ redis_checked(struct queue *queue, int rc, const redisReply *reply,
 		queue->code[0] = '\0';
 		return err_wrap(err, "%s", doing);
 	}
+	const redisReply *reply = *reply_at;
+
 	if (reply->type != REDIS_REPLY_ERROR)
 		return 0;
 	const char *code = "";
@@ -47,7 +49,7 @@ redis_send(struct queue *queue, const struct redis_command *command,
 	int rc = redis_connection_run(
 	    redis->redis, queue->deadline_ms, command, ret, err);
 
-	return redis_checked(queue, rc, *ret, doing, err);
+	return redis_checked(queue, rc, ret, doing, err);
 }
 
 void

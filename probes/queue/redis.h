@@ -25,14 +25,14 @@ void redis_list_close(struct queue *queue);
 
 /* Takes the reply of a call that returned `rc`: -1 with the cause when there is
  * none, or it is an error. `doing` begins the text. */
-int redis_checked(struct queue *queue, int rc, const redisReply *reply,
+int redis_checked(struct queue *queue, int rc, redisReply *const *reply_at,
     const char *doing, struct err *err) MUST_CHECK;
 /* One command of words, its reply checked. */
 #define redis_ask(queue, doing, ret_reply, err, ...)                           \
 	redis_checked((queue),                                                 \
 	    redis_connection_do(((struct redis_queue *)(queue)->state)->redis, \
 	        (queue)->deadline_ms, (ret_reply), (err), __VA_ARGS__, NULL),  \
-	    *(ret_reply), (doing), (err))
+	    (ret_reply), (doing), (err))
 /* A prepared command, its reply checked. */
 int redis_send(struct queue *queue, const struct redis_command *command,
     const char *doing, redisReply **ret, struct err *err) MUST_CHECK;

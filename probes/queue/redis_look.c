@@ -368,7 +368,7 @@ try_names(struct queue *queue, struct near *near, const char *const *names,
 
 		if (rc == -1)
 			return redis_checked(
-			    queue, rc, reply, "look for near names", err);
+			    queue, rc, &reply, "look for near names", err);
 		/* a refusal (ACL) is no name */
 		if (reply->type == REDIS_REPLY_STATUS &&
 		    !text_equal(reply->str, "none"))
