@@ -271,9 +271,11 @@ tls_failed(CURL *curl, CURLcode code, struct ladder *ladder, const char *why)
 		    "the port does not speak TLS");
 	(void)curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &verify);
 	if (code == CURLE_PEER_FAILED_VERIFICATION)
-		/* curl matches names itself: verification was fine then */
+		/* names are matched by curl itself, in words of its own */
 		return ladder_fail(ladder, CAUSE_TLS,
-		    verify == 0 ? "wrong-name" : stream_tls_code(verify),
+		    strstr(why, "subject name") != NULL
+		        ? "wrong-name"
+		        : stream_tls_code(verify),
 		    "the certificate is not good: %s", why);
 	return ladder_fail(
 	    ladder, CAUSE_TLS, "handshake", "TLS handshake: %s", why);

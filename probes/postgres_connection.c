@@ -18,6 +18,7 @@ enum {
 	TIMEOUTS_SIZE = 512
 };
 static const int64_t LOCK_TIMEOUT_MS = 200;
+static const int64_t ANSWER_MARGIN_MS = 100;
 
 static const struct {
 	const char *state; /* a class of two, or a whole one of five */
@@ -634,6 +635,9 @@ postgres_begin(struct postgres_session *session, bool writes, struct err *err)
 	char sql[TIMEOUTS_SIZE];
 	int64_t left_ms = MAX(session->deadline_ms - clock_ms(), 1);
 
+	/* the server ends a long statement by itself a little earlier, so that
+	 * its answer still comes */
+	left_ms = MAX(left_ms - MIN(left_ms / 10, ANSWER_MARGIN_MS), 1);
 	/* SET LOCAL, not startup options: a pooler refuses those */
 	(void)snprintf(sql, sizeof(sql),
 	    "BEGIN%s;SET LOCAL statement_timeout=%" PRId64
