@@ -1,0 +1,371 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What is declared is what runs, or someone is told: the real init, the real
+# operator, and a worker that says what happens to it.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+
+setup() {
+	need python3 jq curl
+	cd "$BATS_TEST_TMPDIR"
+	STATE=$PWD/state
+	mkdir "$STATE" secret run
+	printf 'first-secret-value' >secret/TOKEN
+	export REEVE_SOCKET=$PWD/run
+	WORKER=$BATS_TEST_DIRNAME/operator-worker.sh
+}
+
+# manifest [MODE [LABEL]]: variables REPLICAS, ON_DRIFT, ALERTS, COMMAND change
+# the rest. Written beside and renamed, as an editor does.
+manifest() {
+	cat >new.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: op
+	secrets:
+	  - {name: s, dir: $PWD/${SECRET:-secret}}
+	workers:
+	  - name: w
+	    command: [${COMMAND:-$WORKER}]
+	    replicas: ${REPLICAS:-2}
+	    env:
+	      - {name: STATE, value: $STATE}
+	      - {name: MODE, value: ${1:-ok}}
+	      - {name: LABEL, value: ${2:-a}}
+	      - {name: TOKEN, valueFrom: {secretKeyRef: {name: s, key: TOKEN}}}
+	    readinessProbe:
+	      exec: {command: [/bin/sh, -c, 'test -e \$STATE/ready.\$REEVE_REPLICA']}
+	      periodSeconds: 1
+	    terminationGracePeriodSeconds: 5
+	    restart: {backoff: {first: 100ms, cap: 1s}, alertAfter: ${ALERT_AFTER:-100 per 1h}}
+	    onDrift: ${ON_DRIFT:-{env: restart, secret: restart\}}
+	${ALERTS:-}
+	YAML
+	mv new.yaml reeve.yaml
+}
+
+supervise() {
+	start_background reeve "$REEVE" run -f reeve.yaml
+	LOG=$BACKGROUND_LOG
+	wait_until all_ready "${REPLICAS:-2}"
+}
+
+status() { "$REEVE" status --output json; }
+pids() { status | jq -c '[.workers[].instances[].pid]'; }
+all_ready() { [ "$(status | jq '[.workers[].instances[] | select(.ready)] | length')" = "$1" ]; }
+in_status() { status | jq -e "$1"; }
+logged() { grep -q -- "$1" "$LOG"; }
+history_is() { [ "$(tr '\n' ' ' <"$STATE/history")" = "$1 " ]; }
+environ_of() { tr '\0' '\n' <"/proc/$1/environ"; }
+# Every instance runs with NAME=VALUE and is ready.
+all_have() {
+	local pid
+	for pid in $(status | jq '.workers[].instances[] | select(.ready) | .pid'); do
+		environ_of "$pid" | grep -qx -- "$1" || return 1
+	done
+	all_ready "${REPLICAS:-2}"
+}
+operator_pid() { status | jq '.operator.pid'; }
+# Another operator than PID answers.
+operator_after() { in_status ".operator.state == \"running\" and .operator.pid != $1"; }
+kill_operator() {
+	local pid
+	pid=$(operator_pid)
+	kill -KILL "$pid"
+	wait_until operator_after "$pid"
+}
+# Nothing is left to do: the same twice, some passes apart.
+passes() {
+	"$REEVE" reload >/dev/null
+	"$REEVE" reload >/dev/null
+}
+no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
+
+@test "a rotated secret rolls the replicas one at a time to the new value" {
+	manifest
+	supervise
+	: >"$STATE/history"
+	printf 'second-secret-value' >secret/TOKEN
+	wait_until all_have TOKEN=second-secret-value
+	# each stops, and is ready again before the next one stops
+	history_is "stop 0 start 0 ready 0 stop 1 start 1 ready 1"
+	run "$REEVE" diff
+	expect_status 0
+	no_secret
+}
+
+@test "a Kubernetes secret volume is followed through its ..data link" {
+	mkdir -p volume/..v1 volume/..v2
+	printf 'old-secret-value' >volume/..v1/TOKEN
+	printf 'new-secret-value' >volume/..v2/TOKEN
+	ln -s ..v1 volume/..data
+	ln -s ..data/TOKEN volume/TOKEN
+	SECRET=volume
+	manifest
+	supervise
+	all_have TOKEN=old-secret-value
+	ln -s ..v2 volume/..tmp
+	mv -T volume/..tmp volume/..data
+	wait_until all_have TOKEN=new-secret-value
+}
+
+@test "a configuration that never becomes ready is rolled back, held down and alerted" {
+	manifest
+	supervise
+	local second
+	second=$(status | jq '.workers[0].instances[] | select(.index == 1) | .pid')
+	manifest never
+	wait_until logged 'rollback'
+	wait_until all_have MODE=ok
+	in_status '.alerts[] | select(.kind == "rollback" and .subject == "worker w")'
+	in_status '.workers[0].held == "rolled back"'
+	# the one that was not tried was never touched
+	in_status ".workers[0].instances[] | select(.index == 1 and .pid == $second)"
+	: >"$STATE/history"
+	passes
+	kill_operator
+	passes
+	[ ! -s "$STATE/history" ]
+	# another declaration is another chance, and the alert is over
+	manifest ok b
+	wait_until all_have LABEL=b
+	wait_until in_status '[.alerts[] | select(.kind == "rollback")] == []'
+}
+
+@test "a configuration that crashes is rolled back before its time is over" {
+	manifest
+	supervise
+	manifest crash
+	wait_until -t 9 logged 'rollback'
+	wait_until all_have MODE=ok
+}
+
+@test "drift that is only to be alerted restarts nothing, and says which key and where" {
+	ON_DRIFT='{env: alert, secret: alert}'
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	manifest ok b
+	printf 'first-secret-value\n' >secret/TOKEN
+	wait_until in_status '[.drift[] | select(.policy == "alert")] | length == 2'
+	in_status '.drift[] | select(.class == "env" and .key == "LABEL" and (.evidence | contains("reeve.yaml:")))'
+	in_status '.drift[] | select(.class == "secret" and .key == "TOKEN" and (.summary | contains("same but for a trailing newline")))'
+	in_status '.alerts[] | select(.kind == "drift")'
+	[ "$(pids)" = "$before" ]
+	run "$REEVE" diff
+	expect_status 1
+	has LABEL
+	lacks secret-value
+	# asked for, the replicas are replaced
+	"$REEVE" restart w
+	wait_until all_have LABEL=b
+	wait_until in_status '.drift == []'
+	wait_until in_status '.alerts == []'
+	no_secret
+}
+
+@test "the operator killed in the middle of a roll: it ends as it should, nobody twice" {
+	REPLICAS=4
+	manifest
+	supervise
+	: >"$STATE/history"
+	touch "$STATE/slow"
+	printf 'second-secret-value' >secret/TOKEN
+	wait_until grep -q 'stop 1' "$STATE/history"
+	kill_operator
+	wait_until all_have TOKEN=second-secret-value
+	local i
+	for i in 0 1 2 3; do
+		[ "$(grep -cx "start $i" "$STATE/history")" = 1 ]
+		[ "$(grep -cx "stop $i" "$STATE/history")" = 1 ]
+	done
+}
+
+@test "a reload that changes nothing restarts nothing, also after the operator was killed" {
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	"$REEVE" reload
+	touch reeve.yaml
+	manifest
+	passes
+	kill_operator
+	passes
+	kill_operator
+	wait_until in_status '.operator.restarts == 2'
+	[ "$(pids)" = "$before" ]
+	in_status '[.workers[].instances[].restarts] | add == 0'
+	in_status '.drift == []'
+}
+
+@test "a manifest that is refused leaves everything as it is, and somebody is told" {
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	printf 'workers:\n  - name: w\n    comand: [x]\n' >reeve.yaml
+	wait_until in_status '.operator.state == "degraded"'
+	in_status '.alerts[] | select(.kind == "manifest-refused" and (.evidence | contains("comand")))'
+	run "$REEVE" reload
+	expect_status 78
+	has 'reeve.yaml:'
+	[ "$(pids)" = "$before" ]
+	manifest
+	wait_until in_status '.operator.state == "running" and .alerts == []'
+	[ "$(pids)" = "$before" ]
+}
+
+@test "a manifest that can't be read at the start ends with all its errors and 78" {
+	printf 'apiVersion: reeve/v1\nname: op\nworkrs: []\nqueus: []\n' >reeve.yaml
+	run -78 "$REEVE" run -f reeve.yaml
+	has workrs
+	has queus
+}
+
+@test "an executable that was replaced on disk is drift, and restarts where declared" {
+	cp "$WORKER" mine.sh
+	COMMAND=$PWD/mine.sh
+	ON_DRIFT='{env: restart, secret: restart, executable: alert}'
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	# the same bytes again are not news
+	cp "$WORKER" again && mv again mine.sh
+	"$REEVE" reload
+	in_status '.drift == []'
+	sed 's/^history start/history start # replaced/' "$WORKER" >again
+	chmod +x again && mv again mine.sh
+	wait_until in_status '.drift[] | select(.class == "executable" and .policy == "alert")'
+	[ "$(pids)" = "$before" ]
+	# an operator that comes later sees the same
+	kill_operator
+	wait_until in_status '.drift[] | select(.class == "executable")'
+	[ "$(pids)" = "$before" ]
+	ON_DRIFT='{env: restart, secret: restart, executable: restart}'
+	manifest
+	wait_until in_status '.drift == []'
+	wait_until all_ready 2
+	[ "$(pids)" != "$before" ]
+}
+
+@test "scale, stop and start; the number stays over a restart of the operator" {
+	manifest
+	supervise
+	"$REEVE" scale w 3
+	wait_until all_ready 3
+	in_status '.drift[] | select(.class == "replicas")'
+	kill_operator
+	passes
+	all_ready 3
+	"$REEVE" scale w 2
+	wait_until in_status '.drift == []'
+	"$REEVE" stop w
+	wait_until in_status '[.workers[].instances[] | select(.pid)] == []'
+	passes
+	in_status '[.workers[].instances[] | select(.pid)] == []'
+	"$REEVE" start w
+	wait_until all_ready 2
+	run "$REEVE" restart nobody
+	expect_status 1
+	has nobody
+}
+
+@test "curl speaks to the operator; without it, the init answers" {
+	manifest
+	supervise
+	run curl -sf --unix-socket run/operator.sock http://localhost/status
+	expect_status 0
+	[ "$(jq -r .schema <<<"$output")" = reeve.status/1 ]
+	run curl -s -o /dev/null -w '%{http_code}' --unix-socket run/operator.sock -X POST http://localhost/status
+	[ "$output" = 405 ]
+	run curl -s -X POST --unix-socket run/operator.sock 'http://localhost/restart?worker=w&replica=1'
+	has '"ok":true'
+	wait_until in_status '.workers[0].instances[] | select(.index == 1 and .restarts == 1)'
+	local operator
+	operator=$(operator_pid)
+	kill -STOP "$operator"
+	run "$REEVE" status --timeout 8s
+	expect_status 0
+	has 'w  '
+	run "$REEVE" diff --timeout 8s
+	expect_status 3
+	run "$REEVE" stop w/0 --timeout 8s
+	expect_status 0
+	has 'init alone'
+	kill -CONT "$operator"
+}
+
+# webhook PORT: an `alerts` section that goes there.
+webhook() {
+	ALERTS="alerts:
+  - name: hook
+    webhook: {url: 'http://127.0.0.1:$1/'}"
+}
+recorder() {
+	start_background recorder python3 "$BATS_TEST_DIRNAME/recorder.py" "$1" "$PWD/got"
+	wait_until port_listens "$1"
+}
+got() { [ "$(jq -r '.kind + " " + .state' got 2>/dev/null | tr '\n' ',')" = "$1" ]; }
+
+@test "a receiver that is down delays alerts: each comes once, in order" {
+	local port
+	port=$(free_port)
+	webhook "$port"
+	ON_DRIFT='{env: alert, secret: alert}'
+	manifest
+	supervise
+	manifest ok b
+	wait_until in_status '.alerts[] | select(.kind == "drift" and .undelivered > 0)'
+	manifest
+	wait_until in_status '.alerts == []'
+	# the operator's death changes nothing
+	kill -KILL "$(operator_pid)"
+	recorder "$port"
+	wait_until got "drift raised,drift resolved,operator-restarted raised,"
+	[ -z "$(ls run/alerts | grep -v active.json)" ]
+	[ "$(jq -r .id got | sort -u | wc -l)" = 3 ]
+}
+
+@test "a receiver that answers 503 is tried again until it takes it" {
+	local port
+	port=$(free_port)
+	webhook "$port"
+	echo 503 >got.code
+	recorder "$port"
+	manifest
+	supervise
+	printf 'x: [\n' >reeve.yaml
+	wait_until test -s got.refused
+	rm got.code
+	wait_until got "manifest-refused raised,"
+	grep -q '"severity":"error"' got
+}
+
+@test "an alert goes to a command, as JSON on its stdin" {
+	ALERTS="alerts:
+  - name: cmd
+    command: [/bin/sh, -c, 'cat >> $PWD/got']"
+	manifest
+	supervise
+	printf 'x: [\n' >reeve.yaml
+	wait_until got "manifest-refused raised,"
+	jq -e '.schema == "reeve.alert/1" and .system == "op"' got
+}
+
+@test "a worker that crash-loops is told once" {
+	ALERTS="alerts:
+  - name: cmd
+    command: [/bin/sh, -c, 'cat >> $PWD/got']"
+	ALERT_AFTER='2 per 1h'
+	manifest crash
+	start_background reeve "$REEVE" run -f reeve.yaml
+	LOG=$BACKGROUND_LOG
+	wait_until got "crash-looping raised,"
+	jq -e '.evidence | contains("exit code 1")' got
+	kill_operator
+	wait_until grep -q operator-restarted got
+	[ "$(grep -c '"kind":"crash-looping"' got)" = 1 ]
+}
