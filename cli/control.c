@@ -21,7 +21,7 @@
  */
 enum {
 	ANSWER_MAX = 64 << 20,
-	ANSWER_MS = 20 * 1000,
+	ANSWER_MS = 10 * 1000,
 	PATH_MAX_BYTES = 512,
 };
 
@@ -104,7 +104,8 @@ control_ask(struct cli *cli, const struct control_client *client,
 	char url[PATH_MAX_BYTES];
 	long status = 0;
 	const char *socket = client->operator_socket;
-	int64_t left_ms = cli->deadline_ms - clock_ms();
+	/* Half of what is left: the other half is for the init. */
+	int64_t left_ms = (cli->deadline_ms - clock_ms()) / 2;
 
 	if (text_format(url, sizeof(url), err, "http://operator%s", path) == -1)
 		return -1;

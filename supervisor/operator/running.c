@@ -112,10 +112,14 @@ take_instance(struct running *running, const struct wire_instance *wire,
 	           before->pid != wire->pid) {
 		instance->since_ms = now_ms;
 	}
-	if (!first && wire->total_exits > before->total_exits &&
-	    wire->state == INSTANCE_BACKOFF)
+	if (first)
+		instance->exits_seen = wire->total_exits;
+	if (wire->state == INSTANCE_BACKOFF &&
+	    wire->total_exits > instance->exits_seen)
 		worker->crashes_ms[worker->ncrashes++ % RUNNING_CRASHES_MAX] =
 		    now_ms;
+	if (wire->state == INSTANCE_BACKOFF || wire->state == INSTANCE_READY)
+		instance->exits_seen = wire->total_exits;
 	if (first || before->state != wire->state || before->pid != wire->pid ||
 	    wire->event != EVENT_NONE)
 		instance->ordered_ms = 0;

@@ -16,8 +16,9 @@ enum {
 
 struct running_instance {
 	struct wire_instance wire;
-	uint64_t marked;  /* the snapshot that last had it */
-	int64_t since_ms; /* monotonic: of its state and readiness */
+	uint64_t marked;     /* the snapshot that last had it */
+	int64_t since_ms;    /* monotonic: of its state and readiness */
+	uint32_t exits_seen; /* ends that were judged already */
 	/* a restart was ordered and nothing was heard of it yet; monotonic,
 	 * 0: none */
 	int64_t ordered_ms;
