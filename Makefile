@@ -69,6 +69,7 @@ WARN_asan := -Wno-frame-larger-than $(if $(IS_CLANG),,-Wno-format-truncation -Wn
   -Wno-maybe-uninitialized -Wno-null-dereference -Wno-stringop-overflow)
 # Frames and branches differ without optimisation.
 WARN_coverage := -Wno-frame-larger-than
+WARN_analyze := -Wno-frame-larger-than
 # What an interprocedural look at one file says twice, or of code that is not
 # ours, is left to the other analysers.
 ANALYZE := -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-null-argument

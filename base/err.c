@@ -46,8 +46,7 @@ static void PRINTF_LIKE(3, 0)
 		dst[0] = '\0';
 }
 
-int
-err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+int(err_set)(struct err *err, enum err_kind kind, const char *fmt, ...)
 {
 	char text[ERR_TEXT_MAX + 8];
 	va_list args;
@@ -63,8 +62,7 @@ err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	return -1;
 }
 
-int
-err_sys(struct err *err, const char *fmt, ...)
+int(err_sys)(struct err *err, const char *fmt, ...)
 {
 	int sys = errno;
 	char text[ERR_TEXT_MAX + 8];
@@ -89,8 +87,7 @@ err_sys(struct err *err, const char *fmt, ...)
 	return -1;
 }
 
-int
-err_wrap(struct err *err, const char *fmt, ...)
+int(err_wrap)(struct err *err, const char *fmt, ...)
 {
 	char text[ERR_TEXT_MAX + 8];
 	char tail[ERR_TEXT_MAX + 2] = ": ";

@@ -41,4 +41,22 @@ int err_sys(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Puts context in front of the text that is there: "context: text". */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* The same functions, with their result where compilers and analysers see it:
+ * they know then that what follows a failure isn't reached. */
+#define err_set(...)                        \
+	__extension__({                     \
+		(void)err_set(__VA_ARGS__); \
+		-1;                         \
+	})
+#define err_sys(...)                        \
+	__extension__({                     \
+		(void)err_sys(__VA_ARGS__); \
+		-1;                         \
+	})
+#define err_wrap(...)                        \
+	__extension__({                      \
+		(void)err_wrap(__VA_ARGS__); \
+		-1;                          \
+	})
+
 #endif
