@@ -190,6 +190,7 @@ enum phase {
 
 struct core {
 	struct loop loop;
+	int kept_fd; /* what the operator left for its successor; -1 */
 	int null_fd, self_fd, state_fd;
 	struct loop_source signals, control;
 	bool pid1, reap_again, no_pidfd;

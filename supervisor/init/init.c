@@ -291,7 +291,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->operate.exec_fd = core->operate.report_fd = -1;
 	core->logger.socket.fd = core->logger.listen_fd = -1;
 	core->logger.attach_at = CORE_NO_SLOT;
-	core->control.fd = -1;
+	core->control.fd = core->kept_fd = -1;
 	core->max_workers = max_workers;
 	core->budget_ms = -1;
 	core->null_fd = core->self_fd = core->state_fd = -1;

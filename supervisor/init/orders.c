@@ -2,12 +2,15 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "worker/send.h"
@@ -291,6 +294,40 @@ order_get_plan(struct core *core, struct peer *peer, uint32_t sequence)
 	(void)peer_send(core, peer, &message, core->plans[core->current].fd);
 }
 
+/* What the operator wants to find again when it has been replaced. */
+static void
+order_keep(struct core *core, struct peer *peer, uint32_t sequence, int fd)
+{
+	int copy = -1;
+
+	if (peer->is_operator && fd >= 0)
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (copy == -1) {
+		answer(core, peer, sequence, EXIT_USAGE, 0,
+		    "nothing came that could be kept");
+		return;
+	}
+	fd_close(&core->kept_fd);
+	core->kept_fd = copy;
+	answer(core, peer, sequence, EXIT_PASSED, 0, "%s", "");
+}
+
+static void
+order_get_kept(struct core *core, struct peer *peer, uint32_t sequence)
+{
+	union wire_message message;
+
+	if (!peer->is_operator || core->kept_fd == -1) {
+		answer(core, peer, sequence, EXIT_AGAIN, 0,
+		    "nothing is kept for you");
+		return;
+	}
+	memset(&message.reply, 0, sizeof(message.reply));
+	wire_prepare(&message, WIRE_REPLY, sequence);
+	message.reply.ok = 1;
+	(void)peer_send(core, peer, &message, core->kept_fd);
+}
+
 static void
 order_reload(struct core *core, struct peer *peer, uint32_t sequence)
 {
@@ -331,6 +368,10 @@ order_other(struct core *core, struct peer *peer,
 		order_plan(core, peer, sequence, fd);
 	else if (message->head.type == WIRE_GET_PLAN)
 		order_get_plan(core, peer, sequence);
+	else if (message->head.type == WIRE_KEEP)
+		order_keep(core, peer, sequence, fd);
+	else if (message->head.type == WIRE_GET_KEPT)
+		order_get_kept(core, peer, sequence);
 	else if (message->head.type == WIRE_RELOAD)
 		order_reload(core, peer, sequence);
 	else if (message->head.type == WIRE_OPERATOR_STATE)

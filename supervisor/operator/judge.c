@@ -356,7 +356,7 @@ act(struct operator_core *op, const struct reconcile_input *input,
 		break;
 	case ACTION_GOOD:
 		log_info("configuration.good", "worker=%s", worker->name);
-		op->notes_due = true;
+		op->keep_due = true;
 		break;
 	}
 	return CLOCK_NEVER;
@@ -412,6 +412,10 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	}
 	if (todo == ACTIONS_MAX)
 		wake_ms = now_ms;
+	if (op->keep_due) {
+		op->keep_due = false;
+		plans_keep(op);
+	}
 	forget_old(op);
 	return wake_ms;
 }

@@ -12,7 +12,7 @@
 #include "supervisor/operator/record.h"
 
 /*
- * operator.json in the state directory: what is good, what is held down, what
+ * operator.json in the state directory: what is held down, what
  * was scaled, and which files the running processes were started from. Only
  * fingerprints under the init's key; with another key it is another init's,
  * and worth nothing.
@@ -69,8 +69,6 @@ write_tracked(const struct tracked *tracked, struct jsonw *json)
 
 	jsonw_object(json, NULL);
 	jsonw_text(json, "name", tracked->name);
-	if (tracked->memory.has_good)
-		jsonw_text(json, "good", hex(tracked->memory.good, text));
 	if (tracked->memory.has_bad)
 		jsonw_text(json, "bad", hex(tracked->memory.bad, text));
 	if (tracked->scale >= 0) {
@@ -142,8 +140,6 @@ read_tracked(struct operator_core *op, const cJSON *from)
 		return;
 	struct tracked *tracked = operator_track(op, name);
 
-	tracked->memory.has_good =
-	    unhex(record_text(from, "good", NULL), tracked->memory.good);
 	tracked->memory.has_bad =
 	    unhex(record_text(from, "bad", NULL), tracked->memory.bad);
 	tracked->scale = record_i64(from, "scale", -1);

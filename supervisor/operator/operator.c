@@ -199,8 +199,15 @@ take_reply(struct operator_core *op, const struct wire_reply *reply, int fd)
 {
 	struct err err = ERR_INIT;
 
-	if (op->plan_sequence != 0 &&
-	    reply->head.sequence == op->plan_sequence) {
+	uint32_t sequence = reply->head.sequence;
+
+	if (op->kept_sequence != 0 && sequence == op->kept_sequence) {
+		op->kept_sequence = 0;
+		if (reply->ok != 0 && fd != -1)
+			plans_kept(op, fd);
+		return;
+	}
+	if (op->plan_sequence != 0 && sequence == op->plan_sequence) {
 		op->plan_sequence = 0;
 		if (reply->ok != 0 && fd != -1 &&
 		    plans_adopt(op, fd, &err) == -1)
@@ -211,7 +218,6 @@ take_reply(struct operator_core *op, const struct wire_reply *reply, int fd)
 	}
 	if (op->sent.known && reply->head.sequence == op->sent_sequence) {
 		plans_replied(op, reply);
-		ask(op, WIRE_GET_SNAPSHOT, NULL);
 		return;
 	}
 	if (reply->ok == 0)
@@ -441,8 +447,10 @@ start(struct operator_core *op, struct err *err)
 	    .fd = op->init.fd, .ready = init_ready, .owner = op};
 	if (loop_add(&op->loop, &op->init_source, EPOLLIN, err) == -1)
 		return -1;
-	if (op->init.hello.plan_number != 0)
+	if (op->init.hello.plan_number != 0) {
+		ask(op, WIRE_GET_KEPT, &op->kept_sequence);
 		ask(op, WIRE_GET_PLAN, &op->plan_sequence);
+	}
 	alive(&op->alive_timer, clock_ms());
 	return 0;
 }

@@ -76,7 +76,7 @@ struct operator_core {
 	char plan_refusal[WIRE_TEXT_MAX];
 	struct running running;
 	struct operator_plan applied, sent;
-	uint32_t sent_sequence, plan_sequence;
+	uint32_t sent_sequence, plan_sequence, kept_sequence;
 	struct fingerprint refused; /* the plan that was refused last */
 	bool has_refused;
 	struct tracked *tracked;
@@ -92,6 +92,7 @@ struct operator_core {
 	struct drift_list drift;
 	bool draining, ready, stop;
 	bool notes_due; /* something that notes.c keeps has changed */
+	bool keep_due;  /* the good configurations have changed */
 	int exit_code;
 	char told[128]; /* what the init was last told about us */
 };
@@ -124,6 +125,10 @@ bool plans_current(struct operator_core *op);
 /* Makes the plan and sends it. */
 void plans_send(struct operator_core *op);
 void plans_replied(struct operator_core *op, const struct wire_reply *reply);
+/* Has the init keep the good configurations for our successor; and takes in
+ * what our predecessor had kept. */
+void plans_keep(struct operator_core *op);
+void plans_kept(struct operator_core *op, int fd);
 void plans_fini(struct operator_core *op);
 
 /* --- judge.c --- */

@@ -15,6 +15,10 @@
 #include "supervisor/operator/operator.h"
 #include "supervisor/wire/plan_encode.h"
 
+enum {
+	ARENA_MAX = 64 << 20
+};
+
 static void
 plan_forget(struct operator_plan *plan)
 {
@@ -143,7 +147,7 @@ compose(struct operator_core *op, struct buffer *out, struct err *err)
 	struct arena arena;
 	size_t count = 0;
 
-	arena_init(&arena, 64U << 20);
+	arena_init(&arena, ARENA_MAX);
 	struct worker_spec *chosen =
 	    arena_array(&arena, specs->count + 1, sizeof(*chosen));
 
@@ -154,6 +158,68 @@ compose(struct operator_core *op, struct buffer *out, struct err *err)
 
 	arena_fini(&arena);
 	return rc;
+}
+
+/* The good configurations, as a plan that the init keeps unread: whoever comes
+ * after us can still go back to them. */
+void
+plans_keep(struct operator_core *op)
+{
+	union wire_message message;
+	struct plan_settings settings;
+	struct err err = ERR_INIT;
+	struct arena arena;
+	struct buffer bytes;
+	size_t count = 0;
+	int fd = -1;
+
+	arena_init(&arena, ARENA_MAX);
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	struct worker_spec *good =
+	    arena_array(&arena, op->ntracked + 1, sizeof(*good));
+
+	for (size_t i = 0; i < op->ntracked; i++) {
+		const struct reconcile_memory *memory = &op->tracked[i].memory;
+		const struct worker_spec *spec =
+		    memory->has_good ? history_find(&op->history,
+		                           op->tracked[i].name, memory->good)
+		                     : NULL;
+		if (spec != NULL)
+			good[count++] = *spec;
+	}
+	plan_settings_default(&settings);
+	settings.name = op->name;
+	memset(&message, 0, sizeof(message));
+	if (plan_encode(good, count, &settings, &bytes, &err) == -1 ||
+	    plan_memfd(bytes.data, bytes.len, &fd, &err) == -1 ||
+	    wire_client_send(&op->init, WIRE_KEEP, &message, fd, NULL, &err) ==
+	        -1)
+		log_warning("operator.keep", "%s", err.text);
+	fd_close(&fd);
+	buffer_wipe(&bytes);
+	arena_fini(&arena);
+}
+
+void
+plans_kept(struct operator_core *op, int fd)
+{
+	struct err err = ERR_INIT;
+	struct plan plan = PLAN_INIT;
+
+	if (plan_open(fd, true, &plan, &err) == -1) {
+		log_warning("operator.kept", "%s", err.text);
+		return;
+	}
+	for (uint32_t i = 0; i < plan.nworkers; i++) {
+		struct worker_spec spec;
+		plan_worker(&plan, i, &spec);
+		history_add(&op->history, &spec);
+		struct reconcile_memory *memory =
+		    &operator_track(op, spec.name)->memory;
+		memory->has_good = true;
+		memcpy(memory->good, spec.config_digest, RECONCILE_DIGEST);
+	}
+	plan_close(&plan);
 }
 
 bool

@@ -59,6 +59,8 @@ static const struct shape {
         {TEXT(wire_text, event), TEXT(wire_text, text)}},
     [WIRE_SHUTDOWN] = {.length = sizeof(struct wire_head)},
     [WIRE_ALIVE] = {.length = sizeof(struct wire_head)},
+    [WIRE_KEEP] = {.length = sizeof(struct wire_head)},
+    [WIRE_GET_KEPT] = {.length = sizeof(struct wire_head)},
 };
 
 size_t

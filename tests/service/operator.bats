@@ -68,6 +68,7 @@ all_have() {
 operator_pid() { status | jq '.operator.pid'; }
 # Another operator than PID answers.
 operator_after() { in_status ".operator.state == \"running\" and .operator.pid != $1"; }
+environ_has() { environ_of "$(status | jq '.workers[0].instances[0].pid')" | grep -qx "$1"; }
 kill_operator() {
 	local pid
 	pid=$(operator_pid)
@@ -137,6 +138,17 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	supervise
 	manifest crash
 	wait_until -t 9 logged 'rollback'
+	wait_until all_have MODE=ok
+}
+
+@test "the operator killed while a configuration is on trial: it is rolled back all the same" {
+	REPLICAS=1
+	manifest
+	supervise
+	manifest never
+	wait_until environ_has MODE=never
+	kill_operator
+	wait_until logged 'rollback'
 	wait_until all_have MODE=ok
 }
 
