@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "checks/deploy.h"
 #include "checks/names.h"
 #include "checks/rows.h"
 
@@ -889,8 +890,7 @@ check_rv121(struct check *check)
 			continue;
 		check_set(check, finding, RESULT_FAILED, "%s", drift->summary);
 		check_evidence(check, finding, "running supervisor",
-		    drift->evidence == NULL ? drift->summary : drift->evidence,
-		    "what is declared");
+		    drift_evidence(drift), "what is declared");
 		check_fix(check, finding,
 		    "restart the worker so that it starts with what is "
 		    "declared",

@@ -98,22 +98,44 @@ check_rv401(struct check *check)
 /* --- what is in it: RV405, RV408, RV402, RV407 -----------------------------
  */
 
-/* Which of the rows a failed look at a database belongs to. */
-static unsigned
-schema_row(const struct look *look)
+static bool
+says_missing(const struct observation *seen)
 {
-	const struct observation *seen = look->seen;
+	for (size_t i = 0; i < seen->nfacts; i++) {
+		const struct fact *fact = &seen->facts[i];
 
-	if (seen->cause == CAUSE_PERMISSION)
-		return 408;
-	if (seen->cause == CAUSE_MISMATCH && look_asks(look, "migration") &&
-	    look_fact(seen, "migration") != NULL)
-		return 402;
-	if (seen->cause == CAUSE_NOT_FOUND)
-		return 405;
-	if (seen->cause == CAUSE_MISMATCH)
-		return 407;
-	return 0;
+		if (text_starts(fact->key, "columns-missing ") ||
+		    ((text_starts(fact->key, "table ") ||
+		         text_starts(fact->key, "index ")) &&
+		        (text_equal(fact->value, "missing") ||
+		            text_equal(fact->value, "invalid"))))
+			return true;
+	}
+	return seen->cause == CAUSE_NOT_FOUND;
+}
+
+/* One look may find several faults; its cause and code are the first one's,
+ * its summary tells all. */
+static bool
+is_fault_of(const struct observation *seen, unsigned row)
+{
+	bool migration = text_equal(seen->code, "migration") ||
+	                 strstr(seen->summary, "migration") != NULL;
+
+	if (seen->result == RESULT_PASSED)
+		return false;
+	switch (row) {
+	case 402:
+		return migration && (seen->cause == CAUSE_MISMATCH ||
+		                        seen->cause == CAUSE_NOT_FOUND);
+	case 405:
+		return says_missing(seen);
+	case 408:
+		return seen->cause == CAUSE_PERMISSION;
+	default:
+		return seen->cause == CAUSE_MISMATCH && !migration &&
+		       !says_missing(seen);
+	}
 }
 
 /* Does this look say anything about that row when all is well? */
@@ -156,27 +178,28 @@ judge_schema(struct check *check, const struct look *look, const char *expected,
 
 	if (!holds_data(look) || look->seen == NULL)
 		return;
-	unsigned hit =
-	    look->seen->result == RESULT_PASSED ? 0 : schema_row(look);
-	bool unsure = hit == 0 && look->seen->result != RESULT_PASSED;
+	const struct observation *seen = look->seen;
+	bool hit = is_fault_of(seen, number);
 
-	if (hit != number && !asks_about(look, number))
+	if (!hit && !asks_about(look, number))
 		return;
 	struct report_finding *finding =
 	    look_begin(check, look, LOOK_LABEL_TARGET);
 
 	if (finding == NULL)
 		return;
-	if (hit == number) {
+	if (hit) {
 		look_fail(check, finding, look, expected);
 		check_fix(check, finding, fix, NULL, "reeve check");
-	} else if (unsure) {
-		check_set(
-		    check, finding, RESULT_UNKNOWN, "%s", look->seen->summary);
+	} else if (seen->result == RESULT_PASSED) {
+		check_set(check, finding, RESULT_PASSED, "%s", seen->summary);
+	} else if (number == 405 && seen->result == RESULT_FAILED) {
+		check_set(check, finding, RESULT_PASSED, "it is there");
 	} else {
-		check_set(check, finding, RESULT_PASSED, "%s",
-		    look->seen->result == RESULT_PASSED ? look->seen->summary
-		                                        : "not what failed");
+		/* What failed is another row's; whether this holds too was not
+		 * told apart. */
+		finding->finding.required = seen->result == RESULT_UNKNOWN;
+		check_set(check, finding, RESULT_UNKNOWN, "%s", seen->summary);
 	}
 }
 

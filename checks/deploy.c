@@ -94,6 +94,14 @@ say_instances(struct check *check, struct report_finding *finding,
 	}
 }
 
+const char *
+drift_evidence(const struct observed_drift *drift)
+{
+	return drift->evidence == NULL || drift->evidence[0] == '\0'
+	           ? drift->summary
+	           : drift->evidence;
+}
+
 bool
 worker_is_finished(const struct worker_look *look)
 {
@@ -260,8 +268,7 @@ check_rv318(struct check *check)
 			continue;
 		check_set(check, finding, RESULT_FAILED, "%s", drift->summary);
 		check_evidence(check, finding, "running supervisor",
-		    drift->evidence == NULL ? drift->summary : drift->evidence,
-		    "the executable that is on disk");
+		    drift_evidence(drift), "the executable that is on disk");
 		check_fix(check, finding, "restart the worker",
 		    check_text(check, "reeve restart %s", drift->worker),
 		    "reeve diff");

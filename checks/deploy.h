@@ -21,6 +21,8 @@ void workers_each(struct check *check, worker_fn *judge);
 /* What the supervisor says of each instance, as evidence. */
 void say_instances(struct check *check, struct report_finding *finding,
     const struct worker_look *look);
+/* What the supervisor says a difference consists of. */
+const char *drift_evidence(const struct observed_drift *drift);
 /* Has the worker done what it was for? (`Never`, `OnFailure`, all ended well)
  */
 bool worker_is_finished(const struct worker_look *look);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "checks/deploy.h"
 #include "checks/looks.h"
 #include "checks/names.h"
 #include "checks/queue_facts.h"
@@ -129,8 +130,7 @@ judge_running_name(struct check *check, const struct observed_drift *drift)
 		return;
 	check_set(check, finding, RESULT_FAILED, "running: %s", drift->summary);
 	check_evidence(check, finding, "running supervisor",
-	    drift->evidence == NULL ? drift->summary : drift->evidence,
-	    "what is declared");
+	    drift_evidence(drift), "what is declared");
 	check_fix(check, finding,
 	    "restart the worker so that it starts with the queue's name",
 	    check_text(check, "reeve restart %s", drift->worker), "reeve diff");

@@ -17,8 +17,7 @@ check_fn check_rv110, check_rv119, check_rv129, check_rv130, check_rv131,
 check_fn check_rv401, check_rv402, check_rv405, check_rv407, check_rv408,
     check_rv409, check_rv416;
 /* checks/queue.c */
-check_fn check_rv201, check_rv202, check_rv203, check_rv204,
-    check_rv211;
+check_fn check_rv201, check_rv202, check_rv203, check_rv204, check_rv211;
 /* checks/deploy.c */
 check_fn check_rv301, check_rv304, check_rv318;
 /* checks/runtime.c */
