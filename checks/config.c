@@ -123,7 +123,8 @@ check_rv101(struct check *check)
 struct near {
 	const char *name;
 	const char *where;
-	bool key; /* of a source; else a variable of the worker */
+	bool key;    /* of a source; else a variable of the worker */
+	bool secret; /* the source is one */
 	const char *source;
 	unsigned distance;
 };
@@ -152,6 +153,7 @@ consider_source(struct check *check, struct near *best, const char *want,
 	        source->secret ? "secret" : "config", source->name,
 	        check_place(check, &source->place)),
 	    .key = true,
+	    .secret = source->secret,
 	    .source = source->name,
 	};
 
@@ -201,9 +203,10 @@ say_near(struct check *check, const struct declared_worker *worker,
 	if (near->key)
 		check_fix(check, finding,
 		    check_text(check,
-		        "env: {name: %s, valueFrom: {secretKeyRef: {name: %s, "
-		        "key: %s}}}, or rename the key to %s",
-		        name, near->source, near->name, want),
+		        "env: {name: %s, valueFrom: {%s: {name: %s, key: "
+		        "%s}}}, or rename the key to %s",
+		        name, near->secret ? "secretKeyRef" : "configMapKeyRef",
+		        near->source, near->name, want),
 		    NULL, "reeve check");
 	else
 		check_fix(check, finding,
@@ -262,6 +265,7 @@ near_variable(
 
 	if (have != NULL && have->ref_name != NULL) {
 		best.key = true;
+		best.secret = have->secret;
 		best.source = have->ref_name;
 		if (have->ref_key != NULL)
 			best.name = have->ref_key;
@@ -717,11 +721,17 @@ check_rv106(struct check *check)
 			    check_text(
 			        check, "worker %s", declared->workers[o].name),
 			    &declared->workers[o].env);
-		for (size_t p = 0; p < declared->nproducers; p++)
+		for (size_t p = 0; p < declared->nproducers; p++) {
+			/* of another description the producers are among the
+			 * workers too */
+			if (declared_worker_find(
+			        declared, declared->producers[p].name) != NULL)
+				continue;
 			any |= compare_with(check, worker,
 			    check_text(check, "producer %s",
 			        declared->producers[p].name),
 			    &declared->producers[p].env);
+		}
 		if (!any && declared->nworkers + declared->nproducers > 1)
 			all_well(check, worker,
 			    "what it shares with the others has one value");
@@ -863,12 +873,24 @@ check_rv128(struct check *check)
 /* --- RV121 effective-config-diff -------------------------------------------
  */
 
-void
-check_rv121(struct check *check)
+/* The executable is RV318's, the queue's name RV201's, replicas are RV304's. */
+static bool
+is_config_drift(const struct observed_drift *drift)
+{
+	return !text_equal(drift->class, "executable") &&
+	       !text_equal(drift->class, "queue") &&
+	       !text_equal(drift->class, "replicas");
+}
+
+static void
+judge_drift(struct check *check, const struct worker_look *look)
 {
 	const struct observed_supervisor *supervisor =
 	    &check->observed->supervisor;
+	bool any = false;
 
+	if (look->supervised == NULL)
+		return;
 	for (size_t i = 0; i < supervisor->ndrift; i++) {
 		const struct observed_drift *drift = &supervisor->drift[i];
 		const struct subject subject = {
@@ -878,14 +900,12 @@ check_rv121(struct check *check)
 		               : NULL,
 		};
 
-		/* The executable is RV318's, the queue's name RV201's, replicas
-		 * are RV304's. */
-		if (text_equal(drift->class, "executable") ||
-		    text_equal(drift->class, "queue") ||
-		    text_equal(drift->class, "replicas"))
+		if (!is_config_drift(drift) ||
+		    !text_equal(drift->worker, look->worker->name))
 			continue;
 		struct report_finding *finding = check_begin(check, &subject);
 
+		any = true;
 		if (finding == NULL)
 			continue;
 		check_set(check, finding, RESULT_FAILED, "%s", drift->summary);
@@ -897,4 +917,12 @@ check_rv121(struct check *check)
 		    check_text(check, "reeve restart %s", drift->worker),
 		    "reeve diff");
 	}
+	if (!any)
+		all_well(check, look->worker, "it runs with what is declared");
+}
+
+void
+check_rv121(struct check *check)
+{
+	workers_each(check, judge_drift);
 }

@@ -250,21 +250,26 @@ check_rv304(struct check *check)
 /* --- RV318 stale-code ------------------------------------------------------
  */
 
-void
-check_rv318(struct check *check)
+static void
+judge_code(struct check *check, const struct worker_look *look)
 {
 	const struct observed_supervisor *supervisor =
 	    &check->observed->supervisor;
+	const struct subject subject = {.worker = look->worker->name};
 
+	if (look->supervised == NULL)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	check_set(check, finding, RESULT_PASSED,
+	    "it runs the executable that is on disk");
 	for (size_t i = 0; i < supervisor->ndrift; i++) {
 		const struct observed_drift *drift = &supervisor->drift[i];
-		const struct subject subject = {.worker = drift->worker};
 
-		if (!text_equal(drift->class, "executable"))
-			continue;
-		struct report_finding *finding = check_begin(check, &subject);
-
-		if (finding == NULL)
+		if (!text_equal(drift->class, "executable") ||
+		    !text_equal(drift->worker, look->worker->name))
 			continue;
 		check_set(check, finding, RESULT_FAILED, "%s", drift->summary);
 		check_evidence(check, finding, "running supervisor",
@@ -273,4 +278,10 @@ check_rv318(struct check *check)
 		    check_text(check, "reeve restart %s", drift->worker),
 		    "reeve diff");
 	}
+}
+
+void
+check_rv318(struct check *check)
+{
+	workers_each(check, judge_code);
 }

@@ -305,6 +305,27 @@ hidden_entries_max(
 	return count;
 }
 
+/* What Compose fills in from the shell that starts it can't be known here. */
+static void
+note_shell_variables(struct parity *parity, struct declared_worker *worker)
+{
+	for (size_t i = 0; i < worker->env.count; i++) {
+		struct declared_env *env = &worker->env.entries[i];
+
+		if (env->unresolved == NULL)
+			continue;
+		report_not_checked(parity->check.report,
+		    "%s: %s comes from ${%s} of the shell that starts Compose",
+		    worker->name, env->name, env->unresolved);
+		env->source = check_text(&parity->check,
+		    "${%s} of the shell that starts Compose", env->unresolved);
+		env->value = NULL;
+		env->len = 0;
+		env->unresolved = NULL;
+		env->absence = ABSENT_UNRESOLVABLE;
+	}
+}
+
 static void
 add_component(struct parity *parity, const struct foreign_component *component)
 {
@@ -337,6 +358,8 @@ add_component(struct parity *parity, const struct foreign_component *component)
 		    component->env.count * sizeof(*worker->env.entries));
 	worker->env.count = component->env.count;
 	add_hidden_entries(parity, worker, component);
+	if (component->format == FOREIGN_COMPOSE)
+		note_shell_variables(parity, worker);
 	if (producer == NULL)
 		return;
 	synthetic->producers[synthetic->nproducers++] =
@@ -408,6 +431,8 @@ run_rows(struct parity *parity)
 
 		if (f->result == RESULT_UNKNOWN)
 			f->required = false;
+		if (f->fix_verify != NULL)
+			f->fix_verify = "reeve lint";
 	}
 }
 

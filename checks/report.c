@@ -272,8 +272,9 @@ is_failed(const struct report_finding *finding)
 	return finding->finding.result == RESULT_FAILED;
 }
 
-/* Was something that would follow from this cause seen to be well? Then it does
- * not hurt today, however wrong it is. */
+/* Did a canary get through although this cause should have stopped it? Then it
+ * does not hurt today, however wrong it is. That a queue is short, or a process
+ * runs, contradicts nothing. */
 static bool
 contradicted(const struct report *report, const struct report_finding *cause)
 {
@@ -283,7 +284,7 @@ contradicted(const struct report *report, const struct report_finding *cause)
 			const struct report_finding *f = report->findings[i];
 
 			if (f->row->number == edge->id &&
-			    f->row->layer >= LAYER_JOB &&
+			    (f->row->stages & STAGE_SMOKE) != 0 &&
 			    f->finding.result == RESULT_PASSED &&
 			    guard_holds(cause, f, edge->guard))
 				return true;

@@ -29,7 +29,7 @@ day_text(int64_t wall_ms, char day[CLOCK_TEXT_SIZE])
 }
 
 static struct report_finding *
-complain(struct check *check, const struct declared_waiver *waiver)
+about(struct check *check, const struct declared_waiver *waiver)
 {
 	const struct subject subject = {
 	    .other = check_text(check, "waiver %s%s%s", waiver->id,
@@ -49,7 +49,7 @@ complain(struct check *check, const struct declared_waiver *waiver)
 static void
 lapsed(struct check *check, const struct declared_waiver *waiver)
 {
-	struct report_finding *finding = complain(check, waiver);
+	struct report_finding *finding = about(check, waiver);
 
 	check_set(check, finding, RESULT_FAILED,
 	    "the waiver of %s lapsed on %s: what it covered counts again",
@@ -62,7 +62,7 @@ lapsed(struct check *check, const struct declared_waiver *waiver)
 static void
 too_long(struct check *check, const struct declared_waiver *waiver)
 {
-	struct report_finding *finding = complain(check, waiver);
+	struct report_finding *finding = about(check, waiver);
 
 	finding->finding.severity = SEVERITY_WARNING;
 	check_set(check, finding, RESULT_FAILED,
@@ -74,12 +74,21 @@ too_long(struct check *check, const struct declared_waiver *waiver)
 static void
 useless(struct check *check, const struct declared_waiver *waiver)
 {
-	struct report_finding *finding = complain(check, waiver);
+	struct report_finding *finding = about(check, waiver);
 
 	finding->finding.severity = SEVERITY_WARNING;
 	check_set(check, finding, RESULT_FAILED,
 	    "the waiver of %s covers nothing that fails", waiver->id);
 	check_fix(check, finding, "take it out of the manifest", NULL, NULL);
+}
+
+static void
+in_force(struct check *check, const struct declared_waiver *waiver)
+{
+	struct report_finding *finding = about(check, waiver);
+
+	check_set(check, finding, RESULT_PASSED, "in force until %s",
+	    waiver->expires);
 }
 
 static bool
@@ -103,7 +112,7 @@ apply(struct check *check, const struct declared_waiver *waiver)
 }
 
 static void
-forget_complaints(struct report *report)
+forget_earlier(struct report *report)
 {
 	size_t kept = 0;
 
@@ -121,7 +130,7 @@ waivers_apply(struct check *check)
 	                     ? check->report->started_wall_ms
 	                     : clock_wall_ms();
 
-	forget_complaints(check->report);
+	forget_earlier(check->report);
 	day_text(now_ms, today);
 	day_text(now_ms + LONGEST_MS, last);
 	for (size_t i = 0; i < check->declared->nwaivers; i++) {
@@ -137,5 +146,7 @@ waivers_apply(struct check *check)
 			useless(check, w);
 		else if (strcmp(w->expires, last) > 0)
 			too_long(check, w);
+		else
+			in_force(check, w);
 	}
 }
