@@ -33,6 +33,9 @@
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define MIN(a, b)        ((a) < (b) ? (a) : (b))
 #define MAX(a, b)        ((a) > (b) ? (a) : (b))
+/* The struct that `ptr` is the `member` of. */
+#define CONTAINER_OF(ptr, type, member) \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /*
  * Our own bugs, always compiled in; it never sees input. Not <assert.h>: that

@@ -77,8 +77,8 @@ static const cyaml_schema_value_t top = {CYAML_VALUE_MAPPING(
     CYAML_FLAG_POINTER, struct manifest_manifest, fields_manifest)};
 
 /* The first line at level ERROR says what; libcyaml logs its way up after. */
-static void
-keep_first(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+static void PRINTF_LIKE(3, 0)
+    keep_first(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	struct err *err = ctx;
 

@@ -185,8 +185,7 @@ static void
 peer_ready(struct loop_source *source, uint32_t events)
 {
 	struct core *core = source->owner;
-	struct peer *peer =
-	    (struct peer *)((char *)source - offsetof(struct peer, source));
+	struct peer *peer = CONTAINER_OF(source, struct peer, source);
 
 	if ((events & EPOLLOUT) != 0) {
 		want_out(core, peer, false);

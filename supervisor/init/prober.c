@@ -202,8 +202,7 @@ static void
 prober_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
-	struct prober *prober =
-	    (struct prober *)((char *)timer - offsetof(struct prober, timer));
+	struct prober *prober = CONTAINER_OF(timer, struct prober, timer);
 	struct err err = ERR_INIT;
 
 	if (prober->pid != 0) {

@@ -62,9 +62,7 @@ static void
 report_ready(struct loop_source *source, uint32_t events)
 {
 	struct core *core = source->owner;
-	const struct start *start =
-	    (const struct start *)((const char *)source -
-	                           offsetof(struct start, report));
+	const struct start *start = CONTAINER_OF(source, struct start, report);
 
 	(void)events;
 	if (start->slot != CORE_NO_SLOT)
