@@ -154,21 +154,6 @@ judge(struct look *look, const char *name, int status, const struct buffer *out)
 }
 
 static void
-output_fact(struct look *look, const struct buffer *out)
-{
-	char shown[OUTPUT_SHOWN_BYTES + 1];
-	size_t len = MIN(out->len, (size_t)OUTPUT_SHOWN_BYTES);
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char byte = (unsigned char)out->data[i];
-		shown[i] = byte < ' ' ? ' ' : (char)byte;
-	}
-	shown[len] = '\0';
-	if (len > 0)
-		look_note(look, "output", "%s", shown);
-}
-
-static void
 run(struct look *look, char *const *argv, int fds[2])
 {
 	struct buffer out;
@@ -196,7 +181,7 @@ run(struct look *look, char *const *argv, int fds[2])
 	} else {
 		judge(look, argv[0], status, &out);
 	}
-	output_fact(look, &out);
+	look_note_bytes(look, "output", &out, OUTPUT_SHOWN_BYTES);
 	buffer_wipe(&out);
 }
 

@@ -581,21 +581,6 @@ base_look(struct look *look, const struct http_request *request)
 }
 
 static void
-body_fact(struct look *look, const struct http_answer *answer)
-{
-	char shown[BODY_SHOWN_BYTES + 1];
-	size_t len = MIN(answer->body.len, (size_t)BODY_SHOWN_BYTES);
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char byte = (unsigned char)answer->body.data[i];
-		shown[i] = byte < ' ' ? ' ' : (char)byte;
-	}
-	shown[len] = '\0';
-	if (len > 0)
-		look_note(look, "body", "%s", shown);
-}
-
-static void
 judge(struct look *look, const struct http_request *request,
     const struct http_wanted *wanted, const struct http_answer *answer)
 {
@@ -609,7 +594,7 @@ judge(struct look *look, const struct http_request *request,
 		                           answer->status == STATUS_GONE
 		                       ? base_look(look, request)
 		                       : "";
-		body_fact(look, answer);
+		look_note_bytes(look, "body", &answer->body, BODY_SHOWN_BYTES);
 		look_failed(look, status_cause(answer->status),
 		    arena_format(look->arena, "%ld", answer->status),
 		    "%s %s answers %ld%s", request->method, answer->path,
@@ -620,7 +605,7 @@ judge(struct look *look, const struct http_request *request,
 	    (answer->body.len == 0 ||
 	        memmem(answer->body.data, answer->body.len, wanted->contains,
 	            strlen(wanted->contains)) == NULL)) {
-		body_fact(look, answer);
+		look_note_bytes(look, "body", &answer->body, BODY_SHOWN_BYTES);
 		look_failed(look, CAUSE_MISMATCH, "",
 		    "%s %s answers %ld, but not with '%.100s'", request->method,
 		    answer->path, answer->status, wanted->contains);

@@ -108,6 +108,22 @@ look_note(struct look *look, const char *key, const char *fmt, ...)
 	va_end(args);
 }
 
+void
+look_note_bytes(
+    struct look *look, const char *key, const struct buffer *bytes, size_t max)
+{
+	size_t len = MIN(bytes->len, max);
+	char *shown = arena_alloc(look->arena, len + 1);
+
+	for (size_t i = 0; i < len; i++) {
+		shown[i] = ' ';
+		if ((unsigned char)bytes->data[i] > ' ')
+			shown[i] = bytes->data[i];
+	}
+	if (len > 0)
+		look_note(look, key, "%s", shown);
+}
+
 static int
 asker_wrong(struct look *look, const struct err *err)
 {

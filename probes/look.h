@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/buffer.h"
 #include "base/secret.h"
 #include "probes/json_read.h"
 #include "probes/ladder.h"
@@ -76,6 +77,11 @@ void look_ladder_failed(struct look *look);
 /* Facts beyond LOOK_FACTS_MAX are dropped, and "facts-dropped" counts them. */
 void look_note(struct look *look, const char *key, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+
+/* The beginning of some bytes as a fact: at most `max` of them, control
+ * characters as spaces. Nothing for no bytes. */
+void look_note_bytes(
+    struct look *look, const char *key, const struct buffer *bytes, size_t max);
 
 /* Connections that live from one request of a prober to the next, by kind and
  * exact URL. `take` hands it out (NULL: none, or too old to trust); `keep`

@@ -496,9 +496,7 @@ put_parts(struct observed *observed, const struct observation *one)
 			        .operator_state = ""};
 	}
 	if (text_equal(one->kind, "processes")) {
-		/* borrowed by both; nothing writes to them */
-		observed->processes =
-		    (struct observed_process *)(uintptr_t)one->processes;
+		observed->processes = one->processes;
 		observed->nprocesses = one->nprocesses;
 		observed->processes_searched = one->result;
 		observed->processes_scope = one->summary;

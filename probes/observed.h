@@ -79,7 +79,7 @@ struct observation {
 	/* kind "supervisor" and "processes": what was found; also put into
 	 * struct observed when the line is read */
 	const struct observed_supervisor *supervisor;
-	const struct observed_process *processes;
+	struct observed_process *processes;
 	size_t nprocesses;
 };
 

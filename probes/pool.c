@@ -463,7 +463,8 @@ job_spawn(struct job *job, const struct child_fds *child, struct err *err)
 	sigset_t none;
 	sigset_t all;
 	char probe[] = "probe";
-	char *argv[] = {(char *)(uintptr_t)job->pool->tool, probe, NULL};
+	char *argv[] = {
+	    arena_text(job->pool->arena, job->pool->tool), probe, NULL};
 
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);

@@ -581,7 +581,8 @@ outer_from(const char *sql)
 		return NULL;
 	for (const char *at = sql; *at != '\0'; at++) {
 		if (quote != '\0') {
-			quote = *at == quote ? '\0' : quote;
+			if (*at == quote)
+				quote = '\0';
 			continue;
 		}
 		if (*at == '\'' || *at == '"')

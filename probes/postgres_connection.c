@@ -123,7 +123,10 @@ one_line(const char *text, char dst[MESSAGE_MAX])
 	for (; *words != '\0' && used + 1 < MESSAGE_MAX; words++) {
 		if (text_starts(words, "\nLOCATION:"))
 			break;
-		dst[used++] = *words == '\n' || *words == '\t' ? ' ' : *words;
+		dst[used] = *words;
+		if (*words == '\n' || *words == '\t')
+			dst[used] = ' ';
+		used++;
 	}
 	while (used > 0 && dst[used - 1] == ' ')
 		used--;

@@ -106,14 +106,17 @@ int
 redis_connection_append(struct redis_connection *redis,
     const struct redis_command *command, struct err *err)
 {
+	const char *argv[REDIS_ARGV_MAX];
 	char *wire = NULL;
 
 	if (redis->broken)
 		return err_set(err, ERR_SYSTEM,
 		    "the connection to %s is broken",
 		    redis_connection_address(redis));
-	int len = redisFormatCommandArgv(&wire, command->argc,
-	    (const char **)(uintptr_t)command->argv, command->len);
+	/* hiredis wants an array that it could change */
+	memcpy(argv, command->argv, (size_t)command->argc * sizeof(*argv));
+	int len =
+	    redisFormatCommandArgv(&wire, command->argc, argv, command->len);
 	if (len < 0 || wire == NULL) {
 		(void)broken(redis, CAUSE_INTERNAL);
 		return err_set(err, ERR_SYSTEM, "out of memory");
@@ -390,6 +393,7 @@ login_auth(struct redis_connection *redis, const struct redis_target *target,
 	if (redis_connection_run(
 	        redis, ladder->deadline_ms, &command, &reply, &err) == -1)
 		return login_broken(redis, ladder, &err);
+	assert(reply != NULL);
 	if (reply->type == REDIS_REPLY_ERROR)
 		return login_refused(reply, ladder, "log in");
 	ladder_pass(ladder, "logged in as %s",

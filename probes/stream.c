@@ -355,11 +355,11 @@ stream_tls_code(long verify)
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return "not-yet-valid";
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 		return "self-signed";
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		return "wrong-name";
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN: /* an authority's own */
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
@@ -480,7 +480,7 @@ stream_open(
     const struct endpoint *endpoint, struct ladder *ladder, struct stream **ret)
 {
 	struct stream_addresses addresses = {.count = 0};
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(local);
 	struct stream *stream = calloc(1, sizeof(*stream));
 

@@ -11,7 +11,7 @@ SECRET=swordfish-9000
 
 setup() {
 	need python3 jq
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 }
 
 serve() {
@@ -71,7 +71,7 @@ step() {
 
 @test "redis: a server that is well, its identity and a key" {
 	start_redis
-	redis set x:1 done
+	redis set x:1 'done'
 	redis rpush x:2 a b
 	redis hset x:3 status completed worker fileprocess/0
 	look "{\"kind\":\"redis\",\"url\":\"$REDIS_URL/0\"}"
