@@ -352,7 +352,9 @@ a_reply_without_an_end_is_cut_off(void **state)
 
 	(void)state;
 	memset(reply, 'x', len);
-	memcpy(reply, "$999999999\r\n", 12);
+	static const char head[] = {
+	    '$', '9', '9', '9', '9', '9', '9', '9', '9', '9', '\r', '\n'};
+	memcpy(reply, head, sizeof(head));
 	struct server server = start_server(reply, len, 0, false);
 	struct redis_connection *redis = NULL;
 	struct ladder ladder;
@@ -492,9 +494,9 @@ a_running_process_is_found_without_its_secrets(void **state)
 	struct processes_command commands[] = {
 	    {"mine", WORDS("sh", "-c", "read x; : --password=opensesame")},
 	    {"other", WORDS("sh", "-c", "read x; : other")}};
-	struct processes_found found;
+	struct processes_found found = {.count = 0};
 	struct err err = ERR_INIT;
-	int pipes[2];
+	int pipes[2] = {-1, -1};
 	int status = 0;
 
 	(void)state;
