@@ -13,8 +13,7 @@ enum {
 	SCRATCH_MAX = 64 * 1024 * 1024 /* the document's tree */
 };
 
-/* --- for all of resolve_*.c
- * --------------------------------------------------------- */
+/* --- for all of resolve_*.c --- */
 
 struct place
 resolve_place(const struct resolve *r, const struct node *node)
@@ -62,8 +61,7 @@ resolve_texts(struct resolve *r, char *const *texts, unsigned count)
 	return list;
 }
 
-/* --- secrets and configs
- * ------------------------------------------------------------ */
+/* --- secrets and configs --- */
 
 /* A relative path lies beside the manifest, wherever it is read from. */
 static const char *
@@ -180,9 +178,7 @@ resolve_sources(struct resolve *r)
 	}
 }
 
-/* --- digest
- * ---------------------------------------------------------------------------
- */
+/* --- digest --- */
 
 static void
 digest_text(EVP_MD_CTX *md, char kind, const char *text, size_t len)
@@ -237,9 +233,7 @@ take_digest(struct declared *declared, struct arena *scratch,
 	return 0;
 }
 
-/* --- loading
- * ----------------------------------------------------------------------------
- */
+/* --- loading --- */
 
 static void
 resolve_all(struct resolve *r)
@@ -272,7 +266,7 @@ load_accepted(struct loading *l, const struct node *root,
 
 	if (raw_load(l->text.data, l->text.len, &raw, err) == -1) {
 		/* the validator let through what libcyaml doesn't take */
-		complain_at(&l->complaints, 1, 1, "%s", err->text);
+		complain_at(&l->complaints, 1, 1, "libcyaml: %s", err->text);
 		return -1;
 	}
 	struct resolve r = {.arena = l->arena,
@@ -317,6 +311,7 @@ load_text(struct loading *l, struct declared **ret, struct err *err)
 	return load_accepted(l, root, &validation, ret, err);
 }
 
+/* NOLINTBEGIN(readability-function-size): the contract's parameters */
 int
 declared_load(const char *path, const struct declared_options *options,
     struct arena *arena, struct redactor *redactor, struct declared **ret,
@@ -342,8 +337,9 @@ declared_load(const char *path, const struct declared_options *options,
 	return rc;
 }
 
-/* --- looking at it
- * ------------------------------------------------------------------------ */
+/* NOLINTEND(readability-function-size) */
+
+/* --- looking at it --- */
 
 const struct declared_queue *
 declared_queue_find(const struct declared *declared, const char *name)

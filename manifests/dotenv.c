@@ -144,10 +144,10 @@ read_quoted(struct reader *reader, struct buffer *value, struct err *err)
 	int line = reader->line;
 
 	while (reader->p < reader->end && *reader->p != quote) {
-		char plain = *reader->p == '\\' && quote == '"' &&
-		                     reader->p + 1 < reader->end
-		                 ? unescaped(reader->p[1])
-		                 : '\0';
+		char plain = '\0';
+		if (*reader->p == '\\' && quote == '"' &&
+		    reader->p + 1 < reader->end)
+			plain = unescaped(reader->p[1]);
 		if (*reader->p == '\n')
 			reader->line++;
 		buffer_append(value, plain == '\0' ? reader->p : &plain, 1);

@@ -81,10 +81,13 @@ take_kind(struct arena *arena, const char *text, enum queue_kind_id *ret_kind,
 static int
 check_shape(const char *url, struct err *err)
 {
-	const char *authority = strstr(url, "://") + 3;
+	const char *authority = strstr(url, "://");
+
+	if (authority == NULL) /* take_kind found it */
+		return 0;
+	authority += 3;
 	const char *query = strchr(authority, '?');
 	const char *path = strchr(authority, '/');
-
 	if (query != NULL && strchr(query + 1, '?') != NULL)
 		return err_set(err, ERR_INPUT,
 		    "a second '?': the variable in it already has a query; "
@@ -175,7 +178,7 @@ int
 queue_form_take(struct arena *arena, const char *text, struct queue_form *ret,
     struct err *err)
 {
-	struct queue_form form = {0};
+	struct queue_form form = {.url = text};
 	struct url url;
 
 	if (take_kind(arena, text, &form.kind, &form.url, err) == -1 ||

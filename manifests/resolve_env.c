@@ -126,8 +126,7 @@ add_import(struct resolve *r, const struct declared_import *import,
 	}
 }
 
-/* --- one entry of `env`
- * ------------------------------------------------------- */
+/* --- one entry of `env` --- */
 
 static bool
 add_ref(struct resolve *r, const struct manifest_value_from *from,
@@ -283,8 +282,7 @@ add_entries(struct resolve *r, const struct resolve_layers *layers,
 	}
 }
 
-/* --- whole environments
- * -------------------------------------------------------- */
+/* --- whole environments --- */
 
 void
 resolve_top_env(struct resolve *r)

@@ -34,8 +34,7 @@ hide(struct resolve *r, struct declared_queue *queue, bool from_secret)
 		redactor_add(r->redactor, url.password);
 }
 
-/* --- kind and its own keys
- * ------------------------------------------------------ */
+/* --- kind and its own keys --- */
 
 static void
 take_key(struct resolve *r, struct declared_queue *queue, const struct row *row,
@@ -80,8 +79,7 @@ take_keys(struct resolve *r, struct declared_queue *queue,
 	hide(r, queue, url.secret);
 }
 
-/* --- the one-URL form
- * ------------------------------------------------------------ */
+/* --- the one-URL form --- */
 
 /* Of a URL whose base can't be resolved, what is literal still says kind and
  * name: enough to compare names. */
@@ -155,8 +153,7 @@ take_form(struct resolve *r, struct declared_queue *queue, const char *text,
 	hide(r, queue, url.secret);
 }
 
-/* --- all
- * -------------------------------------------------------------------------- */
+/* --- all --- */
 
 static double
 ratio_of(const char *text)

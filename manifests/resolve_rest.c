@@ -4,8 +4,7 @@
 #include "base/text.h"
 #include "manifests/resolve.h"
 
-/* --- checks
- * ------------------------------------------------------------------------ */
+/* --- checks --- */
 
 /* The one key of a mapping that says what is looked at. */
 static const struct row *
@@ -44,8 +43,7 @@ resolve_checks(struct resolve *r)
 	}
 }
 
-/* --- smoke
- * ------------------------------------------------------------------------- */
+/* --- smoke --- */
 
 static const char *
 state_word(const enum manifest_state *state)
@@ -146,8 +144,7 @@ resolve_smokes(struct resolve *r)
 	}
 }
 
-/* --- alerts, waivers, supervisor
- * ---------------------------------------------------- */
+/* --- alerts, waivers, supervisor --- */
 
 static void
 take_alert_url(struct resolve *r, const char *url, const struct node *node,

@@ -116,8 +116,7 @@ resolve_text(struct resolve *r, const char *text, const struct node *node)
 	return result;
 }
 
-/* --- requests
- * ------------------------------------------------------------------ */
+/* --- requests --- */
 
 struct writing {
 	struct resolve *r;

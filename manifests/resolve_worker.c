@@ -5,8 +5,7 @@
 #include "manifests/expand.h"
 #include "manifests/resolve.h"
 
-/* --- command and args
- * ---------------------------------------------------------- */
+/* --- command and args --- */
 
 struct argument_look {
 	struct resolve *r;
@@ -79,8 +78,7 @@ arguments(struct resolve *r, const struct node *node,
 	return argv;
 }
 
-/* --- probes
- * ------------------------------------------------------------------------ */
+/* --- probes --- */
 
 static const char *const *
 headers_of(struct resolve *r, const struct manifest_http_get *get)
@@ -144,8 +142,7 @@ probe_of(struct resolve *r, const struct manifest_probe *raw)
 	return probe;
 }
 
-/* --- the rest of a worker
- * ------------------------------------------------------------ */
+/* --- the rest of a worker --- */
 
 static void
 take_rate(const char *text, struct declared_worker *worker)

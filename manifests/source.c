@@ -18,6 +18,7 @@ enum {
 	VALUE_MAX = 1024 * 1024,
 	SOURCE_MAX = 16 * 1024 * 1024,
 	COMMAND_TIMEOUT_MS = 10000,
+	STDERR_MAX = 16384,
 	COMPLAINT_MAX = 300
 };
 
@@ -221,7 +222,7 @@ read_command(const struct source_reader *reader, const char *const *command,
 		return;
 	}
 	buffer_init(&out, VALUE_MAX);
-	buffer_init(&complaint, 16 * 1024);
+	buffer_init(&complaint, STDERR_MAX);
 	if (run_command(&run, &out, &complaint, &err) == -1)
 		unreadable(source, ABSENT_SOURCE,
 		    complaint_of(reader, err.text, &complaint));

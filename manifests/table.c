@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "manifests/table.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): initialisers */
 const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 #define QUEUE_KIND(id, word_, acts_, schemes_, name_key_, doc_) \
 	[QUEUE_KIND_##id] = {word_, acts_, schemes_, name_key_, doc_},
@@ -135,6 +136,8 @@ static const struct mapping mappings[MAPPINGS] = {
 	[MAPPING_##m] = {#m, title_, doc_, rows_##m, ARRAY_LEN(rows_##m)},
 #include "manifests/manifest.def"
 };
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 const struct mapping *
 mapping_of(enum mapping_id id)

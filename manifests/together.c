@@ -69,20 +69,22 @@ queue_one_url(struct validation *v, const struct node *queue)
 	const struct mapping *mapping = mapping_of(MAPPING_queue);
 	const struct node *url = node_get(queue, "url");
 	struct queue_form form;
+	bool outside = false;
 	struct err err;
 
 	for (size_t i = 0; i < mapping->nrows; i++) {
 		const struct row *row = &mapping->rows[i];
 		const struct node *value = node_get(queue, row->key);
-		if (value != NULL && row->kinds != 0)
-			complain(v->complaints, value->key,
-			    "'%s' without 'kind': in the one-URL form it "
-			    "belongs into 'url' (…?%s=…); or say 'kind'",
-			    row->key,
-			    text_equal(row->key, "deadLetter") ? "dlq"
-			                                       : row->key);
+		if (value == NULL || row->kinds == 0)
+			continue;
+		outside = true;
+		complain(v->complaints, value->key,
+		    "'%s' without 'kind': in the one-URL form it "
+		    "belongs into 'url' (…?%s=…); or say 'kind'",
+		    row->key,
+		    text_equal(row->key, "deadLetter") ? "dlq" : row->key);
 	}
-	if (node_text(url) == NULL)
+	if (outside || node_text(url) == NULL)
 		return;
 	const char *query = strchr(url->text, '?');
 	if (strstr(url->text, "$(") == NULL) {

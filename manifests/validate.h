@@ -29,17 +29,17 @@ struct validation {
 	size_t ninert, inert_cap;
 };
 
-void manifest_validate(struct validation *validation);
+void manifest_validate(struct validation *v);
 
 /* --- between the two halves --- */
 
 /* Rows are right or complained about; this is about what they say together:
  * references, `$(NAME)`, probes and ports. */
-void validate_together(struct validation *validation);
+void validate_together(struct validation *v);
 /* Names under the key `name` of the items of root's list `key`. */
-struct words validate_names(struct validation *validation, const char *key);
+struct words validate_names(struct validation *v, const char *key);
 /* A complaint that ends with the nearest word and the valid ones. */
-void validate_unknown(struct validation *validation, const struct node *node,
+void validate_unknown(struct validation *v, const struct node *node,
     const char *what, const struct words *words);
 
 #endif
