@@ -192,7 +192,7 @@ read_container(struct foreign_reading *reading, const struct workload *workload,
 
 static void
 read_pod(struct foreign_reading *reading, const struct workload *workload,
-    const struct node *spec, const struct node *at)
+    const struct node *spec, const struct node *at, size_t before)
 {
 	const struct node *containers =
 	    foreign_list(reading, spec, "containers");
@@ -200,8 +200,10 @@ read_pod(struct foreign_reading *reading, const struct workload *workload,
 	    foreign_list(reading, spec, "initContainers");
 
 	if (containers == NULL) {
-		complain(reading->complaints, at, "a %s without containers",
-		    workload->kind);
+		/* unless something on the way there was wrong already */
+		if (reading->complaints->count == before)
+			complain(reading->complaints, at,
+			    "a %s without containers", workload->kind);
 		return;
 	}
 	for (const struct node *it = node_items(inits); it != NULL;
@@ -234,6 +236,7 @@ read_workload(struct foreign_reading *reading, const struct node *document,
 {
 	for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
 		const struct node *spec = document;
+		size_t before = reading->complaints->count;
 		if (!text_equal(workloads[i].kind, workload->kind))
 			continue;
 		for (size_t j = 0; j < ARRAY_LEN(workloads[i].path) &&
@@ -247,7 +250,7 @@ read_workload(struct foreign_reading *reading, const struct node *document,
 			workload->replicas =
 			    foreign_number(reading, own, "replicas", 1);
 		}
-		read_pod(reading, workload, spec, document);
+		read_pod(reading, workload, spec, document, before);
 		return true;
 	}
 	return false;

@@ -39,6 +39,8 @@ try_file(const struct try *try, const char *name, const void *bytes, size_t len)
 	char path[256];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", try->dir, name);
+	/* Not truncated in place: ext4 would flush it to disk each time. */
+	(void)unlink(path);
 	FILE *file = fopen(path, "w");
 	assert_non_null(file);
 	assert_int_equal(fwrite(bytes, 1, len, file), len);
