@@ -326,11 +326,16 @@ look_at_supervisor(
 	if (url != NULL) {
 		jsonw_text(&json, "url", url);
 	} else {
-		const char *const *socket = looks->options->sockets;
+		jsonw_array(&json, "places");
+		for (size_t i = 0; i < looks->options->nplaces; i++) {
+			const struct gather_place *place =
+			    &looks->options->places[i];
 
-		jsonw_array(&json, "sockets");
-		for (; socket != NULL && *socket != NULL; socket++)
-			jsonw_text(&json, NULL, *socket);
+			jsonw_object(&json, NULL);
+			jsonw_text(&json, "operator", place->operator_socket);
+			jsonw_text(&json, "init", place->init_socket);
+			jsonw_end(&json);
+		}
 		jsonw_end(&json);
 	}
 	jsonw_end(&json);

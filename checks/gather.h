@@ -26,14 +26,19 @@ enum {
 	GATHER_TWICE_MS = 1500
 };
 
+struct gather_place { /* sockets; "@…": abstract */
+	const char *operator_socket, *init_socket;
+};
+
 struct gather_options {
 	struct probe_pool_options pool;
 	int64_t deadline_ms;     /* monotonic; nothing is waited for longer */
 	int64_t look_timeout_ms; /* of one look; 0: 5 s */
-	const char *status_url;  /* --status; NULL: the sockets */
+	const char *status_url;  /* --status; NULL: the places */
 	/* where a supervisor of that name would listen on this host, in order;
-	 * NULL-terminated; the caller's, because only cli/ knows the wire */
-	const char *const *sockets;
+	 * the caller's, because only cli/ knows the wire */
+	const struct gather_place *places;
+	size_t nplaces;
 	bool queues_twice; /* the second sample, for `diagnose` */
 	bool only_queues;  /* bare URLs: nothing else is declared */
 };

@@ -151,6 +151,7 @@ state_rank(const char *state)
 	return 0;
 }
 
+/* What is among the dead letters was taken before it died. */
 static bool
 stage_holds(const struct declared_stage *stage, const struct observation *seen)
 {
@@ -158,8 +159,10 @@ stage_holds(const struct declared_stage *stage, const struct observation *seen)
 		return seen->result == RESULT_PASSED;
 	const char *state = fact(seen, "state");
 
-	if (text_equal(stage->state, "dead") || text_equal(state, "dead"))
-		return text_equal(stage->state, state);
+	if (text_equal(stage->state, "dead"))
+		return text_equal(state, "dead");
+	if (text_equal(state, "dead"))
+		state = "taken";
 	return state_rank(state) > 0 &&
 	       state_rank(state) >= state_rank(stage->state);
 }

@@ -53,13 +53,33 @@ socket_name(const struct sockaddr_un *address, socklen_t len, char *dst,
 	    dst, size, err, "@%.*s", name_len, address->sun_path + 1);
 }
 
+/* Which supervisor is meant: `--name`, else the manifest's of `-f`, else the
+ * only one there is (NULL). */
+static int
+supervisor_name(struct cli *cli, const char **ret)
+{
+	struct declared *declared = NULL;
+
+	*ret = cli_value(cli, "name");
+	if (*ret != NULL || !cli->manifest_given)
+		return EXIT_PASSED;
+	int rc = cli_load(cli, &declared);
+
+	if (rc == EXIT_PASSED)
+		*ret = declared->name;
+	return rc;
+}
+
 int
 control_open(struct cli *cli, struct control_client *ret)
 {
 	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct err err = ERR_INIT;
-	const char *name = cli_value(cli, "name");
+	const char *name = NULL;
+	int rc = supervisor_name(cli, &name);
 
+	if (rc != EXIT_PASSED)
+		return rc;
 	if (wire_client_connect(&client.init, name, cli->deadline_ms, &err) ==
 	    -1)
 		return cli_fail(cli, EXIT_UNREACHABLE,

@@ -81,36 +81,55 @@ verify_begin(struct verify *verify, struct cli *cli, int64_t own_timeout_ms)
 	return check_outputs(cli);
 }
 
+/* A socket's address as text, "@" for an abstract one; NULL: it doesn't fit. */
+static const char *
+socket_text(
+    struct arena *arena, const struct place_socket *place, const char *file)
+{
+	struct sockaddr_un address;
+	socklen_t len;
+
+	if (place_address(place, file, &address, &len, NULL) == -1)
+		return NULL;
+	bool abstract = address.sun_path[0] == '\0';
+	size_t used = (size_t)len - offsetof(struct sockaddr_un, sun_path);
+
+	if (!abstract)
+		return arena_text(arena, address.sun_path);
+	return arena_format(
+	    arena, "@%.*s", (int)used - 1, address.sun_path + 1);
+}
+
 /* Where a supervisor of this name would listen on this host. */
 static int
-find_sockets(struct verify *verify)
+find_places(struct verify *verify)
 {
 	enum {
 		PLACES_MAX = 8
 	};
 	struct arena *arena = &verify->cli->arena;
-	const char **sockets =
-	    arena_array(arena, PLACES_MAX + 1, sizeof(*sockets));
-	struct place_socket place;
-	struct err err = ERR_INIT;
+	struct gather_place *places =
+	    arena_array(arena, PLACES_MAX, sizeof(*places));
+	struct place_socket at;
+	size_t count = 0;
 
-	for (unsigned i = 0;
-	     i < PLACES_MAX &&
-	     place_candidate(verify->declared->name,
-	         (const char *const *)environ, i, &place, &err) == 0;
-	     i++) {
-		struct sockaddr_un address;
-		socklen_t len;
+	while (count < PLACES_MAX && place_candidate(verify->declared->name,
+	                                 (const char *const *)environ,
+	                                 (unsigned)count, &at, NULL) == 0) {
+		const char *operator_socket =
+		    socket_text(arena, &at, PLACE_OPERATOR_SOCKET);
+		const char *init_socket =
+		    socket_text(arena, &at, PLACE_INIT_SOCKET);
 
-		if (place_address(&place, PLACE_OPERATOR_SOCKET, &address, &len,
-		        &err) == -1)
-			return cli_fail(verify->cli, EXIT_DATA, "%s", err.text);
-		bool abstract = address.sun_path[0] == '\0';
-
-		sockets[i] = arena_format(arena, "%s%s", abstract ? "@" : "",
-		    address.sun_path + (abstract ? 1 : 0));
+		if (operator_socket == NULL || init_socket == NULL)
+			return cli_fail(verify->cli, EXIT_DATA,
+			    "the place of the sockets is too long: set "
+			    "REEVE_SOCKET to a shorter directory");
+		places[count++] =
+		    (struct gather_place){operator_socket, init_socket};
 	}
-	verify->smoke.gather.sockets = sockets;
+	verify->smoke.gather.places = places;
+	verify->smoke.gather.nplaces = count;
 	return 0;
 }
 
@@ -124,7 +143,7 @@ verify_load(struct verify *verify)
 	verify->report.name = verify->declared->name;
 	verify->report.file = verify->declared->file;
 	verify->report.digest = verify->declared->digest;
-	return find_sockets(verify);
+	return find_places(verify);
 }
 
 static int

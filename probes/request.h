@@ -21,8 +21,7 @@
  *   redis {url,key,equals,exists}
  *   sqlite {path,query,equals,atLeast,execute}
  *   command {command:[…],exitCode} · file {path,exists,contains}
- *   supervisor {url} (http://…/) or {sockets:[…]}: the first that answers; an
- *             entry "@…" is an abstract name. All absent: failed, with scope.
+ *   supervisor {url} or {places:[{operator,init}]} (probes/supervisor.h)
  *   processes {workers:[{name,command:[…]}]}
  *   queue {queueKind,url,options:{…},op:"observe|submit|follow|remove",
  *          canary,payload,receipt,near:true}

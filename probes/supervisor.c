@@ -2,8 +2,10 @@
 #include "base/base.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 
 #include "base/buffer.h"
 #include "base/fd.h"
@@ -13,16 +15,13 @@
 #include "probes/supervisor.h"
 
 enum {
-	CANDIDATES_MAX = 8,
 	WORKERS_MAX = 10000,
 	INSTANCES_MAX = 10000,
-	UNIX_LIST_BYTES = 8 << 20,
 	STATUS_OK = 200,
 	STATUS_UNAUTHORIZED = 401,
 	STATUS_FORBIDDEN = 403
 };
-#define OPERATOR_SOCKET "operator.sock"
-#define STATUS_PATH     "/status"
+#define STATUS_PATH "/status"
 
 /* "2026-11-22T02:18:00.123Z" as unix milliseconds; 0: not such a time. */
 static int64_t
@@ -187,58 +186,6 @@ supervisor_parse(const char *text, size_t len, struct arena *arena,
 	return 0;
 }
 
-/* One place where it may listen. */
-struct candidate {
-	const char *path; /* "@name": abstract */
-	bool abstract;
-};
-
-/* Another uid's abstract socket can be seen, and its own check of who may ask
- * is its business. */
-static void
-listening_abstract(
-    struct look *look, const char *name, struct candidate *all, size_t *count)
-{
-	struct buffer list;
-	const char *prefix = arena_format(look->arena, " @reeve/%s/", name);
-
-	buffer_init(&list, UNIX_LIST_BYTES);
-	int fd = open("/proc/net/unix", O_RDONLY | O_CLOEXEC);
-	if (fd != -1 && buffer_read_all(&list, fd, NULL) == 0 && list.len > 0)
-		for (const char *at = strstr(list.data, prefix);
-		     at != NULL && *count < CANDIDATES_MAX;
-		     at = strstr(at + 1, prefix)) {
-			const char *path = arena_bytes(
-			    look->arena, at + 1, strcspn(at + 1, " \n"));
-			if (text_ends(path, "/" OPERATOR_SOCKET))
-				all[(*count)++] =
-				    (struct candidate){path, true};
-		}
-	fd_close(&fd);
-	buffer_fini(&list);
-}
-
-static size_t
-candidates(struct look *look, const char *name, struct candidate *all)
-{
-	const char *given = getenv("REEVE_SOCKET");
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	size_t count = 0;
-
-	if (given != NULL && given[0] != '\0') {
-		all[count++].path =
-		    arena_format(look->arena, "%s/" OPERATOR_SOCKET, given);
-		return count;
-	}
-	all[count++].path =
-	    arena_format(look->arena, "/run/reeve/%s/" OPERATOR_SOCKET, name);
-	if (runtime != NULL && runtime[0] != '\0')
-		all[count++].path = arena_format(
-		    look->arena, "%s/reeve/%s/" OPERATOR_SOCKET, runtime, name);
-	listening_abstract(look, name, all, &count);
-	return count;
-}
-
 static void
 answer(struct look *look, struct observed_supervisor *sup)
 {
@@ -287,19 +234,45 @@ ask(struct look *look, const char *url, const char *unix_path)
 	http_answer_fini(&got);
 }
 
+/* Whether anybody listens there. A socket whose listener died stays as a file
+ * and refuses. UNKNOWN: may not look. */
+static enum result
+listens(const char *path, int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+
+	if (len >= sizeof(address.sun_path))
+		return RESULT_FAILED;
+	memcpy(address.sun_path, path, len);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return RESULT_UNKNOWN;
+	socklen_t size =
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	int rc = connect(fd, (struct sockaddr *)&address, size);
+	int why = errno;
+
+	fd_close(&fd);
+	/* EAGAIN: its queue is full, so it is there */
+	if (rc == 0 || why == EAGAIN)
+		return RESULT_PASSED;
+	if (why == ECONNREFUSED || why == ENOENT || why == ENOTDIR)
+		return RESULT_FAILED;
+	return RESULT_UNKNOWN;
+}
+
 /* FAILED only when there is nobody to ask anywhere. */
 static void
-not_there(struct look *look, const struct candidate *all, size_t count)
+not_there(struct look *look, const char *where)
 {
 	struct observed_supervisor *sup =
 	    arena_alloc(look->arena, sizeof(*sup));
-	const char *where = "";
 
-	for (size_t i = 0; i < count; i++)
-		where = arena_format(look->arena, "%s%s%s", where,
-		    i == 0 ? "" : ", ", all[i].path);
 	look_failed(look, CAUSE_NOT_FOUND, "ENOENT",
-	    "no supervisor listens here: there is no %s", where);
+	    "no supervisor listens here: not at %s", where);
 	*sup = (struct observed_supervisor){.reached = RESULT_FAILED,
 	    .why = look->out.summary,
 	    .name = "",
@@ -307,53 +280,79 @@ not_there(struct look *look, const struct candidate *all, size_t count)
 	look->out.supervisor = sup;
 }
 
-static void
-find(struct look *look, const char *name)
+/* One place; true when that settled it. */
+static bool
+try_place(struct look *look, const char *operator_socket, const char *init)
 {
-	struct candidate all[CANDIDATES_MAX] = {{.path = NULL}};
-	size_t count = candidates(look, name, all);
-	struct stat st;
+	enum result here = listens(operator_socket, SOCK_STREAM);
 
-	for (size_t i = 0; i < count; i++) {
-		if (!all[i].abstract && stat(all[i].path, &st) == -1) {
-			if (errno == ENOENT || errno == ENOTDIR)
-				continue;
-			look->out.target = all[i].path;
-			look_unknown(look, CAUSE_PERMISSION, "", "%s: %s",
-			    all[i].path, strerror(errno));
-			return;
-		}
-		look->out.target = all[i].path;
-		ask(look, "http://localhost" STATUS_PATH, all[i].path);
-		return;
+	look->out.target = operator_socket;
+	if (here == RESULT_PASSED) {
+		ask(look, "http://localhost" STATUS_PATH, operator_socket);
+		return true;
 	}
-	not_there(look, all, count);
+	if (here == RESULT_UNKNOWN) {
+		look_unknown(look, CAUSE_PERMISSION, "",
+		    "'%s' may not be asked: %s", operator_socket,
+		    strerror(EACCES));
+		return true;
+	}
+	/* Its operator may be dead while the init goes on by itself. */
+	if (init[0] == '\0' || listens(init, SOCK_SEQPACKET) == RESULT_FAILED)
+		return false;
+	look_unknown(look, CAUSE_UNAVAILABLE, "",
+	    "the init listens at '%s', its operator doesn't answer", init);
+	return true;
+}
+
+static void
+find(struct look *look, const cJSON *places)
+{
+	const cJSON *place = NULL;
+	const char *where = "";
+
+	cJSON_ArrayForEach(place, places)
+	{
+		const char *operator_socket =
+		    text_or_empty(look->arena, place, "operator");
+
+		if (try_place(look, operator_socket,
+		        text_or_empty(look->arena, place, "init")))
+			return;
+		where = arena_format(look->arena, "%s%s%s", where,
+		    where[0] == '\0' ? "" : ", ", operator_socket);
+	}
+	not_there(look, where);
 }
 
 void
 probe_supervisor(struct look *look)
 {
-	const char *name = NULL;
-	const char *status = NULL;
+	const char *url = NULL;
+	const cJSON *places = NULL;
 
-	if (look_text(look, "name", "", &name) == -1 ||
-	    look_text(look, "status", NULL, &status) == -1)
+	if (look_text(look, "url", NULL, &url) == -1)
 		return;
-	if (status == NULL) {
-		find(look, name);
+	if (url == NULL) {
+		if (json_array(look->request, "places", &places, NULL) == -1 ||
+		    places == NULL)
+			look_unknown(look, CAUSE_INTERNAL, "",
+			    "neither 'url' nor 'places' in the request");
+		else
+			find(look, places);
 		return;
 	}
-	look_url(look, status);
-	const char *rest = strstr(status, "://");
-	if (rest == NULL || text_starts(status, "unix:")) {
-		const char *path = text_starts(status, "unix://") ? status + 7
-		                   : text_starts(status, "unix:") ? status + 5
-		                                                  : status;
+	look_url(look, url);
+	const char *rest = strstr(url, "://");
+	if (rest == NULL || text_starts(url, "unix:")) {
+		const char *path = text_starts(url, "unix://") ? url + 7
+		                   : text_starts(url, "unix:") ? url + 5
+		                                               : url;
 		ask(look, "http://localhost" STATUS_PATH, path);
 		return;
 	}
 	/* a bare host is asked for its status */
 	if (rest[3 + strcspn(rest + 3, "/?#")] == '\0')
-		status = arena_format(look->arena, "%s" STATUS_PATH, status);
-	ask(look, status, NULL);
+		url = arena_format(look->arena, "%s" STATUS_PATH, url);
+	ask(look, url, NULL);
 }

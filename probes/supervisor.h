@@ -8,13 +8,12 @@
 #include "probes/observed.h"
 
 /*
- * The running supervisor's own word on its workers (reeve.status/1), read from
- * the operator's socket or a URL. Kind "supervisor" {name, status}: without
- * "status" (an http URL, or a socket's path) it is looked for where it listens
- * (decisions.md 2): $REEVE_SOCKET, /run/reeve/NAME,
- * $XDG_RUNTIME_DIR/reeve/NAME,
- * @reeve/NAME/…. No socket anywhere is FAILED, with where was looked; one that
- * doesn't answer is UNKNOWN.
+ * The running supervisor's own word on its workers (reeve.status/1). Kind
+ * "supervisor" {url}, an http URL or a socket's path, or
+ * {places:[{operator,init}]}: where it would listen on this host, in order
+ * ("@…": abstract), both sockets of each place. Nobody at any of them is
+ * FAILED, with where was looked; one that doesn't answer, or an init without
+ * its operator, is UNKNOWN.
  */
 
 /* Strict in types; keys that are unknown are somebody's newer version. The

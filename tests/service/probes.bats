@@ -529,19 +529,26 @@ tls() {
 
 @test "supervisor: none, a dead socket, one that hangs, one that answers" {
 	mkdir sockets
-	export REEVE_SOCKET=$PWD/sockets
-	look '{"kind":"supervisor","name":"fileprocess"}'
+	local where="{\"kind\":\"supervisor\",\"places\":[{\"operator\":\"$PWD/sockets/operator.sock\",\"init\":\"$PWD/sockets/init.sock\"}]}"
+	look "$where"
 	says failed not-found
 	tells "$PWD/sockets/operator.sock"
 	python3 -c 'import socket
 s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1)'
-	look '{"kind":"supervisor","name":"fileprocess"}'
-	says unknown refused
+	look "$where"
+	says failed not-found
+	python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind("sockets/init.sock"); s.listen(1)
+import sys, time; open("listens", "w"); time.sleep(600)' 3>&- 4>&- &
+	remember $!
+	wait_until test -e listens
+	look "$where"
+	says unknown unavailable
 	rm sockets/operator.sock
 	start_background hung python3 -c 'import socket, time
 s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1); time.sleep(600)'
 	wait_until test -S sockets/operator.sock
-	look '{"kind":"supervisor","name":"fileprocess"}'
+	look "$where"
 	says unknown silent
 	rm sockets/operator.sock
 	cat >answer.py <<-'PY'
@@ -559,7 +566,7 @@ s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1);
 	PY
 	start_background answers python3 answer.py
 	wait_until test -S sockets/operator.sock
-	look '{"kind":"supervisor","name":"fileprocess"}'
+	look "$where"
 	says passed none
 	[ "$(jq -r .supervisor.workers[0].desired <<<"$ANSWER")" = 2 ]
 }
