@@ -62,8 +62,8 @@ cli_duration(const struct cli *cli, const char *name, int64_t otherwise_ms,
 
 /* One line on stderr; what a library or a user's file said goes through the
  * redactor first. */
-static void
-complain(const struct cli *cli, const char *fmt, va_list args)
+static void PRINTF_LIKE(2, 0)
+    complain(const struct cli *cli, const char *fmt, va_list args)
 {
 	char text[2048];
 	struct arena arena;

@@ -30,8 +30,8 @@ struct look_kept {
 	struct kept all[LOOK_KEPT_MAX];
 };
 
-static const char *
-look_vformat(struct look *look, const char *fmt, va_list args)
+static const char *PRINTF_LIKE(2, 0)
+    look_vformat(struct look *look, const char *fmt, va_list args)
 {
 	char text[TEXT_MAX];
 

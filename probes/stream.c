@@ -435,7 +435,10 @@ tls_prepare(
 		           SSL_get0_param(stream->ssl), name) == 1
 		           ? 0
 		           : -1;
-	return SSL_set_tlsext_host_name(stream->ssl, name) == 1 &&
+	char *host = NULL;
+	/* only read; OpenSSL's macro casts the const away */
+	memcpy(&host, &name, sizeof(host));
+	return SSL_set_tlsext_host_name(stream->ssl, host) == 1 &&
 	               SSL_set1_host(stream->ssl, name) == 1
 	           ? 0
 	           : -1;
