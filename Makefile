@@ -50,7 +50,7 @@ PAGES_OBJ := $(B)/made/explain_pages.o
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
              libmicrohttpd
 TOOL_CPPFLAGS = $(eval TOOL_CPPFLAGS := $$(shell pkg-config --cflags $(TOOL_PKGS)))$(TOOL_CPPFLAGS)
-TOOL_LIBS     = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PKGS)))$(TOOL_LIBS)
+TOOL_LIBS     = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PKGS)) -lm)$(TOOL_LIBS)
 
 # --- flags -------------------------------------------------------------------
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wformat=2 \
