@@ -41,7 +41,7 @@ spawn_extra_add(struct spawn_extra *extra, const char *name, const char *value)
 	    need > sizeof(extra->bytes) - extra->used)
 		return false;
 	char *entry = extra->bytes + extra->used;
-	memcpy(entry, name, name_len);
+	memcpy(entry, name, name_len + 1);
 	entry[name_len] = '=';
 	memcpy(entry + name_len + 1, value, value_len + 1);
 	extra->entries[extra->count++] = entry;
@@ -73,10 +73,12 @@ add_port(
 	for (const char *p = port->name; *p != '\0'; p++) {
 		if (at + 1 >= sizeof(name))
 			return false;
-		char c = *p;
+		unsigned char c = (unsigned char)*p;
 		if (c >= 'a' && c <= 'z')
-			c = (char)(c - 'a' + 'A');
-		name[at++] = c == '-' || c == '.' ? '_' : c;
+			c = (unsigned char)(c - 'a' + 'A');
+		else if (c == '-' || c == '.')
+			c = '_';
+		name[at++] = (char)c;
 	}
 	name[at] = '\0';
 	return spawn_extra_add_number(
@@ -344,11 +346,19 @@ value_of(const char *const *envp, const char *name)
 	return NULL;
 }
 
+/* The kernel's own call: libc's wants arrays that it might write to. */
+static long
+execute(const char *path, const char *const *argv, const char *const *envp)
+{
+	return syscall(SYS_execve, path, argv, envp);
+}
+
 /* execvp's rule: every directory is tried; a refusal is remembered. */
 static void
-exec_along_path(const char *name, const char *const *argv, char *const *envp)
+exec_along_path(
+    const char *name, const char *const *argv, const char *const *envp)
 {
-	const char *path = value_of((const char *const *)envp, "PATH=");
+	const char *path = value_of(envp, "PATH=");
 	static char whole[PATH_MAX];
 	int why = ENOENT;
 
@@ -359,8 +369,7 @@ exec_along_path(const char *name, const char *const *argv, char *const *envp)
 		int len = snprintf(whole, sizeof(whole), "%.*s%s%s",
 		    (int)(end - path), path, end == path ? "" : "/", name);
 		if (len > 0 && (size_t)len < sizeof(whole)) {
-			(void)execve(
-			    whole, (char *const *)(uintptr_t)argv, envp);
+			(void)execute(whole, argv, envp);
 			if (errno != ENOENT && errno != ENOTDIR)
 				why = errno;
 		}
@@ -377,17 +386,15 @@ step_exec(struct child *child)
 	    request->argv != NULL ? request->argv : child->spec->argv;
 	const char *path =
 	    request->path != NULL ? request->path : child->spec->executable;
-	/* execve doesn't write through them */
-	char *const *args = (char *const *)(uintptr_t)argv;
-	char *const *envp = (char *const *)(uintptr_t)child->envp;
+	const char *const *envp = child->envp;
 
 	if (child->exec_fd >= 0)
-		(void)syscall(SYS_execveat, child->exec_fd, "", args, envp,
+		(void)syscall(SYS_execveat, child->exec_fd, "", argv, envp,
 		    AT_EMPTY_PATH);
 	else if (request->look_up && strchr(path, '/') == NULL)
 		exec_along_path(path, argv, envp);
 	else
-		(void)execve(path, args, envp);
+		(void)execute(path, argv, envp);
 	return -1;
 }
 

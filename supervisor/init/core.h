@@ -190,62 +190,61 @@ enum phase {
 
 struct core {
 	struct loop loop;
-	int kept_fd; /* what the operator left for its successor; -1 */
-	int null_fd, self_fd, state_fd;
 	struct loop_source signals, control;
-	bool pid1, reap_again, no_pidfd;
+	int null_fd, self_fd, state_fd;
+	int kept_fd; /* what the operator left for its successor; -1 */
 	int32_t pid; /* our own */
-	uint32_t max_workers;
-	uint64_t nofile_soft; /* that we were started with */
 	int64_t started_wall_ms;
+	uint64_t nofile_soft; /* that we were started with */
 	struct fingerprint_key key;
+	bool pid1, reap_again, no_pidfd;
+	bool die_with_parent, allow_exec_changes, placed;
+	uint8_t current; /* the applied plan, if plans[current].bytes */
+	uint8_t padding;
+	uint32_t max_workers;
 
 	struct instance *instances;
 	struct wires *wires;
 	struct run *runs, *spare_runs;
-	uint32_t nruns;
 	struct start starts[CORE_STARTS_MAX];
 	struct prober *probers;
+	struct owner *owners;
+	uint32_t nruns;
 	uint32_t probers_max, probers_used;
 	int32_t probers_free;
-	struct owner *owners;
 	uint32_t owners_mask;
 	uint32_t slots_used; /* slots above were never used */
 	int32_t free_first;  /* of those below, linked by next_queued */
 	uint32_t alive;      /* instances with a process */
 	int32_t queue_first, queue_last; /* waiting to start */
 	int32_t ending_first;            /* main process gone, group not */
+	uint32_t nallowed;
+	uint8_t *allowed; /* exec allow-list: digests of its rows */
 	struct loop_timer ending_timer, safety_timer;
 	int64_t ending_poll_ms;
 	uint64_t orphans_reaped;
 
 	struct plan plans[CORE_PLANS_MAX];
 	uint32_t plan_users[CORE_PLANS_MAX];
-	uint8_t current; /* the applied plan, if plans[current].bytes */
 	uint64_t plan_number;
 	struct plan_settings settings; /* name: kept below */
 	char name[64];
-	uint8_t *allowed; /* exec allow-list: digests of its rows */
-	uint32_t nallowed;
-	bool allow_exec_changes;
-	bool die_with_parent;
 
-	enum phase phase;
+	struct loop_timer phase_timer;
 	int64_t swept;     /* within a phase of the end: how far */
 	int64_t budget_ms; /* $REEVE_GRACE or --grace; -1 */
 	int64_t drain_started_ms, drain_deadline_ms;
+	enum phase phase;
 	uint32_t terms; /* signals that asked for an end */
-	struct loop_timer phase_timer;
-	int exit_code; /* -1: not decided */
+	int exit_code;  /* -1: not decided */
 	int first_code, worst_code;
 	char end_reason[128];
 
 	char cwd[4096]; /* that we were started in; the operator's */
+	struct place_socket place;
 	struct operate operate;
 	struct logger logger;
 	struct peer clients[CORE_CLIENTS_MAX];
-	struct place_socket place;
-	bool placed;
 	const char *const *environment;
 	uint64_t snapshots;
 };

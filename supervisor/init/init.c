@@ -52,7 +52,7 @@ option_value(int argc, char *argv[], int *at, const char *name)
 {
 	size_t len = strlen(name);
 
-	if (strncmp(argv[*at], name, len) != 0)
+	if (argv[*at] == NULL || !text_starts(argv[*at], name))
 		return NULL;
 	if (argv[*at][len] == '=')
 		return argv[*at] + len + 1;
@@ -89,7 +89,7 @@ parse_one(struct options *options, struct operate *operate, int argc,
 	}
 	value = option_value(argc, argv, at, "--max-workers");
 	if (value != NULL)
-		return text_i64(value, 1, WORKER_REPLICAS_MAX * 10,
+		return text_i64(value, 1, INT64_C(10) * WORKER_REPLICAS_MAX,
 		    &options->max_workers, err);
 	value = option_value(argc, argv, at, "--grace");
 	if (value != NULL)

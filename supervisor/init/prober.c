@@ -21,11 +21,19 @@ enum {
 	PROBER_EXTRA_MS = 250,
 };
 
-static const char *const kind_names[PROBER_KINDS] = {
+static const char *const kind_names[] = {
     [PROBER_READINESS] = "readiness",
     [PROBER_LIVENESS] = "liveness",
     [PROBER_STARTUP] = "startup",
 };
+
+static_assert(ARRAY_LEN(kind_names) == PROBER_KINDS, "a name for each");
+
+static const char *
+kind_name(enum prober_kind kind)
+{
+	return (unsigned)kind < PROBER_KINDS ? kind_names[kind] : "unknown";
+}
 
 static struct probe_spec
 probe_of(const struct worker_spec *spec, enum prober_kind kind)
@@ -75,7 +83,7 @@ prober_add(struct core *core, int32_t slot, enum prober_kind kind)
 	int32_t index = prober_take(core);
 	if (index == CORE_NO_SLOT) {
 		log_error("probe.none", "worker=%s: no room for its %s probe",
-		    instance_label(core, slot), kind_names[kind]);
+		    instance_label(core, slot), kind_name(kind));
 		return;
 	}
 	struct prober *prober = &core->probers[index];
@@ -203,6 +211,7 @@ prober_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
 	struct prober *prober = CONTAINER_OF(timer, struct prober, timer);
+	enum prober_kind kind = (enum prober_kind)prober->kind;
 	struct err err = ERR_INIT;
 
 	if (prober->pid != 0) {
@@ -215,8 +224,7 @@ prober_timer(struct loop_timer *timer, int64_t now_ms)
 		return;
 	/* we couldn't look: neither a success nor a failure of the worker */
 	log_warning("probe.not-run", "worker=%s probe=%s: %s",
-	    instance_label(core, prober->slot), kind_names[prober->kind],
-	    err.text);
+	    instance_label(core, prober->slot), kind_name(kind), err.text);
 	struct worker_spec spec;
 	instance_spec(core, prober->slot, &spec);
 	core_wake(core, timer,
@@ -281,7 +289,7 @@ prober_failed(
 	log_event(
 	    prober->failures <= probe->failure_threshold ? LOG_INFO : LOG_DEBUG,
 	    "probe.failed", "worker=%s probe=%s failures=%u: %s",
-	    instance_label(core, prober->slot), kind_names[prober->kind],
+	    instance_label(core, prober->slot), kind_name(prober->kind),
 	    prober->failures, prober->text);
 	if (prober->failures < probe->failure_threshold)
 		return;

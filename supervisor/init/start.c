@@ -235,7 +235,7 @@ static void
 start_one(struct core *core, int32_t slot, int index)
 {
 	struct instance *instance = &core->instances[slot];
-	struct spawned spawned;
+	struct spawned spawned = {.pidfd = -1};
 	struct worker_spec spec;
 	struct err err = ERR_INIT;
 

@@ -56,7 +56,8 @@ static int
 map_tables(struct core *core, size_t timers, struct err *err)
 {
 	size_t most = core->max_workers;
-	void *wires, *runs, *spare, *probers, *owners, *allowed, *heap;
+	void *wires = NULL, *runs = NULL, *spare = NULL, *probers = NULL;
+	void *owners = NULL, *allowed = NULL, *heap = NULL;
 
 	if (map_bytes(most * sizeof(struct wires), &wires, err) == -1 ||
 	    map_bytes(PLAN_WORKERS_MAX * sizeof(struct run), &runs, err) ==

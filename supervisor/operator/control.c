@@ -138,8 +138,8 @@ order(struct ask *ask, enum wire_type type, const char *name, int32_t replica)
 {
 	struct err err = ERR_INIT;
 
-	if (wire_client_order(
-	        &ask->op->init, type, name, replica, 0, NULL, &err) == -1)
+	if (wire_client_order(&ask->op->init, type, name, replica, 0, &err) ==
+	    -1)
 		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
 	else
 		say(ask, MHD_HTTP_ACCEPTED, true, "ordered");

@@ -320,8 +320,8 @@ restart_one(
 
 	if (instance == NULL)
 		return CLOCK_NEVER;
-	if (wire_client_order(&op->init, WIRE_RESTART, name, (int32_t)index, 0,
-	        NULL, &err) == -1) {
+	if (wire_client_order(
+	        &op->init, WIRE_RESTART, name, (int32_t)index, 0, &err) == -1) {
 		log_warning("restart.unsent", "worker=%s/%" PRIu32 " %s", name,
 		    index, err.text);
 		return clock_after(now_ms, SEND_AGAIN_MS);

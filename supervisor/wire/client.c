@@ -280,8 +280,7 @@ wire_client_plan(struct wire_client *client, int memfd, uint32_t *ret_sequence,
 
 int
 wire_client_order(struct wire_client *client, enum wire_type type,
-    const char *name, int32_t replica, int32_t value, uint32_t *ret_sequence,
-    struct err *err)
+    const char *name, int32_t replica, int32_t value, struct err *err)
 {
 	union wire_message message;
 
@@ -291,7 +290,7 @@ wire_client_order(struct wire_client *client, enum wire_type type,
 		return -1;
 	message.order.replica = replica;
 	message.order.value = value;
-	return wire_client_send(client, type, &message, -1, ret_sequence, err);
+	return wire_client_send(client, type, &message, -1, NULL, err);
 }
 
 /* --- whole conversations, for commands --- */

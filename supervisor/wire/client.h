@@ -55,7 +55,7 @@ int wire_client_plan(struct wire_client *client, int memfd,
     uint32_t *ret_sequence, struct err *err) MUST_CHECK;
 /* An order about a worker: START, STOP, RESTART, SCALE, SIGNAL. */
 int wire_client_order(struct wire_client *client, enum wire_type type,
-    const char *name, int32_t replica, int32_t value, uint32_t *ret_sequence,
+    const char *name, int32_t replica, int32_t value,
     struct err *err) MUST_CHECK;
 
 /* Commands: sends `message`, waits for its reply and ignores all else. */

@@ -85,7 +85,7 @@ int
 place_choose(const char *name, const char *const *environment,
     struct place_socket *ret, struct err *err)
 {
-	struct place_socket place;
+	struct place_socket place = {.dir = ""};
 
 	for (unsigned i = 0;
 	     place_candidate(name, environment, i, &place, err) == 0; i++)

@@ -146,12 +146,12 @@ put_worker(
 }
 
 static int
-by_name(const void *a, const void *b, void *specs)
+by_name(const void *a, const void *b, void *context)
 {
-	const struct worker_spec *spec = specs;
+	const struct worker_spec *const *specs = context;
 
-	return strcmp(
-	    spec[*(const uint32_t *)a].name, spec[*(const uint32_t *)b].name);
+	return strcmp((*specs)[*(const uint32_t *)a].name,
+	    (*specs)[*(const uint32_t *)b].name);
 }
 
 static int
@@ -164,8 +164,7 @@ put_order(struct encoder *encoder, const struct worker_spec *specs,
 		buffer_append(order, &i, sizeof(i));
 	if (order->overflow || nspecs == 0)
 		return 0;
-	qsort_r(order->data, nspecs, sizeof(uint32_t), by_name,
-	    (void *)(uintptr_t)specs);
+	qsort_r(order->data, nspecs, sizeof(uint32_t), by_name, &specs);
 	for (size_t i = 1; i < nspecs; i++) {
 		uint32_t pair[2];
 		memcpy(pair, order->data + (i - 1) * sizeof(uint32_t),
