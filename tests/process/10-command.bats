@@ -64,7 +64,7 @@ teardown() { finish; }
 @test "ignored SIGCHLD at start: the exit code is known all the same" {
 	run timeout 20 "$HELPER" born ignored "$REEVE" run -- "$HELPER" exit 7
 	[ "$status" -eq 7 ]
-	run timeout 20 unshare -fp --mount-proc "$HELPER" born ignored \
+	run timeout 20 "${PID1[@]}" "$HELPER" born ignored \
 		"$REEVE" run -- "$HELPER" exit 7
 	[ "$status" -eq 7 ]
 }
@@ -73,7 +73,7 @@ teardown() { finish; }
 	for born in blocked ignored; do
 		run "$HELPER" born $born "$REEVE" run -- "$HELPER" signals
 		[ "$output" = "pgid own" ]
-		run unshare -fp --mount-proc "$HELPER" born $born "$REEVE" run -- \
+		run "${PID1[@]}" "$HELPER" born $born "$REEVE" run -- \
 			"$HELPER" signals
 		[ "$output" = "pgid own" ]
 	done
@@ -172,6 +172,7 @@ teardown() { finish; }
 }
 
 @test "it works as a uid that nobody knows" {
+	needs_root
 	local drop=(setpriv --reuid 12345 --regid 12345 --clear-groups)
 	# a place that such a user can reach
 	local dir
@@ -180,7 +181,7 @@ teardown() { finish; }
 	cp "$REEVE" "$HELPER" "$dir"
 	run "${drop[@]}" "$dir/reeve" run -- "$dir/helper" exit 7
 	[ "$status" -eq 7 ]
-	run unshare -fp --mount-proc "${drop[@]}" "$dir/reeve" run -- "$dir/helper" exit 7
+	run "${PID1[@]}" "${drop[@]}" "$dir/reeve" run -- "$dir/helper" exit 7
 	[ "$status" -eq 7 ]
 	rm -r "$dir"
 }
@@ -196,6 +197,7 @@ readonly_world() {
 }
 
 @test "it works on a read-only root with nothing in it, as PID 1 and not" {
+	needs_root
 	run unshare -m bash -c "
 		$(declare -f readonly_world)
 		T='$T' REEVE='$REEVE' HELPER='$HELPER'
@@ -231,7 +233,7 @@ readonly_world() {
 	run "$HELPER" pty $'hello\n' "$REEVE" run -- sh -c 'echo ready; read x </dev/tty; echo "got <$x>"'
 	[ "$status" -eq 0 ]
 	[[ $output == *"got <hello>"* ]]
-	run "$HELPER" pty $'\003' unshare -fp --mount-proc "$REEVE" run -- sh -c 'echo ready; read x'
+	run "$HELPER" pty $'\003' "${PID1[@]}" "$REEVE" run -- sh -c 'echo ready; read x'
 	[ "$status" -eq 130 ]
 }
 

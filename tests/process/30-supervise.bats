@@ -292,6 +292,7 @@ teardown() { finish; }
 }
 
 @test "as a uid that nobody knows, on a read-only root with nothing in it" {
+	needs_root
 	plan_of a.plan <<-END
 		worker a
 		arg /helper

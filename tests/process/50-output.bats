@@ -36,7 +36,7 @@ talkers() {
 			supervise $how >"$T/out" 2>"$T/err"
 			expect_code 0
 			printf '0:aaaaaaaa\n1:bbbbbbbb\n2:cccccccc\n' | diff - "$T/out"
-			grep -qx '0:aaaaaa' "$T/err"
+			grep -qx '0:aaaaaa' "$T/err" || { cat "$T/err"; echo $format $how; false; }
 			grep -qx '1:bbbbbb' "$T/err"
 		done
 	done

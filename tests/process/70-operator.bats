@@ -108,11 +108,11 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 	done
 }
 
-# The operator's pid as we see it: a child of the init that is reeve-tool.
+# The operator's pid as we see it, not as its namespace does.
 operator_host() {
 	local pid
 	for pid in $(children_of "$INIT"); do
-		[[ $(readlink "/proc/$pid/exe") == "$REEVE_TOOL" ]] && echo "$pid"
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q ' operate' && echo "$pid"
 	done
 	return 0
 }

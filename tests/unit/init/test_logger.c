@@ -491,6 +491,32 @@ garbage_from_a_client_closes_it_and_nothing_else(void **state)
 	rig_end(&rig);
 }
 
+static void
+what_was_attached_just_before_the_end_is_passed_on_too(void **state)
+{
+	struct rig rig;
+	struct pollfd ready;
+	int status = 0;
+	(void)state;
+
+	rig_start(&rig, "plain", "10");
+	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
+	(void)close(a);
+	/* its end was told, and nobody reads that: a close is a reset then */
+	ready = (struct pollfd){.fd = rig.socket, .events = POLLIN};
+	assert_int_equal(poll(&ready, 1, 20000), 1);
+	assert_int_equal(kill(rig.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(rig.pid, &status, WUNTRACED), rig.pid);
+	int b = attach_worker(&rig, "b", 0, LOGGER_STDOUT);
+	put(b, "last words\n");
+	(void)close(b);
+	(void)close(rig.socket);
+	rig.socket = -1;
+	assert_int_equal(kill(rig.pid, SIGCONT), 0);
+	expect_text(rig.out, "last words\n");
+	rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -505,6 +531,8 @@ main(void)
 	    cmocka_unit_test(kept_lines_are_served_in_order_and_followed),
 	    cmocka_unit_test(
 	        a_follower_that_doesnt_read_loses_lines_and_is_told),
+	    cmocka_unit_test(
+	        what_was_attached_just_before_the_end_is_passed_on_too),
 	    cmocka_unit_test(garbage_from_a_client_closes_it_and_nothing_else),
 	};
 
