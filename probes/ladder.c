@@ -38,7 +38,9 @@ ladder_begin(struct ladder *ladder, enum step_kind kind, const char *detail)
 		on_progress(kind, detail);
 }
 
-static const char *PRINTF_LIKE(3, 0) ladder_end(
+PRINTF_LIKE(3, 0)
+static const char *
+ladder_end(
     struct ladder *ladder, enum result result, const char *fmt, va_list args)
 {
 	char text[DETAIL_MAX];
