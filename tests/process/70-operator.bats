@@ -43,7 +43,12 @@ operator() {
 	"$CTL" show | awk -v word="$1" '$1 == "init" { print $(3 + word) }'
 }
 operator_is() { [[ $(operator 1) == "$1" ]]; }
-another_operator() { operator_is running && [[ $(operator 2) != "$1" ]]; }
+# In one look: between two it may die.
+another_operator() {
+	local state pid
+	read -r state pid < <("$CTL" show | awk '$1 == "init" { print $4, $5 }')
+	[[ $state == running && $pid != "$1" ]]
+}
 # "worker/replica pid" of all.
 pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 
