@@ -259,7 +259,7 @@ order_roots(
 }
 
 static size_t
-order_rest(struct rank *rank, enum role role, bool *taken, size_t count)
+order_rest(struct rank *rank, enum role role, const bool *taken, size_t count)
 {
 	size_t start = count;
 

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -55,17 +56,14 @@ grown(struct arena *arena, void *array, size_t count, size_t *max, size_t size)
 const char *
 report_format_v(struct report *report, const char *fmt, va_list args)
 {
-	va_list again;
+	char *text = NULL;
+	int len = vasprintf(&text, fmt, args);
 
-	va_copy(again, args);
-	int len = vsnprintf(NULL, 0, fmt, again);
+	assert(len >= 0 && text != NULL);
+	const char *copy = arena_text(report->arena, text);
 
-	va_end(again);
-	assert(len >= 0);
-	char *text = arena_alloc(report->arena, (size_t)len + 1);
-
-	(void)vsnprintf(text, (size_t)len + 1, fmt, args);
-	return text;
+	free(text);
+	return copy;
 }
 
 const char *

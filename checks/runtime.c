@@ -13,7 +13,7 @@
 static const int64_t LOOP_RESTARTS = 3;
 
 /* So young, after so many restarts, that it only looks well. */
-static const int64_t YOUNG_MS = 30 * 1000;
+static const int64_t YOUNG_MS = 30000;
 
 static bool
 is_looping(const struct check *check, const struct worker_look *look,
