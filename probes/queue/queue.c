@@ -22,6 +22,7 @@ enum {
 
 static const struct queue_driver *const drivers[] = {
     &queue_redis_list,
+    &queue_postgres_table,
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,
