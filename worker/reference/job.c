@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -46,26 +46,27 @@ runnable(const char *path)
 }
 
 int
-job_find_command(const char *name, struct err *err)
+job_find_command(char *const *argv, struct job_command *ret, struct err *err)
 {
 	const char *path = getenv("PATH");
-	char candidate[PATH_MAX];
+	const char *name = argv[0];
 
+	ret->argv = argv;
 	if (strchr(name, '/') != NULL) {
-		if (runnable(name))
-			return 0;
-		return err_set(err, ERR_INPUT,
-		    "'%.200s' is not a program that can be run", name);
+		if (!runnable(name))
+			return err_set(err, ERR_INPUT,
+			    "'%.200s' is not a program that can be run", name);
+		return text_copy(ret->path, sizeof(ret->path), name, err);
 	}
 	if (path == NULL)
 		path = "/bin:/usr/bin";
 	while (*path != '\0') {
 		size_t len = strcspn(path, ":");
 
-		if (text_format(candidate, sizeof(candidate), NULL, "%.*s/%s",
+		if (text_format(ret->path, sizeof(ret->path), NULL, "%.*s/%s",
 		        len > 0 ? (int)len : 1, len > 0 ? path : ".",
 		        name) == 0 &&
-		    runnable(candidate))
+		    runnable(ret->path))
 			return 0;
 		path += len;
 		path += *path == ':';
@@ -97,55 +98,96 @@ build_environment(char own[OWN_ENTRIES][ENTRY_MAX])
 	return envp;
 }
 
-static int
-spawn(struct job_process *process, char *const *command, char **envp,
-    const int fds[2])
+/* What the child needs; everything is made before the fork. */
+struct launch {
+	const char *path;
+	char *const *argv;
+	char **envp;
+	int in, out, report;
+	pid_t parent;
+};
+
+/* In the child, between fork and exec: async-signal-safe calls only. */
+static NORETURN void
+become_job(const struct launch *launch)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
+	static const int ours[] = {
+	    SIGTERM, SIGINT, SIGCHLD, SIGPIPE, SIGHUP, SIGQUIT};
 	sigset_t none;
-	sigset_t all;
+	int why = 0;
 
+	(void)setpgid(0, 0);
+	/* A killed worker's job would go on beside the next attempt. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != launch->parent)
+		_exit(127);
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		(void)sigaction(
+		    ours[i], &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	int rc = posix_spawn_file_actions_init(&actions);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (dup2(launch->in, STDIN_FILENO) != -1 &&
+	    dup2(launch->out, STDOUT_FILENO) != -1 &&
+	    dup2(launch->out, STDERR_FILENO) != -1)
+		(void)execve(launch->path, launch->argv, launch->envp);
+	why = errno;
+	(void)!write(launch->report, &why, sizeof(why));
+	_exit(127);
+}
 
-	if (rc != 0)
-		return rc;
-	rc = posix_spawnattr_init(&attributes);
-	if (rc != 0)
-		goto out;
-	/* a clean slate: no signal blocked or ignored, a group of its own */
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setsigdefault(&attributes, &all);
-	(void)posix_spawnattr_setpgroup(&attributes, 0);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-	                                                POSIX_SPAWN_SETSIGDEF |
-	                                                POSIX_SPAWN_SETPGROUP);
-	rc = posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO);
-	if (rc == 0)
-		rc = posix_spawn_file_actions_adddup2(
-		    &actions, fds[1], STDOUT_FILENO);
-	if (rc == 0)
-		rc = posix_spawn_file_actions_adddup2(
-		    &actions, fds[1], STDERR_FILENO);
-	if (rc == 0)
-		rc = posix_spawnp(&process->pid, command[0], &actions,
-		    &attributes, command, envp);
-	(void)posix_spawnattr_destroy(&attributes);
-out:
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return rc;
+/* 0, or why it never became the job. */
+static int
+spawn(struct job_process *process, struct launch *launch)
+{
+	int report[2];
+	int why = 0;
+
+	if (pipe2(report, O_CLOEXEC) == -1)
+		return errno;
+	launch->report = report[1];
+	launch->parent = getpid();
+	pid_t pid = fork();
+
+	if (pid == 0)
+		become_job(launch);
+	int failure = errno;
+
+	fd_close(&report[1]);
+	if (pid == -1) {
+		fd_close(&report[0]);
+		return failure;
+	}
+	(void)setpgid(pid, pid); /* whoever comes first */
+	/* ends with exec: the descriptor closes */
+	ssize_t n = read(report[0], &why, sizeof(why));
+
+	fd_close(&report[0]);
+	if (n == (ssize_t)sizeof(why)) {
+		(void)waitpid(pid, NULL, 0);
+		return why;
+	}
+	process->pid = pid;
+	return 0;
+}
+
+static int
+open_pipes(int in[2], int out[2], struct err *err)
+{
+	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1)
+		return err_sys(err, "pipes for a job");
+	if (fd_nonblock(in[1], true, err) == -1 ||
+	    fd_nonblock(out[0], true, err) == -1)
+		return -1;
+	return 0;
 }
 
 int
 job_start(struct job_process *process, const struct queue_job *job,
-    const char *queue_name, char *const *command, struct err *err)
+    const char *queue_name, const struct job_command *command, struct err *err)
 {
 	char own[OWN_ENTRIES][ENTRY_MAX];
 	int in[2] = {-1, -1};
 	int out[2] = {-1, -1};
-	int code = 0;
 	int rc = -1;
 
 	if (text_format(own[0], ENTRY_MAX, err, "REEVE_JOB_ID=%s", job->id) ==
@@ -155,35 +197,32 @@ job_start(struct job_process *process, const struct queue_job *job,
 	    text_format(own[2], ENTRY_MAX, err, "REEVE_QUEUE=%s", queue_name) ==
 	        -1)
 		return -1;
-	char **envp = build_environment(own);
+	struct launch launch = {.path = command->path,
+	    .argv = command->argv,
+	    .envp = build_environment(own)};
 
-	if (envp == NULL)
+	if (launch.envp == NULL)
 		return err_set(err, ERR_SYSTEM, "no memory for a job");
-	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1 ||
-	    fd_nonblock(in[1], true, NULL) == -1 ||
-	    fd_nonblock(out[0], true, NULL) == -1) {
-		(void)err_sys(err, "pipes for a job");
-		goto out;
+	if (open_pipes(in, out, err) == 0) {
+		launch.in = in[0];
+		launch.out = out[1];
+		errno = spawn(process, &launch);
+		if (errno == 0)
+			rc = 0;
+		else
+			(void)err_sys(err, "run '%.200s'", command->path);
 	}
-	code = spawn(process, command, envp, (int[2]){in[0], out[1]});
-
-	if (code != 0) {
-		errno = code;
-		(void)err_sys(err, "run '%.200s'", command[0]);
-		if (err != NULL &&
-		    (code == ENOENT || code == EACCES || code == ENOEXEC))
-			err->kind = ERR_INPUT;
-		process->pid = 0;
-		goto out;
+	free(launch.envp);
+	if (rc == 0) {
+		process->stdin_fd = in[1];
+		process->output_fd = out[0];
+		process->written = 0;
+		in[1] = -1;
+		out[0] = -1;
+	} else if (err != NULL && (err->sys == ENOENT || err->sys == EACCES ||
+	                              err->sys == ENOEXEC)) {
+		err->kind = ERR_INPUT;
 	}
-	process->stdin_fd = in[1];
-	process->output_fd = out[0];
-	process->written = 0;
-	in[1] = -1;
-	out[0] = -1;
-	rc = 0;
-out:
-	free(envp);
 	fd_close(&in[0]);
 	fd_close(&in[1]);
 	fd_close(&out[0]);

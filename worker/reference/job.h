@@ -2,6 +2,7 @@
 #ifndef REEVE_WORKER_REFERENCE_JOB_H
 #define REEVE_WORKER_REFERENCE_JOB_H
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "base/base.h"
@@ -10,7 +11,8 @@
 
 /*
  * One job's process: its own process group, the payload on its stdin, what it
- * prints on our stderr up to a limit.
+ * prints on our stderr up to a limit. It dies with its worker: the next attempt
+ * must not run beside it.
  */
 enum {
 	JOB_OUTPUT_MAX =
@@ -25,6 +27,12 @@ struct job_process {
 	int64_t output_bytes, dropped_bytes;
 };
 
+/* What is run for each job, found once. */
+struct job_command {
+	char path[PATH_MAX];
+	char *const *argv; /* NULL-terminated */
+};
+
 /* What a job's end means for the queue. */
 enum job_outcome {
 	JOB_DONE,   /* exit 0 */
@@ -33,14 +41,16 @@ enum job_outcome {
 	JOB_DEAD,   /* exit 78: never again */
 };
 
-/* Whether `name` can be run, itself or by PATH: ERR_INPUT if not. */
-int job_find_command(const char *name, struct err *err) MUST_CHECK;
+/* Finds argv[0], itself or by PATH: ERR_INPUT if it can't be run. */
+int job_find_command(
+    char *const *argv, struct job_command *ret, struct err *err) MUST_CHECK;
 /* Whether our stderr takes output without blocking. */
 bool job_output_room(void);
 void job_process_init(struct job_process *process);
 /* `queue_name` goes to REEVE_QUEUE. ERR_INPUT when the command can't be run. */
 int job_start(struct job_process *process, const struct queue_job *job,
-    const char *queue_name, char *const *command, struct err *err) MUST_CHECK;
+    const char *queue_name, const struct job_command *command,
+    struct err *err) MUST_CHECK;
 /* Moves bytes as far as they go without blocking. */
 void job_feed(struct job_process *process, const struct queue_job *job);
 void job_drain_output(struct job_process *process);

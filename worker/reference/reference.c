@@ -61,6 +61,7 @@ struct reference {
 	bool broken; /* the command can't be run */
 	struct err why;
 	struct health health;
+	struct job_command command;
 };
 
 static uint32_t
@@ -397,7 +398,7 @@ begin(struct reference *self, struct slot *slot, int64_t asked_ms)
 	}
 	job_process_init(&slot->process);
 	if (job_start(&slot->process, &slot->job, self->queue.name,
-	        self->options->command, &err) == -1) {
+	        &self->command, &err) == -1) {
 		log_error("job.start", "id=%s %s", slot->job.id, err.text);
 		/* not the job's fault */
 		slot->given_back = true;
@@ -614,7 +615,7 @@ reference_run(const struct reference_options *options, struct err *err)
 	if (name_owner(&self, err) == -1)
 		return EXIT_USAGE;
 	/* before the first job is taken */
-	if (job_find_command(options->command[0], err) == -1)
+	if (job_find_command(options->command, &self.command, err) == -1)
 		return EXIT_MANIFEST;
 	self.consuming = (struct queue_consuming){.owner = self.owner,
 	    .lease_ms = options->lease_ms,

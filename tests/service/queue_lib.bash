@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# For the tests of queues: `reeve queue ls` read back, workers that leave traces,
+# and single requests to the prober.
+
+bats_require_minimum_version 1.5.0
+
+# The job of the tests: writes what it got to $EFFECTS.tries, then does what the
+# payload says: bad fails, dead is never to be tried again, block… waits until
+# release_blocked; the others leave their effect in $EFFECTS.
+write_job() {
+	EFFECTS=$(test_dir)/effects
+	export EFFECTS
+	: >>"$EFFECTS"
+	: >>"$EFFECTS.tries"
+	cat >"$(test_dir)/job" <<'JOB'
+#!/bin/bash
+payload=$(cat)
+printf '%s %s %s\n' "$payload" "$REEVE_JOB_ATTEMPT" "$REEVE_JOB_ID" >>"$EFFECTS.tries"
+case $payload in
+*bad*) exit 3 ;;
+*dead*) exit 78 ;;
+*block*) until [ -e "$EFFECTS.go" ]; do read -r -t 0.05 <> <(:) || :; done ;;
+esac
+printf '%s\n' "$payload" >>"$EFFECTS"
+JOB
+	chmod +x "$(test_dir)/job"
+}
+
+release_blocked() {
+	: >"$EFFECTS.go"
+}
+
+# start_worker URL [OPTIONS]: sets WORKER_PID, WORKER_LOG.
+start_worker() {
+	local url=$1
+	shift
+	write_job
+	start_worker_command "$url" "$@" -- "$(test_dir)/job"
+}
+
+start_worker_command() {
+	local url=$1
+	shift
+	EFFECTS=$(test_dir)/effects
+	export EFFECTS
+	start_background "worker.$RANDOM" "$REEVE_TOOL" worker --queue "$url" "$@"
+	WORKER_PID=$BACKGROUND_PID
+	WORKER_LOG=$BACKGROUND_LOG
+	wait_until grep -q queue.connected "$WORKER_LOG"
+}
+
+kill_worker() {
+	kill -KILL "$WORKER_PID"
+	wait "$WORKER_PID" 2>/dev/null || true
+}
+
+run_ls() {
+	run --separate-stderr "$REEVE_TOOL" queue ls "$@" --output json
+}
+
+# get PATH: a value of the first queue that run_ls listed.
+# shellcheck disable=SC2154
+get() {
+	python3 -c '
+import json, sys
+value = json.loads(sys.argv[1])["queues"][0]
+for part in sys.argv[2].split("."):
+    value = value[int(part)] if isinstance(value, list) else value.get(part)
+print("null" if value is None else value)
+' "$output" "$1"
+}
+
+# field PATH VALUE
+field() {
+	local is
+	is=$(get "$1")
+	[ "$is" = "$2" ] && return 0
+	printf 'expected %s = %s, got %s; all of it:\n%s\n' "$1" "$2" "$is" \
+	    "$output" >&2
+	return 1
+}
+
+# look OP URL [PAYLOAD]: one request to a prober; CANARY and RECEIPT go with it.
+look() {
+	CANARY=${CANARY:-7d9f1c52-0d4b-4a58-9a3e-52a1a2f0c4f1}
+	export CANARY RECEIPT
+	run "$REEVE_TOOL" probe < <(python3 -c '
+import json, os, sys
+request = {"kind": "queue", "subject": "q", "timeout_ms": 10000, "op": sys.argv[1],
+    "url": sys.argv[2], "canary": os.environ["CANARY"], "near": True}
+if len(sys.argv) > 3:
+    request["payload"] = sys.argv[3]
+if os.environ.get("RECEIPT"):
+    request["receipt"] = os.environ["RECEIPT"]
+print(json.dumps(request))
+' "$@")
+	[ "$status" -eq 0 ]
+}
+
+# fact KEY, answer KEY: of what look answered (its last line; those before it
+# are progress).
+fact() {
+	printf '%s\n' "$output" | tail -n 1 | python3 -c '
+import json, sys
+facts = json.load(sys.stdin)["facts"]
+print((facts if isinstance(facts, dict)
+    else {f["key"]: f["value"] for f in facts}).get(sys.argv[1], ""))
+' "$1"
+}
+
+answer() {
+	printf '%s\n' "$output" | tail -n 1 | python3 -c '
+import json, sys
+print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+
+test_sql() {
+	[ -n "$(sql "$1")" ]
+}
