@@ -45,6 +45,37 @@ resolve_checks(struct resolve *r)
 
 /* --- smoke --- */
 
+/* `mode: isolated`: the same queue under the name that its key `test` says, so
+ * that nobody downstream can send the canary into the live one. */
+static const struct declared_queue *
+test_queue(struct resolve *r, const struct declared_queue *live,
+    const struct node *mode)
+{
+	struct declared_queue *test = arena_alloc(r->arena, sizeof(*test));
+	const char *name = NULL;
+
+	*test = *live;
+	test->options =
+	    arena_array(r->arena, live->noptions, sizeof(*test->options));
+	test->noptions = 0;
+	for (size_t i = 0; i < live->noptions; i++) {
+		if (text_equal(live->options[i].key, "test"))
+			name = live->options[i].value;
+		else
+			test->options[test->noptions++] = live->options[i];
+	}
+	if (name == NULL && live->url_unresolved == NULL)
+		complain(r->complaints, mode,
+		    "'isolated' needs the key 'test' of queue '%s'",
+		    live->name);
+	test->real_name = name;
+	for (size_t i = 0; i < test->noptions; i++) {
+		if (text_equal(test->options[i].key, live->real_key))
+			test->options[i].value = name;
+	}
+	return test;
+}
+
 static const char *
 state_word(const enum manifest_state *state)
 {
@@ -56,7 +87,7 @@ state_word(const enum manifest_state *state)
 
 static struct declared_stage
 stage_of(struct resolve *r, const struct manifest_stage *raw,
-    const struct node *node)
+    const struct node *node, const struct declared_smoke *smoke)
 {
 	const struct row *row = chosen_row(MAPPING_stage, node);
 	struct declared_stage stage = {.name = arena_text(r->arena, raw->name),
@@ -67,6 +98,9 @@ stage_of(struct resolve *r, const struct manifest_stage *raw,
 
 	if (raw->queue != NULL) {
 		stage.queue = declared_queue_find(r->declared, raw->queue);
+		if (smoke->isolated &&
+		    text_equal(stage.queue->name, smoke->queue->name))
+			stage.queue = smoke->queue;
 		stage.state = state_word(raw->state);
 		stage.request =
 		    (struct declared_probe_request){"queue", "{}", NULL};
@@ -130,6 +164,9 @@ resolve_smokes(struct resolve *r)
 		    raw->mode != NULL && *raw->mode == WORD_smoke_mode_ISOLATED;
 		smoke->queue =
 		    declared_queue_find(declared, raw->submit->queue);
+		if (smoke->isolated)
+			smoke->queue =
+			    test_queue(r, smoke->queue, node_get(node, "mode"));
 		smoke->payload = payload_of(r, raw->submit->payload,
 		    node_get(node_get(node, "submit"), "payload"));
 		smoke->floor_ms = resolve_duration(raw->floor, "0");
@@ -137,7 +174,8 @@ resolve_smokes(struct resolve *r)
 		smoke->stages = arena_array(
 		    r->arena, smoke->nstages, sizeof(*smoke->stages));
 		for (size_t j = 0; j < smoke->nstages; j++) {
-			smoke->stages[j] = stage_of(r, &raw->stages[j], stage);
+			smoke->stages[j] =
+			    stage_of(r, &raw->stages[j], stage, smoke);
 			stage = stage->next;
 		}
 		take_cleanup(r, node_get(node, "cleanup"), smoke);

@@ -645,14 +645,23 @@ check_value(struct validation *v, const struct row *row,
 
 /* The words of a mapping, or those of one need. */
 static struct words
-keys_of(struct validation *v, const struct mapping *mapping, int need)
+keys_of(struct validation *v, const struct mapping *mapping,
+    const struct node *node, int need)
 {
+	enum queue_kind_id kind =
+	    queue_kind_find(node_text(node_get(node, "kind")));
+
 	struct words keys = {.list = arena_array(v->arena, mapping->nrows + 1,
 	                         sizeof(*keys.list))};
 
 	for (size_t i = 0; i < mapping->nrows; i++) {
-		if (need == -1 || (int)mapping->rows[i].need == need)
-			keys.list[keys.count++] = mapping->rows[i].key;
+		const struct row *row = &mapping->rows[i];
+		/* of a queue's keys only those of its kind */
+		if (row->kinds != 0 &&
+		    (kind == QUEUE_KINDS || ((row->kinds >> kind) & 1) == 0))
+			continue;
+		if (need == -1 || (int)row->need == need)
+			keys.list[keys.count++] = row->key;
 	}
 	return keys;
 }
@@ -685,7 +694,7 @@ check_needs(struct validation *v, const struct mapping *mapping,
 	if (!choice || chosen != NULL)
 		return;
 	struct words keys =
-	    keys_of(v, mapping, some ? NEED_SOME_OF : NEED_ONE_OF);
+	    keys_of(v, mapping, node, some ? NEED_SOME_OF : NEED_ONE_OF);
 	complain(v->complaints, node, "%s of these is missing here: %s",
 	    some ? "at least one" : "one", words_listed(v->arena, keys.list));
 }
@@ -706,7 +715,7 @@ check_mapping(struct validation *v, const struct mapping *mapping,
 			check_value(v, row, it, &here);
 			continue;
 		}
-		struct words keys = keys_of(v, mapping, -1);
+		struct words keys = keys_of(v, mapping, node, -1);
 		validate_unknown(v, it->key,
 		    arena_format(
 		        v->arena, "unknown key in '%s':", mapping->title),

@@ -327,7 +327,7 @@ what_is_no_file_to_read_is_refused_at_once(void **state)
 	refused_by(path, "not a regular file");
 	assert_int_equal(unlink(path), 0);
 	try_file(&try, "secret", "", 0);
-	assert_int_equal(truncate(path, 100 * 1000 * 1000), 0);
+	assert_int_equal(truncate(path, 100000000), 0);
 	refused_by(path, "at most 1048576 are read");
 	try_end(&try);
 }
@@ -354,7 +354,7 @@ bombs_are_refused_within_little_memory(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bombs); i++) {
 		struct buffer text;
 		struct try try;
-		buffer_init(&text, 2 * 1024 * 1024);
+		buffer_init(&text, 2000000);
 		buffer_text(&text, bombs[i].head);
 		for (size_t j = 0; j < bombs[i].times; j++)
 			buffer_text(&text, bombs[i].unit);
@@ -363,7 +363,7 @@ bombs_are_refused_within_little_memory(void **state)
 		assert_int_equal(try.errors.count, 1);
 		assert_non_null(
 		    strstr(try.errors.errors[0].text, bombs[i].says));
-		assert_true(try.arena.used_bytes < 64 * 1024);
+		assert_true(try.arena.used_bytes < 65536);
 		try_end(&try);
 		buffer_fini(&text);
 	}
@@ -376,7 +376,7 @@ variables_that_double_each_other_are_refused(void **state)
 	struct try try;
 
 	(void)state;
-	buffer_init(&text, 1024 * 1024);
+	buffer_init(&text, 1000000);
 	buffer_text(&text, TRY_HEAD "env:\n- {name: A0, value: aaaaaaaa}\n");
 	for (int i = 1; i < 64; i++)
 		buffer_format(&text, "- {name: A%d, value: \"$(A%d)$(A%d)\"}\n",
@@ -386,7 +386,7 @@ variables_that_double_each_other_are_refused(void **state)
 	assert_null(try.declared);
 	assert_non_null(
 	    strstr(try.errors.errors[0].text, "longer than 131072 bytes"));
-	assert_true(try.arena.used_bytes < 4 * 1024 * 1024);
+	assert_true(try.arena.used_bytes < 4000000);
 	try_end(&try);
 	buffer_fini(&text);
 }
@@ -398,7 +398,7 @@ many_errors_are_cut_with_their_number(void **state)
 	struct try try;
 
 	(void)state;
-	buffer_init(&text, 1024 * 1024);
+	buffer_init(&text, 1000000);
 	buffer_text(&text, TRY_HEAD);
 	for (int i = 0; i < 600; i++)
 		buffer_format(&text, "k%d: v\n", i);

@@ -428,6 +428,40 @@ the_digest_ignores_layout_and_passwords_only(void **state)
 }
 
 static void
+an_isolated_smoke_never_names_the_live_queue(void **state)
+{
+	struct try try;
+
+	(void)state;
+	try_begin(&try);
+	try_load(&try,
+	    TRY_HEAD
+	    "queues:\n"
+	    "- {name: q, url: \"redis://h/0?list=live&test=canaries&dlq=d\"}\n"
+	    "smoke: [{name: s, mode: isolated, submit: {queue: q, payload: "
+	    "$(CANARY)}, stages: [{name: t, queue: q, state: gone}]}]\n",
+	    NULL);
+	try_good(&try);
+	const struct declared_smoke *smoke = &try.declared->smokes[0];
+	assert_true(smoke->isolated);
+	assert_string_equal(smoke->queue->real_name, "canaries");
+	assert_ptr_equal(smoke->stages[0].queue, smoke->queue);
+	assert_int_equal(smoke->queue->noptions, 2);
+	for (size_t i = 0; i < smoke->queue->noptions; i++)
+		assert_string_not_equal(smoke->queue->options[i].value, "live");
+	assert_string_equal(try.declared->queues[0].real_name, "live");
+	try_load(&try,
+	    TRY_HEAD
+	    "queues: [{name: q, url: \"redis://h/0?list=live\"}]\n"
+	    "smoke: [{name: s, mode: isolated, submit: {queue: q, payload: "
+	    "$(CANARY)}, stages: [{name: t, queue: q, state: gone}]}]\n",
+	    NULL);
+	assert_int_equal(try.errors.count, 1);
+	assert_non_null(strstr(try.errors.errors[0].text, "'test'"));
+	try_end(&try);
+}
+
+static void
 an_override_must_name_a_declared_secret(void **state)
 {
 	static const char *const unknown[] = {"t=dir:/x", NULL};
@@ -464,6 +498,7 @@ main(void)
 	    cmocka_unit_test(the_one_url_form_is_taken_apart),
 	    cmocka_unit_test(absent_and_zero_are_two_declarations),
 	    cmocka_unit_test(the_digest_ignores_layout_and_passwords_only),
+	    cmocka_unit_test(an_isolated_smoke_never_names_the_live_queue),
 	    cmocka_unit_test(an_override_must_name_a_declared_secret),
 	};
 
