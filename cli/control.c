@@ -108,7 +108,7 @@ control_close(struct control_client *client)
 }
 
 static size_t
-take_answer(char *bytes, size_t size, size_t count, void *arg)
+take_answer(const char *bytes, size_t size, size_t count, void *arg)
 {
 	struct buffer *answer = arg;
 
@@ -250,7 +250,7 @@ struct command {
 static int
 do_command(struct cli *cli, const struct command *command)
 {
-	struct control_client client;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	union wire_message message;
@@ -346,7 +346,7 @@ cmd_scale(struct cli *cli, int argc, char **argv)
 int
 cmd_reload(struct cli *cli, int argc, char **argv)
 {
-	struct control_client client;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	union wire_message message;

@@ -83,7 +83,7 @@ copy_records(struct cli *cli, int fd, bool follow)
 int
 cmd_logs(struct cli *cli, int argc, char **argv)
 {
-	struct control_client client;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct err err = ERR_INIT;
 	const char *name = "";
 	int64_t tail = 0;

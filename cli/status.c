@@ -328,7 +328,7 @@ live(struct cli *cli, struct control_client *client)
 int
 cmd_status(struct cli *cli, int argc, char **argv)
 {
-	struct control_client client;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	int rc = control_open(cli, &client);
@@ -392,7 +392,7 @@ print_diff(struct arena *arena, struct buffer *out, const cJSON *report)
 int
 cmd_diff(struct cli *cli, int argc, char **argv)
 {
-	struct control_client client;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	int verdict = EXIT_INCONCLUSIVE;

@@ -12,7 +12,7 @@
 enum {
 	CONDITIONS_MAX = 4096,
 	RESTART_SHOWN_MS = 60 * 1000,
-	SECOND_MS = 1000,
+	LOOK_AGAIN_MS = 10 * 1000, /* a window moves on by itself */
 };
 
 struct judged {
@@ -68,7 +68,7 @@ crash_looping(struct judged *judged, const struct declared_worker *declared,
 	    (int64_t)count < declared->alert_after_count)
 		return;
 	judged->wake_ms =
-	    MIN(judged->wake_ms, clock_after(judged->now_ms, SECOND_MS * 10));
+	    MIN(judged->wake_ms, clock_after(judged->now_ms, LOOK_AGAIN_MS));
 	add(judged,
 	    &(struct alert_condition){
 	        .key = arena_format(

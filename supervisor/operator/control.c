@@ -350,6 +350,8 @@ answer(struct ask *ask)
 	return rc;
 }
 
+/* The signature is libmicrohttpd's.
+ * NOLINTBEGIN(readability-function-size) */
 static enum MHD_Result
 handle(void *arg, struct MHD_Connection *connection, const char *url,
     const char *method, const char *version, const char *upload_data,
@@ -383,6 +385,7 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 	buffer_fini(&ask.out);
 	return rc;
 }
+/* NOLINTEND(readability-function-size) */
 
 /* --- the loop ---------------------------------------------------------- */
 

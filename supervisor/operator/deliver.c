@@ -98,7 +98,7 @@ slack_body(struct delivery *delivery)
 }
 
 static size_t
-ignore_answer(char *bytes, size_t size, size_t count, void *arg)
+ignore_answer(const char *bytes, size_t size, size_t count, void *arg)
 {
 	(void)bytes;
 	(void)arg;

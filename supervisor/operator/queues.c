@@ -219,7 +219,8 @@ endpoint_get(struct queues *queues, const char *url)
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < queues->nendpoints; i++)
-		if (text_equal(queues->endpoints[i]->url, url))
+		if (queues->endpoints[i] != NULL &&
+		    text_equal(queues->endpoints[i]->url, url))
 			return queues->endpoints[i];
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 

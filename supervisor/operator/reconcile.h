@@ -91,8 +91,8 @@ enum action_kind {
 	ACTION_GOOD,     /* the applied configuration is the good one now */
 };
 struct action {
-	enum action_kind kind;
 	size_t worker; /* index into the input */
+	enum action_kind kind;
 	uint32_t index;
 };
 

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/operator/alerts.h"
+#include "supervisor/operator/spool.h"
+
+/*
+ * The receiver is a command; its child is never started (posix_spawn is
+ * replaced), so what is in the spool is what there is to see.
+ */
+static struct loop loop;
+static struct loop_timer *heap[64];
+static char dir[64];
+static struct alerts alerts;
+
+int __wrap_posix_spawn(void);
+int
+__wrap_posix_spawn(void)
+{
+	return 11; /* EAGAIN */
+}
+
+static const char *const command[] = {"/bin/true", NULL};
+static const struct declared_alert receiver = {
+    .name = "cmd",
+    .kind = "command",
+    .command = command,
+};
+
+static void
+open_alerts(void)
+{
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, &receiver, 1);
+}
+
+/* As SIGKILL leaves it: nothing is written any more. */
+static void
+die(void)
+{
+	alerts_fini(&alerts);
+}
+
+static struct alert_condition
+condition(const char *name)
+{
+	return (struct alert_condition){
+	    .key = name,
+	    .kind = "test",
+	    .severity = SEVERITY_ERROR,
+	    .subject = "worker w",
+	    .summary = "is wrong",
+	    .evidence = "seen",
+	};
+}
+
+static void
+judge(const char *a, const char *b)
+{
+	struct alert_condition conditions[2];
+	size_t count = 0;
+
+	if (a != NULL)
+		conditions[count++] = condition(a);
+	if (b != NULL)
+		conditions[count++] = condition(b);
+	alerts_judge(&alerts, conditions, count);
+}
+
+/* "raised a, resolved a": what waits, in order. */
+static const char *
+waiting(void)
+{
+	static char text[1024];
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (const struct alert_event *event = alerts.events; event != NULL;
+	     event = event->next) {
+		const char *state =
+		    strstr(event->json, "\"raised\"") != NULL     ? "raised"
+		    : strstr(event->json, "\"repeated\"") != NULL ? "repeated"
+		                                                  : "resolved";
+		int put = snprintf(text + len, sizeof(text) - len, "%s%s %s",
+		    len == 0 ? "" : ", ", state, event->key);
+		assert_true(put > 0);
+		len += (size_t)put;
+	}
+	return text;
+}
+
+static int
+setup(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	log_open(-1, LOG_TEXT, LOG_ERROR, "test");
+	(void)snprintf(dir, sizeof(dir), "/tmp/test-alerts-XXXXXX");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	return loop_init(&loop, heap, ARRAY_LEN(heap), &err);
+}
+
+static int
+teardown(void **state)
+{
+	DIR *list = opendir(dir);
+	const struct dirent *entry = NULL;
+	char path[512];
+
+	(void)state;
+	while (list != NULL && (entry = readdir(list)) != NULL) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		(void)unlink(path);
+	}
+	(void)closedir(list);
+	(void)rmdir(dir);
+	loop_fini(&loop);
+	return 0;
+}
+
+static void
+a_condition_is_raised_once_and_resolved_once(void **state)
+{
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	judge("a", NULL);
+	judge("a", "b");
+	judge("b", NULL);
+	judge("b", NULL);
+	assert_string_equal(waiting(), "raised a, raised b, resolved a");
+	judge(NULL, NULL);
+	judge("a", NULL);
+	assert_string_equal(
+	    waiting(), "raised a, raised b, resolved a, resolved b, raised a");
+	die();
+}
+
+static void
+what_waits_and_what_is_raised_outlives_the_operator(void **state)
+{
+	(void)state;
+	open_alerts();
+	judge("a", "b");
+	judge("b", NULL);
+	die();
+	open_alerts();
+	assert_string_equal(waiting(), "raised a, raised b, resolved a");
+	judge("b", NULL); /* still true: not raised again */
+	assert_string_equal(waiting(), "raised a, raised b, resolved a");
+	judge(NULL, NULL);
+	die();
+	open_alerts();
+	assert_string_equal(
+	    waiting(), "raised a, raised b, resolved a, resolved b");
+	judge(NULL, NULL);
+	assert_string_equal(
+	    waiting(), "raised a, raised b, resolved a, resolved b");
+	die();
+}
+
+/* Killed after an event's file and before the checkpoint's: the event counts.
+ */
+static void
+an_event_that_is_younger_than_the_checkpoint_is_replayed(void **state)
+{
+	char path[128];
+	struct err err = ERR_INIT;
+	struct buffer before;
+
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	(void)snprintf(path, sizeof(path), "%s/active.json", dir);
+	buffer_init(&before, 1 << 20);
+	assert_int_equal(buffer_read_file(&before, path, &err), 0);
+	judge("a", "b");  /* raises b */
+	judge("b", NULL); /* resolves a */
+	die();
+	assert_int_equal(
+	    fd_replace_file(path, 0600, before.data, before.len, &err), 0);
+	buffer_fini(&before);
+	open_alerts();
+	judge("b", NULL);
+	assert_string_equal(waiting(), "raised a, raised b, resolved a");
+	assert_int_equal(alerts.next, 4);
+	die();
+}
+
+static void
+a_torn_or_strange_file_is_no_event(void **state)
+{
+	char path[128];
+	struct err err = ERR_INIT;
+
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	die();
+	(void)snprintf(path, sizeof(path), "%s/%020d.json", dir, 9);
+	assert_int_equal(fd_replace_file(path, 0600, "{\"numb", 6, &err), 0);
+	open_alerts();
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a");
+	die();
+}
+
+static void
+a_window_that_is_not_over_holds_a_restored_alert(void **state)
+{
+	struct alert_condition one = condition("a");
+
+	(void)state;
+	one.hold_ms = 60000;
+	open_alerts();
+	alerts_judge(&alerts, &one, 1);
+	die();
+	open_alerts();
+	judge(NULL, NULL);
+	assert_string_equal(waiting(), "raised a");
+	assert_true(alerts_wake_ms(&alerts) <= clock_ms() + 60000);
+	/* seen true again, it is over when it is over */
+	alerts_judge(&alerts, &one, 1);
+	judge(NULL, NULL);
+	assert_string_equal(waiting(), "raised a, resolved a");
+	die();
+}
+
+static void
+a_repeat_comes_when_it_is_due(void **state)
+{
+	struct declared_alert often = receiver;
+
+	(void)state;
+	often.repeat_ms = 1;
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, &often, 1);
+	judge("a", NULL);
+	int64_t due_ms = alerts_wake_ms(&alerts);
+
+	while (clock_ms() < due_ms) {
+	}
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a, repeated a");
+	die();
+}
+
+static void
+what_waits_for_a_receiver_that_is_gone_is_dropped(void **state)
+{
+	struct declared_alert other = receiver;
+	char path[128];
+
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	(void)snprintf(path, sizeof(path), "%s/%020d.json", dir, 1);
+	assert_int_equal(access(path, R_OK), 0);
+	other.name = "other";
+	alerts_receivers(&alerts, &other, 1);
+	assert_string_equal(waiting(), "");
+	assert_int_equal(access(path, R_OK), -1);
+	die();
+}
+
+static void
+without_a_directory_it_all_works_in_memory(void **state)
+{
+	(void)state;
+	alerts_init(&alerts, &loop, "sys", NULL);
+	alerts_receivers(&alerts, &receiver, 1);
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a");
+	assert_null(alerts.dir);
+	die();
+}
+
+static void
+the_default_receiver_is_our_own_log(void **state)
+{
+	(void)state;
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, NULL, 0);
+	judge("a", NULL);
+	/* said at once */
+	assert_string_equal(waiting(), "");
+	assert_int_equal(alerts.next, 2);
+	die();
+}
+
+int
+main(void)
+{
+#define ALERT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    ALERT_TEST(a_condition_is_raised_once_and_resolved_once),
+	    ALERT_TEST(what_waits_and_what_is_raised_outlives_the_operator),
+	    ALERT_TEST(
+	        an_event_that_is_younger_than_the_checkpoint_is_replayed),
+	    ALERT_TEST(a_torn_or_strange_file_is_no_event),
+	    ALERT_TEST(a_window_that_is_not_over_holds_a_restored_alert),
+	    ALERT_TEST(a_repeat_comes_when_it_is_due),
+	    ALERT_TEST(what_waits_for_a_receiver_that_is_gone_is_dropped),
+	    ALERT_TEST(without_a_directory_it_all_works_in_memory),
+	    ALERT_TEST(the_default_receiver_is_our_own_log),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
