@@ -247,7 +247,7 @@ a_repeat_comes_when_it_is_due(void **state)
 	struct declared_alert often = receiver;
 
 	(void)state;
-	often.repeat_ms = 1;
+	often.repeat_ms = 300;
 	alerts_init(&alerts, &loop, "sys", dir);
 	alerts_receivers(&alerts, &often, 1);
 	judge("a", NULL);
