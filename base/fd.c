@@ -248,9 +248,15 @@ fd_receive(int socket, void *bytes, size_t size, int *fds, size_t fds_max,
 
 	for (size_t i = 0; i < fds_max; i++)
 		fds[i] = -1;
-	do
+	/* ECONNRESET: the other side closed without having read all of ours.
+	 * The kernel says so once, before what it had sent us, which we want */
+	for (int resets = 0;;) {
 		n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n == -1 && errno == EINTR);
+		if (n != -1 || (errno != EINTR && errno != ECONNRESET))
+			break;
+		if (errno == ECONNRESET && ++resets > 1)
+			break;
+	}
 	if (n == -1) {
 		(void)err_sys(err, "receive");
 		if (err != NULL && errno == EAGAIN)

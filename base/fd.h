@@ -28,6 +28,7 @@ int fd_send(int socket, const void *bytes, size_t len, const int *fds,
 /* Returns the length, 0 at end of stream, or -1 (kind ERR_CAPACITY with sys
  * EAGAIN when nothing waits). MSG_TRUNC or MSG_CTRUNC is an error and every
  * descriptor that came is closed: half a message is no message (pid1.md M12).
+ * What came before a reset is still delivered, then the end of stream.
  * Descriptors received are CLOEXEC; unused entries are -1. */
 ssize_t fd_receive(int socket, void *bytes, size_t size, int *fds,
     size_t fds_max, struct err *err) MUST_CHECK;

@@ -384,6 +384,8 @@ void operator_exited(struct core *core, const struct worker_exit *ended);
 void operator_stop(struct core *core);
 /* Its socket is closed: kills it, if it is still there. */
 void operator_lost(struct core *core);
+/* Without its wire it is of no use: it may end by itself, but soon. */
+void operator_unwired(struct core *core);
 void operator_heard(struct core *core);
 void operator_timer(struct loop_timer *timer, int64_t now_ms);
 

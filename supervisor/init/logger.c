@@ -355,10 +355,6 @@ socket_ready(struct loop_source *source, uint32_t events)
 	}
 	if (n == -1 && err.kind == ERR_CAPACITY && err.sys == EAGAIN)
 		return;
-	/* it closed without having read all that we said; the kernel says so
-	 * once, before the messages that are still here for us */
-	if (n == -1 && err.sys == ECONNRESET)
-		return;
 	if (n == (ssize_t)sizeof(message) && message.magic == LOGGER_MAGIC &&
 	    message.kind == LOGGER_ATTACH && fd != -1) {
 		message.worker[WORKER_NAME_MAX] = '\0';

@@ -20,6 +20,9 @@ enum {
 	OPERATOR_HUNG_MS = 30 * 1000,
 	/* until its first word: it resolves secrets by commands, perhaps */
 	OPERATOR_SILENT_MS = 120 * 1000,
+	/* between the end of its wire and its own: it has an exit code to give
+	 */
+	OPERATOR_LEAVE_MS = 5 * 1000,
 	OPERATOR_FIRST_MS = 200,
 	OPERATOR_CAP_MS = 15 * 1000,
 	/* it goes before a worker does when memory is short */
@@ -154,6 +157,10 @@ operator_timer(struct loop_timer *timer, int64_t now_ms)
 		}
 		return;
 	}
+	if (core->operate.peer.source.fd == -1) {
+		operator_lost(core);
+		return;
+	}
 	operator_ping(core, now_ms);
 	core_wake(core, timer, clock_after(now_ms, OPERATOR_PING_MS));
 }
@@ -165,6 +172,14 @@ operator_lost(struct core *core)
 		return;
 	(void)send_to_group(core->operate.pid, -1, SIGKILL);
 	(void)send_to_process(core->operate.pid, SIGKILL);
+}
+
+void
+operator_unwired(struct core *core)
+{
+	if (core->operate.pid != 0)
+		core_wake(core, &core->operate.timer,
+		    clock_after(core->loop.now_ms, OPERATOR_LEAVE_MS));
 }
 
 void

@@ -197,9 +197,8 @@ peer_ready(struct loop_source *source, uint32_t events)
 	    !peer_read(core, peer)) {
 		bool was_operator = peer->is_operator;
 		peer_close(core, peer);
-		/* without its wire it is of no use */
 		if (was_operator)
-			operator_lost(core);
+			operator_unwired(core);
 	}
 	finish_step(core);
 }
