@@ -14,22 +14,21 @@
  *
  * A request: {"kind":"postgres","subject":"check schema","timeout_ms":5000,…}
  * with the kind's own parameters, the same words as in the manifest:
- *   dns {host} · tcp {host,port} · tls {host,port,serverName}
- *   http {url,method,body,headers,status:[…],contains}
- *   postgres {url,tables:[{name,columns}],indexes,migration:{table,version},
- *             query,equals,atLeast,execute}
- *   redis {url,key,equals,exists}
- *   sqlite {path,query,equals,atLeast,execute}
- *   command {command:[…],exitCode} · file {path,exists,contains}
- *   supervisor {url} or {places:[{operator,init}]} (probes/supervisor.h)
- *   processes {workers:[{name,command:[…]}]}
+ *   dns {host} · tcp {host,port | unix} · tls {host,port,serverName}
+ *   http {url,method,body,headers,status:[…],contains,followRedirects}
+ *   postgres {url,tables:[{name,columns,grants}],indexes,
+ *             migration:{table,column,version},query,equals,atLeast,execute,by}
+ *   redis {url,key,field,equals,atLeast,exists,by}
+ *   sqlite {path,query,equals,atLeast,execute,by}
+ *   command {command:[…],exitCode,contains} · file {path,exists,contains}
  *   queue {queueKind,url,options:{…},op:"observe|submit|follow|remove",
  *          canary,payload,receipt,near:true}
- * "by" in postgres, sqlite, redis and http names the column, hash field or JSON
- * key of the same answer that says who processed it: fact "by", absent when the
- * answer doesn't hold it. "canary" (a UUID) in postgres and sqlite binds
- * $(CANARY) as a parameter; in redis, http and payloads it is substituted as
- * text.
+ *   supervisor {name,status} · processes {workers:[{name,command:[…]}]}
+ * For all of them: "canary", "secrets":[…] (values that no answer may hold),
+ * "tls":{"ca":FILE,"serverName":NAME} where there is TLS.
+ * "canary" (a UUID) in postgres and sqlite binds $(CANARY) as a parameter; in
+ * redis, http, files and payloads it is substituted as text.
+ * docs/probes.md lists causes, codes and facts of the answers.
  */
 
 struct probe_request {
