@@ -143,9 +143,11 @@ report_add(
 	report_label(report, finding, LABEL_CHECK, subject->check);
 	report_label(report, finding, LABEL_SMOKE, subject->smoke);
 	report_label(report, finding, LABEL_STAGE, subject->stage);
-	report->findings =
-	    grown(report->arena, report->findings, report->nfindings,
-	        &report->findings_max, sizeof(*report->findings));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+	const size_t size = sizeof(*report->findings);
+
+	report->findings = grown(report->arena, report->findings,
+	    report->nfindings, &report->findings_max, size);
 	report->findings[report->nfindings++] = finding;
 	return finding;
 }
