@@ -238,6 +238,18 @@ url_has_password(struct arena *arena, const char *value)
 	       url.password != NULL && url.password[0] != '\0';
 }
 
+/* "u:pa" before the first slash, as against "host" and "host:80". */
+static bool
+looks_like_password(const char *authority, size_t len)
+{
+	const char *colon = memchr(authority, ':', len);
+
+	if (colon == NULL || authority[0] == '[')
+		return false;
+	return strspn(colon + 1, "0123456789") <
+	       len - (size_t)(colon + 1 - authority);
+}
+
 /* The part between "://" and the last '@' before the query: where a password
  * that isn't percent-encoded does its damage. */
 static const char *
@@ -253,6 +265,10 @@ userinfo_flaw(const char *authority)
 			ats++;
 		}
 	if (ats == 0)
+		return NULL;
+	/* An '@' in a path is none of ours: "host:80/a@b" has a port there, not
+	 * the beginning of a password. */
+	if (at > slash && !looks_like_password(authority, slash))
 		return NULL;
 	if (at > slash)
 		return "an unencoded '/' or '#' stands before the '@': in a "
