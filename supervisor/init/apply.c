@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -326,6 +327,8 @@ take_settings(struct core *core, const struct plan *plan)
 		(void)snprintf(
 		    core->name, sizeof(core->name), "%s", core->settings.name);
 	core->settings.name = core->name;
+	log_open(STDERR_FILENO, core->settings.log_json ? LOG_JSON : LOG_TEXT,
+	    LOG_INFO, "init");
 }
 
 static void
@@ -365,6 +368,7 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 	    (unsigned long long)core->plan_number, plan.nworkers);
 	peers_listen(core);
 	capture_apply(core);
+	answer_apply(core);
 	for (uint32_t run = 0; run < core->nruns; run++)
 		run_reconcile(core, (int32_t)run);
 	start_pump(core);

@@ -26,7 +26,8 @@
  *     prober.c   readiness, liveness and startup probes
  *     apply.c    plans, and what should run
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
- *     operate.c  the operator's process; capture.c the logger's
+ *     operate.c  the operator's process; capture.c the logger's; answer.c
+ *                that of the liveness port
  *     finish.c   the end: sweep, exit code, termination log
  *
  * Facts about instances lie in one flat table without pointers, in a memfd, so
@@ -129,6 +130,7 @@ enum owner_kind {
 	OWNER_PROBER,
 	OWNER_OPERATOR,
 	OWNER_LOGGER,
+	OWNER_ANSWER,
 };
 
 struct owner {
@@ -177,6 +179,17 @@ struct logger {
 	bool wanted;           /* the settings ask for it, and it can be had */
 	bool closing;          /* told to end */
 	uint32_t format, keep; /* that it was started with */
+};
+
+/* The process that answers liveness probes over HTTP. */
+struct answer {
+	int32_t pid;
+	int listen_fd;
+	uint32_t port; /* 0: none asked for */
+	uint32_t padding;
+	int64_t started_ms;
+	struct loop_timer timer;
+	struct backoff backoff;
 };
 
 enum phase {
@@ -244,6 +257,7 @@ struct core {
 	struct place_socket place;
 	struct operate operate;
 	struct logger logger;
+	struct answer answer;
 	struct peer clients[CORE_CLIENTS_MAX];
 	const char *const *environment;
 	uint64_t snapshots;
@@ -388,6 +402,11 @@ void operator_lost(struct core *core);
 void operator_unwired(struct core *core);
 void operator_heard(struct core *core);
 void operator_timer(struct loop_timer *timer, int64_t now_ms);
+
+/* answer.c: the liveness port, as the settings say. */
+void answer_apply(struct core *core);
+void answer_exited(struct core *core);
+void answer_timer(struct loop_timer *timer, int64_t now_ms);
 
 /* Starts, or goes on without, the logger, as the settings say. */
 void capture_apply(struct core *core);

@@ -276,6 +276,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = finish_timer, .owner = core};
 	core->operate.timer =
 	    (struct loop_timer){.fire = operator_timer, .owner = core};
+	core->answer.timer =
+	    (struct loop_timer){.fire = answer_timer, .owner = core};
 	core->logger.timer =
 	    (struct loop_timer){.fire = capture_timer, .owner = core};
 }
@@ -290,6 +292,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->operate.peer.source.fd = -1;
 	core->operate.exec_fd = core->operate.report_fd = -1;
 	core->logger.socket.fd = core->logger.listen_fd = -1;
+	core->answer.listen_fd = -1;
 	core->logger.attach_at = CORE_NO_SLOT;
 	core->control.fd = core->kept_fd = -1;
 	core->max_workers = max_workers;

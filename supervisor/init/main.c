@@ -9,6 +9,7 @@
 #include "base/exitcode.h"
 #include "base/text.h"
 #include "supervisor/init/init.h"
+#include "supervisor/init/live.h"
 #include "supervisor/init/logger.h"
 #include "supervisor/init/oneshot.h"
 #include "supervisor/init/probe.h"
@@ -140,6 +141,8 @@ main(int argc, char *argv[])
 		return run(argc - 2, argv + 2);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
+	if (text_equal(command, "--live"))
+		return live_main();
 	if (text_equal(command, "--probe"))
 		return probe_main(argc - 2, argv + 2);
 	if (text_equal(command, "--version") || text_equal(command, "-V"))

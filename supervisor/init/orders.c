@@ -121,6 +121,18 @@ act_of(enum wire_type type)
 	return act_signal;
 }
 
+static const char *
+order_name(enum wire_type type)
+{
+	if (type == WIRE_START)
+		return "start";
+	if (type == WIRE_STOP)
+		return "stop";
+	if (type == WIRE_RESTART)
+		return "restart";
+	return type == WIRE_SCALE ? "scale" : "signal";
+}
+
 /* Before the instances: what the worker as a whole is to do from now on. */
 static void
 order_run(struct core *core, int32_t run, const struct wire_order *order)
@@ -240,8 +252,8 @@ order_worker(
 		if (run == -1 || (int32_t)i == run)
 			affected += act_on_run(core, (int32_t)i, order);
 	start_pump(core);
-	log_info("order.done", "type=%u worker=%s replica=%d value=%d: %u",
-	    (unsigned)order->head.type,
+	log_info("order.done", "order=%s worker=%s replica=%d value=%d: %u",
+	    order_name((enum wire_type)order->head.type),
 	    order->name[0] != '\0' ? order->name : "*", (int)order->replica,
 	    (int)order->value, affected);
 	answer(

@@ -349,6 +349,9 @@ child_ended(struct core *core, const siginfo_t *info)
 	case OWNER_LOGGER:
 		capture_exited(core, &ended);
 		return;
+	case OWNER_ANSWER:
+		answer_exited(core);
+		return;
 	case OWNER_NONE:
 	case OWNER_INSTANCE:
 		core->orphans_reaped++;

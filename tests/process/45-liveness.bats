@@ -1,0 +1,37 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The liveness port: says whether the init's loop turns, and nothing else.
+
+bats_require_minimum_version 1.5.0
+load lib
+setup() { begin; }
+teardown() { finish; }
+
+# The status code, or 000 when nobody answered.
+asks() { curl -s -m 5 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PORT/healthz" || :; }
+answers() { [[ $(asks) == "$1" ]]; }
+answerer() { pgrep -P "$INIT" -x reeve-live; }
+another_answerer() { [[ -n $(answerer) && $(answerer) != "$1" ]]; }
+
+@test "200 while the init turns, 503 while it doesn't, and the answerer is replaced" {
+	PORT=$(free_port)
+	plan_of a.plan <<-END
+		liveness-port $PORT
+		worker a
+		arg $HELPER
+		arg wait
+	END
+	supervise child
+	until_ok answers 200
+	old=$(answerer)
+	kill -KILL "$old"
+	until_ok another_answerer "$old"
+	until_ok answers 200
+	kill -STOP "$INIT"
+	[ "$(asks)" = 503 ]
+	kill -CONT "$INIT"
+	[ "$(asks)" = 200 ]
+	kill -TERM "$INIT"
+	expect_code 0
+	answers 000
+}
