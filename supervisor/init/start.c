@@ -245,6 +245,8 @@ start_one(struct core *core, int32_t slot, int index)
 	}
 	instance_spec(core, slot, &spec);
 	instance->pid = instance->pgid = spawned.pid;
+	if (instance->total_exits > 0 && instance->why >= WHY_LIVENESS)
+		instance->restarts++;
 	instance->why = WHY_NONE;
 	instance->last_signal = instance->group_told = 0;
 	instance->kill_at_ms = 0;
@@ -254,8 +256,6 @@ start_one(struct core *core, int32_t slot, int index)
 	instance->plan_number = core->plans[instance->plan].number;
 	memcpy(instance->config_digest, spec.config_digest,
 	    sizeof(instance->config_digest));
-	if (instance->total_exits > 0)
-		instance->restarts++;
 	if (owner_set(core, spawned.pid, OWNER_INSTANCE, slot, &err) == -1)
 		log_error("owners.full", "%s", err.text);
 	watch_process(core, slot, &spawned);

@@ -114,6 +114,7 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 	                                   declared->name, tracked->memory.good)
 	                             : NULL;
 	bool gap = specs_gap(declared) != NULL;
+	bool starts = true;
 
 	*ret = *spec;
 	tracked->held = NULL;
@@ -122,9 +123,13 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 		if (!applied_spec(op, declared->name, ret))
 			return false;
 		tracked->held = "refused by the init";
-	} else if (good != NULL && gap) {
-		/* Never from complete to incomplete. */
-		*ret = *good;
+	} else if (gap) {
+		/* Never from complete to incomplete; and, as in Kubernetes,
+		 * what was never complete is not started. */
+		if (good != NULL)
+			*ret = *good;
+		else
+			starts = applied_spec(op, declared->name, ret);
 		tracked->held = "a declared value is missing";
 	} else if (good != NULL &&
 	           reconcile_held(&tracked->memory, spec->config_digest)) {
@@ -135,6 +140,8 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 		tracked->scale = -1; /* declared anew */
 	ret->replicas =
 	    tracked->scale >= 0 ? (uint32_t)tracked->scale : spec->replicas;
+	if (!starts)
+		ret->replicas = 0;
 	tracked->generation = MAX(tracked->generation, (uint64_t)1);
 	ret->generation = tracked->generation;
 	return true;

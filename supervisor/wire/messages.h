@@ -154,9 +154,10 @@ enum instance_why {
 	WHY_NONE = 0,
 	WHY_ORDER_STOP,
 	WHY_ORDER_RESTART,
-	WHY_SCALED,    /* fewer replicas */
-	WHY_REMOVED,   /* no such worker in the plan any more */
-	WHY_DRAIN,     /* the container is ending */
+	WHY_SCALED,  /* fewer replicas */
+	WHY_REMOVED, /* no such worker in the plan any more */
+	WHY_DRAIN,   /* the container is ending */
+	/* from here on: nobody ordered it; the next start is a restart */
 	WHY_LIVENESS,  /* failed its liveness probe */
 	WHY_STARTUP,   /* failed its startup probe */
 	WHY_ENDED,     /* by itself */
@@ -188,11 +189,11 @@ struct wire_instance {
 	uint64_t snapshot; /* 0: a change, not part of one */
 	char name[WORKER_NAME_MAX + 1];
 	uint32_t replica;
-	uint32_t state;                 /* enum instance_state */
-	uint32_t event;                 /* enum instance_event */
-	uint32_t why;                   /* enum instance_why */
-	int32_t pid;                    /* 0: none */
-	uint32_t restarts;              /* starts after the first */
+	uint32_t state;    /* enum instance_state */
+	uint32_t event;    /* enum instance_event */
+	uint32_t why;      /* enum instance_why */
+	int32_t pid;       /* 0: none */
+	uint32_t restarts; /* starts that nobody ordered, after the first */
 	uint32_t failures[CLASS_COUNT]; /* in a row, by class */
 	uint32_t total_exits;
 	uint32_t has_readiness; /* 0: ready means started */
