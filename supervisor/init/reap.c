@@ -46,6 +46,14 @@ instance_forget(struct core *core, int32_t slot)
 	table_release(core, slot);
 }
 
+/* It ended, and nobody had asked for that. */
+static bool
+was_unordered(const struct instance *instance)
+{
+	return instance->why == WHY_ENDED || instance->why == WHY_EXEC ||
+	       instance->why == WHY_LIVENESS || instance->why == WHY_STARTUP;
+}
+
 void
 instance_want(struct core *core, int32_t slot)
 {
@@ -61,6 +69,8 @@ instance_want(struct core *core, int32_t slot)
 			run_reconcile(core, run);
 		return;
 	}
+	if (was_unordered(instance))
+		instance->restarts++;
 	instance->why = WHY_NONE;
 	instance->next_start_ms = 0;
 	instance_change(core, slot, EVENT_WANTED);
@@ -118,14 +128,14 @@ start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
 	    backoff_next(&instance->backoff, kind, well_ms(instance),
 	        spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
 
-	if (delay_ms == 0) {
-		instance_want(core, slot);
-		return;
-	}
 	if (instance->why == WHY_NONE)
 		instance->why = instance->last_exit.kind == EXIT_EXEC
 		                    ? WHY_EXEC
 		                    : WHY_ENDED;
+	if (delay_ms == 0) {
+		instance_want(core, slot);
+		return;
+	}
 	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
 	log_debug("worker.backoff", "worker=%s class=%s: again in %lld ms",
 	    instance_label(core, slot), exit_class_name(kind),

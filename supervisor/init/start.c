@@ -245,8 +245,6 @@ start_one(struct core *core, int32_t slot, int index)
 	}
 	instance_spec(core, slot, &spec);
 	instance->pid = instance->pgid = spawned.pid;
-	if (instance->total_exits > 0 && instance->why >= WHY_LIVENESS)
-		instance->restarts++;
 	instance->why = WHY_NONE;
 	instance->last_signal = instance->group_told = 0;
 	instance->kill_at_ms = 0;

@@ -154,10 +154,9 @@ enum instance_why {
 	WHY_NONE = 0,
 	WHY_ORDER_STOP,
 	WHY_ORDER_RESTART,
-	WHY_SCALED,  /* fewer replicas */
-	WHY_REMOVED, /* no such worker in the plan any more */
-	WHY_DRAIN,   /* the container is ending */
-	/* from here on: nobody ordered it; the next start is a restart */
+	WHY_SCALED,    /* fewer replicas */
+	WHY_REMOVED,   /* no such worker in the plan any more */
+	WHY_DRAIN,     /* the container is ending */
 	WHY_LIVENESS,  /* failed its liveness probe */
 	WHY_STARTUP,   /* failed its startup probe */
 	WHY_ENDED,     /* by itself */
