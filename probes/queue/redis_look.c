@@ -450,6 +450,13 @@ try_databases(struct queue *queue, struct near *near, const char *const *names,
 		    arena_format(near->arena, "db %" PRId64, db);
 
 		rc = try_names(queue, near, names, count, where, err);
+		for (size_t i = 0; rc == 0 && i < near->count; i++) {
+			struct queue_near *found = &near->found[i];
+
+			if (text_equal(found->where, where))
+				found->waiting = length_of(queue, near->arena,
+				    found->name, found->type);
+		}
 	}
 	if (tried > 0 && select_database(queue, own, err) == -1)
 		return -1;

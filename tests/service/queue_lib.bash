@@ -13,6 +13,8 @@ write_job() {
 	export EFFECTS
 	: >>"$EFFECTS"
 	: >>"$EFFECTS.tries"
+	# once: running workers start it all the time
+	[ ! -e "$(test_dir)/job" ] || return 0
 	cat >"$(test_dir)/job" <<'JOB'
 #!/bin/bash
 payload=$(cat)

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,13 +26,12 @@ enum {
 void
 job_process_init(struct job_process *process)
 {
-	*process = (struct job_process){.stdin_fd = -1, .output_fd = -1};
+	*process = (struct job_process){.output_fd = -1};
 }
 
 void
 job_process_fini(struct job_process *process)
 {
-	fd_close(&process->stdin_fd);
 	fd_close(&process->output_fd);
 	job_process_init(process);
 }
@@ -170,15 +170,37 @@ spawn(struct job_process *process, struct launch *launch)
 	return 0;
 }
 
+/*
+ * The payload as a file in memory: the job has it whole from its first
+ * instruction. Through a pipe, a job whose worker is killed early would see an
+ * empty or a cut payload, and might act on it before it is killed too.
+ */
 static int
-open_pipes(int in[2], int out[2], struct err *err)
+payload_file(const struct queue_job *job, int *ret, struct err *err)
 {
-	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1)
-		return err_sys(err, "pipes for a job");
-	if (fd_nonblock(in[1], true, err) == -1 ||
-	    fd_nonblock(out[0], true, err) == -1)
-		return -1;
+	int fd = memfd_create("reeve-job", MFD_CLOEXEC);
+
+	if (fd == -1)
+		return err_sys(err, "a file for the payload");
+	if ((job->payload.len > 0 && fd_write_all(fd, job->payload.data,
+	                                 job->payload.len, err) == -1) ||
+	    lseek(fd, 0, SEEK_SET) == -1) {
+		fd_close(&fd);
+		return err_wrap(err, "the payload");
+	}
+	*ret = fd;
 	return 0;
+}
+
+static int
+open_files(
+    const struct queue_job *job, int *ret_in, int out[2], struct err *err)
+{
+	if (pipe2(out, O_CLOEXEC) == -1)
+		return err_sys(err, "a pipe for a job");
+	if (fd_nonblock(out[0], true, err) == -1)
+		return -1;
+	return payload_file(job, ret_in, err);
 }
 
 int
@@ -186,7 +208,7 @@ job_start(struct job_process *process, const struct queue_job *job,
     const char *queue_name, const struct job_command *command, struct err *err)
 {
 	char own[OWN_ENTRIES][ENTRY_MAX];
-	int in[2] = {-1, -1};
+	int in = -1;
 	int out[2] = {-1, -1};
 	int rc = -1;
 
@@ -203,8 +225,8 @@ job_start(struct job_process *process, const struct queue_job *job,
 
 	if (launch.envp == NULL)
 		return err_set(err, ERR_SYSTEM, "no memory for a job");
-	if (open_pipes(in, out, err) == 0) {
-		launch.in = in[0];
+	if (open_files(job, &in, out, err) == 0) {
+		launch.in = in;
 		launch.out = out[1];
 		errno = spawn(process, &launch);
 		if (errno == 0)
@@ -214,44 +236,16 @@ job_start(struct job_process *process, const struct queue_job *job,
 	}
 	free(launch.envp);
 	if (rc == 0) {
-		process->stdin_fd = in[1];
 		process->output_fd = out[0];
-		process->written = 0;
-		in[1] = -1;
 		out[0] = -1;
 	} else if (err != NULL && (err->sys == ENOENT || err->sys == EACCES ||
 	                              err->sys == ENOEXEC)) {
 		err->kind = ERR_INPUT;
 	}
-	fd_close(&in[0]);
-	fd_close(&in[1]);
+	fd_close(&in);
 	fd_close(&out[0]);
 	fd_close(&out[1]);
 	return rc;
-}
-
-void
-job_feed(struct job_process *process, const struct queue_job *job)
-{
-	while (process->stdin_fd != -1) {
-		size_t left = job->payload.len - process->written;
-
-		if (left == 0) {
-			fd_close(&process->stdin_fd);
-			return;
-		}
-		ssize_t n = write(process->stdin_fd,
-		    job->payload.data + process->written, left);
-
-		if (n > 0)
-			process->written += (size_t)n;
-		else if (n == -1 && errno == EINTR)
-			continue;
-		else if (n == -1 && errno == EAGAIN)
-			return;
-		else /* a job need not read its payload */
-			fd_close(&process->stdin_fd);
-	}
 }
 
 /* Our stderr has room for a chunk. A reader who doesn't read stops the job, by

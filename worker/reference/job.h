@@ -20,10 +20,8 @@ enum {
 };
 
 struct job_process {
-	pid_t pid;      /* 0: none */
-	int stdin_fd;   /* -1: all written */
-	int output_fd;  /* -1: at its end */
-	size_t written; /* of the payload */
+	pid_t pid;     /* 0: none */
+	int output_fd; /* -1: at its end */
 	int64_t output_bytes, dropped_bytes;
 };
 
@@ -51,8 +49,7 @@ void job_process_init(struct job_process *process);
 int job_start(struct job_process *process, const struct queue_job *job,
     const char *queue_name, const struct job_command *command,
     struct err *err) MUST_CHECK;
-/* Moves bytes as far as they go without blocking. */
-void job_feed(struct job_process *process, const struct queue_job *job);
+/* Passes on what there is, without blocking. */
 void job_drain_output(struct job_process *process);
 /* True once: it has ended, `status` as from waitpid; what was left of its
  * group is killed. */

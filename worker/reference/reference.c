@@ -412,7 +412,6 @@ begin(struct reference *self, struct slot *slot, int64_t asked_ms)
 	}
 	log_info("job.started", "id=%s attempt=%" PRId64 " pid=%d",
 	    slot->job.id, slot->job.attempt, (int)slot->process.pid);
-	job_feed(&slot->process, &slot->job);
 }
 
 static struct slot *
@@ -511,7 +510,7 @@ wait_ms_for(const struct reference *self)
 static void
 wait_for_events(struct reference *self)
 {
-	struct pollfd fds[2 + 2 * REFERENCE_CONCURRENCY_MAX];
+	struct pollfd fds[2 + REFERENCE_CONCURRENCY_MAX];
 	nfds_t count = 0;
 	bool room = job_output_room();
 	bool held_up = false;
@@ -521,8 +520,6 @@ wait_for_events(struct reference *self)
 		const struct job_process *process = &self->slots[i].process;
 
 		/* poll skips descriptors of -1 */
-		fds[count++] =
-		    (struct pollfd){.fd = process->stdin_fd, .events = POLLOUT};
 		fds[count++] = (struct pollfd){
 		    .fd = room ? process->output_fd : -1, .events = POLLIN};
 		held_up = held_up || (!room && process->output_fd != -1);
@@ -542,7 +539,6 @@ turn(struct reference *self)
 	for (unsigned i = 0; i < self->options->concurrency; i++) {
 		struct slot *slot = &self->slots[i];
 
-		job_feed(&slot->process, &slot->job);
 		job_drain_output(&slot->process);
 		note_end(self, slot);
 		settle(self, slot);
@@ -564,7 +560,7 @@ catch_signals(struct reference *self, sigset_t *ret_old, struct err *err)
 	(void)sigaddset(&mask, SIGTERM);
 	(void)sigaddset(&mask, SIGINT);
 	(void)sigaddset(&mask, SIGCHLD);
-	(void)sigaddset(&mask, SIGPIPE); /* a job that doesn't read */
+	(void)sigaddset(&mask, SIGPIPE); /* our stderr's reader may go */
 	if (sigprocmask(SIG_BLOCK, &mask, ret_old) == -1)
 		return err_sys(err, "block signals");
 	(void)sigdelset(&mask, SIGPIPE);
