@@ -88,10 +88,10 @@ judge_required(
 		    "one that is set and not empty");
 	} else {
 		check_set(check, finding, RESULT_FAILED,
-		    "%s is required, and %s", name,
-		    env->value != NULL ? "is empty"
-		    : env->why == NULL ? "has no value"
-		                       : env->why);
+		    "%s is required, and %s%s%s", name,
+		    env->value != NULL ? "is empty" : "has no value",
+		    env->value != NULL || env->why == NULL ? "" : ": ",
+		    env->value != NULL || env->why == NULL ? "" : env->why);
 		check_evidence(check, finding, env_source(check, env),
 		    env->value != NULL ? "empty" : "no value",
 		    "set and not empty");

@@ -307,8 +307,7 @@ judge_stuck(struct check *check, const struct queue_look *look)
 	    "starting workers does not mend it: an unset lease is never "
 	    "'before now'. Put those jobs back to waiting, and make the worker "
 	    "set state and lease in one statement",
-	    check_text(check, "reeve queue reclaim %s", look->queue->name),
-	    "reeve check");
+	    NULL, "reeve check");
 }
 
 void
@@ -351,8 +350,7 @@ judge_expired(struct check *check, const struct queue_look *look)
 	    "the worker that held them died or was too slow: see that one "
 	    "runs, that it extends its lease while it works, and that expired "
 	    "jobs are offered again",
-	    check_text(check, "reeve queue reclaim %s", look->queue->name),
-	    "reeve check");
+	    NULL, "reeve check");
 }
 
 void

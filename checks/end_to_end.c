@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "checks/names.h"
 #include "checks/rows.h"
 
 /* 6xx: what the canary's travel proves, and what not. */
@@ -296,7 +297,8 @@ judge_success(struct check *check, const struct smoke_look *look)
 	check_fix(check, finding,
 	    "an emptier queue is no success: read what the worker says of "
 	    "this canary, and the dead letters",
-	    check_text(check, "reeve queue dead %s", look->smoke->queue->name),
+	    check_text(check, "reeve queue ls %s",
+	        shell_quote(check->report->arena, look->smoke->queue->name)),
 	    "reeve smoke");
 }
 

@@ -99,6 +99,18 @@ endpoint_label(struct check *check, const char *target, enum look_label label)
 	                                : url_endpoint(arena, target);
 }
 
+static void
+drop_labels(struct report_finding *finding, enum label_kind kind)
+{
+	struct label *labels = finding->labels;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < finding->nlabels; i++)
+		if (labels[i].kind != kind)
+			labels[kept++] = labels[i];
+	finding->nlabels = kept;
+}
+
 struct report_finding *
 look_begin(struct check *check, const struct look *look, enum look_label label)
 {
@@ -109,6 +121,10 @@ look_begin(struct check *check, const struct look *look, enum look_label label)
 	check->report->findings[last]->finding.required = look->required;
 	if (finding == NULL)
 		return NULL;
+	/* Without a service that the work needs jobs are taken all the same:
+	 * it says nothing of who consumes the queue. */
+	if (look->of == LOOK_CHECK && look->family == FAMILY_SERVICE)
+		drop_labels(finding, LABEL_QUEUE);
 	if (look->seen != NULL && look->seen->target != NULL &&
 	    look->seen->target[0] != '\0')
 		report_label(check->report, finding, LABEL_ENDPOINT,

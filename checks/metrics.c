@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include "base/text.h"
+#include "checks/names.h"
 #include "checks/queue_facts.h"
 #include "checks/rows.h"
 
@@ -216,7 +217,8 @@ judge_failures(struct check *check, const struct queue_look *look)
 	        declared < 0 ? "no objective is declared"
 	                     : check_place(check, &look->queue->place)));
 	check_fix(check, finding, "read why the last ones failed",
-	    check_text(check, "reeve queue dead %s", look->queue->name),
+	    check_text(check, "reeve queue ls %s",
+	        shell_quote(check->report->arena, look->queue->name)),
 	    "reeve diagnose");
 }
 
@@ -254,7 +256,9 @@ judge_dead(struct check *check, const struct queue_look *look)
 	        check_place(check, &look->queue->place)));
 	check_fix(check, finding,
 	    "read them, mend the cause, then put them back",
-	    check_text(check, "reeve queue dead %s", look->queue->name), NULL);
+	    check_text(check, "reeve queue ls %s",
+	        shell_quote(check->report->arena, look->queue->name)),
+	    NULL);
 }
 
 void

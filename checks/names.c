@@ -311,6 +311,33 @@ url_flaw(struct arena *arena, const char *value)
 	return NULL;
 }
 
+const char *
+shell_quote(struct arena *arena, const char *text)
+{
+	static const char plain[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	    "_-./:@%+=,";
+	size_t len = strlen(text), out = 0;
+
+	if (len > 0 && strspn(text, plain) == len)
+		return text;
+	/* a quote leaves the quotes, stands by itself, and enters them again */
+	char *quoted = arena_alloc(arena, len * 4 + 3);
+
+	quoted[out++] = '\'';
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\'') {
+			memcpy(quoted + out, "'\\''", 4);
+			out += 4;
+		} else {
+			quoted[out++] = text[i];
+		}
+	}
+	quoted[out++] = '\'';
+	quoted[out] = '\0';
+	return quoted;
+}
+
 static size_t
 trimmed_len(const char *text)
 {

@@ -36,6 +36,10 @@ bool url_has_password(struct arena *arena, const char *value);
  * of the password. */
 const char *url_flaw(struct arena *arena, const char *value);
 
+/* As one word for a POSIX shell: names come from servers, and commands are
+ * pasted. Plain words stay as they are. */
+const char *shell_quote(struct arena *arena, const char *text);
+
 /* How two values differ, said without showing them: "the same but for white
  * space at the end of the first", "lengths 11 and 24, h:… and h:…". */
 const char *values_differ(struct arena *arena,

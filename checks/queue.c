@@ -488,12 +488,13 @@ judge_orphans(struct check *check, const struct queue_look *look)
 	    (long long)first->waiting.value, look->queue->real_name);
 	check_fix(check, finding,
 	    check_text(check,
-	        "find who fills '%s' and give him the name '%s'; then move the "
-	        "jobs over",
+	        "find what fills '%s' and have it use '%s'; then move the jobs "
+	        "over",
 	        first->name, look->queue->real_name),
 	    text_equal(first->type, "list")
-	        ? check_text(check, "redis-cli LMOVE '%s' '%s' RIGHT LEFT",
-	              first->name, look->queue->real_name)
+	        ? check_text(check, "redis-cli LMOVE %s %s RIGHT LEFT",
+	              shell_quote(check->report->arena, first->name),
+	              shell_quote(check->report->arena, look->queue->real_name))
 	        : NULL,
 	    "reeve check");
 }

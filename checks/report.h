@@ -35,7 +35,7 @@ struct label {
 struct report_finding {
 	struct finding finding;
 	const struct finding_row *row;
-	const struct label *labels;
+	struct label *labels;
 	size_t nlabels;
 	size_t evidence_left_out;
 	bool confirmed; /* seen by a probe, not only concluded */

@@ -145,6 +145,18 @@ how_values_differ_is_said_without_showing_them(void **state)
 	assert_null(strstr(text, "horse"));
 }
 
+static void
+a_name_is_one_word_for_the_shell_whatever_it_holds(void **state)
+{
+	(void)state;
+	assert_string_equal(shell_quote(&arena, "jobs:a-b"), "jobs:a-b");
+	assert_string_equal(shell_quote(&arena, "a b"), "'a b'");
+	assert_string_equal(
+	    shell_quote(&arena, "a'; reboot"), "'a'\\''; reboot'");
+	assert_string_equal(shell_quote(&arena, ""), "''");
+	assert_string_equal(shell_quote(&arena, "$(x)"), "'$(x)'");
+}
+
 int
 main(void)
 {
@@ -156,6 +168,8 @@ main(void)
 	    cmocka_unit_test(
 	        an_unencoded_password_is_a_flaw_that_names_the_character),
 	    cmocka_unit_test(a_flaw_never_holds_a_part_of_the_password),
+	    cmocka_unit_test(
+	        a_name_is_one_word_for_the_shell_whatever_it_holds),
 	    cmocka_unit_test(how_values_differ_is_said_without_showing_them),
 	};
 

@@ -236,8 +236,8 @@ a_cause_that_the_canary_contradicts_is_latent(void **state)
 	struct report_finding *cause = report_add(report, 110, &check);
 	struct report_finding *canary = report_add(report, 602, &smoke);
 
-	report_label(report, cause, LABEL_QUEUE, "jobs");
-	report_label(report, canary, LABEL_QUEUE, "jobs");
+	report_label(report, cause, LABEL_WORKER, "a");
+	report_label(report, canary, LABEL_WORKER, "a");
 	report_set(report, cause, RESULT_FAILED, "404");
 	report_conclude(report);
 	assert_int_equal(cause->finding.role, ROLE_ROOT);
