@@ -317,10 +317,11 @@ cppcheck: ## a second analyser
 shellcheck: ## scripts and bats files
 	@shellcheck -x $(SCRIPTS)
 
+# Tests misspell on purpose: they are about the nearest right word.
 .PHONY: spelling
 spelling: ## codespell
-	@codespell -q 3 -I tests/lint/words.txt $(ROOMS) tests docs Makefile \
-	    *.md
+	@codespell -q 3 -I tests/lint/words.txt $(ROOMS) docs Makefile *.md \
+	    tests/lib.bash tests/run tests/deps.sh tests/lint
 
 # --- installing --------------------------------------------------------------
 INSTALL ?= install
