@@ -198,6 +198,7 @@ readonly_world() {
 
 @test "it works on a read-only root with nothing in it, as PID 1 and not" {
 	needs_root
+	needs_static
 	run unshare -m bash -c "
 		$(declare -f readonly_world)
 		T='$T' REEVE='$REEVE' HELPER='$HELPER'

@@ -293,6 +293,7 @@ teardown() { finish; }
 
 @test "as a uid that nobody knows, on a read-only root with nothing in it" {
 	needs_root
+	needs_static
 	plan_of a.plan <<-END
 		worker a
 		arg /helper

@@ -93,8 +93,8 @@ teardown() { finish; }
 		worker churn
 		arg /bin/sh
 		arg -c
-		arg '$HELPER' orphans 100 $T/done
-		liveness exec /bin/false
+		arg rm -f $T/done; exec '$HELPER' orphans 100 $T/done
+		liveness exec /usr/bin/test ! -e $T/done
 		times 0 10ms 1s 1 1
 		grace 1s
 		backoff 1ms 1ms

@@ -44,6 +44,7 @@ teardown_file() {
 
 setup() {
 	needs_root
+	needs_static
 	begin
 }
 teardown() { finish; }

@@ -99,6 +99,8 @@ mode_die(char *argv[])
 	struct rlimit none = {0, 0};
 
 	(void)setrlimit(RLIMIT_CORE, &none);
+	if (number(argv[0]) != SIGKILL)
+		handle(number(argv[0]), SIG_DFL); /* a sanitizer's is not */
 	(void)raise(number(argv[0]));
 	wait_for_ever();
 }
@@ -185,7 +187,7 @@ mode_signals(char *argv[])
 		if (sigismember(&mask, signo) == 1)
 			(void)printf("blocked %d\n", signo);
 		if (sigaction(signo, NULL, &now) == 0 &&
-		    now.sa_handler != SIG_DFL)
+		    now.sa_handler == SIG_IGN)
 			(void)printf("ignored %d\n", signo);
 	}
 	(void)printf("pgid %s\n", getpgrp() == getpid() ? "own" : "shared");

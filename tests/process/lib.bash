@@ -12,6 +12,10 @@ PATIENCE=${PATIENCE:-20}
 # PID 1 of a namespace of its own; root is not needed for that.
 PID1=(unshare -fp --mount-proc)
 ((EUID == 0)) || PID1=(unshare -Urfp --mount-proc)
+# Sanitizers' builds aren't static, and find no library in an empty world.
+needs_static() {
+	! ldd "$REEVE" 2>/dev/null | grep -q '=>' || skip "needs the static build"
+}
 needs_root() { ((EUID == 0)) || skip "needs root"; }
 
 # until_ok COMMAND…: again and again until it succeeds.

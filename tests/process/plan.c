@@ -25,7 +25,8 @@
 enum {
 	WORKERS_MAX = 64,
 	ARGS_MAX = 32,
-	PORTS_MAX = 4
+	PORTS_MAX = 4,
+	LINES_MAX = 4096
 };
 
 struct building {
@@ -41,6 +42,8 @@ static struct building parts[WORKERS_MAX];
 static size_t nspecs;
 static struct plan_settings settings;
 static struct probe_spec *last_probe;
+static char *lines[LINES_MAX]; /* specs point into them */
+static size_t nlines;
 
 NORETURN static void
 die(const char *what, const char *why)
@@ -291,9 +294,10 @@ main(int argc, char *argv[])
 	plan_settings_default(&settings);
 	settings.name = "t";
 	while ((len = getline(&text, &size, stdin)) > 0) {
-		char *rest = strdup(text); /* kept: specs point into it */
+		char *rest = nlines < LINES_MAX ? strdup(text) : NULL;
 		if (rest == NULL)
 			die("line", "no memory");
+		lines[nlines++] = rest;
 		rest[strcspn(rest, "\n")] = '\0';
 		rest += strspn(rest, " \t");
 		if (*rest == '\0' || *rest == '#')
@@ -306,5 +310,8 @@ main(int argc, char *argv[])
 	if (plan_encode(specs, nspecs, &settings, &out, &err) == -1 ||
 	    fd_replace_file(argv[1], 0600, out.data, out.len, &err) == -1)
 		die(argv[1], err.text);
+	buffer_fini(&out);
+	while (nlines > 0)
+		free(lines[--nlines]);
 	return 0;
 }
