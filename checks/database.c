@@ -288,6 +288,11 @@ judge_stuck(struct check *check, const struct queue_look *look)
 
 	if (finding == NULL)
 		return;
+	/* Between taking a job and leasing it there is an instant. */
+	if (look->later != NULL &&
+	    queue_number_known(&look->later->lease_missing) &&
+	    look->later->lease_missing.value < missing->value)
+		missing = &look->later->lease_missing;
 	if (missing->value == 0) {
 		check_set(check, finding, RESULT_PASSED,
 		    "every job in work is held by somebody");

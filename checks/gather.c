@@ -455,6 +455,27 @@ second_sample(struct looks *looks, const struct declared *declared,
 	return run_looks(looks, err);
 }
 
+/* Facts that are alarming when they last, and normal for an instant: a worker
+ * between taking a job and leasing it, a poller between two polls. */
+static bool
+may_be_a_moment(const struct observed *observed)
+{
+	for (size_t i = 0; i < observed->nobservations; i++) {
+		const struct queue_state *state =
+		    observed->observations[i].queue;
+
+		if (state == NULL)
+			continue;
+		if (state->lease_missing.value > 0)
+			return true;
+		if (state->waiting.value > 0 &&
+		    state->consumers.know == KNOW_EXACT &&
+		    state->consumers.value == 0)
+			return true;
+	}
+	return false;
+}
+
 int
 gather(const struct declared *declared, const struct gather_options *options,
     struct observed *observed, struct err *err)
@@ -474,7 +495,8 @@ gather(const struct declared *declared, const struct gather_options *options,
 		return -1;
 	if (run_looks(&looks, err) == -1)
 		return -1;
-	if (!options->queues_twice || declared->nqueues == 0)
+	if (declared->nqueues == 0 ||
+	    (!options->queues_twice && !may_be_a_moment(observed)))
 		return 0;
 	return second_sample(&looks, declared, first_ms, err);
 }

@@ -17,6 +17,7 @@
  *   "check NAME"        a declared check
  *   "queue NAME"        a queue's state and near names
  *   "queue NAME later"  the same, GATHER_TWICE_MS later: is its head moving?
+ * Also without being asked for, where what was seen is normal for an instant
  *   "env WORKER NAME"   what a worker's URL-valued variable points at, with the
  *                       worker's own effective value
  *   "supervisor"        the running supervisor's status
