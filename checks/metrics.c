@@ -40,7 +40,7 @@ static void
 judge_backlog(struct check *check, const struct queue_look *look)
 {
 	const struct queue_number *waiting = &look->state->waiting;
-	const struct queue_number *consumers = &look->state->consumers;
+	const struct queue_number *consumers = queue_consumers(look);
 	struct report_finding *finding = queue_begin(check, look, waiting);
 	char age[AGE_TEXT_SIZE];
 

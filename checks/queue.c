@@ -583,7 +583,7 @@ judge_consumers(struct check *check, const struct queue_look *look)
 	if (declared < 0)
 		return;
 	struct report_finding *finding =
-	    queue_begin(check, look, &look->state->consumers);
+	    queue_begin(check, look, queue_consumers(look));
 
 	if (finding == NULL)
 		return;
@@ -592,10 +592,10 @@ judge_consumers(struct check *check, const struct queue_look *look)
 		    "its workers are declared with 0 replicas");
 		return;
 	}
-	if (look->state->consumers.value > 0) {
+	if (queue_consumers(look)->value > 0) {
 		check_set(check, finding, RESULT_PASSED, "%s",
 		    queue_number_text(
-		        check, "consuming", &look->state->consumers));
+		        check, "consuming", queue_consumers(look)));
 		return;
 	}
 	check_set(check, finding, RESULT_FAILED,

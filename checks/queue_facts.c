@@ -41,6 +41,18 @@ queue_number_known(const struct queue_number *number)
 	       number->know == KNOW_ESTIMATE;
 }
 
+const struct queue_number *
+queue_consumers(const struct queue_look *look)
+{
+	const struct queue_number *now = &look->state->consumers;
+
+	if (look->later != NULL && queue_number_known(now) &&
+	    queue_number_known(&look->later->consumers) &&
+	    look->later->consumers.value > now->value)
+		return &look->later->consumers;
+	return now;
+}
+
 struct report_finding *
 queue_begin(struct check *check, const struct queue_look *look,
     const struct queue_number *number)

@@ -19,6 +19,9 @@ void queues_each(struct check *check, queue_fn *judge);
 
 /* As check_begin; NULL too when the number that the row is about isn't known
  * (the finding then says why) or the technology has no such notion. */
+/* Who consumes: the more of both samples. A poller between two polls, or one
+ * that connects just now, is there all the same. */
+const struct queue_number *queue_consumers(const struct queue_look *look);
 struct report_finding *queue_begin(struct check *check,
     const struct queue_look *look, const struct queue_number *number);
 void queue_evidence(struct check *check, struct report_finding *finding,

@@ -390,9 +390,22 @@ wait_ready(struct demo *demo, const char *before, struct buffer *out)
 	return "";
 }
 
+/* Until what runs is what is declared. */
+static void
+wait_no_drift(struct demo *demo, struct buffer *out)
+{
+	const char *words[] = {"diff", "-f", demo->manifest, NULL};
+	int64_t until_ms = clock_after(clock_ms(), SETTLED_MS);
+
+	while (clock_ms() < until_ms &&
+	       reeve(demo, words, false, out) != EXIT_PASSED)
+		(void)poll(NULL, 0, LOOK_EVERY_MS);
+}
+
 static void
 workers_are_ready(struct demo *demo, struct buffer *out)
 {
+	wait_no_drift(demo, out);
 	const char *pids = wait_ready(demo, "", out);
 
 	expect(demo, pids[0] != '\0',
