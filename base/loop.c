@@ -214,10 +214,28 @@ wait_ms(const struct loop *loop, int64_t deadline_ms)
 	return (int)MIN(gap_ms, INT_MAX);
 }
 
+/* Only time spent waiting counts: what our own callbacks take is no freeze. */
+static void
+credit_stall(struct loop *loop, int64_t began_ms, int64_t due_ms)
+{
+	int64_t late_ms = loop->now_ms - MAX(began_ms, due_ms);
+
+	if (loop->stall_ms == 0 || due_ms == CLOCK_NEVER ||
+	    late_ms < loop->stall_ms)
+		return;
+	loop_credit(loop, late_ms);
+	loop->credited_ms += late_ms;
+}
+
 int
 loop_turn(struct loop *loop, int64_t deadline_ms, struct err *err)
 {
 	struct epoll_event events[LOOP_BATCH];
+	int64_t began_ms = clock_ms();
+	int64_t due_ms = deadline_ms;
+
+	if (loop->heap_len > 0)
+		due_ms = MIN(due_ms, loop->heap[0]->at_ms);
 
 	assert(loop->batch == NULL); /* a callback must not turn its own loop */
 	int count = epoll_wait(
@@ -225,6 +243,7 @@ loop_turn(struct loop *loop, int64_t deadline_ms, struct err *err)
 	if (count == -1 && errno != EINTR)
 		return err_sys(err, "epoll_wait");
 	loop->now_ms = clock_ms();
+	credit_stall(loop, began_ms, due_ms);
 	if (count > 0)
 		run_sources(loop, events, count);
 	run_timers(loop);

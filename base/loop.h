@@ -41,6 +41,10 @@ struct loop {
 	    batch; /* events of the turn under way, to forget removed sources */
 	int batch_len;
 	int64_t now_ms; /* read once a turn */
+	/* A wait that ends so much later than it should (the container was
+	 * frozen, the machine slept) is credited to all timers; 0: never. */
+	int64_t stall_ms;
+	int64_t credited_ms; /* all that was credited so far */
 };
 
 int loop_init(struct loop *loop, struct loop_timer **heap, uint32_t heap_max,

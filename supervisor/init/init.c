@@ -32,6 +32,7 @@ enum {
 	INIT_NSIG = 65,
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
+	INIT_STALL_MS = 2000,
 	INIT_OLD_FDS = 4096, /* marked one by one on an old kernel */
 };
 
@@ -312,6 +313,7 @@ core_start(struct core *core, struct err *err)
 	if (open_basics(core, err) == -1 || table_map(core, err) == -1 ||
 	    watch_signals(core, err) == -1)
 		return -1;
+	core->loop.stall_ms = INIT_STALL_MS;
 	fingerprint_key_random(&core->key);
 	become_init(core);
 	return 0;
@@ -326,8 +328,14 @@ core_run(struct core *core)
 	while (core->phase != PHASE_DONE) {
 		int64_t until_ms =
 		    core->reap_again ? core->loop.now_ms : CLOCK_NEVER;
+		int64_t before_ms = core->loop.credited_ms;
 		if (loop_turn(&core->loop, until_ms, &err) == -1)
 			log_error("loop", "%s", err.text);
+		if (core->loop.credited_ms > before_ms)
+			log_warning("init.stalled",
+			    "stood still for %lld ms: every deadline is that "
+			    "much later",
+			    (long long)(core->loop.credited_ms - before_ms));
 		if (core->reap_again)
 			reap(core);
 	}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+
+/* Time stands still but in the wait, which takes as long as the test says. */
+static int64_t fake_now_ms, wait_takes_ms;
+
+int64_t __wrap_clock_ms(void);
+int __wrap_epoll_wait(
+    int epoll_fd, struct epoll_event *events, int most, int timeout_ms);
+
+int64_t
+__wrap_clock_ms(void)
+{
+	return fake_now_ms;
+}
+
+int
+__wrap_epoll_wait(
+    int epoll_fd, struct epoll_event *events, int most, int timeout_ms)
+{
+	(void)epoll_fd;
+	(void)events;
+	(void)most;
+	(void)timeout_ms;
+	fake_now_ms += wait_takes_ms;
+	return 0;
+}
+
+static unsigned fired;
+
+static void
+fire(struct loop_timer *timer, int64_t now_ms)
+{
+	(void)timer;
+	(void)now_ms;
+	fired++;
+}
+
+static struct loop loop;
+static struct loop_timer *heap[4];
+static struct loop_timer near_one = {.fire = fire}, far_one = {.fire = fire};
+
+/* One deadline in a second, one in an hour, and a wait of so many ms. */
+static void
+wait_for(int64_t ms)
+{
+	struct err err = ERR_INIT;
+
+	fired = 0;
+	fake_now_ms = 1000;
+	wait_takes_ms = ms;
+	near_one.slot = far_one.slot = 0;
+	assert_int_equal(loop_init(&loop, heap, 4, &err), 0);
+	loop.stall_ms = 2000;
+	assert_int_equal(loop_timer_set(&loop, &near_one, 2000, &err), 0);
+	assert_int_equal(loop_timer_set(&loop, &far_one, 3601000, &err), 0);
+	assert_int_equal(loop_turn(&loop, CLOCK_NEVER, &err), 0);
+}
+
+static void
+a_little_late_is_only_late(void **state)
+{
+	(void)state;
+	wait_for(2999);
+	assert_int_equal(fired, 1);
+	assert_int_equal(loop.credited_ms, 0);
+	assert_int_equal(far_one.at_ms, 3601000);
+	loop_fini(&loop);
+}
+
+static void
+a_freeze_is_credited_to_every_deadline(void **state)
+{
+	(void)state;
+	/* two hours: else both would fire */
+	wait_for(7200000);
+	assert_int_equal(loop.credited_ms, 7199000);
+	assert_int_equal(fired, 1);
+	assert_int_equal(far_one.at_ms, 3601000 + 7199000);
+	loop_fini(&loop);
+}
+
+static void
+what_is_overdue_before_the_wait_is_no_freeze(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	wait_for(0);
+	fake_now_ms = 100000; /* spent in callbacks */
+	wait_takes_ms = 0;
+	assert_int_equal(loop_turn(&loop, CLOCK_NEVER, &err), 0);
+	assert_int_equal(loop.credited_ms, 0);
+	assert_int_equal(fired, 1);
+	loop_fini(&loop);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_little_late_is_only_late),
+	    cmocka_unit_test(a_freeze_is_credited_to_every_deadline),
+	    cmocka_unit_test(what_is_overdue_before_the_wait_is_no_freeze),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
