@@ -63,9 +63,9 @@ products_example_loads_clean(void **state)
 	assert_int_equal(d->smokes[0].floor_ms, 50);
 	assert_string_equal(d->smokes[0].cleanup[0].kind, "postgres");
 	assert_string_equal(d->alerts[0].format, "slack");
-	/* cpu, failureRatio and leaseExpiryRatio don't act yet */
-	assert_int_equal(d->ninert, 3);
-	assert_string_equal(d->inert[2].key, "workers[0].resources.limits.cpu");
+	/* cpu doesn't act yet */
+	assert_int_equal(d->ninert, 1);
+	assert_string_equal(d->inert[0].key, "workers[0].resources.limits.cpu");
 	try_end(&try);
 }
 
