@@ -16,7 +16,7 @@
 
 /* Returns an O_PATH|O_CLOEXEC descriptor, or -1 with the places looked at. */
 int tool_open(struct err *err) MUST_CHECK;
-/* As tool_open for our own image: for --probe, --logger and --recover. Works
+/* As tool_open for our own image: for --probe, --logger and --live. Works
  * when the file was replaced meanwhile; fails without /proc. */
 int tool_open_self(struct err *err) MUST_CHECK;
 /* Executes what `fd` stands for; returns only on failure, with errno. Safe

@@ -326,3 +326,40 @@ teardown() { finish; }
 	run "$REEVE" run --plan "$T"
 	[ "$status" -ne 0 ]
 }
+
+@test "exitCode: first is the first that wasn't 0, fixed is 70" {
+	for policy in "first 3" "fixed 70" "worst 9"; do
+		rm -f "$T/first"
+		plan_of a.plan <<-END
+			exit-code ${policy% *}
+			worker a
+			arg /bin/sh
+			arg -c
+			arg echo \$\$ >$T/first; exit 3
+			restart never
+			worker b
+			arg /bin/sh
+			arg -c
+			arg until [ -s $T/first ] && ! kill -0 \$(cat $T/first) 2>/dev/null; do sleep 0.02; done; exit 9
+			restart never
+		END
+		supervise child
+		expect_code "${policy#* }"
+	done
+}
+
+@test "an init that isn't PID 1 and is killed takes its workers with it" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg ignore-term
+		arg $T/ready
+		replicas 1
+	END
+	supervise child
+	until_ok file_there "$T/ready"
+	worker=$(<"$T/ready")
+	ALSO+=("$worker")
+	kill -KILL "$INIT"
+	until_ok gone "$worker"
+}

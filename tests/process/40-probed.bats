@@ -147,3 +147,23 @@ teardown() {
 	until_ok is b/0 ready
 	[ "$(figure b/0 restarts)" = 0 ]
 }
+
+@test "the liveness port answers while the init turns, and not while it doesn't" {
+	plan_of a.plan <<-END
+		liveness-port $PORT
+		worker a
+		arg $HELPER
+		arg wait
+	END
+	for how in pid1 child; do
+		supervise $how
+		until_ok "$REEVE" --probe http 127.0.0.1 "$PORT" / 5000
+		kill -STOP "$INIT"
+		run "$REEVE" --probe http 127.0.0.1 "$PORT" / 20000
+		[ "$status" -eq 1 ]
+		kill -CONT "$INIT"
+		until_ok "$REEVE" --probe http 127.0.0.1 "$PORT" / 5000
+		kill -TERM "$INIT"
+		expect_code 0
+	done
+}
