@@ -148,6 +148,26 @@ sanitize_fds(void)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/* What whoever started us meant for us alone: a worker that took it for its own
+ * would speak to our service manager (pid1.md case 27). */
+static void
+forget_launcher(void)
+{
+	static const char *const names[] = {"NOTIFY_SOCKET=", "WATCHDOG_PID=",
+	    "WATCHDOG_USEC=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+	char **to = environ;
+
+	for (char **from = environ; from != NULL && *from != NULL; from++) {
+		bool ours = false;
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			ours = ours || text_starts(*from, names[i]);
+		if (!ours)
+			*to++ = *from;
+	}
+	if (to != NULL)
+		*to = NULL;
+}
+
 static void
 raise_files(struct core *core)
 {
@@ -387,6 +407,7 @@ init_main(int argc, char *argv[])
 
 	reset_signals();
 	sanitize_fds();
+	forget_launcher();
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
 	if (parse(&options, &core->operate, argc, argv, &err) == -1)
 		return fail(EXIT_USAGE, &err);
