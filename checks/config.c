@@ -49,6 +49,21 @@ all_well(
 		check_set(check, finding, RESULT_PASSED, "%s", what);
 }
 
+/* A line that several workers share is one fault: what it causes for the others
+ * follows from the first. */
+static struct report_finding *
+begin_at(struct check *check, const struct subject *subject,
+    const struct place *place)
+{
+	struct report_finding *finding = check_begin(check, subject);
+
+	if (finding != NULL && place->line > 0)
+		report_label(check->report, finding, LABEL_ENDPOINT,
+		    check_text(check, "%s %s", check->row->id,
+		        check_place(check, place)));
+	return finding;
+}
+
 /* --- RV101 env-required-missing --------------------------------------------
  */
 
@@ -185,7 +200,8 @@ say_near(struct check *check, const struct declared_worker *worker,
 	 * RV105 of the same one are explained. */
 	const char *name = env == NULL ? want : env->name;
 	const struct subject subject = {.worker = worker->name, .env = name};
-	struct report_finding *finding = check_begin(check, &subject);
+	struct report_finding *finding = begin_at(check, &subject,
+	    env == NULL ? &worker->requires_place : &env->place);
 
 	if (finding == NULL)
 		return;
@@ -349,7 +365,7 @@ judge_ref(struct check *check, const struct declared_worker *worker,
 	if (env->shadowed || env->ref_name == NULL || env->ref_key == NULL ||
 	    env->absence == ABSENT_SOURCE)
 		return;
-	finding = check_begin(check, &subject);
+	finding = begin_at(check, &subject, &env->place);
 	if (finding == NULL)
 		return;
 	if (env->absence == ABSENT_NOT) {
@@ -398,7 +414,7 @@ judge_interpolated(struct check *check, const struct declared_worker *worker,
 	    (env->unresolved == NULL && env->absence != ABSENT_VARIABLE &&
 	        !(empty && is_required(worker, env->name))))
 		return false;
-	struct report_finding *finding = check_begin(check, &subject);
+	struct report_finding *finding = begin_at(check, &subject, &env->place);
 
 	if (finding == NULL)
 		return true;
@@ -465,7 +481,7 @@ judge_literal(struct check *check, const struct declared_worker *worker,
 
 	if (!holds_literal_secret(check, env))
 		return false;
-	finding = check_begin(check, &subject);
+	finding = begin_at(check, &subject, &env->place);
 	if (finding == NULL)
 		return true;
 	struct fingerprint value =
@@ -620,7 +636,7 @@ judge_divergence(struct check *check, const struct declared_worker *worker,
 	if (!holds_literal_secret(check, env) ||
 	    !find_divergence(check, &search))
 		return false;
-	finding = check_begin(check, &subject);
+	finding = begin_at(check, &subject, &env->place);
 	if (finding == NULL)
 		return true;
 	check_set(check, finding, RESULT_FAILED,
@@ -780,7 +796,7 @@ judge_secret(struct check *check, const struct declared_worker *worker,
 		flaws &= ~(unsigned)SECRET_TRAILING_SPACE;
 	if (flaws == 0)
 		return false;
-	struct report_finding *finding = check_begin(check, &subject);
+	struct report_finding *finding = begin_at(check, &subject, &env->place);
 
 	if (finding == NULL)
 		return true;
@@ -818,14 +834,14 @@ check_rv127(struct check *check)
 
 static bool
 judge_url(struct check *check, const struct subject *subject,
-    const char *source, const char *value)
+    const struct place *place, const char *source, const char *value)
 {
 	const char *flaw =
 	    value == NULL ? NULL : url_flaw(check->report->arena, value);
 
 	if (flaw == NULL)
 		return false;
-	struct report_finding *finding = check_begin(check, subject);
+	struct report_finding *finding = begin_at(check, subject, place);
 
 	if (finding == NULL)
 		return true;
@@ -855,7 +871,7 @@ check_rv128(struct check *check)
 			    .worker = worker->name, .env = env->name};
 
 			if (!env->shadowed && env->unresolved == NULL)
-				any |= judge_url(check, &subject,
+				any |= judge_url(check, &subject, &env->place,
 				    env_source(check, env), env->value);
 		}
 		if (!any && worker->env.count > 0)
@@ -865,7 +881,7 @@ check_rv128(struct check *check)
 		const struct declared_queue *queue = &declared->queues[q];
 		const struct subject subject = {.queue = queue->name};
 
-		(void)judge_url(check, &subject,
+		(void)judge_url(check, &subject, &queue->place,
 		    check_place(check, &queue->place), queue->url);
 	}
 }

@@ -764,3 +764,48 @@ check_rv908(struct check *check)
 {
 	smokes_each(check, false, judge_cleanup);
 }
+
+/* --- RV624 canary-isolation ------------------------------------------------
+ */
+
+static void
+say_isolated(struct check *check, struct report_finding *finding,
+    const struct declared_smoke *smoke)
+{
+	check_evidence(check, finding, check_place(check, &smoke->place),
+	    check_text(check, "smoke %s: mode: isolated%s%s", smoke->name,
+	        smoke->queue->real_name == NULL ? "" : ", into ",
+	        smoke->queue->real_name == NULL ? "" : smoke->queue->real_name),
+	    "one smoke in-band");
+}
+
+void
+check_rv624(struct check *check)
+{
+	const struct declared *declared = check->declared;
+	const struct subject subject = {.other = "smoke"};
+	size_t isolated = 0;
+
+	for (size_t s = 0; s < declared->nsmokes; s++)
+		isolated += declared->smokes[s].isolated;
+	if (declared->nsmokes == 0)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	if (isolated < declared->nsmokes) {
+		check_set(check, finding, RESULT_PASSED,
+		    "a canary goes through the real queue");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "every smoke uses a queue of its own: nothing shows that the real "
+	    "one is consumed");
+	for (size_t s = 0; s < declared->nsmokes; s++)
+		say_isolated(check, finding, &declared->smokes[s]);
+	check_fix(check, finding,
+	    "have one smoke go through the real queue: leave out `mode: "
+	    "isolated`; the canary carries an id of its own and is cleaned up",
+	    NULL, "reeve gate");
+}

@@ -229,6 +229,8 @@ unmet(const struct check *check, const char *subject)
 {
 	const struct report *report = check->report;
 
+	if (check->row->needs[0] == 0)
+		return NULL;
 	for (size_t i = 0; i < report->nfindings; i++) {
 		const struct report_finding *f = report->findings[i];
 

@@ -328,6 +328,9 @@ add_edges_of(struct ranking *r, uint32_t cause)
 static void
 note_explained(struct report *report, const struct ranking *r)
 {
+	size_t e = 0;
+
+	/* the edges stand in the order of their causes */
 	for (size_t i = 0; i < r->rank.nnodes; i++) {
 		struct finding *f = &report->findings[r->failed[i]]->finding;
 		uint32_t *list = NULL;
@@ -335,10 +338,10 @@ note_explained(struct report *report, const struct ranking *r)
 
 		f->role = r->rank.roles[i];
 		f->nexplains = 0;
-		for (size_t e = 0; e < r->rank.nedges; e++) {
+		for (; e < r->rank.nedges && r->edges[e].cause == i; e++) {
 			bool known = false;
 
-			if (r->edges[e].cause != i || r->rank.edge_dropped[e])
+			if (r->rank.edge_dropped[e])
 				continue;
 			uint32_t symptom = r->failed[r->edges[e].symptom];
 

@@ -24,7 +24,8 @@ check_fn check_rv301, check_rv304, check_rv318;
 check_fn check_rv501, check_rv506, check_rv507;
 /* checks/end_to_end.c */
 check_fn check_rv601, check_rv602, check_rv604, check_rv607, check_rv611,
-    check_rv612, check_rv619, check_rv620, check_rv908, check_rv919;
+    check_rv612, check_rv619, check_rv620, check_rv624, check_rv908,
+    check_rv919;
 /* checks/metrics.c */
 check_fn check_rv701, check_rv702, check_rv703, check_rv715;
 
