@@ -262,7 +262,7 @@ compare_numbers(struct comparison *comparison, const char *name,
 		return;
 	differs(comparison,
 	    (struct drift){
-	        .kind = DRIFT_CLASS_ENV,
+	        .kind = DRIFT_CLASS_CONFIG,
 	        .key = name,
 	        .observed = arena_format(arena, "%" PRId64, running),
 	        .expected = arena_format(arena, "%" PRId64, declared),
@@ -297,7 +297,7 @@ changed(struct comparison *comparison, const char *key, const char *observed,
     const char *expected)
 {
 	differs(comparison, (struct drift){
-	                        .kind = DRIFT_CLASS_ENV,
+	                        .kind = DRIFT_CLASS_CONFIG,
 	                        .key = key,
 	                        .observed = observed,
 	                        .expected = expected,

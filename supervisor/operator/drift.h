@@ -14,10 +14,11 @@
  * whether secret or not.
  */
 enum drift_class {
-	DRIFT_CLASS_ENV = 0, /* and command, directory, ids, limits, ports */
+	DRIFT_CLASS_ENV = 0,
 	DRIFT_CLASS_SECRET,
-	DRIFT_CLASS_CONFIG,
-	DRIFT_CLASS_QUEUE, /* the variable that carries a queue's name */
+	DRIFT_CLASS_CONFIG, /* a config's value; command, directory, ids, limits
+	                     */
+	DRIFT_CLASS_QUEUE,  /* the variable that carries a queue's name */
 	DRIFT_CLASS_EXECUTABLE,
 	DRIFT_CLASS_REPLICAS,
 	DRIFT_CLASSES
