@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031 # every test is a process of its own
 # `reeve run -- CMD`, as PID 1 of a namespace and as anybody's child.
 
 bats_require_minimum_version 1.5.0
@@ -62,9 +63,9 @@ teardown() { finish; }
 }
 
 @test "ignored SIGCHLD at start: the exit code is known all the same" {
-	run timeout 20 "$HELPER" born ignored "$REEVE" run -- "$HELPER" exit 7
+	run timeout -k 1 10 "$HELPER" born ignored "$REEVE" run -- "$HELPER" exit 7
 	[ "$status" -eq 7 ]
-	run timeout 20 "${PID1[@]}" "$HELPER" born ignored \
+	run timeout -k 1 10 "${PID1[@]}" "$HELPER" born ignored \
 		"$REEVE" run -- "$HELPER" exit 7
 	[ "$status" -eq 7 ]
 }
@@ -125,6 +126,20 @@ teardown() { finish; }
 		kill -TERM "$INIT"
 		expect_code 143
 	done
+}
+
+@test "not PID 1, it adopts what its command orphans" {
+	launch child run -- sh -c "'$HELPER' escapee '$T/ready' '$T/mark' 1; exec '$HELPER' wait"
+	until_ok file_there "$T/ready"
+	orphan=$(<"$T/ready")
+	ALSO+=("$orphan")
+	adopted() { children_of "$INIT" | grep -qw "$orphan"; }
+	until_ok adopted
+	kill -TERM "$orphan"
+	until_ok file_there "$T/mark"
+	until_ok no_zombies "$INIT"
+	kill -TERM "$INIT"
+	expect_code 143
 }
 
 @test "a member of the group that outlives the command has TERM and time to drain" {

@@ -182,7 +182,7 @@ teardown() { finish; }
 		replicas 200
 	END
 	export REEVE_SOCKET=$T/socket
-	run timeout 20 prlimit --nofile=128:128 "$REEVE" run --plan "$T/a.plan"
+	run timeout -k 1 10 prlimit --nofile=128:128 "$REEVE" run --plan "$T/a.plan"
 	[ "$status" -ne 0 ]
 	[ "$status" -ne 124 ]
 	[[ $output == *128* ]]

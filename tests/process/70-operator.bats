@@ -194,7 +194,7 @@ operator_host() {
 	[ "$status" -eq 70 ]
 	[[ $output == *"reeve-tool not found"*"$T/alone/"*libexec/reeve* ]]
 	manifest
-	run timeout 20 "$T/alone/reeve" run -f "$T/reeve.yaml"
+	run timeout -k 1 10 "$T/alone/reeve" run -f "$T/reeve.yaml"
 	[ "$status" -eq 70 ]
 	[[ $output == *"reeve-tool not found"* ]]
 	# and never by PATH
