@@ -491,7 +491,9 @@ finish(struct operator_core *op)
 	buffer_fini(&op->refusal);
 	free(op->tracked);
 	free(op->state_dir);
-	wire_client_close(&op->init);
+	/* The wire is closed by our exit: the init kills an operator that has
+	 * closed it and is still there, and would never learn the code. */
+	explicit_bzero(&op->key, sizeof(op->key));
 	fd_close(&op->signal_source.fd);
 	loop_fini(&op->loop);
 }
