@@ -202,7 +202,7 @@ pg_url() {
 	says passed none
 	fact "privileges documents" SELECT
 	fact "index documents_pkey" valid
-	look "{\"kind\":\"postgres\",\"url\":\"$url\",\"tables\":[{\"name\":\"documents\",\"columns\":[\"id\",\"statuss\"],\"grants\":[\"UPDATE\"]},{\"name\":\"document\"},{\"name\":\"events\"}],\"indexes\":[\"twice_x\"],\"migration\":{\"table\":\"schema_migrations\",\"version\":\"003\"}}"
+	look "{\"kind\":\"postgres\",\"url\":\"$url\",\"tables\":[{\"name\":\"documents\",\"columns\":[\"id\",\"statusx\"],\"grants\":[\"UPDATE\"]},{\"name\":\"document\"},{\"name\":\"events\"}],\"indexes\":[\"twice_x\"],\"migration\":{\"table\":\"schema_migrations\",\"version\":\"003\"}}"
 	says failed not-found
 	tells "the nearest is status"
 	tells "may not UPDATE on documents"
