@@ -21,7 +21,7 @@ enum {
 	QUEUES_MAX = 1000
 };
 
-static const int64_t COMMAND_MS = 30 * 1000;
+static const int64_t COMMAND_MS = 30000;
 
 /* What is asked, and what came back. */
 struct row {
@@ -98,22 +98,25 @@ collect(struct listing *listing, int argc, char **argv)
 		return cli_usage(cli, "at most %d queues", QUEUES_MAX);
 	for (int i = 0; i < argc; i++)
 		manifest = manifest || !queue_is_url(argv[i]);
-	if (manifest)
+	if (manifest) {
 		code = cli_load(cli, &declared);
-	if (code != 0)
-		return code;
-	listing->count = argc > 0 ? (size_t)argc : declared->nqueues;
+		if (code != 0 || declared == NULL)
+			return code;
+	}
+	listing->count = (size_t)argc;
+	if (argc == 0 && declared != NULL)
+		listing->count = declared->nqueues;
 	listing->rows = arena_array(
 	    &cli->arena, listing->count + 1, sizeof(*listing->rows));
 	for (size_t i = 0; i < listing->count && code == 0; i++) {
 		struct declared_queue *queue = &listing->rows[i].queue;
 
-		if (argc == 0)
-			*queue = declared->queues[i];
-		else if (queue_is_url(argv[i]))
+		if (argc > 0 && queue_is_url(argv[i]))
 			code = row_from_url(cli, argv[i], queue);
-		else
+		else if (argc > 0 && declared != NULL)
 			code = row_from_name(cli, declared, argv[i], queue);
+		else if (declared != NULL)
+			*queue = declared->queues[i];
 	}
 	if (code == 0 && listing->count == 0)
 		code = cli_fail(

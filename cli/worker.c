@@ -54,7 +54,7 @@ spec_from_manifest(struct cli *cli, const char *name, struct queue_spec *ret)
 
 	if (code == 0)
 		code = find_queue(cli, declared, name, &queue);
-	if (code != 0)
+	if (code != 0 || queue == NULL)
 		return code;
 	struct queue_option *options =
 	    arena_array(&cli->arena, queue->noptions + 1, sizeof(*options));
@@ -91,11 +91,11 @@ read_options(struct cli *cli, struct reference_options *ret)
 	        &concurrency) == -1 ||
 	    cli_number(cli, "max-attempts", 1, ATTEMPTS_MAX, ATTEMPTS_DEFAULT,
 	        &ret->max_attempts) == -1 ||
-	    cli_duration(cli, "lease", 30 * 1000, &ret->lease_ms) == -1 ||
+	    cli_duration(cli, "lease", 30000, &ret->lease_ms) == -1 ||
 	    cli_duration(cli, "backoff", 1000, &ret->backoff_first_ms) == -1 ||
-	    cli_duration(cli, "backoff-cap", 60 * 1000, &ret->backoff_cap_ms) ==
+	    cli_duration(cli, "backoff-cap", 60000, &ret->backoff_cap_ms) ==
 	        -1 ||
-	    cli_duration(cli, "drain", 25 * 1000, &ret->drain_ms) == -1 ||
+	    cli_duration(cli, "drain", 25000, &ret->drain_ms) == -1 ||
 	    cli_duration(cli, "job-timeout", 0, &ret->job_max_ms) == -1)
 		return EXIT_USAGE;
 	if (ret->lease_ms < REFERENCE_LEASE_MIN_MS || ret->lease_ms > DAY_MS)

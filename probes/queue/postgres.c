@@ -31,7 +31,7 @@ failed(struct queue *queue, struct err *err)
 }
 
 int
-pg_do(struct queue *queue, bool writes, int64_t max_ms, const char *sql,
+pg_do(struct queue *queue, int64_t max_ms, const char *sql,
     const struct pg_sql *bound, PGresult **ret, struct err *err)
 {
 	struct pg_queue *pg = queue->state;
@@ -40,7 +40,7 @@ pg_do(struct queue *queue, bool writes, int64_t max_ms, const char *sql,
 	if (max_ms > 0)
 		deadline_ms = MIN(deadline_ms, clock_after(clock_ms(), max_ms));
 	pg->session.deadline_ms = deadline_ms;
-	if (postgres_begin(&pg->session, writes, err) == -1)
+	if (postgres_begin(&pg->session, max_ms == PG_WRITES, err) == -1)
 		return failed(queue, err);
 	/* the server's own timeout answers first, and leaves the connection
 	 * in order */
@@ -141,7 +141,7 @@ pg_describe(struct queue *queue, bool *ret_there, struct err *err)
 		return 0;
 	}
 	(void)pg_bind(&sql, pg->table);
-	if (pg_do(queue, false, 0, columns_sql, &sql, &rows, err) == -1)
+	if (pg_do(queue, 0, columns_sql, &sql, &rows, err) == -1)
 		return -1;
 	int count = PQntuples(rows);
 

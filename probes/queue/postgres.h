@@ -13,7 +13,8 @@
 enum {
 	PG_PARAMS_MAX = 96,
 	PG_COLUMNS_MAX = 256,
-	PG_CALL_BYTES_MAX = 8 << 20 /* texts of one call */
+	PG_CALL_BYTES_MAX = 8 << 20, /* texts of one call */
+	PG_WRITES = -1
 };
 
 /* A statement being put together. */
@@ -43,8 +44,9 @@ int pg_open(struct queue *queue, struct err *err);
 void pg_close(struct queue *queue);
 
 /* One statement in a transaction of its own, with the preamble of queues.md
- * part 6; `max_ms` bounds it further (0: the deadline alone). */
-int pg_do(struct queue *queue, bool writes, int64_t max_ms, const char *sql,
+ * part 6. It reads, for at most `max_ms` (0: the deadline alone), or it writes
+ * (PG_WRITES). */
+int pg_do(struct queue *queue, int64_t max_ms, const char *sql,
     const struct pg_sql *bound, PGresult **ret, struct err *err) MUST_CHECK;
 
 /* Looks the table's columns up, once; `ret_there` false: no such table. */

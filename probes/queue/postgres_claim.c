@@ -81,7 +81,7 @@ change_held(struct queue *queue, struct pg_sql *sql, const char *set,
 	const char *text = arena_format(sql->arena, "UPDATE %s SET %s WHERE %s",
 	    pg->table, set, held(sql, queue, job));
 
-	if (pg_do(queue, true, 0, text, sql, &rows, err) == -1)
+	if (pg_do(queue, PG_WRITES, text, sql, &rows, err) == -1)
 		return -1;
 	*ret_held = !text_equal(PQcmdTuples(rows), "0");
 	return 0;
@@ -149,7 +149,7 @@ reclaim(struct queue *queue, struct err *err)
 	    lease, error, set_updated(&arena, pg), id, id, pg->table,
 	    pg_scope(&sql, pg), pg_in(&sql, pg, &layout->active, NULL), lease,
 	    pg_now(&arena, pg, layout->lease));
-	int rc = pg_do(queue, true, 0, text, &sql, &rows, err);
+	int rc = pg_do(queue, PG_WRITES, text, &sql, &rows, err);
 
 	arena_fini(&arena);
 	return rc;
@@ -259,7 +259,7 @@ claim_now(
 	arena_init(&arena, PG_CALL_BYTES_MAX);
 	struct pg_sql sql = {.arena = &arena};
 	int rc =
-	    pg_do(queue, true, 0, claim_sql(&sql, queue), &sql, &rows, err);
+	    pg_do(queue, PG_WRITES, claim_sql(&sql, queue), &sql, &rows, err);
 
 	if (rc == 0 && PQntuples(rows) > 0) {
 		rc = read_job(queue, rows, ret, err);
@@ -326,7 +326,7 @@ delete_held(struct queue *queue, const struct queue_job *job, bool *ret_held,
 
 	arena_init(&arena, PG_CALL_BYTES_MAX);
 	struct pg_sql sql = {.arena = &arena};
-	int rc = pg_do(queue, true, 0,
+	int rc = pg_do(queue, PG_WRITES,
 	    arena_format(&arena, "DELETE FROM %s WHERE %s", pg->table,
 	        held(&sql, queue, job)),
 	    &sql, &rows, err);
@@ -441,5 +441,5 @@ pg_heartbeat(struct queue *queue, bool leaving, struct err *err)
 		return 0;
 	if (prepare(queue, err) == -1)
 		return -1;
-	return pg_do(queue, false, 0, "SELECT 1", NULL, &rows, err);
+	return pg_do(queue, 0, "SELECT 1", NULL, &rows, err);
 }

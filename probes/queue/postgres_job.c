@@ -171,7 +171,7 @@ pg_submit(struct queue *queue, const struct queue_submission *job,
 	if (rc == -1)
 		return -1;
 	insert_layout(&insert, pg, row, job);
-	if (pg_do(queue, true, 0,
+	if (pg_do(queue, PG_WRITES,
 	        arena_format(arena,
 	            "INSERT INTO %s(%s) VALUES(%s) RETURNING %s::text",
 	            pg->table, insert.columns, insert.values,
@@ -211,7 +211,7 @@ pg_follow(struct queue *queue, const struct queue_submission *job,
 
 	if (need_receipt(queue, job, err) == -1)
 		return -1;
-	if (pg_do(queue, false, 0,
+	if (pg_do(queue, 0,
 	        arena_format(arena, "SELECT %s::text,%s,%s FROM %s WHERE %s=%s",
 	            table_quote(arena, layout->status),
 	            column_or(arena, layout->owner, "NULL"),
@@ -250,7 +250,7 @@ pg_remove(struct queue *queue, const struct queue_submission *job,
 	struct pg_sql sql = {.arena = &arena};
 	const char *id = pg_bind_as(&sql, pg, pg->layout.id, job->receipt);
 
-	rc = pg_do(queue, true, 0,
+	rc = pg_do(queue, PG_WRITES,
 	    arena_format(&arena, "DELETE FROM %s WHERE %s=%s AND NOT (%s)",
 	        pg->table, table_quote(&arena, pg->layout.id), id,
 	        pg_in(&sql, pg, &pg->layout.active, NULL)),

@@ -25,7 +25,7 @@ cost_of(struct queue *queue, const char *text, const struct pg_sql *sql)
 {
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 
-	if (pg_do(queue, false, COUNT_MS,
+	if (pg_do(queue, COUNT_MS,
 	        arena_format(sql->arena, "EXPLAIN (FORMAT JSON) %s", text), sql,
 	        &rows, NULL) == -1 ||
 	    PQntuples(rows) < 1)
@@ -95,7 +95,7 @@ capped(struct queue *queue, struct arena *arena,
 		condition = arena_format(arena, "%s AND %s", condition,
 		    pg_in(&sql, pg, words, NULL));
 	}
-	if (pg_do(queue, false, CAPPED_MS,
+	if (pg_do(queue, CAPPED_MS,
 	        arena_format(arena,
 	            "SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) "
 	            "s",
@@ -129,7 +129,7 @@ completed(struct queue *queue, struct arena *arena)
 	        pg->table, scope, pg_in(&sql, pg, &layout->done, NULL));
 
 	if (affordable(queue, text, &sql, &cost) &&
-	    pg_do(queue, false, COUNT_MS, text, &sql, &rows, &err) == 0)
+	    pg_do(queue, COUNT_MS, text, &sql, &rows, &err) == 0)
 		return number_at(arena, rows, 0);
 	if (layout->queue_column != NULL || layout->where != NULL)
 		return queue_unknown(too_expensive(arena, pg, cost));
@@ -138,7 +138,7 @@ completed(struct queue *queue, struct arena *arena)
 	const char *status = pg_bind(&stats, layout->status);
 	const char *word = pg_bind(&stats, layout->done.word[0]);
 
-	if (pg_do(queue, false, COUNT_MS,
+	if (pg_do(queue, COUNT_MS,
 	        arena_format(arena,
 	            "SELECT (c.reltuples*s.most_common_freqs[array_position("
 	            "s.most_common_vals::text::text[],%s)])::bigint "
@@ -287,7 +287,7 @@ look_at_head(struct queue *queue, struct arena *arena, struct queue_state *ret)
 	        table_quote(arena, pg->layout.id), pg->table,
 	        pg_ready(&sql, pg), pg_order(arena, pg));
 
-	if (pg_do(queue, false, COUNT_MS, text, &sql, &rows, NULL) == 0 &&
+	if (pg_do(queue, COUNT_MS, text, &sql, &rows, NULL) == 0 &&
 	    PQntuples(rows) > 0)
 		ret->head = arena_text(arena, PQgetvalue(rows, 0, 0));
 }
@@ -305,12 +305,12 @@ look_at_live(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	if (!affordable(queue, text, &sql, &cost)) {
 		/* no plan at all: the statement says why it can't be */
 		if (cost < 0 &&
-		    pg_do(queue, false, COUNT_MS, text, &sql, &rows, err) == -1)
+		    pg_do(queue, COUNT_MS, text, &sql, &rows, err) == -1)
 			return -1;
 		live_capped(queue, arena, cost, ret);
 		return 0;
 	}
-	if (pg_do(queue, false, COUNT_MS, text, &sql, &rows, err) == -1) {
+	if (pg_do(queue, COUNT_MS, text, &sql, &rows, err) == -1) {
 		if (queue->cause != CAUSE_DEADLINE &&
 		    !text_equal(queue->code, "57014"))
 			return -1;
@@ -409,8 +409,7 @@ pg_consumers(struct queue *queue, struct arena *arena, struct queue_state *ret)
 	int64_t others = 0;
 
 	(void)pg_bind(&sql, pg->table);
-	if (pg_do(queue, false, COUNT_MS, sessions_sql, &sql, &rows, &err) ==
-	    -1) {
+	if (pg_do(queue, COUNT_MS, sessions_sql, &sql, &rows, &err) == -1) {
 		ret->consumers = queue_unknown(arena_text(arena, err.text));
 		return;
 	}
@@ -454,7 +453,7 @@ look_at_server(
 	ret->engine = arena_format(
 	    arena, "postgresql %s", version != NULL ? version : "");
 	/* not for everybody: then it stays unknown */
-	if (pg_do(queue, false, COUNT_MS,
+	if (pg_do(queue, COUNT_MS,
 	        "SELECT system_identifier::text FROM pg_control_system()", NULL,
 	        &rows, NULL) == 0 &&
 	    PQntuples(rows) > 0)
@@ -514,7 +513,7 @@ offer_queues(struct queue *queue, struct near *near, struct err *err)
 
 	if (!affordable(queue, text, &sql, &cost))
 		return 0;
-	if (pg_do(queue, false, COUNT_MS, text, &sql, &rows, err) == -1)
+	if (pg_do(queue, COUNT_MS, text, &sql, &rows, err) == -1)
 		return -1;
 	for (int i = 0; i < PQntuples(rows); i++)
 		near_offer(near, PQgetvalue(rows, i, 0), "", "queue");
@@ -540,7 +539,7 @@ pg_near(struct queue *queue, struct arena *arena, struct queue_state *state,
 
 	(void)pg_bind(&sql, pg->layout.schema != NULL ? pg->layout.schema : "");
 	near_init(&near, arena, pg->layout.table);
-	if (pg_do(queue, false, COUNT_MS, tables_sql, &sql, &rows, err) == -1)
+	if (pg_do(queue, COUNT_MS, tables_sql, &sql, &rows, err) == -1)
 		return -1;
 	for (int i = 0; i < PQntuples(rows); i++)
 		near_offer(&near, PQgetvalue(rows, i, 0),

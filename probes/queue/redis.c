@@ -61,7 +61,7 @@ redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE])
 
 	if (EVP_Digest(bytes, len, raw, &count, EVP_sha1(), NULL) != 1)
 		abort(); /* only without memory */
-	for (unsigned i = 0; i < count && 2 * i + 2 < REDIS_DIGEST_SIZE; i++) {
+	for (size_t i = 0; i < count && 2 * i + 2 < REDIS_DIGEST_SIZE; i++) {
 		dst[2 * i] = digits[raw[i] >> 4];
 		dst[2 * i + 1] = digits[raw[i] & 15];
 	}

@@ -173,7 +173,9 @@ payload_time_ms(
 	cJSON *json = json_read(payload->str, payload->len, NULL);
 	const cJSON *item = json != NULL ? walk(json, path, arena) : NULL;
 
-	if (cJSON_IsString(item)) {
+	if (item == NULL) {
+		ms = -1;
+	} else if (cJSON_IsString(item)) {
 		if (timestamp_parse(item->valuestring, &ms) == -1)
 			ms = -1;
 	} else if (cJSON_IsNumber(item)) {

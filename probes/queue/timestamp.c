@@ -89,9 +89,9 @@ timestamp_parse(const char *text, int64_t *ret_ms)
 		return -1;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	*ret_ms =
-	    ((int64_t)timegm(&tm) - sign * (hours * 3600 + minutes * 60)) *
-	        1000 +
-	    ms;
+	*ret_ms = ((int64_t)timegm(&tm) -
+	              (int64_t)sign * (hours * 60 + minutes) * 60) *
+	              1000 +
+	          ms;
 	return 0;
 }

@@ -84,6 +84,7 @@ field() {
 }
 
 # look OP URL [PAYLOAD]: one request to a prober; CANARY and RECEIPT go with it.
+# shellcheck disable=SC2154
 look() {
 	CANARY=${CANARY:-7d9f1c52-0d4b-4a58-9a3e-52a1a2f0c4f1}
 	export CANARY RECEIPT

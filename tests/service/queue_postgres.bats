@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031
 # The PostgreSQL table driver and the reference worker on it.
 
 load ../lib
@@ -155,7 +156,7 @@ setup() {
 @test "a canary: put in, seen, taken, done, and who did it" {
 	look submit "$QUEUE" '{"filename":"$(CANARY)"}'
 	[ "$(fact receipt)" = 1 ]
-	RECEIPT=1
+	export RECEIPT=1
 	look follow "$QUEUE" '{"filename":"$(CANARY)"}'
 	[ "$(fact state)" = visible ]
 	start_worker "$QUEUE"

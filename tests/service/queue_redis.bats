@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031
 # The Redis list driver and the reference worker on it.
 
 load ../lib
@@ -273,6 +274,7 @@ effects_are() {
 	look submit "$QUEUE" '{"id":"$(CANARY)"}'
 	[ "$(answer result)" = passed ]
 	RECEIPT=$(fact receipt)
+	export RECEIPT
 	look follow "$QUEUE" '{"id":"$(CANARY)"}'
 	[ "$(fact state)" = visible ]
 	look remove "$QUEUE" '{"id":"$(CANARY)"}'
@@ -300,7 +302,7 @@ effects_are() {
 	write_job
 	for i in $(seq 200); do echo "LPUSH fileprocess:jobs job-$i"; done |
 	    redis >/dev/null
-	for w in 1 2 3; do start_worker "$QUEUE" --lease 1s --concurrency 2; done
+	for _ in 1 2 3; do start_worker "$QUEUE" --lease 1s --concurrency 2; done
 	killed=0
 	pids=$(cut -d' ' -f1 "$(test_dir)/servers" | tail -n 3)
 	for pid in $pids; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031
 # The SQLite drivers, embedded and over a table of somebody's own, and the
 # reference worker on them.
 
@@ -150,7 +151,7 @@ gone_pid() {
 	write_job
 	lite "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200)
 	  INSERT INTO reeve_jobs(queue,payload) SELECT 'jobs','job-'||i FROM n"
-	for w in 1 2 3; do start_worker "$QUEUE" --lease 1s --concurrency 2; done
+	for _ in 1 2 3; do start_worker "$QUEUE" --lease 1s --concurrency 2; done
 	pids=$(cut -d' ' -f1 "$(test_dir)/servers" | tail -n 3)
 	killed=0
 	for pid in $pids; do
@@ -204,6 +205,7 @@ effects_beyond() {
 	make_layout
 	look submit "$QUEUE" '{"id":"block $(CANARY)"}'
 	RECEIPT=$(fact receipt)
+	export RECEIPT
 	look follow "$QUEUE" x
 	[ "$(fact state)" = visible ]
 	start_worker "$QUEUE"
@@ -221,6 +223,7 @@ effects_beyond() {
 	RECEIPT=
 	look submit "$QUEUE" dead
 	RECEIPT=$(fact receipt)
+	export RECEIPT
 	wait_until test_lite "SELECT 1 FROM reeve_jobs WHERE status='dead'"
 	look follow "$QUEUE" dead
 	[ "$(fact state)" = dead ]

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/text.h"
+#include "probes/queue/near.h"
+#include "probes/queue/queue.h"
+#include "probes/queue/redis.h"
+#include "probes/queue/timestamp.h"
+
+static struct arena arena;
+
+static int
+begin(void **state)
+{
+	(void)state;
+	arena_init(&arena, 1 << 20);
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	arena_fini(&arena);
+	return 0;
+}
+
+static const char *
+option_of(const struct queue_spec *spec, const char *key)
+{
+	for (size_t i = 0; i < spec->noptions; i++) {
+		if (text_equal(spec->options[i].key, key))
+			return spec->options[i].value;
+	}
+	return NULL;
+}
+
+static void
+a_queues_url_is_taken_apart(void **state)
+{
+	static const struct {
+		const char *url, *kind, *rest, *key, *value;
+	} cases[] = {
+	    {"redis://h:6379/0?list=a:b", "redis", "redis://h:6379/0", "list",
+	        "a:b"},
+	    {"rediss://u:p%40@h/2?list=a&tls.ca=%2Fx&dlq=d", "redis",
+	        "rediss://u:p%40@h/2?tls.ca=/x", "dlq", "d"},
+	    {"pgtable+postgresql://u@h/db?sslmode=require&table=t&where=a%3D1",
+	        "pgtable", "postgresql://u@h/db?sslmode=require", "where",
+	        "a=1"},
+	    {"sqlite:///var/q.db?queue=jobs", "sqlite", "sqlite:///var/q.db",
+	        "queue", "jobs"},
+	    {"sqlitetable+file:///q.db?table=t", "sqlitetable", "file:///q.db",
+	        "table", "t"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct queue_spec spec;
+		struct err err = ERR_INIT;
+
+		assert_int_equal(
+		    queue_spec_from_url(&arena, cases[i].url, &spec, &err), 0);
+		assert_string_equal(spec.kind, cases[i].kind);
+		assert_string_equal(
+		    option_of(&spec, cases[i].key), cases[i].value);
+		assert_null(strstr(spec.url, "table="));
+		assert_int_equal(strncmp(spec.url, cases[i].rest, 8), 0);
+	}
+}
+
+static void
+a_queues_url_that_is_wrong_says_what(void **state)
+{
+	static const struct {
+		const char *url, *text;
+	} cases[] = {
+	    {"redis://h/0?list=a?db=1", "second '?'"},
+	    {"redis://h/0/jobs?list=a", "second path"},
+	    {"redis://h/0?lst=a", "no key 'lst'; did you mean 'list'?"},
+	    {"redis://h/0?list=a&list=b", "twice"},
+	    {"kafka://h/?topic=a", "not the URL of a queue"},
+	    {"postgresql://h/db?table=a", "not the URL of a queue"},
+	    {"jobs", "not the URL of a queue"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct queue_spec spec;
+		struct err err = ERR_INIT;
+
+		assert_int_equal(
+		    queue_spec_from_url(&arena, cases[i].url, &spec, &err), -1);
+		assert_non_null(strstr(err.text, cases[i].text));
+	}
+}
+
+static void
+a_wrong_url_never_shows_its_password(void **state)
+{
+	struct queue_spec spec;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(
+	    queue_spec_from_url(
+	        &arena, "kafka://user:hidden-word@h/?topic=a", &spec, &err),
+	    -1);
+	assert_null(strstr(err.text, "hidden-word"));
+	assert_int_equal(queue_spec_from_url(&arena,
+	                     "redis://user:hidden-word@h/0?x=a", &spec, &err),
+	    -1);
+	assert_null(strstr(err.text, "hidden-word"));
+}
+
+static void
+names_that_differ_in_separators_or_case_are_nearest(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    near_distance("fileprocess:jobs", "fileprocess-jobs"), 1);
+	assert_int_equal(
+	    near_distance("fileprocess:jobs", "FileProcess.Jobs"), 1);
+	assert_int_equal(
+	    near_distance("fileprocess:jobs", "fileprocess:job"), 1);
+	assert_true(near_distance("fileprocess:jobs", "jobs") < UINT_MAX);
+	assert_true(near_distance("jobs", "api:jobs") < UINT_MAX);
+	assert_int_equal(near_distance("jobs", "sessions"), UINT_MAX);
+	assert_int_equal(near_distance("ab", "xy"), UINT_MAX);
+}
+
+static void
+only_the_nearest_names_are_kept_in_order(void **state)
+{
+	struct queue_state queue_state = {0};
+	struct near near;
+
+	(void)state;
+	near_init(&near, &arena, "abcdefghijkl");
+	near_offer(&near, "abcdefghixxx", "", "list");
+	for (int i = 0; i < 3 * QUEUE_NEAR_MAX; i++)
+		near_offer(&near, arena_format(&arena, "abcdefghij%02d", i), "",
+		    "list");
+	near_offer(&near, "abcdefghijk", "", "list");
+	near_offer(&near, "abcdefghijk", "", "list");  /* seen */
+	near_offer(&near, "abcdefghijkl", "", "list"); /* itself */
+	near_offer(&near, "abcdefghijkl", "db 1", "list");
+	near_finish(&near, &queue_state);
+	assert_int_equal(queue_state.nnear, QUEUE_NEAR_MAX);
+	assert_string_equal(queue_state.near[0].where, "db 1");
+	assert_string_equal(queue_state.near[1].name, "abcdefghijk");
+	for (size_t i = 1; i < queue_state.nnear; i++)
+		assert_true(queue_state.near[i].distance >=
+		            queue_state.near[i - 1].distance);
+}
+
+static void
+candidates_are_bounded_and_never_the_name_itself(void **state)
+{
+	const char *names[NEAR_CANDIDATES_MAX];
+	size_t count = near_candidates(&arena, "a:b:c:d:e:f:g:h:i:j", names);
+	bool dashed = false;
+
+	(void)state;
+	assert_true(count > 10 && count <= NEAR_CANDIDATES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		assert_string_not_equal(names[i], "a:b:c:d:e:f:g:h:i:j");
+		dashed = dashed || text_equal(names[i], "a-b-c-d-e-f-g-h-i-j");
+	}
+	assert_true(dashed);
+}
+
+/* As Redis 7.0.15 wrote them (queues.md part 5). */
+static const char blocked[] =
+    "id=7 addr=10.0.0.7:51234 laddr=10.0.0.5:6379 fd=8 name= age=3 idle=1 "
+    "flags=b db=2 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 argv-mem=23 cmd=brpop "
+    "user=default redir=-1 resp=2";
+
+static void
+a_client_is_read_out_of_its_line(void **state)
+{
+	struct redis_client client;
+
+	(void)state;
+	assert_true(
+	    redis_client_parse(&arena, blocked, strlen(blocked), &client));
+	assert_int_equal(client.id, 7);
+	assert_int_equal(client.db, 2);
+	assert_int_equal(client.argv_mem, 23);
+	assert_string_equal(client.address, "10.0.0.7:51234");
+	assert_string_equal(client.name, "");
+	assert_string_equal(client.flags, "b");
+	assert_string_equal(client.command, "brpop");
+	assert_false(redis_client_parse(&arena, "nonsense", 8, &client));
+	assert_false(redis_client_parse(&arena, "", 0, &client));
+}
+
+static void
+arguments_that_are_too_short_exclude_a_list(void **state)
+{
+	struct redis_client client;
+
+	(void)state;
+	assert_true(
+	    redis_client_parse(&arena, blocked, strlen(blocked), &client));
+	/* 23 = brpop + fileprocess:jobs2 + 0 */
+	assert_true(redis_client_may_wait(&client, "fileprocess:jobs2"));
+	assert_true(redis_client_may_wait(&client, "fileprocess-jobs2"));
+	assert_false(redis_client_may_wait(&client, "fileprocess:jobs22"));
+	client.argv_mem = -1; /* an older server doesn't say */
+	assert_true(redis_client_may_wait(&client, "fileprocess:jobs22"));
+	client.argv_mem = 23;
+	client.flags = "N"; /* between two waits */
+	assert_true(redis_client_may_wait(&client, "fileprocess:jobs22"));
+	client.command = "lpush";
+	assert_false(redis_client_may_wait(&client, "fileprocess:jobs2"));
+	client.command = "evalsha";
+	assert_true(redis_client_may_wait(&client, "fileprocess:jobs2"));
+}
+
+static void
+a_workers_name_survives_its_encoding(void **state)
+{
+	static const char *const queues[] = {
+	    "fileprocess:jobs", "a b|c%d", "", "ümlaut", "probe"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
+		const char *name =
+		    redis_client_name(&arena, queues[i], "w/0:12 34");
+		const char *key = NULL;
+		const char *owner = NULL;
+
+		for (const char *c = name; *c != '\0'; c++)
+			assert_true(*c > ' ' && *c <= '~');
+		assert_true(
+		    redis_client_name_parse(&arena, name, &key, &owner));
+		assert_string_equal(key, queues[i]);
+		assert_string_equal(owner, "w/0:12 34");
+	}
+	const char *key = NULL;
+	const char *owner = NULL;
+
+	assert_false(
+	    redis_client_name_parse(&arena, "reeve:probe", &key, &owner));
+	assert_false(redis_client_name_parse(&arena, "api|x", &key, &owner));
+}
+
+static void
+a_digest_is_what_the_server_computes(void **state)
+{
+	char digest[REDIS_DIGEST_SIZE];
+
+	(void)state;
+	redis_digest("abc", 3, digest); /* FIPS 180-2, appendix A.1 */
+	assert_string_equal(digest, "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+
+static void
+times_are_read_as_payloads_write_them(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} good[] = {
+	    {"1970-01-01T00:00:00Z", 0},
+	    {"2026-11-22T02:18:00.123Z", 1795313880123},
+	    {"2026-11-22 02:18:00", 1795313880000},
+	    {"2026-11-22T03:18:00+01:00", 1795313880000},
+	    {"2026-11-21T18:18:00.5-0800", 1795313880500},
+	};
+	static const char *const bad[] = {"", "2026-11-22",
+	    "2026-13-01T00:00:00Z", "2026-11-22T02:18:00Zx",
+	    "2026-11-22T02:18:00+1", "now"};
+	int64_t ms = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_int_equal(timestamp_parse(good[i].text, &ms), 0);
+		assert_int_equal(ms, good[i].ms);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(timestamp_parse(bad[i], &ms), -1);
+	assert_int_equal(timestamp_of_number(1795313880), 1795313880000);
+	assert_int_equal(timestamp_of_number(1795313880123), 1795313880123);
+	assert_int_equal(timestamp_of_number(-1), -1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_queues_url_is_taken_apart),
+	    cmocka_unit_test(a_queues_url_that_is_wrong_says_what),
+	    cmocka_unit_test(a_wrong_url_never_shows_its_password),
+	    cmocka_unit_test(
+	        names_that_differ_in_separators_or_case_are_nearest),
+	    cmocka_unit_test(only_the_nearest_names_are_kept_in_order),
+	    cmocka_unit_test(candidates_are_bounded_and_never_the_name_itself),
+	    cmocka_unit_test(a_client_is_read_out_of_its_line),
+	    cmocka_unit_test(arguments_that_are_too_short_exclude_a_list),
+	    cmocka_unit_test(a_workers_name_survives_its_encoding),
+	    cmocka_unit_test(a_digest_is_what_the_server_computes),
+	    cmocka_unit_test(times_are_read_as_payloads_write_them),
+	};
+
+	return cmocka_run_group_tests(tests, begin, end);
+}
