@@ -184,11 +184,18 @@ expired_is() {
 @test "a job that kills its worker each time ends as a dead letter" {
 	write_job
 	redis LPUSH fileprocess:jobs poison >/dev/null
+	cat >"$(test_dir)/killer" <<'JOB'
+#!/bin/bash
+until [ -e "$EFFECTS.kill$REEVE_JOB_ATTEMPT" ]; do read -r -t 0.05 <> <(:) || :; done
+kill -KILL $PPID
+JOB
+	chmod +x "$(test_dir)/killer"
 	for try in 1 2; do
 		start_worker_command "$QUEUE" --lease 1s --max-attempts 2 -- \
-		    sh -c "echo \$REEVE_JOB_ATTEMPT >>'$EFFECTS'; kill -9 \$PPID"
+		    "$(test_dir)/killer"
+		wait_until grep -q "job.started.*attempt=$try" "$WORKER_LOG"
+		: >"$EFFECTS.kill$try"
 		wait_until gone_pid "$WORKER_PID"
-		wait_until grep -q "^$try\$" "$EFFECTS"
 		wait_until expired_is 1
 	done
 	start_worker "$QUEUE" --lease 1s --max-attempts 2
