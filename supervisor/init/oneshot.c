@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -74,18 +76,24 @@ say_line(const struct err *text)
 	nowait_close(&out);
 }
 
-#define say(...)                                                  \
-	do {                                                      \
-		struct err say_text_ = ERR_INIT;                  \
-		(void)err_set(&say_text_, ERR_NONE, __VA_ARGS__); \
-		say_line(&say_text_);                             \
-	} while (0)
+static void say_more(const struct oneshot *oneshot, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);
 
-#define say_more(oneshot, ...)            \
-	do {                              \
-		if ((oneshot)->verbose)   \
-			say(__VA_ARGS__); \
-	} while (0)
+/* What only -v wants to hear. */
+static void
+say_more(const struct oneshot *oneshot, const char *fmt, ...)
+{
+	struct err text = ERR_INIT;
+	va_list args;
+
+	if (!oneshot->verbose)
+		return;
+	va_start(args, fmt);
+	int len = vsnprintf(text.text, sizeof(text.text), fmt, args);
+	va_end(args);
+	if (len > 0)
+		say_line(&text);
+}
 
 /* Until CMD is reaped its pid can't belong to anybody else; afterwards only its
  * group is meant, which the pidfd still names. */
@@ -343,7 +351,11 @@ leave(struct oneshot *oneshot)
 	if (clock_ms() < oneshot->deadline_ms)
 		return;
 	if (oneshot->phase == PHASE_KILLING) {
-		say("processes that SIGKILL doesn't end are left behind");
+		struct err err = ERR_INIT;
+
+		(void)err_set(&err, ERR_TIMEOUT,
+		    "processes that SIGKILL doesn't end are left behind");
+		say_line(&err);
 		enter(oneshot, PHASE_DONE, CLOCK_NEVER);
 		return;
 	}

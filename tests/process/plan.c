@@ -117,7 +117,7 @@ part(void)
 }
 
 static void
-worker(char *value)
+worker(const char *value)
 {
 	struct building *building = &parts[nspecs];
 
@@ -138,7 +138,7 @@ worker(char *value)
 }
 
 static void
-arg(char *value)
+arg(const char *value)
 {
 	if (part()->nargs == 0)
 		spec()->executable = value;
@@ -146,7 +146,7 @@ arg(char *value)
 }
 
 static void
-env(char *value)
+env(const char *value)
 {
 	part()->env[part()->nenv++] = value;
 }
@@ -287,13 +287,12 @@ main(int argc, char *argv[])
 	struct buffer out;
 	char *text = NULL;
 	size_t size = 0;
-	ssize_t len;
 
 	if (argc != 2)
 		die("usage", "plan FILE, lines on stdin");
 	plan_settings_default(&settings);
 	settings.name = "t";
-	while ((len = getline(&text, &size, stdin)) > 0) {
+	while (getline(&text, &size, stdin) > 0) {
 		char *rest = nlines < LINES_MAX ? strdup(text) : NULL;
 		if (rest == NULL)
 			die("line", "no memory");
