@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,19 @@ struct demo {
 	unsigned failures;
 	unsigned jobs;
 };
+
+/* For the signal handler alone. */
+static volatile pid_t running_supervisor;
+
+/* Interrupted: the supervisor isn't left behind. The directory stays, to look
+ * into. */
+static void
+interrupted(int signo)
+{
+	if (running_supervisor > 1)
+		(void)kill(running_supervisor, SIGTERM);
+	_exit(128 + signo);
+}
 
 static void say(const struct demo *demo, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
@@ -219,7 +233,10 @@ start_supervisor(struct demo *demo, struct err *err)
 	const char *argv[] = {demo->reeve, "run", "-f", demo->manifest, NULL};
 
 	say(demo, "  $ reeve run -f reeve.yaml &\n");
-	return child_start(argv, log, &demo->supervisor, err);
+	if (child_start(argv, log, &demo->supervisor, err) == -1)
+		return -1;
+	running_supervisor = demo->supervisor;
+	return 0;
 }
 
 static void
@@ -227,6 +244,7 @@ stop_supervisor(struct demo *demo)
 {
 	if (demo->supervisor == 0)
 		return;
+	running_supervisor = 0;
 	child_stop(demo->supervisor, clock_after(clock_ms(), STOP_MS));
 	demo->supervisor = 0;
 }
@@ -544,6 +562,7 @@ prepare(struct demo *demo, struct err *err)
 	static const char table[] =
 	    "CREATE TABLE IF NOT EXISTS documents("
 	    "id TEXT PRIMARY KEY, status TEXT, worker TEXT)";
+	const struct sigaction on_signal = {.sa_handler = interrupted};
 	char reeve_path[PATH_MAX];
 	char dir[] = "/tmp/reeve-demo-XXXXXX";
 
@@ -557,6 +576,9 @@ prepare(struct demo *demo, struct err *err)
 	demo->database = arena_format(demo->arena, "%s/documents.db", dir);
 	demo->queue_url = arena_format(demo->arena,
 	    "sqlite://%s/queue.db?queue=fileprocess%%3Ajobs&create=true", dir);
+	if (sigaction(SIGINT, &on_signal, NULL) == -1 ||
+	    sigaction(SIGTERM, &on_signal, NULL) == -1)
+		return err_sys(err, "signals");
 	if (setenv("REEVE_SOCKET", dir, 1) == -1)
 		return err_sys(err, "REEVE_SOCKET");
 	if (mkdir(arena_format(demo->arena, "%s/secrets", dir), 0700) == -1)

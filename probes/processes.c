@@ -84,6 +84,16 @@ same_arguments(const char *const *a, const char *const *b)
 	return *a == NULL && *b == NULL;
 }
 
+/* What stands behind the "--" of a wrapper's arguments; NULL: no "--". */
+static const char *const *
+wrapped(const char *const *argv)
+{
+	for (; *argv != NULL; argv++)
+		if (text_equal(*argv, "--"))
+			return argv + 1;
+	return NULL;
+}
+
 int
 processes_alike(const char *const *declared, const char *const *argv)
 {
@@ -98,6 +108,13 @@ processes_alike(const char *const *declared, const char *const *argv)
 	}
 	if (same_arguments(declared + 1, argv + 1))
 		return 2;
+	/* `reeve worker … -- CMD`: it is CMD that tells them apart */
+	if (text_equal(base_name(declared[0]), "reeve") &&
+	    wrapped(declared) != NULL)
+		return wrapped(argv) != NULL &&
+		               same_arguments(wrapped(declared), wrapped(argv))
+		           ? 1
+		           : 0;
 	size_t wanted = operand(declared);
 	size_t has = operand(argv);
 	if (wanted == 0)

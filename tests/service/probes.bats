@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 load ../lib
 
 # What nothing that the prober says may hold.
-SECRET=swordfish-9000
+SECRET=swordfish-in-the-pond
 
 setup() {
 	need python3 jq

@@ -1,0 +1,41 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The demo checks itself: it ends with 0 only when every step came out right.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+
+@test "the demo tells its story, and each step comes out as it should" {
+	run timeout -s KILL 300 "$REEVE" demo
+	expect_status 0
+	has "Every step came out as it should."
+	lacks "NOT AS IT SHOULD BE"
+	local id
+	for id in RV301 RV201 RV102 RV703; do
+		has "diagnose names the cause: $id"
+	done
+	# the secret's values were never shown
+	lacks "value-of-the-key"
+	dir=$(sed -n 's/^Everything lies in \([^;]*\);.*/\1/p' <<<"$output")
+	[ -n "$dir" ]
+	[ ! -e "$dir" ]
+}
+
+@test "a demo that is interrupted takes its supervisor with it" {
+	start_background demo "$REEVE" demo
+	local demo=$BACKGROUND_PID supervisor
+	wait_until grep -q "both workers are ready" "$BACKGROUND_LOG"
+	supervisor=$(child_of "$demo")
+	[ -n "$supervisor" ]
+	born=$(start_time "$supervisor")
+	kill -TERM "$demo"
+	wait_until gone "$supervisor" "$born"
+	rm -rf "$(sed -n 's/^Everything lies in \([^;]*\);.*/\1/p' "$BACKGROUND_LOG")"
+}
+
+child_of() {
+	local pid
+	for pid in $(cat "/proc/$1/task/$1/children"); do
+		[ "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -d' ' -f2)" = run ] && echo "$pid"
+	done
+}
