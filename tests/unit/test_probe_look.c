@@ -498,7 +498,7 @@ a_running_process_is_found_without_its_secrets(void **state)
 	struct processes_command commands[] = {
 	    {"mine", WORDS("sh", "-c", "read x; : --password=opensesame")},
 	    {"other", WORDS("sh", "-c", "read x; : other")}};
-	struct processes_found found = {.count = 0};
+	struct processes_found found = {.scope = ""};
 	struct err err = ERR_INIT;
 	int pipes[2] = {-1, -1};
 	int status = 0;
