@@ -24,6 +24,8 @@ enum {
 	ANSWER_MAX = 4 << 20,
 };
 
+static const char PROGRESS[] = "{\"progress\":";
+
 struct endpoint;
 struct observed_queue {
 	char *name, *kind, *url; /* the URL without its password */
@@ -115,28 +117,37 @@ prober_over(struct helper *helper, int status, bool killed)
 }
 
 static void
-prober_said(struct helper *helper)
+take_answer(struct endpoint *endpoint, const char *line, size_t len)
 {
-	struct endpoint *endpoint = helper->owner;
 	struct queues *queues = endpoint->queues;
 	struct err err = ERR_INIT;
-	const char *end = memchr(helper->out.data, '\n', helper->out.len);
 
-	if (end == NULL)
+	/* Steps on the way to the answer matter only to who watches. */
+	if (len > sizeof(PROGRESS) - 1 &&
+	    memcmp(line, PROGRESS, sizeof(PROGRESS) - 1) == 0)
 		return;
-	size_t len = (size_t)(end - helper->out.data);
+	if (endpoint->asking >= queues->count)
+		return;
+	struct observed_queue *queue = &queues->list[endpoint->asking];
 
-	if (endpoint->asking < queues->count) {
-		struct observed_queue *queue = &queues->list[endpoint->asking];
-		keep(&queue->answer, helper->out.data, len);
-		keep(&queue->trouble, NULL, 0);
-	}
-	buffer_drop_front(&helper->out, len + 1);
-	if (helper_deadline(helper, CLOCK_NEVER, &err) == -1)
+	keep(&queue->answer, line, len);
+	keep(&queue->trouble, NULL, 0);
+	if (helper_deadline(&endpoint->prober, CLOCK_NEVER, &err) == -1)
 		log_warning("queues", "%s", err.text);
-	if (endpoint->asking < queues->count) {
-		endpoint->asking++;
-		ask_next(endpoint);
+	endpoint->asking++;
+	ask_next(endpoint);
+}
+
+static void
+prober_said(struct helper *helper)
+{
+	const char *end = NULL;
+
+	while (helper->out.len > 0 && (end = memchr(helper->out.data, '\n',
+	                                   helper->out.len)) != NULL) {
+		size_t len = (size_t)(end - helper->out.data);
+		take_answer(helper->owner, helper->out.data, len);
+		buffer_drop_front(&helper->out, len + 1);
 	}
 }
 

@@ -312,6 +312,30 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	kill -CONT "$operator"
 }
 
+@test "status shows the declared queues; what can't be read is null, with the reason" {
+	need redis-server
+	start_redis
+	redis LPUSH here a b c
+	local port
+	port=$(free_port)
+	ALERTS="queues:
+  - {name: here, kind: redis, url: '$REDIS_URL/0', list: here}
+  - {name: away, kind: redis, url: 'redis://:hidden-word@127.0.0.1:$port/0', list: x}"
+	manifest
+	supervise
+	wait_until in_status '.queues[] | select(.name == "here" and .waiting == 3)'
+	wait_until in_status '.queues[] | select(.name == "away" and .waiting == null and (.error | contains("refuse")))'
+	redis LPUSH here d
+	wait_until in_status '.queues[] | select(.name == "here" and .waiting == 4)'
+	# a server that hangs is unknown, not what it said before
+	kill -STOP "$REDIS_PID"
+	wait_until in_status '.queues[] | select(.name == "here" and .waiting == null)'
+	kill -CONT "$REDIS_PID"
+	wait_until in_status '.queues[] | select(.name == "here" and .waiting == 4)'
+	run "$REEVE" status --output json
+	lacks hidden-word
+}
+
 # webhook PORT: an `alerts` section that goes there.
 webhook() {
 	ALERTS="alerts:
