@@ -229,6 +229,33 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	[ "$(pids)" = "$before" ]
 }
 
+@test "another program than the first manifest allowed is refused whole, and somebody is told" {
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	COMMAND=/bin/cat
+	manifest ok b
+	wait_until in_status '.alerts[] | select(.kind == "plan-refused" and (.evidence | contains("/bin/cat")))'
+	in_status '.workers[0].held == "refused by the init"'
+	[ "$(pids)" = "$before" ]
+	# what runs can still be restarted and scaled
+	"$REEVE" scale w 3
+	wait_until all_ready 3
+	unset COMMAND
+	REPLICAS=3
+	manifest ok b
+	wait_until all_have LABEL=b
+	wait_until in_status '.alerts == []'
+}
+
+@test "SIGHUP reads again" {
+	manifest
+	supervise
+	kill -HUP "$BACKGROUND_PID"
+	wait_until logged 'manifest.same'
+}
+
 @test "a manifest that can't be read at the start ends with all its errors and 78" {
 	printf 'apiVersion: reeve/v1\nname: op\nworkrs: []\nqueus: []\n' >reeve.yaml
 	run -78 "$REEVE" run -f reeve.yaml
