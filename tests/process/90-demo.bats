@@ -36,6 +36,8 @@ load ../lib
 child_of() {
 	local pid
 	for pid in $(cat "/proc/$1/task/$1/children"); do
-		[ "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -d' ' -f2)" = run ] && echo "$pid"
+		case $(tr '\0' ' ' <"/proc/$pid/cmdline") in
+		*" run -f "*) echo "$pid" ;;
+		esac
 	done
 }

@@ -21,5 +21,7 @@ inside {
 }
 {
 	count = split($0, part, "`")
-	for (i = 2; i <= count; i += 2) show(part[i])
+	# in prose, `reeve WORD` names a command: it has a help
+	for (i = 2; i <= count; i += 2)
+		show(part[i] (part[i] ~ /^reeve [a-z-]+$/ ? " --help" : ""))
 }
