@@ -235,9 +235,9 @@ effects_beyond() {
 	run "$REEVE_TOOL" queue ls "sqlite://$DB?queue=a?queue=b"
 	expect_status 64
 	has "second '?'"
-	run "$REEVE_TOOL" queue ls "sqlite://$DB?queu=a"
+	run "$REEVE_TOOL" queue ls "sqlite://$DB?quue=a"
 	expect_status 64
-	has "no key 'queu'; did you mean 'queue'?"
+	has "no key 'quue'; did you mean 'queue'?"
 	run "$REEVE_TOOL" queue ls "redis://h:1/0/1?list=a"
 	expect_status 64
 	has 'second path'
