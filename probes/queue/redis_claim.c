@@ -168,9 +168,9 @@ reclaim(struct queue *queue, const char *member, size_t len, struct err *err)
 	for (int64_t end = -1;; end -= RECLAIM_STRETCH) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
 		struct redis_command command;
-		struct word most;
-		struct word from;
-		struct word to;
+		struct word most = {""};
+		struct word from = {""};
+		struct word to = {""};
 
 		begin_script(redis, reclaim_script, &command);
 		redis_command_bytes(&command, member, len);
@@ -229,8 +229,8 @@ claim_once(struct queue *queue, struct queue_job *ret,
 	const struct redis_queue *redis = queue->state;
 	CLEANUP(redis_reply_free) redisReply *reply = NULL;
 	struct redis_command command;
-	struct word lease;
-	struct word most;
+	struct word lease = {""};
+	struct word most = {""};
 
 	begin_script(redis, claim_script, &command);
 	redis_command_text(&command, ret->nonce);
@@ -333,7 +333,7 @@ redis_list_extend(
     struct queue *queue, struct queue_job *job, bool *ret_held, struct err *err)
 {
 	struct redis_command command;
-	struct word lease;
+	struct word lease = {""};
 
 	begin_script(queue->state, extend_script, &command);
 	redis_command_text(&command, job->token);
@@ -368,8 +368,8 @@ redis_list_fail(struct queue *queue, struct queue_job *job, int64_t retry_ms,
     bool *ret_held, struct err *err)
 {
 	struct redis_command command;
-	struct word retry;
-	struct word attempt;
+	struct word retry = {""};
+	struct word attempt = {""};
 
 	begin_ending(queue, fail_script, job, &command);
 	redis_command_text(&command, number_word(&retry, retry_ms));
@@ -383,7 +383,7 @@ redis_list_release(
     struct queue *queue, struct queue_job *job, bool *ret_held, struct err *err)
 {
 	struct redis_command command;
-	struct word before;
+	struct word before = {""};
 
 	begin_ending(queue, release_script, job, &command);
 	redis_command_text(&command, number_word(&before, job->attempt - 1));
