@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/secret.h"
@@ -675,83 +676,153 @@ check_rv104(struct check *check)
 }
 
 /* Worth comparing between components: where something is, and as whom. A log
- * level or a pool size may well differ. */
+ * level or a pool size may well differ. What the supervisor's own environment
+ * brings is one for all. */
 static bool
 is_shared_kind(const struct declared_env *env)
 {
 	return !env->shadowed && env->value != NULL && env->len > 0 &&
+	       env->place.line > 0 &&
 	       (strstr(env->value, "://") != NULL || env->secret ||
 	           name_is_secret(env->name));
 }
 
-static bool
-compare_with(struct check *check, const struct declared_worker *worker,
-    const char *other, const struct declared_environment *theirs)
+/* A variable, and whose it is. */
+struct shared {
+	const struct declared_env *env;
+	const struct declared_worker *worker; /* or NULL: the producer's */
+	const struct declared_producer *producer;
+	size_t order; /* of declaration */
+};
+
+struct shared_list {
+	struct shared *all;
+	size_t count;
+};
+
+static void
+add_shared(struct shared_list *list, const struct declared_environment *env,
+    const struct declared_worker *worker,
+    const struct declared_producer *producer)
 {
-	bool any = false;
-
-	for (size_t i = 0; i < worker->env.count; i++) {
-		const struct declared_env *a = &worker->env.entries[i];
-		const struct declared_env *b =
-		    declared_env_find(theirs, a->name);
-
-		if (b == NULL || !is_shared_kind(a) || !is_shared_kind(b) ||
-		    strcmp(a->value, b->value) == 0)
+	for (size_t i = 0; i < env->count; i++) {
+		if (!is_shared_kind(&env->entries[i]))
 			continue;
-		const struct subject subject = {
-		    .worker = worker->name, .env = a->name};
-		struct report_finding *finding = check_begin(check, &subject);
-
-		any = true;
-		if (finding == NULL)
-			continue;
-		check_set(check, finding, RESULT_FAILED,
-		    "worker %s and %s have different values of %s",
-		    worker->name, other, a->name);
-		check_evidence(check, finding, env_source(check, a),
-		    credential_difference(check, a->value, b->value),
-		    "one value");
-		check_evidence(check, finding, env_source(check, b),
-		    check_text(check, "the value of %s", other), NULL);
-		check_fix(check, finding,
-		    check_text(check,
-		        "declare %s once, at the top of the manifest or in one "
-		        "secret; where two are meant, give them two names",
-		        a->name),
-		    NULL, "reeve lint");
+		list->all[list->count] = (struct shared){
+		    .env = &env->entries[i],
+		    .worker = worker,
+		    .producer = producer,
+		    .order = list->count,
+		};
+		list->count++;
 	}
-	return any;
+}
+
+static int
+by_name_and_order(const void *a, const void *b)
+{
+	const struct shared *x = a, *y = b;
+	int names = strcmp(x->env->name, y->env->name);
+
+	if (names != 0)
+		return names;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static void
+collect_shared(struct check *check, struct shared_list *list)
+{
+	const struct declared *declared = check->declared;
+	size_t max = 0;
+
+	for (size_t w = 0; w < declared->nworkers; w++)
+		max += declared->workers[w].env.count;
+	for (size_t p = 0; p < declared->nproducers; p++)
+		max += declared->producers[p].env.count;
+	list->count = 0;
+	list->all =
+	    arena_array(check->report->arena, max + 1, sizeof(*list->all));
+	for (size_t w = 0; w < declared->nworkers; w++)
+		add_shared(list, &declared->workers[w].env,
+		    &declared->workers[w], NULL);
+	/* of another description the producers are among the workers too */
+	for (size_t p = 0; p < declared->nproducers; p++)
+		if (declared_worker_find(
+		        declared, declared->producers[p].name) == NULL)
+			add_shared(list, &declared->producers[p].env, NULL,
+			    &declared->producers[p]);
+	qsort(list->all, list->count, sizeof(*list->all), by_name_and_order);
+}
+
+static const char *
+owner_text(struct check *check, const struct shared *shared)
+{
+	return shared->worker != NULL
+	           ? check_text(check, "worker %s", shared->worker->name)
+	           : check_text(check, "producer %s", shared->producer->name);
+}
+
+/* `first` is where the variable is declared first; `other` differs from it. */
+static void
+say_difference(
+    struct check *check, const struct shared *first, const struct shared *other)
+{
+	const struct declared_worker *worker =
+	    other->worker != NULL ? other->worker : first->worker;
+	const struct subject subject = {
+	    .worker = worker == NULL ? NULL : worker->name,
+	    .producer = worker == NULL ? other->producer->name : NULL,
+	    .env = first->env->name,
+	};
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	check_set(check, finding, RESULT_FAILED,
+	    "%s and %s have different values of %s", owner_text(check, first),
+	    owner_text(check, other), first->env->name);
+	check_evidence(check, finding, env_source(check, first->env),
+	    credential_difference(check, first->env->value, other->env->value),
+	    "one value");
+	check_evidence(check, finding, env_source(check, other->env),
+	    check_text(check, "the value of %s", owner_text(check, other)),
+	    NULL);
+	check_fix(check, finding,
+	    check_text(check,
+	        "declare %s once, at the top of the manifest or in one "
+	        "secret; where two are meant, give them two names",
+	        first->env->name),
+	    NULL, "reeve lint");
 }
 
 void
 check_rv106(struct check *check)
 {
-	const struct declared *declared = check->declared;
+	const struct subject subject = {.other = "shared variables"};
+	struct shared_list list;
+	size_t first = 0, shared = 0, differ = 0;
 
-	for (size_t w = 0; w < declared->nworkers; w++) {
-		const struct declared_worker *worker = &declared->workers[w];
-		bool any = false;
-
-		for (size_t o = w + 1; o < declared->nworkers; o++)
-			any |= compare_with(check, worker,
-			    check_text(
-			        check, "worker %s", declared->workers[o].name),
-			    &declared->workers[o].env);
-		for (size_t p = 0; p < declared->nproducers; p++) {
-			/* of another description the producers are among the
-			 * workers too */
-			if (declared_worker_find(
-			        declared, declared->producers[p].name) != NULL)
-				continue;
-			any |= compare_with(check, worker,
-			    check_text(check, "producer %s",
-			        declared->producers[p].name),
-			    &declared->producers[p].env);
+	collect_shared(check, &list);
+	for (size_t i = 1; i < list.count; i++) {
+		if (strcmp(list.all[i].env->name, list.all[first].env->name) !=
+		    0) {
+			first = i;
+			continue;
 		}
-		if (!any && declared->nworkers + declared->nproducers > 1)
-			all_well(check, worker,
-			    "what it shares with the others has one value");
+		shared++;
+		if (strcmp(list.all[i].env->value,
+		        list.all[first].env->value) == 0)
+			continue;
+		differ++;
+		say_difference(check, &list.all[first], &list.all[i]);
 	}
+	if (differ > 0 || shared == 0)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding != NULL)
+		check_set(check, finding, RESULT_PASSED,
+		    "what is declared more than once has one value");
 }
 
 /* --- RV127 secret-whitespace-or-double-base64 ------------------------------

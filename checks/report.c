@@ -272,35 +272,95 @@ is_failed(const struct report_finding *finding)
 	return finding->finding.result == RESULT_FAILED;
 }
 
-/* Did a canary get through although this cause should have stopped it? Then it
- * does not hurt today, however wrong it is. That a queue is short, or a process
- * runs, contradicts nothing. */
-static bool
-contradicted(const struct report *report, const struct report_finding *cause)
-{
-	for (const struct row_edge *edge = cause->row->explains; edge->id != 0;
-	     edge++)
-		for (size_t i = 0; i < report->nfindings; i++) {
-			const struct report_finding *f = report->findings[i];
+/* The findings by row: those of row r are at[first[r]] … at[first[r + 1] - 1].
+ */
+struct by_row {
+	uint32_t *first, *at;
+};
 
-			if (f->row->number == edge->id &&
-			    (f->row->stages & STAGE_SMOKE) != 0 &&
-			    f->finding.result == RESULT_PASSED &&
-			    guard_holds(cause, f, edge->guard))
-				return true;
-		}
-	return false;
+static void
+group_by_row(const struct report *report, struct by_row *rows)
+{
+	size_t n = finding_rows_count;
+
+	rows->first = arena_array(report->arena, n + 2, sizeof(uint32_t));
+	rows->at =
+	    arena_array(report->arena, report->nfindings + 1, sizeof(uint32_t));
+	for (size_t i = 0; i < report->nfindings; i++)
+		rows->first[report->findings[i]->row - finding_rows + 2]++;
+	for (size_t r = 2; r < n + 2; r++)
+		rows->first[r] += rows->first[r - 1];
+	for (uint32_t i = 0; i < report->nfindings; i++)
+		rows->at[rows->first[report->findings[i]->row - finding_rows +
+		                     1]++] = i;
 }
 
 struct ranking {
 	const struct report *report;
 	struct arena *arena;
-	uint32_t *failed; /* indices into the report */
+	struct by_row rows;
+	uint32_t *failed;  /* indices into the report */
+	uint32_t *node_of; /* and back; of failed ones only */
 	struct rank rank;
 	struct rank_node *nodes;
 	struct rank_edge *edges;
 	size_t edges_max;
 };
+
+/* Did a canary get through although this cause should have stopped it? Then it
+ * does not hurt today, however wrong it is. That a queue is short, or a process
+ * runs, contradicts nothing. */
+static bool
+contradicted(const struct ranking *r, const struct report_finding *cause)
+{
+	for (const struct row_edge *edge = cause->row->explains; edge->id != 0;
+	     edge++) {
+		const struct finding_row *row = finding_row_number(edge->id);
+		size_t number = (size_t)(row - finding_rows);
+
+		if ((row->stages & STAGE_SMOKE) == 0)
+			continue;
+		for (uint32_t i = r->rows.first[number];
+		     i < r->rows.first[number + 1]; i++) {
+			const struct report_finding *f =
+			    r->report->findings[r->rows.at[i]];
+
+			if (f->finding.result == RESULT_PASSED &&
+			    guard_holds(cause, f, edge->guard))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+add_edge(struct ranking *r, uint32_t cause, uint32_t symptom)
+{
+	r->edges = grown(r->arena, r->edges, r->rank.nedges, &r->edges_max,
+	    sizeof(*r->edges));
+	r->edges[r->rank.nedges++] = (struct rank_edge){cause, symptom};
+}
+
+/* Of many findings of one row about one place only the first explains the
+ * others: so is `from` the first? */
+static bool
+is_first_of_its_place(const struct ranking *r,
+    const struct report_finding *from, const struct row_edge *edge)
+{
+	size_t number = (size_t)(from->row - finding_rows);
+
+	for (uint32_t i = r->rows.first[number]; i < r->rows.first[number + 1];
+	     i++) {
+		const struct report_finding *other =
+		    r->report->findings[r->rows.at[i]];
+
+		if (other == from)
+			return true;
+		if (is_failed(other) && guard_holds(from, other, edge->guard))
+			return false;
+	}
+	return true;
+}
 
 static void
 add_edges_of(struct ranking *r, uint32_t cause)
@@ -309,19 +369,23 @@ add_edges_of(struct ranking *r, uint32_t cause)
 	    r->report->findings[r->failed[cause]];
 
 	for (const struct row_edge *edge = from->row->explains; edge->id != 0;
-	     edge++)
-		for (uint32_t i = 0; i < r->rank.nnodes; i++) {
-			const struct report_finding *to =
-			    r->report->findings[r->failed[i]];
+	     edge++) {
+		const struct finding_row *row = finding_row_number(edge->id);
+		size_t number = (size_t)(row - finding_rows);
 
-			if (i == cause || to->row->number != edge->id ||
-			    !guard_holds(from, to, edge->guard))
-				continue;
-			r->edges = grown(r->arena, r->edges, r->rank.nedges,
-			    &r->edges_max, sizeof(*r->edges));
-			r->edges[r->rank.nedges++] =
-			    (struct rank_edge){cause, i};
+		if (row == from->row && !is_first_of_its_place(r, from, edge))
+			continue;
+		for (uint32_t i = r->rows.first[number];
+		     i < r->rows.first[number + 1]; i++) {
+			uint32_t at = r->rows.at[i];
+			const struct report_finding *to =
+			    r->report->findings[at];
+
+			if (to != from && is_failed(to) &&
+			    guard_holds(from, to, edge->guard))
+				add_edge(r, cause, r->node_of[at]);
 		}
+	}
 }
 
 /* What a cause explains, directly, as indices into the report. */
@@ -361,15 +425,20 @@ static void
 rank_findings(struct report *report)
 {
 	struct ranking r = {.report = report, .arena = report->arena};
-	size_t nfailed = 0;
+	uint32_t nfailed = 0;
 
+	group_by_row(report, &r.rows);
 	r.failed = arena_array(
 	    report->arena, report->nfindings + 1, sizeof(*r.failed));
+	r.node_of = arena_array(
+	    report->arena, report->nfindings + 1, sizeof(*r.node_of));
 	for (uint32_t i = 0; i < report->nfindings; i++) {
 		report->findings[i]->finding.role = ROLE_NONE;
 		report->findings[i]->finding.nexplains = 0;
-		if (is_failed(report->findings[i]))
-			r.failed[nfailed++] = i;
+		if (!is_failed(report->findings[i]))
+			continue;
+		r.node_of[i] = nfailed;
+		r.failed[nfailed++] = i;
 	}
 	r.nodes = arena_array(report->arena, nfailed + 1, sizeof(*r.nodes));
 	r.rank.nnodes = nfailed;
@@ -383,7 +452,7 @@ rank_findings(struct report *report)
 		    .confirmed = f->confirmed,
 		    .specific = (unsigned)f->nlabels,
 		    .hurts = f->finding.severity >= SEVERITY_ERROR &&
-		             !contradicted(report, f),
+		             !contradicted(&r, f),
 		};
 		add_edges_of(&r, i);
 	}

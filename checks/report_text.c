@@ -16,6 +16,7 @@
 
 enum {
 	EVIDENCE_SHOWN = 5,
+	EXPLAINS_SHOWN = 12,
 	ROOTS_IN_FULL = 10,
 	ALSO_SHOWN = 20,
 	LEFT_WIDTH = 12
@@ -232,7 +233,11 @@ put_explains(const struct text *t, const struct finding *f)
 		return;
 	put(t, "  ");
 	put_left(t, COLOR_DIM, "explains");
-	for (size_t i = 0; i < f->nexplains; i++) {
+	size_t shown = t->style->verbose
+	                   ? f->nexplains
+	                   : MIN(f->nexplains, (size_t)EXPLAINS_SHOWN);
+
+	for (size_t i = 0; i < shown; i++) {
 		const struct finding *s =
 		    &t->report->findings[f->explains[i]]->finding;
 
@@ -247,6 +252,8 @@ put_explains(const struct text *t, const struct finding *f)
 			put(t, ")");
 		}
 	}
+	if (shown < f->nexplains)
+		buffer_format(t->out, " and %zu more", f->nexplains - shown);
 	put(t, "\n");
 }
 

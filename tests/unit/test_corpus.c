@@ -427,12 +427,12 @@ every_finding_has_a_page_and_two_cases(void **state)
 	for (size_t i = 0; i < finding_rows_count; i++) {
 		const struct finding_row *row = &finding_rows[i];
 		const char *page = explain_page_find(row->number);
-		char text[PATH_SIZE];
+		char title[PATH_SIZE], path[PATH_SIZE];
 
 		assert_non_null(page);
 		(void)snprintf(
-		    text, sizeof(text), "# %s %s\n", row->id, row->slug);
-		if (!text_starts(page, text)) {
+		    title, sizeof(title), "# %s %s\n", row->id, row->slug);
+		if (!text_starts(page, title)) {
 			print_error("%s: the page's title\n", row->id);
 			missing++;
 		}
@@ -443,12 +443,12 @@ every_finding_has_a_page_and_two_cases(void **state)
 				missing++;
 			}
 		(void)snprintf(
-		    text, sizeof(text), "%s/%s-fires", CORPUS, row->id);
-		missing += !exists(text);
+		    path, sizeof(path), "%s/%s-fires", CORPUS, row->id);
+		missing += !exists(path);
 		(void)snprintf(
-		    text, sizeof(text), "%s/%s-quiet", CORPUS, row->id);
-		missing += !exists(text);
-		if (!exists(text))
+		    path, sizeof(path), "%s/%s-quiet", CORPUS, row->id);
+		missing += !exists(path);
+		if (!exists(path))
 			print_error("%s has not its two cases\n", row->id);
 	}
 	assert_int_equal(missing, 0);
