@@ -84,6 +84,12 @@ check_rv506(struct check *check)
 /* --- RV507 process-absent --------------------------------------------------
  */
 
+static bool
+is_held(const struct observed_worker *worker)
+{
+	return worker->held != NULL && worker->held[0] != '\0';
+}
+
 static void
 judge_present(struct check *check, const struct worker_look *look)
 {
@@ -111,7 +117,10 @@ judge_present(struct check *check, const struct worker_look *look)
 	say_instances(check, finding, look);
 	if (look->supervised->desired == 0)
 		check_evidence(check, finding, "supervisor",
-		    "it was scaled to 0, or stopped, by hand",
+		    is_held(look->supervised)
+		        ? check_text(check, "it is not started: %s",
+		              look->supervised->held)
+		        : "it was scaled to 0, or stopped, by hand",
 		    check_text(
 		        check, "%lld", (long long)look->worker->replicas));
 	check_fix(check, finding, "start it; if it ends at once, read why",

@@ -117,6 +117,7 @@ supervisor_write(
 		jsonw_object(json, NULL);
 		jsonw_text(json, "name", worker->name);
 		jsonw_i64(json, "desired", worker->desired);
+		jsonw_text(json, "held", worker->held);
 		jsonw_i64(json, "ready", worker->ready);
 		instances_write(json, worker);
 		jsonw_end(json);

@@ -123,6 +123,7 @@ parse_workers(struct arena *arena, const cJSON *json,
 			return err_set(
 			    err, ERR_INPUT, "'workers' holds no object");
 		one->name = text_or_empty(arena, item, "name");
+		one->held = text_or_empty(arena, item, "held");
 		if (json_i64(item, "desired", 0, &one->desired, err) == -1 ||
 		    json_i64(item, "ready", 0, &one->ready, err) == -1 ||
 		    parse_instances(arena, item, one, err) == -1)
