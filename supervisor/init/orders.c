@@ -340,6 +340,31 @@ order_get_kept(struct core *core, struct peer *peer, uint32_t sequence)
 	(void)peer_send(core, peer, &message, core->kept_fd);
 }
 
+/* What an instance runs with is known as long as it runs. */
+static void
+order_get_old_plan(
+    struct core *core, struct peer *peer, const struct wire_order *order)
+{
+	union wire_message message;
+	const struct plan *old = NULL;
+	uint32_t sequence = order->head.sequence;
+
+	for (size_t i = 0; i < ARRAY_LEN(core->plans); i++)
+		if (core->plans[i].bytes != NULL && order->value > 0 &&
+		    core->plans[i].number == (uint64_t)order->value)
+			old = &core->plans[i];
+	if (!peer->is_operator || old == NULL) {
+		answer(core, peer, sequence, EXIT_AGAIN, 0,
+		    "nothing runs from plan %d", order->value);
+		return;
+	}
+	memset(&message.reply, 0, sizeof(message.reply));
+	wire_prepare(&message, WIRE_REPLY, sequence);
+	message.reply.ok = 1;
+	message.reply.plan_number = old->number;
+	(void)peer_send(core, peer, &message, old->fd);
+}
+
 static void
 order_reload(struct core *core, struct peer *peer, uint32_t sequence)
 {
@@ -380,6 +405,8 @@ order_other(struct core *core, struct peer *peer,
 		order_plan(core, peer, sequence, fd);
 	else if (message->head.type == WIRE_GET_PLAN)
 		order_get_plan(core, peer, sequence);
+	else if (message->head.type == WIRE_GET_OLD_PLAN)
+		order_get_old_plan(core, peer, &message->order);
 	else if (message->head.type == WIRE_KEEP)
 		order_keep(core, peer, sequence, fd);
 	else if (message->head.type == WIRE_GET_KEPT)

@@ -25,7 +25,8 @@ enum {
 	ALIVE_EVERY_MS = 10 * 1000,
 	REFUSAL_MAX = 64 * 1024,
 	MESSAGES_A_TURN = 256,
-	PASS_DELAY_MS = 20, /* facts come in groups */
+	LOST_MS = 15 * 1000, /* the init answers within milliseconds */
+	PASS_DELAY_MS = 20,  /* facts come in groups */
 };
 
 /* --- shared ------------------------------------------------------------ */
@@ -187,11 +188,35 @@ begin(struct operator_core *op)
 {
 	if (op->ready)
 		return;
+	if (!op->asked_old) {
+		op->asked_old = true;
+		plans_ask_old(op);
+	}
+	for (size_t i = 0; i < OLD_PLANS_MAX; i++)
+		if (op->old_sequences[i] != 0)
+			return;
 	op->ready = true;
 	notes_read(op);
 	log_info("operator.ready", "plan=%s workers=%zu",
 	    op->applied.known ? "found" : "none", op->running.count);
 	operator_wake(op, 0);
+}
+
+/* Returns whether the reply was the answer to such a question. */
+static bool
+take_old(struct operator_core *op, const struct wire_reply *reply, int fd)
+{
+	for (size_t i = 0; i < OLD_PLANS_MAX; i++) {
+		if (op->old_sequences[i] == 0 ||
+		    op->old_sequences[i] != reply->head.sequence)
+			continue;
+		op->old_sequences[i] = 0;
+		if (reply->ok != 0 && fd != -1)
+			plans_learn(op, fd);
+		begin(op);
+		return true;
+	}
+	return false;
 }
 
 static void
@@ -216,6 +241,8 @@ take_reply(struct operator_core *op, const struct wire_reply *reply, int fd)
 			begin(op);
 		return;
 	}
+	if (take_old(op, reply, fd))
+		return;
 	if (op->sent.known && reply->head.sequence == op->sent_sequence) {
 		plans_replied(op, reply);
 		return;
@@ -344,6 +371,25 @@ pass(struct loop_timer *timer, int64_t now_ms)
 	operator_wake(op, wake_ms);
 }
 
+/* An answer that was lost (the init never waits for us) is asked for again;
+ * what is only nice to know isn't waited for any longer. */
+static void
+ask_again(struct operator_core *op, int64_t now_ms)
+{
+	if (op->sent.known && now_ms - op->sent_ms > LOST_MS) {
+		log_warning("plan.unanswered", "asking what is in force");
+		plans_drop_sent(op);
+		ask(op, WIRE_GET_PLAN, &op->plan_sequence);
+	}
+	if (op->ready || now_ms - op->started_ms < LOST_MS)
+		return;
+	memset(op->old_sequences, 0, sizeof(op->old_sequences));
+	if (op->plan_sequence != 0)
+		ask(op, WIRE_GET_PLAN, &op->plan_sequence);
+	else if (op->running.known)
+		begin(op);
+}
+
 /* Whatever was lost on the way is seen again. */
 static void
 alive(struct loop_timer *timer, int64_t now_ms)
@@ -351,6 +397,7 @@ alive(struct loop_timer *timer, int64_t now_ms)
 	struct operator_core *op = timer->owner;
 	struct err err = ERR_INIT;
 
+	ask_again(op, now_ms);
 	ask(op, WIRE_ALIVE, NULL);
 	ask(op, WIRE_GET_SNAPSHOT, NULL);
 	if (loop_timer_set(&op->loop, timer,

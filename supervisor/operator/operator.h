@@ -55,6 +55,10 @@ struct operator_plan {
 	bool known;
 };
 
+enum {
+	OLD_PLANS_MAX = 16 /* that the init holds at once */
+};
+
 struct operator_core {
 	struct loop loop;
 	struct loop_timer *timers[512];
@@ -76,7 +80,10 @@ struct operator_core {
 	char plan_refusal[WIRE_TEXT_MAX];
 	struct running running;
 	struct operator_plan applied, sent;
+	int64_t sent_ms;
 	uint32_t sent_sequence, plan_sequence, kept_sequence;
+	uint32_t old_sequences[OLD_PLANS_MAX]; /* awaited; 0: free */
+	bool asked_old;
 	struct fingerprint refused; /* the plan that was refused last */
 	bool has_refused;
 	struct tracked *tracked;
@@ -128,7 +135,13 @@ void plans_replied(struct operator_core *op, const struct wire_reply *reply);
 /* Has the init keep the good configurations for our successor; and takes in
  * what our predecessor had kept. */
 void plans_keep(struct operator_core *op);
+/* Asks for the plans that instances with an unknown configuration were started
+ * from: a roll that was under way goes on by its policy. */
+void plans_ask_old(struct operator_core *op);
+/* An older plan: only known, not in force. */
+void plans_learn(struct operator_core *op, int fd);
 void plans_kept(struct operator_core *op, int fd);
+void plans_drop_sent(struct operator_core *op);
 void plans_fini(struct operator_core *op);
 
 /* --- judge.c --- */

@@ -80,6 +80,12 @@ plans_adopt(struct operator_core *op, int fd, struct err *err)
 }
 
 void
+plans_drop_sent(struct operator_core *op)
+{
+	plan_forget(&op->sent);
+}
+
+void
 plans_fini(struct operator_core *op)
 {
 	plan_forget(&op->applied);
@@ -229,6 +235,69 @@ plans_kept(struct operator_core *op, int fd)
 	plan_close(&plan);
 }
 
+static void
+ask_old(struct operator_core *op, uint64_t number)
+{
+	union wire_message message;
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < OLD_PLANS_MAX; i++) {
+		if (op->old_sequences[i] != 0)
+			continue;
+		memset(&message, 0, sizeof(message));
+		message.order.replica = WIRE_ALL_REPLICAS;
+		message.order.value = (int32_t)number;
+		if (wire_client_send(&op->init, WIRE_GET_OLD_PLAN, &message, -1,
+		        &op->old_sequences[i], &err) == -1)
+			log_warning("plan.unknown", "%s", err.text);
+		return;
+	}
+}
+
+void
+plans_ask_old(struct operator_core *op)
+{
+	uint64_t asked[OLD_PLANS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < op->running.count; i++) {
+		const struct running_worker *worker = &op->running.workers[i];
+		for (size_t k = 0; k < worker->ninstances; k++) {
+			const struct wire_instance *wire =
+			    &worker->instances[k].wire;
+			size_t at = 0;
+			if (wire->pid <= 0 || wire->plan_number > INT32_MAX ||
+			    history_find(&op->history, wire->name,
+			        wire->config_digest) != NULL)
+				continue;
+			while (at < count && asked[at] != wire->plan_number)
+				at++;
+			if (at < count || count == OLD_PLANS_MAX)
+				continue;
+			asked[count++] = wire->plan_number;
+			ask_old(op, wire->plan_number);
+		}
+	}
+}
+
+void
+plans_learn(struct operator_core *op, int fd)
+{
+	struct err err = ERR_INIT;
+	struct plan plan = PLAN_INIT;
+
+	if (plan_open(fd, true, &plan, &err) == -1) {
+		log_warning("plan.unknown", "%s", err.text);
+		return;
+	}
+	for (uint32_t i = 0; i < plan.nworkers; i++) {
+		struct worker_spec spec;
+		plan_worker(&plan, i, &spec);
+		history_add(&op->history, &spec);
+	}
+	plan_close(&plan);
+}
+
 bool
 plans_current(struct operator_core *op)
 {
@@ -287,6 +356,7 @@ plans_send(struct operator_core *op)
 		operator_wake(op, clock_after(clock_ms(), 200));
 		goto out;
 	}
+	op->sent_ms = clock_ms();
 	log_info("plan.sent", "workers=%u bytes=%zu", op->sent.plan.nworkers,
 	    bytes.len);
 out:

@@ -59,6 +59,7 @@ static const struct shape {
         {TEXT(wire_text, event), TEXT(wire_text, text)}},
     [WIRE_SHUTDOWN] = {.length = sizeof(struct wire_head)},
     [WIRE_ALIVE] = {.length = sizeof(struct wire_head)},
+    [WIRE_GET_OLD_PLAN] = {sizeof(struct wire_order), {TEXT(wire_order, name)}},
     [WIRE_KEEP] = {.length = sizeof(struct wire_head)},
     [WIRE_GET_KEPT] = {.length = sizeof(struct wire_head)},
 };

@@ -69,8 +69,11 @@ enum wire_type {
 	WIRE_SHUTDOWN,       /* struct wire_head: as SIGTERM */
 	WIRE_ALIVE,          /* struct wire_head: operator only: like PONG,
 	                        unasked */
-	WIRE_KEEP,     /* struct wire_head, with a memfd: operator only: held
-	                  unread for its successor, in place of the one before */
+	WIRE_KEEP, /* struct wire_head, with a memfd: operator only: held
+	              unread for its successor, in place of the one before */
+	WIRE_GET_OLD_PLAN, /* struct wire_order: operator only: as GET_PLAN, the
+	                      plan numbered `value` that some instance was
+	                      started from (ok = false: none is) */
 	WIRE_GET_KEPT, /* struct wire_head: operator only: REPLY carries it (ok
 	                  = false: none) */
 };
