@@ -135,7 +135,8 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 		if (good != NULL)
 			*ret = *good;
 		else
-			starts = applied_spec(op, declared->name, ret);
+			starts = applied_spec(op, declared->name, ret) &&
+			         ret->replicas > 0;
 		tracked->held = "a declared value is missing";
 	} else if (good != NULL &&
 	           reconcile_held(&tracked->memory, spec->config_digest)) {

@@ -95,6 +95,28 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	no_secret
 }
 
+@test "a worker whose secret has no such key is not started, and says so; with the key it is" {
+	mv secret/TOKEN secret/TOKENS
+	manifest
+	start_background reeve "$REEVE" run -f reeve.yaml
+	LOG=$BACKGROUND_LOG
+	wait_until in_status '.workers[0].held == "a declared value is missing"'
+	run "$REEVE" check -f reeve.yaml --verbose
+	expect_status 1
+	has "it is not started: a declared value is missing"
+	[ ! -s "$STATE/history" ]
+	mv secret/TOKENS secret/TOKEN
+	wait_until all_have TOKEN=first-secret-value
+	# and what runs is not made incomplete
+	local before
+	before=$(pids)
+	mv secret/TOKEN secret/TOKENS
+	wait_until in_status '.workers[0].held == "a declared value is missing"'
+	passes
+	[ "$(pids)" = "$before" ]
+	no_secret
+}
+
 @test "a Kubernetes secret volume is followed through its ..data link" {
 	mkdir -p volume/..v1 volume/..v2
 	printf 'old-secret-value' >volume/..v1/TOKEN
