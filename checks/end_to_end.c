@@ -611,7 +611,7 @@ judge_processor(
 	const struct observed_stage *seen = stage_seen(look, index);
 	struct report_finding *finding = stage_begin(check, look, index);
 
-	if (finding == NULL)
+	if (finding == NULL || seen == NULL)
 		return;
 	if (seen->by == NULL || seen->by[0] == '\0') {
 		check_set(check, finding, RESULT_FAILED,

@@ -82,13 +82,13 @@ static void
 put_text(struct buffer *out, const struct finding_row *row)
 {
 	const char *page = explain_page_find(row->number);
-	const char *rest = strchr(page, '\n');
+	const char *rest = page + strcspn(page, "\n");
 
 	/* the title, then the table's part, then the page */
 	buffer_append(out, page + 2, (size_t)(rest - page) - 2);
 	buffer_text(out, ": ");
 	put_row(out, row);
-	buffer_text(out, rest[1] == '\n' ? rest + 2 : rest + 1);
+	buffer_text(out, rest + strspn(rest, "\n"));
 }
 
 static void

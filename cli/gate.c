@@ -4,9 +4,9 @@
 #include "checks/gate.h"
 #include "cli/verify.h"
 
-static const int64_t GATE_TIMEOUT_MS = 10 * 60 * 1000;
-static const int64_t ROLLOUT_MS = 2 * 60 * 1000;
-static const int64_t SETTLE_MS = 2 * 1000;
+static const int64_t GATE_TIMEOUT_MS = INT64_C(10) * 60 * 1000;
+static const int64_t ROLLOUT_MS = INT64_C(2) * 60 * 1000;
+static const int64_t SETTLE_MS = 2000;
 
 static void
 enter_phase(void *arg, const char *phase)

@@ -5,7 +5,7 @@
 #include "checks/engine.h"
 #include "cli/verify.h"
 
-static const int64_t SMOKE_TIMEOUT_MS = 5 * 60 * 1000;
+static const int64_t SMOKE_TIMEOUT_MS = INT64_C(5) * 60 * 1000;
 
 static bool
 wanted(const struct declared_smoke *smoke, int argc, char **argv)

@@ -245,6 +245,7 @@ on_start(struct builder *builder, const yaml_event_t *event,
 static void
 on_end(struct builder *builder)
 {
+	assert(builder->depth > 0);
 	struct anchor *anchor = builder->open_anchor[--builder->depth];
 
 	if (anchor != NULL)

@@ -62,7 +62,7 @@ resolve_source(const struct resolve *r, bool secret, const char *name)
 		if (it->secret == secret && text_equal(it->name, name))
 			return &r->sources[i];
 	}
-	return NULL;
+	assert_failed("all sources were collected", __FILE__, __LINE__);
 }
 
 struct declared_import *

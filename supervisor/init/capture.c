@@ -363,8 +363,10 @@ capture_apply(struct core *core)
 			logger_start(core);
 		return;
 	}
-	if (logger->wanted && logger->format == core->settings.logs &&
-	    logger->keep == core->settings.logs_keep)
+	bool as_before = logger->format == core->settings.logs;
+
+	as_before = as_before && logger->keep == core->settings.logs_keep;
+	if (logger->wanted && as_before)
 		return;
 	/* it writes out what it has and ends; the next one gets all pipes. When
 	 * none is wanted any more, it stays for those that it reads. */

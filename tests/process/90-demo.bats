@@ -35,7 +35,7 @@ load ../lib
 
 child_of() {
 	local pid
-	for pid in $(cat "/proc/$1/task/$1/children"); do
+	for pid in $(<"/proc/$1/task/$1/children"); do
 		case $(tr '\0' ' ' <"/proc/$pid/cmdline") in
 		*" run -f "*) echo "$pid" ;;
 		esac
