@@ -168,6 +168,34 @@ write_output(const struct verify *verify, const struct cli_output *output)
 	return rc;
 }
 
+static bool
+never_answered(enum cause cause)
+{
+	return cause == CAUSE_DNS || cause == CAUSE_REFUSED ||
+	       cause == CAUSE_UNREACHABLE || cause == CAUSE_SILENT ||
+	       cause == CAUSE_DEADLINE;
+}
+
+/* Targets were asked, and not one of them said a word (decisions.md 26): that
+ * is no verdict on the system but on where we stand. */
+static bool
+all_unreachable(const struct observed *observed)
+{
+	size_t asked = 0;
+
+	for (size_t i = 0; i < observed->nobservations; i++) {
+		const struct observation *o = &observed->observations[i];
+
+		if (text_equal(o->kind, "supervisor") ||
+		    text_equal(o->kind, "processes"))
+			continue;
+		asked++;
+		if (!never_answered(o->cause))
+			return false;
+	}
+	return asked > 0;
+}
+
 int
 verify_end(struct verify *verify)
 {
@@ -181,6 +209,9 @@ verify_end(struct verify *verify)
 	verify->report.finished_wall_ms = clock_wall_ms();
 	verify->report.deadline_hit = clock_ms() >= cli->deadline_ms;
 	report_conclude(&verify->report);
+	if (verify->report.exit == EXIT_INCONCLUSIVE &&
+	    all_unreachable(&verify->observed))
+		verify->report.exit = EXIT_UNREACHABLE;
 	if (cli->noutputs == 0)
 		failed = write_output(verify, &text);
 	for (size_t i = 0; i < cli->noutputs; i++) {
