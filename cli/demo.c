@@ -171,7 +171,8 @@ write_manifest(struct demo *demo, struct err *err)
 	    "      - {name: VOYAGE_API_KEY, valueFrom: {secretKeyRef: {name: "
 	    "demo-secrets, key: VOYAGE_API_KEY}}}\n"
 	    "    terminationGracePeriodSeconds: 10\n"
-	    "    onDrift: {secret: restart, env: restart}\n"
+	    "    onDrift: {secret: restart, env: restart, queue: restart, "
+	    "config: restart}\n"
 	    "producers:\n"
 	    "  - name: api\n"
 	    "    produces: [{queue: jobs, env: JOB_QUEUE}]\n"
@@ -487,6 +488,7 @@ queue_is_misnamed(struct demo *demo, struct buffer *out, struct err *err)
 	if (write_manifest(demo, err) == -1)
 		return -1;
 	before = wait_ready(demo, before, out);
+	expect(demo, before[0] != '\0', "the workers rolled to the wrong name");
 	if (produce(demo, 2, err) == -1)
 		return -1;
 	gate(demo, EXIT_FAILED, out);
