@@ -197,10 +197,8 @@ $(HELPERS_TOOL): $(B)/%: %.c $(B)/libtool.a
 BATS_process   = $(wildcard tests/process/*.bats)
 BATS_service   = $(wildcard tests/service/*.bats)
 BATS_incidents = $(wildcard tests/incidents/*/*.bats)
-BATS_corpus    = $(wildcard tests/corpus/*.bats)
 BATS_lint      = $(wildcard tests/lint/*.bats)
-BATS = $(BATS_process) $(BATS_service) $(BATS_incidents) $(BATS_corpus) \
-  $(BATS_lint)
+BATS = $(BATS_process) $(BATS_service) $(BATS_incidents) $(BATS_lint)
 export REEVE_BUILD = $(abspath $(B))
 
 AGAIN = env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -s VARIANT=$(VARIANT) CC=$(CC)
@@ -222,8 +220,12 @@ tested: all $(UNIT_TOOL) $(UNIT_INIT) $(HELPERS)
 unit: $(UNIT_TOOL) $(UNIT_INIT) ## unit tests alone
 	@tests/run $^
 
-.PHONY: process service incidents corpus
-process service incidents corpus: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
+.PHONY: corpus
+corpus: $(B)/tests/unit/test_corpus ## the corpus alone: what each declaration and observation must lead to
+	@tests/run $^
+
+.PHONY: process service incidents
+process service incidents: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
 
 .PHONY: demo

@@ -1008,8 +1008,44 @@ judge_drift(struct check *check, const struct worker_look *look)
 		all_well(check, look->worker, "it runs with what is declared");
 }
 
+/* Everything that the supervisor says of drift is against the manifest that it
+ * read itself. */
+static void
+judge_manifest(struct check *check)
+{
+	const struct subject subject = {.other = "supervisor"};
+	const struct observed_supervisor *supervisor =
+	    &check->observed->supervisor;
+	const char *declared = check->declared->digest;
+
+	if (supervisor->reached != RESULT_PASSED ||
+	    supervisor->manifest_digest == NULL ||
+	    supervisor->manifest_digest[0] == '\0' || declared[0] == '\0')
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	if (text_equal(supervisor->manifest_digest, declared)) {
+		check_set(
+		    check, finding, RESULT_PASSED, "it goes by this manifest");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "the supervisor goes by another manifest than this one");
+	check_evidence(check, finding, "running supervisor",
+	    check_text(
+	        check, "manifest digest %.12s", supervisor->manifest_digest),
+	    check_text(check, "%.12s (%s)", declared, check->declared->file));
+	check_fix(check, finding,
+	    "deploy this manifest to it and have it read again; its log says "
+	    "why, when it refused to",
+	    "reeve reload", "reeve status");
+}
+
 void
 check_rv121(struct check *check)
 {
+	judge_manifest(check);
 	workers_each(check, judge_drift);
 }

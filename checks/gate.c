@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "checks/engine.h"
 #include "checks/gate.h"
 
@@ -37,15 +38,18 @@ wait_until(int64_t until_ms)
 		(void)poll(NULL, 0, clock_timeout(now, until_ms));
 }
 
-/* True while more waiting may help: the supervisor answers, and somebody that
- * it wants isn't ready yet. */
+/* True while more waiting may help: the supervisor answers, and has not read
+ * this manifest yet, or somebody that it wants isn't ready. */
 static bool
-rolling_out(const struct observed *observed)
+rolling_out(const struct observed *observed, const struct declared *declared)
 {
 	const struct observed_supervisor *supervisor = &observed->supervisor;
 
 	if (supervisor->reached != RESULT_PASSED)
 		return false;
+	if (supervisor->manifest_digest[0] != '\0' &&
+	    !text_equal(supervisor->manifest_digest, declared->digest))
+		return true;
 	for (size_t i = 0; i < supervisor->nworkers; i++)
 		if (supervisor->workers[i].ready <
 		    supervisor->workers[i].desired)
@@ -66,7 +70,8 @@ wait_for_rollout(const struct gate *gate, struct err *err)
 		if (gather_supervisor(gate->declared,
 		        &gate->options->smoke.gather, &now, err) == -1)
 			return -1;
-		if (!rolling_out(&now) || clock_ms() >= until_ms)
+		if (!rolling_out(&now, gate->declared) ||
+		    clock_ms() >= until_ms)
 			return 0;
 		wait_until(MIN(
 		    until_ms, clock_after(clock_ms(), ROLLOUT_LOOK_EVERY_MS)));

@@ -138,6 +138,42 @@ other_request(const struct run *run,
 	};
 }
 
+/* Nobody answered the question: that says nothing of the canary. */
+static bool
+could_not_look(enum cause cause)
+{
+	switch (cause) {
+	case CAUSE_URL:
+	case CAUSE_DNS:
+	case CAUSE_REFUSED:
+	case CAUSE_UNREACHABLE:
+	case CAUSE_SILENT:
+	case CAUSE_TLS:
+	case CAUSE_AUTH:
+	case CAUSE_PERMISSION:
+	case CAUSE_WRONG_DATABASE:
+	case CAUSE_UNAVAILABLE:
+	case CAUSE_INTERNAL:
+	case CAUSE_DEADLINE:
+	case CAUSE_UNRESOLVED:
+		return true;
+	case CAUSE_NONE:
+	case CAUSE_WRONG_TYPE:
+	case CAUSE_NOT_FOUND:
+	case CAUSE_MISMATCH:
+		break;
+	}
+	return false;
+}
+
+static enum result
+result_of(const struct observation *answer)
+{
+	return answer->result == RESULT_FAILED && could_not_look(answer->cause)
+	           ? RESULT_UNKNOWN
+	           : answer->result;
+}
+
 /* How far along the queue a state is; a stage holds when its state or a later
  * one was seen (decisions.md 28). */
 static int
@@ -191,8 +227,8 @@ look_before(struct run *run, struct err *err)
 	for (size_t i = 0; i < count; i++) {
 		struct observed_stage *seen = &run->seen->stages[stage_of[i]];
 
-		seen->before = answers[i].result;
-		if (answers[i].result == RESULT_UNKNOWN) {
+		seen->before = result_of(&answers[i]);
+		if (seen->before == RESULT_UNKNOWN) {
 			seen->summary = answers[i].summary;
 			seen->cause = answers[i].cause;
 		}
@@ -234,8 +270,9 @@ note(struct run *run, size_t index, const struct observation *answer)
 		seen->reached_ms = clock_ms() - run->submitted_ms;
 		progress(run, stage->name, "reached");
 	} else {
-		seen->after = answer->result == RESULT_UNKNOWN ? RESULT_UNKNOWN
-		                                               : RESULT_FAILED;
+		seen->after = result_of(answer) == RESULT_UNKNOWN
+		                  ? RESULT_UNKNOWN
+		                  : RESULT_FAILED;
 	}
 }
 
@@ -280,6 +317,23 @@ look_once(struct run *run, bool *ret_pending, struct err *err)
 	return 0;
 }
 
+/* A stage that the end of the whole run cut short might still have come. */
+static void
+cut_short(struct run *run)
+{
+	for (size_t i = 0; i < run->smoke->nstages; i++) {
+		struct observed_stage *seen = &run->seen->stages[i];
+
+		if (seen->after != RESULT_FAILED ||
+		    run->seen->total_ms >= run->smoke->stages[i].within_ms)
+			continue;
+		seen->after = RESULT_UNKNOWN;
+		seen->cause = CAUSE_DEADLINE;
+		seen->summary = "not there yet when the time for the whole run "
+		                "was over; it had more";
+	}
+}
+
 static int
 follow(struct run *run, struct err *err)
 {
@@ -295,6 +349,40 @@ follow(struct run *run, struct err *err)
 		pause_ms = MIN(pause_ms * 2, LONGEST_PAUSE_MS);
 	}
 	run->seen->total_ms = clock_ms() - run->submitted_ms;
+	cut_short(run);
+	return 0;
+}
+
+/* Whether what the canary left is gone: a clean-up that removes nothing says
+ * nothing. */
+static int
+look_after(struct run *run, struct err *err)
+{
+	struct probe_request requests[STAGES_MAX];
+	struct observation answers[STAGES_MAX];
+	size_t stage_of[STAGES_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < run->smoke->nstages; i++) {
+		const struct declared_stage *stage = &run->smoke->stages[i];
+
+		if (stage->queue != NULL ||
+		    run->seen->stages[i].after != RESULT_PASSED)
+			continue;
+		stage_of[count] = i;
+		requests[count++] =
+		    other_request(run, &stage->request, stage->name, stage->by);
+	}
+	if (ask(run, requests, count, answers, err) == -1)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (answers[i].result != RESULT_PASSED)
+			continue;
+		run->seen->cleaned = false;
+		run->seen->cleanup_summary = arena_format(run->arena,
+		    "the clean-up ran, and stage '%s' still finds it",
+		    run->smoke->stages[stage_of[i]].name);
+	}
 	return 0;
 }
 
@@ -397,5 +485,9 @@ smoke_run(const struct declared_smoke *smoke,
 		return -1;
 	if (run.seen->submitted && follow(&run, err) == -1)
 		return -1;
-	return clean_up(&run, err);
+	if (clean_up(&run, err) == -1)
+		return -1;
+	return run.smoke->ncleanup > 0 && run.seen->cleaned
+	           ? look_after(&run, err)
+	           : 0;
 }

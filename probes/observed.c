@@ -388,6 +388,8 @@ take_supervisor(struct arena *arena, const cJSON *line, struct observation *ret,
 	    take_text(arena, object, "name", &sup->name, err) == -1 ||
 	    take_text(arena, object, "operator_state", &sup->operator_state,
 	        err) == -1 ||
+	    take_text(arena, object, "manifest_digest", &sup->manifest_digest,
+	        err) == -1 ||
 	    take_workers(arena, object, sup, err) == -1 ||
 	    take_drift(arena, object, sup, err) == -1)
 		return err_wrap(err, "'supervisor'");

@@ -109,6 +109,7 @@ struct observed_supervisor {
 	const char *why;
 	const char *name;
 	const char *operator_state;
+	const char *manifest_digest; /* of what it goes by; "" unknown */
 	struct observed_worker *workers;
 	size_t nworkers;
 	struct observed_drift *drift;

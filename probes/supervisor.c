@@ -183,6 +183,8 @@ supervisor_parse(const char *text, size_t len, struct arena *arena,
 	sup.name = text_or_empty(arena, json, "name");
 	sup.operator_state =
 	    head == NULL ? "" : text_or_empty(arena, head, "state");
+	sup.manifest_digest =
+	    head == NULL ? "" : text_or_empty(arena, head, "manifest_digest");
 	*ret = sup;
 	return 0;
 }
@@ -277,7 +279,8 @@ not_there(struct look *look, const char *where)
 	*sup = (struct observed_supervisor){.reached = RESULT_FAILED,
 	    .why = look->out.summary,
 	    .name = "",
-	    .operator_state = ""};
+	    .operator_state = "",
+	    .manifest_digest = ""};
 	look->out.supervisor = sup;
 }
 

@@ -355,7 +355,8 @@ a_look_at_the_supervisor_that_never_came_back_is_unknown(void **state)
 
 static const char status[] =
     "{\"schema\":\"reeve.status/1\",\"name\":\"fileprocess\","
-    "\"operator\":{\"pid\":7,\"state\":\"running\"},\"new\":[1],"
+    "\"operator\":{\"pid\":7,\"state\":\"running\","
+    "\"manifest_digest\":\"a66a\"},\"new\":[1],"
     "\"workers\":[{\"name\":\"w\",\"desired\":2,\"ready\":1,"
     "\"instances\":[{\"index\":0,\"pid\":17,\"state\":\"running\","
     "\"ready\":true,\"restarts\":3,"
@@ -376,6 +377,7 @@ a_status_is_understood(void **state)
 	    supervisor_parse(status, strlen(status), &arena, &sup, &err), 0);
 	assert_int_equal(sup.reached, RESULT_PASSED);
 	assert_string_equal(sup.operator_state, "running");
+	assert_string_equal(sup.manifest_digest, "a66a");
 	assert_int_equal(sup.nworkers, 1);
 	assert_int_equal(sup.workers[0].desired, 2);
 	assert_int_equal(sup.workers[0].ninstances, 2);

@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A gate that can't be talked into green: each case takes away one thing that
+# the proof needs. On an SQLite queue, two reference workers under `reeve run`.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR"
+	export REEVE_SOCKET=$PWD/run
+	mkdir run
+	python3 - <<-PY
+	import sqlite3
+	with sqlite3.connect("documents.db") as db:
+	    db.execute("CREATE TABLE documents(id TEXT PRIMARY KEY,"
+	               " status TEXT, worker TEXT)")
+	PY
+	cat >job.sh <<-'SH'
+	#!/bin/sh
+	# A document's work takes a moment.
+	cd "$(dirname "$0")" || exit 1
+	exec python3 -c '
+	import json, os, sqlite3, sys, time
+	id = json.load(sys.stdin)["id"]
+	time.sleep(0.3)
+	with sqlite3.connect("documents.db", timeout=10) as db:
+	    db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (id,
+	        "completed", os.environ["REEVE_WORKER"] + "/" +
+	        os.environ["REEVE_REPLICA"]))
+	'
+	SH
+	chmod +x job.sh
+	cat >reeve.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: green
+	queues:
+	  - {name: jobs, kind: sqlite, url: "sqlite://$PWD/queue.db", queue: documents}
+	workers:
+	  - name: clerk
+	    command: [$REEVE, worker, --queue, "sqlite://$PWD/queue.db?queue=\$(QUEUE_NAME)", --, $PWD/job.sh]
+	    replicas: 2
+	    consumes: [{queue: jobs, env: QUEUE_NAME}]
+	    env:
+	      - {name: MODE, value: quick}
+	producers:
+	  - {name: api, produces: [{queue: jobs, env: JOB_QUEUE}], env: [{name: JOB_QUEUE, value: documents}]}
+	smoke:
+	  - name: document
+	    submit: {queue: jobs, payload: '{"id": "\$(CANARY)"}'}
+	    stages:
+	      - {name: claimed, within: 20s, queue: jobs, state: taken}
+	      - {name: processed, within: 20s, sqlite: {path: $PWD/documents.db, query: "SELECT status, worker FROM documents WHERE id = \$(CANARY)", equals: completed}, by: worker}
+	    floor: 20ms
+	    cleanup: {sqlite: {path: $PWD/documents.db, execute: "DELETE FROM documents WHERE id = \$(CANARY)"}}
+	YAML
+	start_background run "$REEVE" run -f reeve.yaml
+	wait_until both_ready
+}
+
+both_ready() {
+	"$REEVE" status --output json | jq -e '.workers[0].ready == 2'
+}
+
+setup() {
+	cd "$BATS_FILE_TMPDIR"
+}
+
+# The manifest with OLD replaced by NEW, as other.yaml.
+other() {
+	python3 - "$1" "$2" <<-'PY'
+	import sys
+	text = open("reeve.yaml").read()
+	assert sys.argv[1] in text, sys.argv[1]
+	open("other.yaml", "w").write(text.replace(sys.argv[1], sys.argv[2]))
+	PY
+}
+
+@test "gate: green when the work was done" {
+	run "$REEVE" gate -f reeve.yaml --settle 200ms
+	expect_status 0
+}
+
+@test "gate: a supervisor that goes by another manifest is not green" {
+	other 'value: quick' 'value: thorough'
+	run "$REEVE" gate -f other.yaml --rollout 1s --settle 200ms
+	expect_status 1
+	has "RV121"
+	has "another manifest"
+}
+
+@test "smoke: time that runs out is no failure of the pipeline" {
+	run "$REEVE" smoke -f reeve.yaml --timeout 250ms --output text \
+	    --output json=late.json
+	expect_status 124
+	jq -e '[.findings[] | select(.result == "failed")] == []' late.json
+}
+
+@test "smoke: a side effect that can't be looked at is unknown" {
+	other "sqlite: {path: $PWD/documents.db, query: \"SELECT status, worker FROM documents WHERE id = \$(CANARY)\", equals: completed}, by: worker" \
+	    'http: {url: "http://127.0.0.1:1/"}'
+	sed -i 's/within: 20s, http/within: 1s, http/' other.yaml
+	run "$REEVE" smoke -f other.yaml
+	expect_status 3
+	lacks "ROOT CAUSE"
+}
+
+@test "smoke: a clean-up that leaves the canary's work is told" {
+	other 'DELETE FROM documents WHERE id = $(CANARY)' \
+	    'DELETE FROM documents WHERE id = $(CANARY) AND 1 = 0'
+	run "$REEVE" smoke -f other.yaml --strict
+	expect_status 2
+	has "RV908"
+	has "still finds it"
+}
+
+@test "smoke: what held before, what nobody did, what nobody said" {
+	other 'SELECT status, worker FROM documents WHERE id = $(CANARY)' \
+	    "SELECT 'completed', 'clerk/0' AS worker WHERE \$(CANARY) <> ''"
+	run "$REEVE" smoke -f other.yaml
+	expect_status 1
+	has "RV919"
+	other 'SELECT status, worker' "SELECT status, 'api' AS worker"
+	run "$REEVE" smoke -f other.yaml
+	expect_status 1
+	has "RV620"
+	other 'SELECT status, worker' "SELECT status, '' AS worker"
+	run "$REEVE" smoke -f other.yaml
+	expect_status 1
+	has "RV619"
+	other 'floor: 20ms' 'floor: 15s'
+	run "$REEVE" smoke -f other.yaml
+	expect_status 1
+	has "RV607"
+}
+
+@test "smoke: nothing at all equals nothing" {
+	other '= $(CANARY)", equals: completed' \
+	    '= $(CANARY) AND 1 = 0", equals: ""'
+	sed -i 's/within: 20s, sqlite/within: 2s, sqlite/' other.yaml
+	run "$REEVE" smoke -f other.yaml
+	expect_status 1
+	has "RV602"
+}
