@@ -30,13 +30,14 @@ struct looks {
 };
 
 static void
-head(struct jsonw *json, const char *kind, const char *subject,
-    int64_t timeout_ms)
+head(struct jsonw *json, const char *kind, const struct gather_request *request)
 {
 	jsonw_object(json, NULL);
 	jsonw_text(json, "kind", kind);
-	jsonw_text(json, "subject", subject);
-	jsonw_i64(json, "timeout_ms", timeout_ms);
+	jsonw_text(json, "subject", request->subject);
+	jsonw_i64(json, "timeout_ms", request->timeout_ms);
+	if (request->canary != NULL)
+		jsonw_text(json, "canary", request->canary);
 }
 
 static const char *
@@ -51,18 +52,16 @@ finished(struct buffer *line, struct arena *arena)
 
 const char *
 gather_request_line(struct arena *arena, const char *kind, const char *params,
-    const char *subject, int64_t timeout_ms, const char *canary, const char *by)
+    const struct gather_request *request)
 {
 	struct buffer line;
 	struct jsonw json;
 
 	buffer_init(&line, LINE_MAX);
 	jsonw_init(&json, &line, false);
-	head(&json, kind, subject, timeout_ms);
-	if (canary != NULL)
-		jsonw_text(&json, "canary", canary);
-	if (by != NULL)
-		jsonw_text(&json, "by", by);
+	head(&json, kind, request);
+	if (request->by != NULL)
+		jsonw_text(&json, "by", request->by);
 	jsonw_end(&json);
 	/* `params` is a JSON object of our own making: its members follow ours
 	 * in the same object. */
@@ -79,15 +78,14 @@ gather_request_line(struct arena *arena, const char *kind, const char *params,
 
 const char *
 gather_queue_line(struct arena *arena, const struct declared_queue *queue,
-    const char *op, const char *subject, int64_t timeout_ms, const char *canary,
-    const char *payload, const char *receipt)
+    const char *op, const struct gather_request *request)
 {
 	struct buffer line;
 	struct jsonw json;
 
 	buffer_init(&line, LINE_MAX);
 	jsonw_init(&json, &line, false);
-	head(&json, "queue", subject, timeout_ms);
+	head(&json, "queue", request);
 	jsonw_text(&json, "queueKind", queue->kind);
 	jsonw_text(&json, "url", queue->url);
 	jsonw_object(&json, "options");
@@ -98,12 +96,10 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	jsonw_text(&json, "op", op);
 	if (text_equal(op, "observe"))
 		jsonw_bool(&json, "near", true);
-	if (canary != NULL)
-		jsonw_text(&json, "canary", canary);
-	if (payload != NULL)
-		jsonw_text(&json, "payload", payload);
-	if (receipt != NULL)
-		jsonw_text(&json, "receipt", receipt);
+	if (request->payload != NULL)
+		jsonw_text(&json, "payload", request->payload);
+	if (request->receipt != NULL)
+		jsonw_text(&json, "receipt", request->receipt);
 	jsonw_end(&json);
 	return finished(&line, arena);
 }
@@ -186,7 +182,8 @@ look_at_queues(struct looks *looks, const struct declared *declared,
 		else
 			rc = add_look(looks, "queue", subject,
 			    gather_queue_line(looks->arena, queue, "observe",
-			        subject, timeout_ms, NULL, NULL, NULL),
+			        &(struct gather_request){.subject = subject,
+			            .timeout_ms = timeout_ms}),
 			    timeout_ms, err);
 		if (rc == -1)
 			return -1;
@@ -217,7 +214,9 @@ look_at_checks(
 		else
 			rc = add_look(looks, request->kind, subject,
 			    gather_request_line(looks->arena, request->kind,
-			        request->json, subject, timeout_ms, NULL, NULL),
+			        request->json,
+			        &(struct gather_request){.subject = subject,
+			            .timeout_ms = timeout_ms}),
 			    timeout_ms, err);
 		if (rc == -1)
 			return -1;
@@ -280,8 +279,9 @@ look_at_variable(struct looks *looks, const struct declared_worker *worker,
 		    looks->arena, kind, env_schemes[i].port, env->value);
 
 		return add_look(looks, kind, subject,
-		    gather_request_line(looks->arena, kind, params, subject,
-		        timeout_ms, NULL, NULL),
+		    gather_request_line(looks->arena, kind, params,
+		        &(struct gather_request){
+		            .subject = subject, .timeout_ms = timeout_ms}),
 		    timeout_ms, err);
 	}
 	return 0;
@@ -341,8 +341,9 @@ look_at_supervisor(
 	jsonw_end(&json);
 	return add_look(looks, "supervisor", "supervisor",
 	    gather_request_line(looks->arena, "supervisor",
-	        finished(&params, looks->arena), "supervisor", timeout_ms, NULL,
-	        NULL),
+	        finished(&params, looks->arena),
+	        &(struct gather_request){
+	            .subject = "supervisor", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
 }
 
@@ -374,8 +375,9 @@ look_at_processes(
 	jsonw_end(&json);
 	return add_look(looks, "processes", "processes",
 	    gather_request_line(looks->arena, "processes",
-	        finished(&params, looks->arena), "processes", timeout_ms, NULL,
-	        NULL),
+	        finished(&params, looks->arena),
+	        &(struct gather_request){
+	            .subject = "processes", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
 }
 

@@ -56,15 +56,22 @@ int gather_supervisor(const struct declared *declared,
     const struct gather_options *options, struct observed *observed,
     struct err *err) MUST_CHECK;
 
+/* What a request line carries besides what it asks; NULL: not. */
+struct gather_request {
+	const char *subject; /* required */
+	int64_t timeout_ms;
+	const char *canary;
+	const char *by;                /* not for queues */
+	const char *payload, *receipt; /* for queues alone */
+};
+
 /* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a
- * declared request; `canary` and `by` may be NULL. In the arena. */
+ * declared request. In the arena. */
 const char *gather_request_line(struct arena *arena, const char *kind,
-    const char *params, const char *subject, int64_t timeout_ms,
-    const char *canary, const char *by);
-/* {"kind":"queue",…,"op":op}; `payload` and `receipt` may be NULL. */
+    const char *params, const struct gather_request *request);
+/* {"kind":"queue",…,"op":op} */
 const char *gather_queue_line(struct arena *arena,
-    const struct declared_queue *queue, const char *op, const char *subject,
-    int64_t timeout_ms, const char *canary, const char *payload,
-    const char *receipt);
+    const struct declared_queue *queue, const char *op,
+    const struct gather_request *request);
 
 #endif

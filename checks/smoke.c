@@ -114,8 +114,11 @@ queue_request(const struct run *run, const char *op, int64_t timeout_ms)
 {
 	return (struct probe_request){
 	    .json = gather_queue_line(run->arena, run->smoke->queue, op,
-	        run->smoke->name, timeout_ms, run->canary, run->payload,
-	        run->receipt),
+	        &(struct gather_request){.subject = run->smoke->name,
+	            .timeout_ms = timeout_ms,
+	            .canary = run->canary,
+	            .payload = run->payload,
+	            .receipt = run->receipt}),
 	    .subject = run->smoke->name,
 	    .kind = "queue",
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + KILL_SLACK_MS),
@@ -130,8 +133,12 @@ other_request(const struct run *run,
 	int64_t timeout_ms = time_left(run, STAGE_LOOK_MS);
 
 	return (struct probe_request){
-	    .json = gather_request_line(run->arena, request->kind,
-	        request->json, subject, timeout_ms, run->canary, by),
+	    .json =
+	        gather_request_line(run->arena, request->kind, request->json,
+	            &(struct gather_request){.subject = subject,
+	                .timeout_ms = timeout_ms,
+	                .canary = run->canary,
+	                .by = by}),
 	    .subject = subject,
 	    .kind = request->kind,
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + KILL_SLACK_MS),

@@ -4,7 +4,7 @@
 #include "checks/engine.h"
 #include "cli/verify.h"
 
-static const int64_t CHECK_TIMEOUT_MS = 60 * 1000;
+static const int64_t CHECK_TIMEOUT_MS = 60000;
 
 int
 cmd_check(struct cli *cli, int argc, char **argv)

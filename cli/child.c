@@ -48,6 +48,11 @@ start(const char *const *argv, int out_fd, pid_t *ret, struct err *err)
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
+	/* its prototype lacks the const that it keeps */
+	union {
+		const char *const *ours;
+		char *const *its;
+	} words = {argv};
 
 	(void)sigemptyset(&none);
 	(void)posix_spawn_file_actions_init(&actions);
@@ -59,8 +64,8 @@ start(const char *const *argv, int out_fd, pid_t *ret, struct err *err)
 	(void)posix_spawnattr_setsigmask(&attributes, &none);
 	(void)posix_spawnattr_setflags(
 	    &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
-	int rc = posix_spawn(ret, argv[0], &actions, &attributes,
-	    (char *const *)(uintptr_t)argv, environ);
+	int rc = posix_spawn(
+	    ret, argv[0], &actions, &attributes, words.its, environ);
 
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)posix_spawnattr_destroy(&attributes);

@@ -43,9 +43,9 @@ struct cli_command {
 	const char *examples;  /* lines, each "  reeve …  # why\n" */
 	unsigned uses;
 	int args_min, args_max;           /* positional; -1: no limit */
+	bool hidden;                      /* for our own processes */
 	const struct cli_option *options; /* ends with a NULL name */
 	cli_run *run; /* gets the positional arguments; returns an exit code */
-	bool hidden;  /* for our own processes */
 };
 
 enum {

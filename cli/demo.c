@@ -32,9 +32,9 @@ enum {
 	OUTPUT_MAX = 4 << 20,
 	LOOK_EVERY_MS = 100
 };
-static const int64_t COMMAND_MS = 30 * 1000;
-static const int64_t SETTLED_MS = 20 * 1000;
-static const int64_t STOP_MS = 15 * 1000;
+static const int64_t COMMAND_MS = 30000;
+static const int64_t SETTLED_MS = 20000;
+static const int64_t STOP_MS = 15000;
 
 struct demo {
 	struct cli *cli;

@@ -7,7 +7,7 @@
 #include "cli/verify.h"
 #include "probes/queue/queue.h"
 
-static const int64_t DIAGNOSE_TIMEOUT_MS = 30 * 1000;
+static const int64_t DIAGNOSE_TIMEOUT_MS = 30000;
 
 static const char *
 option_of(const struct queue_spec *spec, const char *key)

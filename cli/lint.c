@@ -9,7 +9,7 @@
 #include "cli/verify.h"
 #include "manifests/foreign.h"
 
-static const int64_t LINT_TIMEOUT_MS = 60 * 1000;
+static const int64_t LINT_TIMEOUT_MS = 60000;
 
 /* In `lint` a wrong file is a finding of the run, so exit 1 (decisions.md
  * 26). */

@@ -18,7 +18,7 @@ enum {
 	TEXT_MAX = 1 << 20,
 	COMMANDS_MAX = 64
 };
-static const int64_t DEFAULT_TIMEOUT_MS = 60 * 1000;
+static const int64_t DEFAULT_TIMEOUT_MS = 60000;
 
 static const struct cli_command *
 find_command(const char *name, const char **near)

@@ -324,9 +324,10 @@ check_count(const struct cli_command *command, int count, struct err *err)
 int
 cli_parse(struct cli *cli, int argc, char **argv, bool *help, struct err *err)
 {
-	struct scan scan = {cli, argc, argv, 1, help};
+	struct scan scan = {cli, argc, argv, 1, NULL};
 	int count = 0;
 
+	scan.help = help;
 	while (scan.next < argc) {
 		char *word = argv[scan.next++];
 		int rc = 0;

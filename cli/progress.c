@@ -9,7 +9,7 @@
 #include "cli/progress.h"
 
 static const int64_t TERMINAL_EVERY_MS = 100;
-static const int64_t LINE_EVERY_MS = 10 * 1000;
+static const int64_t LINE_EVERY_MS = 10000;
 
 void
 progress_begin(struct progress *progress, bool quiet)

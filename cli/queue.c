@@ -164,9 +164,11 @@ look(struct listing *listing)
 		requests[asked].kind = "queue";
 		requests[asked].deadline_ms =
 		    clock_after(clock_ms(), timeout_ms + 500);
-		requests[asked++].json =
-		    gather_queue_line(arena, queue, "observe",
-		        subject_of(arena, i), timeout_ms, NULL, NULL, NULL);
+		requests[asked].json = gather_queue_line(arena, queue,
+		    "observe",
+		    &(struct gather_request){.subject = requests[asked].subject,
+		        .timeout_ms = timeout_ms});
+		asked++;
 	}
 	progress_begin(&listing->progress, cli->quiet);
 	int rc = probe_pool_run(requests, asked, &options, arena, &err);

@@ -96,7 +96,8 @@ struct observed_instance {
 struct observed_worker {
 	const char *name;
 	int64_t desired, ready;
-	const char *held; /* why it is kept from what is declared; "" it isn't */
+	const char
+	    *held; /* why it is kept from what is declared; "" it isn't */
 	struct observed_instance *instances;
 	size_t ninstances;
 };
