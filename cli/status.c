@@ -10,6 +10,7 @@
 #include "base/jsonw.h"
 #include "base/text.h"
 #include "cli/control.h"
+#include "supervisor/wire/status_encode.h"
 #include "worker/exit.h"
 
 /* `reeve status` and `reeve diff`: what the operator says, for people. */
@@ -160,37 +161,6 @@ struct rebuilt {
 };
 
 static void
-write_instance(struct jsonw *json, const struct wire_instance *wire)
-{
-	char text[EXIT_TEXT_SIZE];
-	char at[CLOCK_TEXT_SIZE];
-	struct fingerprint print;
-	char digest[FINGERPRINT_TEXT_SIZE];
-
-	memcpy(print.bytes, wire->config_digest, sizeof(print.bytes));
-	jsonw_object(json, NULL);
-	jsonw_i64(json, "index", wire->replica);
-	if (wire->pid > 0)
-		jsonw_i64(json, "pid", wire->pid);
-	else
-		jsonw_null(json, "pid");
-	jsonw_text(json, "state",
-	    instance_state_name((enum instance_state)wire->state));
-	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
-	jsonw_i64(json, "restarts", wire->restarts);
-	jsonw_text(json, "started_at",
-	    wire->started_wall_ms > 0 ? clock_text(wire->started_wall_ms, at)
-	                              : NULL);
-	jsonw_text(json, "config_digest", fingerprint_text(&print, digest));
-	jsonw_text(json, "last_exit",
-	    wire->last_exit.kind == EXIT_UNKNOWN
-	        ? ""
-	        : exit_text(&wire->last_exit, text, sizeof(text)));
-	jsonw_text(json, "probe", wire->probe_text);
-	jsonw_end(json);
-}
-
-static void
 end_worker(struct rebuilt *rebuilt)
 {
 	if (!rebuilt->in_worker)
@@ -243,7 +213,7 @@ rebuild(void *arg, const union wire_message *message)
 		break;
 	case WIRE_INSTANCE:
 		if (rebuilt->in_worker)
-			write_instance(rebuilt->json, &message->instance);
+			status_instance(rebuilt->json, &message->instance);
 		break;
 	case WIRE_SNAPSHOT_END:
 		end_worker(rebuilt);

@@ -45,14 +45,6 @@ pattern_of(enum row_form form)
 	UNREACHABLE("a form");
 }
 
-static bool
-any_scalar(enum row_form form)
-{
-	return form == FORM_SCALAR || form == FORM_PORT ||
-	       form == FORM_DURATION || form == FORM_QUANTITY ||
-	       form == FORM_RATIO;
-}
-
 static void
 write_kinds(struct jsonw *json)
 {
@@ -67,7 +59,7 @@ write_text_type(struct jsonw *json, const struct row *row)
 {
 	const char *pattern = pattern_of(row->form);
 
-	if (any_scalar(row->form)) {
+	if (row_form_any_scalar(row->form)) {
 		jsonw_array(json, "type");
 		jsonw_text(json, NULL, "string");
 		jsonw_text(json, NULL, "number");

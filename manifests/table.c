@@ -165,3 +165,11 @@ queue_kind_find(const char *word)
 		id++;
 	return id;
 }
+
+bool
+row_form_any_scalar(enum row_form form)
+{
+	return form == FORM_SCALAR || form == FORM_PORT ||
+	       form == FORM_DURATION || form == FORM_QUANTITY ||
+	       form == FORM_RATIO || form == FORM_RATE;
+}

@@ -147,4 +147,7 @@ const struct row *mapping_row(const struct mapping *mapping, const char *key);
 /* The default that the table states for a member. */
 #define DEFAULT_OF(m, f) (mapping_of(MAPPING_##m)->rows[ROW_##m##_##f].dflt)
 
+/* Forms that say themselves what a number is: quotes make no difference. */
+bool row_form_any_scalar(enum row_form form);
+
 #endif

@@ -309,15 +309,6 @@ form_fault(enum row_form form, const char *text)
 	UNREACHABLE("a form");
 }
 
-/* Forms that say themselves what a number is: quotes make no difference. */
-static bool
-takes_any_scalar(enum row_form form)
-{
-	return form == FORM_SCALAR || form == FORM_PORT ||
-	       form == FORM_DURATION || form == FORM_QUANTITY ||
-	       form == FORM_RATIO || form == FORM_RATE;
-}
-
 static void
 check_reference(
     struct validation *v, const struct row *row, const struct node *node)
@@ -363,7 +354,7 @@ check_text(struct validation *v, const struct row *row, const struct node *node)
 		        : "");
 		return;
 	}
-	if (not_text != NULL && !takes_any_scalar(row->form)) {
+	if (not_text != NULL && !row_form_any_scalar(row->form)) {
 		complain(v->complaints, node,
 		    "'%s' must be text, and this is %s: put it in quotes%s%.*s%s",
 		    row->key, not_text, hide ? "" : ": \"",

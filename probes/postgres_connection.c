@@ -133,27 +133,17 @@ one_line(const char *text, char dst[MESSAGE_MAX])
 	dst[used] = '\0';
 }
 
-/* 0 ready, -1 with errno. */
+/* 0 ready, -1 with errno. libpq changes its socket between polls. */
 static int
 db_wait(PGconn *db, short events, int64_t deadline_ms)
 {
-	for (;;) {
-		struct pollfd one = {.fd = PQsocket(db), .events = events};
-		int64_t now_ms = clock_ms();
-		if (one.fd == -1) {
-			errno = EBADF;
-			return -1;
-		}
-		int n = poll(&one, 1, clock_timeout(now_ms, deadline_ms));
-		if (n > 0)
-			return 0;
-		if (n == -1 && errno != EINTR)
-			return -1;
-		if (n == 0 && clock_ms() >= deadline_ms) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
+	int fd = PQsocket(db);
+
+	if (fd == -1) {
+		errno = EBADF;
+		return -1;
 	}
+	return stream_wait(fd, events, deadline_ms);
 }
 
 /* What libpq was given, and what we add. */

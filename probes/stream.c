@@ -162,8 +162,8 @@ stream_resolve(const char *host, int port, struct ladder *ladder,
 }
 
 /* Waits for the socket; 0 ready, -1 with ETIMEDOUT or poll's errno. */
-static int
-wait_for(int fd, short events, int64_t deadline_ms)
+int
+stream_wait(int fd, short events, int64_t deadline_ms)
 {
 	for (;;) {
 		struct pollfd one = {.fd = fd, .events = events};
@@ -199,7 +199,7 @@ connect_one(const struct sockaddr *address, socklen_t len, int64_t deadline_ms,
 		 * not offered, so it is "not now" rather than refused */
 		goto fail;
 	}
-	if (wait_for(fd, POLLOUT, deadline_ms) == -1)
+	if (stream_wait(fd, POLLOUT, deadline_ms) == -1)
 		goto fail;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &size) == -1)
 		goto fail;
@@ -466,7 +466,7 @@ tls_start(struct stream *stream, const struct endpoint *endpoint,
 		int why = SSL_get_error(stream->ssl, rc);
 		if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
 			return tls_failed(stream, ladder, name);
-		if (wait_for(stream->fd,
+		if (stream_wait(stream->fd,
 		        why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
 		        ladder->deadline_ms) == -1)
 			return ladder_unknown(ladder, CAUSE_SILENT, "",
@@ -532,7 +532,8 @@ tls_wait(struct stream *stream, int rc, int64_t deadline_ms, struct err *err)
 	if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
 		return err_set(err, ERR_SYSTEM, "TLS with %s: %s",
 		    stream->address, tls_reason(reason, sizeof(reason)));
-	if (wait_for(stream->fd, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
+	if (stream_wait(stream->fd,
+	        why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
 	        deadline_ms) == 0)
 		return 0;
 	if (errno == ETIMEDOUT)
@@ -566,7 +567,7 @@ stream_read(struct stream *stream, void *bytes, size_t size,
 			continue;
 		if (errno != EAGAIN)
 			return err_sys(err, "read from %s", stream->address);
-		if (wait_for(stream->fd, POLLIN, deadline_ms) == 0)
+		if (stream_wait(stream->fd, POLLIN, deadline_ms) == 0)
 			continue;
 		if (errno == ETIMEDOUT)
 			return err_set(err, ERR_TIMEOUT,
@@ -595,7 +596,7 @@ stream_write(struct stream *stream, const void *bytes, size_t len,
 				return err_sys(
 				    err, "write to %s", stream->address);
 			if (n == -1 && errno == EAGAIN &&
-			    wait_for(stream->fd, POLLOUT, deadline_ms) == -1)
+			    stream_wait(stream->fd, POLLOUT, deadline_ms) == -1)
 				return err_set(err, ERR_TIMEOUT,
 				    "%s takes no more bytes", stream->address);
 			done = n > 0 ? (size_t)n : 0;

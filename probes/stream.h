@@ -71,4 +71,8 @@ const char *stream_tls_code(long verify);
 void stream_address_text(const struct sockaddr *address, socklen_t len,
     char dst[STREAM_ADDRESS_SIZE]);
 
+/* Waits for POLLIN or POLLOUT (or an error, which the next call tells). 0, or
+ * -1 with errno: ETIMEDOUT at the deadline. */
+int stream_wait(int fd, short events, int64_t deadline_ms) MUST_CHECK;
+
 #endif

@@ -9,63 +9,12 @@
 #include "base/exitcode.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/wire/status_encode.h"
 #include "worker/exit.h"
 
 enum {
 	LINE_MAX_BYTES = 1024
 };
-
-static void
-write_time(struct jsonw *json, const char *key, int64_t wall_ms)
-{
-	char at[CLOCK_TEXT_SIZE];
-
-	if (wall_ms <= 0)
-		jsonw_null(json, key);
-	else
-		jsonw_text(json, key, clock_text(wall_ms, at));
-}
-
-static void
-write_digest(struct jsonw *json, const char *key, const uint8_t digest[16])
-{
-	struct fingerprint print;
-	char text[FINGERPRINT_TEXT_SIZE];
-
-	memcpy(print.bytes, digest, sizeof(print.bytes));
-	jsonw_text(json, key, fingerprint_text(&print, text));
-}
-
-static void
-write_instance(struct jsonw *json, const struct wire_instance *wire)
-{
-	char text[EXIT_TEXT_SIZE];
-
-	jsonw_object(json, NULL);
-	jsonw_i64(json, "index", wire->replica);
-	if (wire->pid > 0)
-		jsonw_i64(json, "pid", wire->pid);
-	else
-		jsonw_null(json, "pid");
-	jsonw_text(json, "state",
-	    instance_state_name((enum instance_state)wire->state));
-	jsonw_text(
-	    json, "why", instance_why_name((enum instance_why)wire->why));
-	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
-	jsonw_i64(json, "restarts", wire->restarts);
-	jsonw_i64(json, "generation", (int64_t)wire->generation);
-	write_time(json, "started_at", wire->started_wall_ms);
-	write_time(json, "ready_at", wire->ready_wall_ms);
-	write_time(json, "next_start_at", wire->next_start_wall_ms);
-	write_digest(json, "config_digest", wire->config_digest);
-	jsonw_text(json, "last_exit",
-	    wire->last_exit.kind == EXIT_UNKNOWN
-	        ? ""
-	        : exit_text(&wire->last_exit, text, sizeof(text)));
-	write_time(json, "last_exit_at", wire->last_exit_wall_ms);
-	jsonw_text(json, "probe", wire->probe_text);
-	jsonw_end(json);
-}
 
 static void
 write_worker(struct operator_core *op, struct jsonw *json,
@@ -83,11 +32,11 @@ write_worker(struct operator_core *op, struct jsonw *json,
 	jsonw_i64(json, "generation", (int64_t)wire->generation);
 	jsonw_bool(json, "stopped", wire->held != 0);
 	jsonw_text(json, "held", tracked->held);
-	write_digest(json, "config_digest", wire->config_digest);
+	status_digest(json, "config_digest", wire->config_digest);
 	jsonw_array(json, "instances");
 	for (size_t i = 0; i < worker->ninstances; i++)
 		if (worker->instances[i].wire.state != INSTANCE_NONE)
-			write_instance(json, &worker->instances[i].wire);
+			status_instance(json, &worker->instances[i].wire);
 	jsonw_end(json);
 	jsonw_end(json);
 }
@@ -158,7 +107,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	    : op->intent_refused ? op->plan_refusal
 	                         : NULL);
 	jsonw_i64(json, "restarts", snapshot->operator_restarts);
-	write_time(json, "started_at", op->started_wall_ms);
+	status_time(json, "started_at", op->started_wall_ms);
 	jsonw_text(json, "manifest", op->manifest);
 	jsonw_text(json, "manifest_digest",
 	    op->intent == NULL ? NULL : op->intent->declared->digest);
@@ -168,7 +117,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	jsonw_i64(json, "pid", op->init.hello.init_pid);
 	jsonw_text(json, "version", op->init.hello.version);
 	jsonw_bool(json, "draining", op->draining);
-	write_time(json, "started_at", op->init.hello.started_wall_ms);
+	status_time(json, "started_at", op->init.hello.started_wall_ms);
 	jsonw_end(json);
 }
 
@@ -181,7 +130,7 @@ status_write(struct operator_core *op, struct buffer *out)
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "schema", "reeve.status/1");
 	jsonw_text(&json, "name", op->name);
-	write_time(&json, "at", clock_wall_ms());
+	status_time(&json, "at", clock_wall_ms());
 	write_operator(op, &json);
 	jsonw_array(&json, "workers");
 	for (size_t i = 0; i < op->running.count; i++) {
@@ -225,7 +174,7 @@ write_finding(struct jsonw *json, const struct drift *item)
 	jsonw_format(json, "source", "%s:%d%s%s",
 	    item->place.file == NULL ? "" : item->place.file, item->place.line,
 	    *item->source == '\0' ? "" : " ", item->source);
-	write_time(json, "at", clock_wall_ms());
+	status_time(json, "at", clock_wall_ms());
 	jsonw_text(json, "observed", item->observed);
 	jsonw_text(json, "expected", item->expected);
 	jsonw_null(json, "scope");

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "supervisor/wire/status_encode.h"
+#include "worker/exit.h"
+
+void
+status_time(struct jsonw *json, const char *key, int64_t wall_ms)
+{
+	char at[CLOCK_TEXT_SIZE];
+
+	if (wall_ms <= 0)
+		jsonw_null(json, key);
+	else
+		jsonw_text(json, key, clock_text(wall_ms, at));
+}
+
+void
+status_digest(struct jsonw *json, const char *key, const uint8_t digest[16])
+{
+	struct fingerprint print;
+	char text[FINGERPRINT_TEXT_SIZE];
+
+	memcpy(print.bytes, digest, sizeof(print.bytes));
+	jsonw_text(json, key, fingerprint_text(&print, text));
+}
+
+void
+status_instance(struct jsonw *json, const struct wire_instance *wire)
+{
+	char text[EXIT_TEXT_SIZE];
+
+	jsonw_object(json, NULL);
+	jsonw_i64(json, "index", wire->replica);
+	if (wire->pid > 0)
+		jsonw_i64(json, "pid", wire->pid);
+	else
+		jsonw_null(json, "pid");
+	jsonw_text(json, "state",
+	    instance_state_name((enum instance_state)wire->state));
+	jsonw_text(
+	    json, "why", instance_why_name((enum instance_why)wire->why));
+	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
+	jsonw_i64(json, "restarts", wire->restarts);
+	jsonw_i64(json, "generation", (int64_t)wire->generation);
+	status_time(json, "started_at", wire->started_wall_ms);
+	status_time(json, "ready_at", wire->ready_wall_ms);
+	status_time(json, "next_start_at", wire->next_start_wall_ms);
+	status_digest(json, "config_digest", wire->config_digest);
+	jsonw_text(json, "last_exit",
+	    wire->last_exit.kind == EXIT_UNKNOWN
+	        ? ""
+	        : exit_text(&wire->last_exit, text, sizeof(text)));
+	status_time(json, "last_exit_at", wire->last_exit_wall_ms);
+	jsonw_text(json, "probe", wire->probe_text);
+	jsonw_end(json);
+}

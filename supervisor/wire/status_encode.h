@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_WIRE_STATUS_ENCODE_H
+#define REEVE_SUPERVISOR_WIRE_STATUS_ENCODE_H
+
+#include "base/base.h"
+#include "base/jsonw.h"
+#include "supervisor/wire/messages.h"
+
+/*
+ * An instance as reeve.status/1 tells of it: by the operator, and by `status`
+ * from the init's own snapshot while the operator doesn't answer. For the tool;
+ * the init writes no JSON.
+ */
+void status_instance(struct jsonw *json, const struct wire_instance *wire);
+/* Unix milliseconds as RFC 3339; null for 0, which is "never". */
+void status_time(struct jsonw *json, const char *key, int64_t wall_ms);
+void status_digest(
+    struct jsonw *json, const char *key, const uint8_t digest[16]);
+
+#endif
