@@ -103,8 +103,8 @@ const struct cli_command cli_commands[] = {
         .summary = "lint, check, wait for the rollout, smoke, settle: for CI",
         .examples =
             "  reeve gate --timeout 5m --output junit=gate.xml --output text\n"
-            "  reeve gate --status http://worker:9102 "
-            "--secret db=env:DB_      # from outside the container\n",
+            "  reeve gate --status /run/reeve/fileprocess/operator.sock "
+            "--secret db=env:DB_\n",
         .uses =
             CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_VERDICT | CLI_TARGET,
         .options = gate_options,

@@ -155,7 +155,7 @@ static const struct shared shared_options[] = {
         0, CLI_VERDICT, set_fail_on},
     {{"strict", NULL, "exit 2 when there are only warnings"}, 0, CLI_VERDICT,
         set_strict},
-    {{"status", "URL", "ask this supervisor: http://host:port or a socket"}, 0,
+    {{"status", "URL", "ask this supervisor: a socket, or an http:// URL"}, 0,
         CLI_TARGET, set_status},
     {{"jobs", "N", "looks at once (default 8)"}, 'j', CLI_TARGET, set_jobs},
     {{"color", "always|never", "default: on a terminal, unless NO_COLOR"}, 0, 0,
