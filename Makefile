@@ -8,10 +8,11 @@ SHELL := /bin/bash
 
 VERSION := 0.1.0
 VARIANT ?= debug
-B       := build/$(VARIANT)
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+BY := $(if $(findstring clang,$(CC)),-clang)
+B  := build/$(VARIANT)$(BY)
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/reeve
@@ -279,7 +280,8 @@ headers: $(HEADERS:%=$(B)/alone/%.ok) ## each header compiles alone
 
 $(B)/alone/%.ok: % $(B)/flags
 	@mkdir -p $(@D)
-	@$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -Wno-unused-macros -MMD -MP -MT $@ -MF $(@:.ok=.d) -fsyntax-only -x c $<
+	@$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -Wno-unused-macros -Wno-unused-function \
+	    -MMD -MP -MT $@ -MF $(@:.ok=.d) -fsyntax-only -x c $<
 	@touch $@
 
 .PHONY: pid1-libc
@@ -338,8 +340,8 @@ MAN_PAGES = $(wildcard docs/man/*.[1-8])
 install: ## the release build to DESTDIR and PREFIX (default /usr/local)
 	@$(MAKE) -s $(JOBFLAG) VARIANT=release all
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
-	$(INSTALL) -m 755 build/release/reeve $(DESTDIR)$(BINDIR)/reeve
-	$(INSTALL) -m 755 build/release/reeve-tool $(DESTDIR)$(LIBEXECDIR)/reeve-tool
+	$(INSTALL) -m 755 build/release$(BY)/reeve $(DESTDIR)$(BINDIR)/reeve
+	$(INSTALL) -m 755 build/release$(BY)/reeve-tool $(DESTDIR)$(LIBEXECDIR)/reeve-tool
 	$(foreach page,$(MAN_PAGES),$(INSTALL) -D -m 644 $(page) \
 	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
 

@@ -196,11 +196,14 @@ check_columns(struct queue *queue, struct err *err)
 	    pg->layout.run_at, pg->layout.updated};
 
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		const struct pg_column *column =
+		    times[i] != NULL ? pg_column(pg, times[i]) : NULL;
 		struct arena arena;
 
+		if (column == NULL)
+			continue;
 		arena_init(&arena, 64 << 10);
-		bool bad =
-		    times[i] != NULL && pg_now(&arena, pg, times[i]) == NULL;
+		bool bad = pg_now(&arena, pg, times[i]) == NULL;
 
 		arena_fini(&arena);
 		if (bad)
@@ -208,8 +211,7 @@ check_columns(struct queue *queue, struct err *err)
 			    ERR_REFUSED,
 			    "column '%s' of table '%s' is of type %s, which is "
 			    "no time",
-			    times[i], queue->name,
-			    pg_column(pg, times[i])->type);
+			    times[i], queue->name, column->type);
 	}
 	return 0;
 }

@@ -135,8 +135,8 @@ numbers_are_written_exactly(void **state)
 	jsonw_double(&json, NULL, 1.0 / 3);
 	jsonw_double(&json, NULL, -2);
 	jsonw_double(&json, NULL, 1e300);
-	jsonw_double(&json, NULL, NAN);
-	jsonw_double(&json, NULL, INFINITY);
+	jsonw_double(&json, NULL, (double)NAN);
+	jsonw_double(&json, NULL, (double)INFINITY);
 	jsonw_end(&json);
 	assert_string_equal(out.data,
 	    "[-9223372036854775808,9223372036854775807,0.1,"

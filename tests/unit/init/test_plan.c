@@ -118,6 +118,8 @@ seal_sum(uint8_t *bytes, size_t len)
 	header->checksum = plan_checksum(PLAN_CHECKSUM_START, bytes, len);
 }
 
+static volatile size_t was_read;
+
 /* Decodes and, when that is accepted, reads everything that can be read. */
 static int
 decode(uint8_t *bytes, size_t len, struct err *err)
@@ -125,23 +127,22 @@ decode(uint8_t *bytes, size_t len, struct err *err)
 	struct plan plan = PLAN_INIT;
 	struct plan_settings settings;
 	struct worker_spec spec;
-	volatile size_t read = 0;
 
 	if (plan_decode(bytes, len, &plan, err) == -1)
 		return -1;
 	plan_settings_of(&plan, &settings);
-	read += strlen(settings.name);
+	was_read += strlen(settings.name);
 	for (uint32_t i = 0; i < plan.nworkers; i++) {
 		plan_worker(&plan, i, &spec);
-		read += strlen(spec.name) + strlen(spec.executable);
+		was_read += strlen(spec.name) + strlen(spec.executable);
 		for (size_t j = 0; spec.argv[j] != NULL; j++)
-			read += strlen(spec.argv[j]);
+			was_read += strlen(spec.argv[j]);
 		for (size_t j = 0; spec.envp[j] != NULL; j++)
-			read += strlen(spec.envp[j]);
+			was_read += strlen(spec.envp[j]);
 		for (uint32_t j = 0; j < spec.nports; j++)
-			read += strlen(spec.ports[j].name);
+			was_read += strlen(spec.ports[j].name);
 		for (uint32_t j = 0; j < spec.ngroups; j++)
-			read += (size_t)spec.groups[j];
+			was_read += (size_t)spec.groups[j];
 		if (plan_worker_find(&plan, spec.name) != (int32_t)i)
 			return err_set(err, ERR_SYSTEM, "not found again");
 	}
