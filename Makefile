@@ -86,8 +86,13 @@ CFLAGS_analyze   := -O1 -g -Werror $(ANALYZE)
 LDFLAGS_release  := -Wl,-z,relro,-z,now,-z,noexecstack
 LDFLAGS_asan     := -fsanitize=address,undefined
 LDFLAGS_coverage := --coverage
-ifeq ($(filter $(VARIANT),debug release asan coverage analyze),)
-$(error VARIANT is one of: debug release asan coverage analyze)
+# `make fuzz` alone, with clang: libFuzzer watches which branches are taken.
+WARN_fuzz    := $(WARN_asan)
+CFLAGS_fuzz  := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
+LDFLAGS_fuzz := $(LDFLAGS_asan)
+VARIANTS := debug release asan coverage analyze fuzz
+ifeq ($(filter $(VARIANT),$(VARIANTS)),)
+$(error VARIANT is one of: $(VARIANTS))
 endif
 
 CPPFLAGS += -I. -DREEVE_VERSION='"$(VERSION)"' \
@@ -96,7 +101,7 @@ ALL_CFLAGS = -std=gnu17 $(WARN) $(WARN_$(VARIANT)) $(CFLAGS_$(VARIANT)) \
   -fPIE -ffunction-sections -fdata-sections $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS_$(VARIANT)) -Wl,--gc-sections $(LDFLAGS)
 # A sanitizer's runtime is dynamic: the init is static everywhere else.
-INIT_LINK = $(if $(filter asan coverage,$(VARIANT)),-pie,-static-pie)
+INIT_LINK = $(if $(filter asan coverage fuzz,$(VARIANT)),-pie,-static-pie)
 
 # --- programs ----------------------------------------------------------------
 .PHONY: all
@@ -195,6 +200,37 @@ $(HELPERS_TOOL): $(B)/%: %.c $(B)/libtool.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(B)/libtool.a $(TOOL_LIBS)
 
+# --- what reads bytes from outside --------------------------------------------
+# A target is tests/fuzz/fuzz_X.c. For the tests it is linked with a main() that
+# gives it the corpus, for `make fuzz` with libFuzzer.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay-%)
+FUZZERS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
+FUZZ_WRAP_redis = -Wl,--wrap=socket,--wrap=connect
+FUZZ_LINK = $(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) $(1) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $(filter %.c,$^) $(FUZZ_WRAP_$*) $(B)/libtool.a $(TOOL_LIBS)
+
+$(REPLAYS): $(B)/tests/fuzz/replay-%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtool.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(call FUZZ_LINK,-DFUZZ_CORPUS='"tests/fuzz/corpus/$*"')
+
+$(FUZZERS): $(B)/tests/fuzz/fuzz-%: tests/fuzz/fuzz_%.c $(B)/libtool.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(call FUZZ_LINK,-fsanitize=fuzzer)
+
+FUZZ ?= $(FUZZ_NAMES)
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## libFuzzer under ASan and UBSan, with clang (FUZZ=plan for one target, FUZZ_SECONDS=60 for each)
+	@tests/deps.sh build fuzz
+	@$(MAKE) -s $(JOBFLAG) VARIANT=fuzz CC=clang $(FUZZ:%=build/fuzz/tests/fuzz/fuzz-%)
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
+
+.PHONY: replay
+replay: $(REPLAYS) ## the kept inputs of `make fuzz` alone
+	@tests/run $^
+
 BATS_process   = $(wildcard tests/process/*.bats)
 BATS_service   = $(wildcard tests/service/*.bats)
 BATS_incidents = $(wildcard tests/incidents/*/*.bats)
@@ -214,8 +250,8 @@ test: ## builds and runs every test; installs what they need (CI=true: a skip fa
 	@$(MAKE) -s $(JOBFLAG) tested
 
 .PHONY: tested
-tested: all $(UNIT_TOOL) $(UNIT_INIT) $(HELPERS)
-	@tests/run $(CHECKS) $(UNIT_TOOL) $(UNIT_INIT) $(BATS)
+tested: all $(UNIT_TOOL) $(UNIT_INIT) $(REPLAYS) $(HELPERS)
+	@tests/run $(CHECKS) $(UNIT_TOOL) $(UNIT_INIT) $(REPLAYS) $(BATS)
 
 .PHONY: unit
 unit: $(UNIT_TOOL) $(UNIT_INIT) ## unit tests alone
@@ -236,15 +272,15 @@ demo: ## the whole story on an embedded queue, without any server
 	@$(B)/reeve demo
 
 .PHONY: asan
-asan: ## unit, process, service, incident and corpus tests under ASan and UBSan
+asan: ## unit, replay, process, service, incident and corpus tests under ASan and UBSan
 	@tests/deps.sh build test
 	@$(MAKE) -s $(JOBFLAG) VARIANT=asan asan-tested
 
-ASAN_TESTED = tests/run $(UNIT_TOOL) $(UNIT_INIT) $(filter-out $(BATS_lint),$(BATS))
+ASAN_TESTED = tests/run $(UNIT_TOOL) $(UNIT_INIT) $(REPLAYS) $(filter-out $(BATS_lint),$(BATS))
 .PHONY: asan-tested
 asan-tested: export ASAN_OPTIONS = detect_stack_use_after_return=1:strict_string_checks=1
 asan-tested: export UBSAN_OPTIONS = print_stacktrace=1
-asan-tested: all $(UNIT_TOOL) $(UNIT_INIT) $(HELPERS)
+asan-tested: all $(UNIT_TOOL) $(UNIT_INIT) $(REPLAYS) $(HELPERS)
 	@$(ASAN_TESTED)
 
 .PHONY: coverage
@@ -262,7 +298,8 @@ analyze: ## gcc -fanalyzer over every source
 
 # --- lint --------------------------------------------------------------------
 SCRIPTS = $(shell find tests .ci -name '*.sh' -o -name '*.bash' -o \
-  -name '*.bats' -o -path tests/run -o -path .ci/run)
+  -name '*.bats' -o -path tests/run -o -path tests/fuzz/run -o \
+  -path .ci/run)
 
 .PHONY: lint
 lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling

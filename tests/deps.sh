@@ -49,6 +49,8 @@ packages() {
 		lint shellcheck scripts
 		lint codespell spelling
 		lint gcovr the coverage report
+		fuzz clang the compiler that libFuzzer comes with
+		fuzz libclang-rt-14-dev libFuzzer and its sanitizers
 	ROWS
 }
 
