@@ -11,7 +11,8 @@ VARIANT ?= debug
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-BY := $(if $(findstring clang,$(CC)),-clang)
+# the fuzz variant is clang's alone
+BY := $(if $(filter fuzz,$(VARIANT)),,$(if $(findstring clang,$(CC)),-clang))
 B  := build/$(VARIANT)$(BY)
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
