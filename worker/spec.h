@@ -69,8 +69,8 @@ struct worker_spec {
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */
 	uint64_t nofile_limit;       /* 0: keep */
-	/* configuration identity: fingerprint of environment, argv, cwd, ids.
-	 * Instances keep the one that they were started with. */
+	/* configuration identity: fingerprint of environment, argv, cwd, ids,
+	 * probes. Instances keep the one that they were started with. */
 	uint8_t config_digest[16];
 	/* goes up when the operator wants a rolling restart; REEVE_GENERATION
 	 */

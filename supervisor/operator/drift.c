@@ -244,7 +244,11 @@ compare_environment(struct comparison *comparison, const char *const *running,
 static bool
 lists_equal(const char *const *a, const char *const *b)
 {
+	static const char *const none[] = {NULL};
 	size_t i = 0;
+
+	a = a == NULL ? none : a;
+	b = b == NULL ? none : b;
 
 	for (; a[i] != NULL && b[i] != NULL; i++)
 		if (strcmp(a[i], b[i]) != 0)
@@ -292,6 +296,27 @@ groups_equal(const struct worker_spec *a, const struct worker_spec *b)
 	                               a->ngroups * sizeof(*a->groups)) == 0);
 }
 
+/* What a plan carried is "" where nothing was declared. */
+static bool
+same_or_unset(const char *a, const char *b)
+{
+	return text_equal(a == NULL ? "" : a, b == NULL ? "" : b);
+}
+
+static bool
+probes_equal(const struct probe_spec *a, const struct probe_spec *b)
+{
+	return a->kind == b->kind && lists_equal(a->argv, b->argv) &&
+	       same_or_unset(a->host, b->host) &&
+	       same_or_unset(a->path, b->path) &&
+	       lists_equal(a->headers, b->headers) && a->port == b->port &&
+	       a->port_per_replica == b->port_per_replica &&
+	       a->initial_delay_ms == b->initial_delay_ms &&
+	       a->period_ms == b->period_ms && a->timeout_ms == b->timeout_ms &&
+	       a->success_threshold == b->success_threshold &&
+	       a->failure_threshold == b->failure_threshold;
+}
+
 static void
 changed(struct comparison *comparison, const char *key, const char *observed,
     const char *expected)
@@ -308,12 +333,23 @@ changed(struct comparison *comparison, const char *key, const char *observed,
 }
 
 static void
+compare_probe(struct comparison *comparison, const char *key,
+    const struct probe_spec *running, const struct probe_spec *declared)
+{
+	if (!probes_equal(running, declared))
+		changed(comparison, key,
+		    running->kind == PROBE_NONE ? "without one"
+		                                : "with another one",
+		    declared->kind == PROBE_NONE ? "none" : "this one");
+}
+
+static void
 compare_rest(struct comparison *comparison, const struct worker_spec *running,
     const struct worker_spec *declared)
 {
 	/* Arguments may hold what should not be shown. */
 	if (!lists_equal(running->argv, declared->argv))
-		changed(comparison, "command", "other arguments", "declared");
+		changed(comparison, "command", "other arguments", "these");
 	else if (!text_equal(running->executable, declared->executable))
 		changed(comparison, "command", running->executable,
 		    declared->executable);
@@ -324,9 +360,15 @@ compare_rest(struct comparison *comparison, const struct worker_spec *running,
 	compare_numbers(comparison, "runAsUser", running->uid, declared->uid);
 	compare_numbers(comparison, "runAsGroup", running->gid, declared->gid);
 	if (!groups_equal(running, declared))
-		changed(comparison, "groups", "other", "declared");
+		changed(comparison, "groups", "with others", "these");
 	if (!ports_equal(running, declared))
-		changed(comparison, "ports", "other", "declared");
+		changed(comparison, "ports", "with others", "these");
+	compare_probe(
+	    comparison, "startupProbe", &running->startup, &declared->startup);
+	compare_probe(comparison, "readinessProbe", &running->readiness,
+	    &declared->readiness);
+	compare_probe(comparison, "livenessProbe", &running->liveness,
+	    &declared->liveness);
 	compare_numbers(comparison, "resources.limits.memory",
 	    (int64_t)running->memory_limit_bytes,
 	    (int64_t)declared->memory_limit_bytes);

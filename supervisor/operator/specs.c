@@ -364,6 +364,29 @@ by_text(const void *a, const void *b)
 	return strcmp(*left, *right);
 }
 
+/* With its probe a worker is ready for another reason: what is ready under the
+ * old one has not shown that it is under the new one. */
+static void
+digest_probe(
+    struct buffer *bytes, const char *name, const struct probe_spec *probe)
+{
+	if (probe->kind == PROBE_NONE)
+		return;
+	digest_text(bytes, name);
+	digest_number(bytes, probe->kind);
+	(void)digest_list(bytes, probe->argv);
+	digest_text(bytes, probe->host);
+	digest_text(bytes, probe->path);
+	(void)digest_list(bytes, probe->headers);
+	digest_number(bytes, probe->port);
+	digest_number(bytes, probe->port_per_replica ? 1 : 0);
+	digest_number(bytes, probe->initial_delay_ms);
+	digest_number(bytes, probe->period_ms);
+	digest_number(bytes, probe->timeout_ms);
+	digest_number(bytes, probe->success_threshold);
+	digest_number(bytes, probe->failure_threshold);
+}
+
 void
 specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
     struct arena *arena, uint8_t ret[16])
@@ -396,6 +419,9 @@ specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
 		digest_text(&bytes, spec->ports[i].name);
 		digest_number(&bytes, spec->ports[i].base);
 	}
+	digest_probe(&bytes, "startup", &spec->startup);
+	digest_probe(&bytes, "readiness", &spec->readiness);
+	digest_probe(&bytes, "liveness", &spec->liveness);
 	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);
 
 	memcpy(ret, print.bytes, 16);

@@ -162,7 +162,7 @@ the_queues_name_is_set_where_nothing_else_sets_it(void **state)
 }
 
 static void
-the_digest_is_of_what_is_executed_and_of_nothing_else(void **state)
+the_digest_is_of_what_is_executed_and_how_it_is_ready(void **state)
 {
 	static const char *const other[] = {"sh", "-c", "false", NULL};
 	struct declared_env entries[] = {env("A", "1"), env("B", "2")};
@@ -175,9 +175,12 @@ the_digest_is_of_what_is_executed_and_of_nothing_else(void **state)
 	worker.env.entries = turned;
 	worker.replicas = 9;
 	worker.grace_ms = 1;
-	worker.readiness.kind = DECLARED_PROBE_TCP;
 	assert_memory_equal(
 	    first.config_digest, spec_of(&worker).config_digest, 16);
+	worker.readiness.kind = DECLARED_PROBE_TCP;
+	assert_memory_not_equal(
+	    first.config_digest, spec_of(&worker).config_digest, 16);
+	worker.readiness.kind = DECLARED_PROBE_NONE;
 	worker.command = other;
 	assert_memory_not_equal(
 	    first.config_digest, spec_of(&worker).config_digest, 16);
@@ -326,8 +329,7 @@ what_only_ignored_classes_differ_in_is_ignored(void **state)
 }
 
 static void
-arguments_and_ids_are_drift_of_the_configuration_without_being_shown(
-    void **state)
+arguments_ids_and_probes_are_drift_without_being_shown(void **state)
 {
 	static const char *const old_command[] = {"sh", "-c", "password", NULL};
 	struct declared_worker old = worker_with(NULL, 0);
@@ -337,14 +339,17 @@ arguments_and_ids_are_drift_of_the_configuration_without_being_shown(
 	(void)state;
 	old.command = old_command;
 	old.run_as_group = 3;
+	worker.readiness.kind = DECLARED_PROBE_TCP;
 	struct worker_spec running = spec_of(&old);
 	struct drift_list list = compared(&worker, &running, &policy);
 
-	assert_int_equal(list.count, 2);
+	assert_int_equal(list.count, 3);
 	assert_string_equal(list.items[0].key, "command");
 	assert_null(strstr(list.items[0].observed, "password"));
 	assert_string_equal(list.items[1].key, "runAsGroup");
 	assert_int_equal(list.items[1].kind, DRIFT_CLASS_CONFIG);
+	assert_string_equal(list.items[2].key, "readinessProbe");
+	assert_int_equal(list.items[2].kind, DRIFT_CLASS_CONFIG);
 	assert_int_equal(policy, DRIFT_IGNORE);
 }
 
@@ -372,13 +377,13 @@ main(void)
 	        shadowed_and_absent_variables_are_left_out_and_the_gap_is_found),
 	    cmocka_unit_test(the_queues_name_is_set_where_nothing_else_sets_it),
 	    cmocka_unit_test(
-	        the_digest_is_of_what_is_executed_and_of_nothing_else),
+	        the_digest_is_of_what_is_executed_and_how_it_is_ready),
 	    cmocka_unit_test(a_copy_borrows_nothing),
 	    cmocka_unit_test(the_budget_is_what_the_probes_allow),
 	    cmocka_unit_test(drift_names_key_class_and_place_and_never_a_value),
 	    cmocka_unit_test(what_only_ignored_classes_differ_in_is_ignored),
 	    cmocka_unit_test(
-	        arguments_and_ids_are_drift_of_the_configuration_without_being_shown),
+	        arguments_ids_and_probes_are_drift_without_being_shown),
 	    cmocka_unit_test(an_unknown_configuration_is_drift_too),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
