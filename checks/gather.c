@@ -511,6 +511,8 @@ gather_supervisor(const struct declared *declared,
 	struct looks looks;
 
 	looks_init(&looks, options, observed);
+	if (observed->vantage[0] == '\0')
+		set_vantage(observed);
 	if (look_at_supervisor(&looks, declared, err) == -1)
 		return -1;
 	return run_looks(&looks, err);

@@ -60,6 +60,28 @@ cli_duration(const struct cli *cli, const char *name, int64_t otherwise_ms,
 	return -1;
 }
 
+/* As a user typed it: the operator is what became of `run`. */
+static const char *
+command_name(const struct cli *cli)
+{
+	if (cli->command == NULL)
+		return "";
+	return text_equal(cli->command->name, "operate") ? "run"
+	                                                 : cli->command->name;
+}
+
+void
+cli_try(const char *fmt, ...)
+{
+	va_list args;
+
+	(void)fputs("Try: ", stderr);
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+}
+
 /* One line on stderr; what a library or a user's file said goes through the
  * redactor first. */
 static void PRINTF_LIKE(2, 0)
@@ -71,8 +93,7 @@ static void PRINTF_LIKE(2, 0)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	arena_init(&arena, (size_t)1 << 20);
 	(void)fprintf(stderr, "reeve%s%s: %s\n",
-	    cli->command == NULL ? "" : " ",
-	    cli->command == NULL ? "" : cli->command->name,
+	    cli->command == NULL ? "" : " ", command_name(cli),
 	    redactor_clean(cli->redactor, &arena, text));
 	arena_wipe(&arena);
 	arena_fini(&arena);
@@ -98,10 +119,9 @@ cli_usage(const struct cli *cli, const char *fmt, ...)
 	complain(cli, fmt, args);
 	va_end(args);
 	if (cli->command != NULL)
-		(void)fprintf(
-		    stderr, "Try: reeve %s --help\n", cli->command->name);
+		cli_try("reeve %s --help", command_name(cli));
 	else
-		(void)fprintf(stderr, "Try: reeve help\n");
+		cli_try("reeve help");
 	return EXIT_USAGE;
 }
 
@@ -125,10 +145,29 @@ cli_load(struct cli *cli, struct declared **ret)
 		    e->place.line, e->place.column,
 		    redactor_clean(cli->redactor, &cli->arena, e->text));
 	}
-	if (errors.count == 0)
-		return cli_fail(cli, EXIT_MANIFEST, "%s", err.text);
+	if (errors.count == 0) {
+		(void)cli_fail(cli, EXIT_MANIFEST, "%s", err.text);
+		if (!cli->manifest_given)
+			cli_try("reeve %s -f FILE; docs/manifest.md shows what "
+			        "stands in it",
+			    command_name(cli));
+		return EXIT_MANIFEST;
+	}
 	return cli_fail(cli, EXIT_MANIFEST, "%zu error%s in '%s'", errors.count,
 	    errors.count == 1 ? "" : "s", cli->manifest);
+}
+
+int
+cli_text_or_json(const struct cli *cli)
+{
+	for (size_t i = 0; i < cli->noutputs; i++)
+		if (!text_equal(cli->outputs[i].format, "text") &&
+		    !text_equal(cli->outputs[i].format, "json"))
+			return cli_usage(cli,
+			    "--output: no format '%s' here; there are text "
+			    "and json",
+			    cli->outputs[i].format);
+	return 0;
 }
 
 bool

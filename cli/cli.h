@@ -106,6 +106,12 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * file:line:column: text. */
 int cli_load(struct cli *cli, struct declared **ret) MUST_CHECK;
 
+/* Next on stderr: "Try: …", what to do about what was just said. */
+void cli_try(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* EXIT_USAGE, said why, when --output asks for something else. */
+int cli_text_or_json(const struct cli *cli) MUST_CHECK;
+
 /* True if `format` goes to stdout ("text" does when nothing was asked for). */
 bool cli_wants(const struct cli *cli, const char *format);
 /* Writes to stdout and checks that it arrived: a full disk is an error. 0, or

@@ -76,14 +76,20 @@ control_open(struct cli *cli, struct control_client *ret)
 	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct err err = ERR_INIT;
 	const char *name = NULL;
-	int rc = supervisor_name(cli, &name);
+	int rc = cli_text_or_json(cli);
 
+	if (rc == EXIT_PASSED)
+		rc = supervisor_name(cli, &name);
 	if (rc != EXIT_PASSED)
 		return rc;
 	if (wire_client_connect(&client.init, name, cli->deadline_ms, &err) ==
-	    -1)
-		return cli_fail(cli, EXIT_UNREACHABLE,
+	    -1) {
+		(void)cli_fail(cli, EXIT_UNREACHABLE,
 		    "no supervisor answers: %s", err.text);
+		cli_try("reeve run -f reeve.yaml; or say which one is meant: "
+		        "--name NAME, or REEVE_SOCKET=DIRECTORY");
+		return EXIT_UNREACHABLE;
+	}
 	const struct wire_hello *hello = &client.init.hello;
 	struct sockaddr_un address;
 	socklen_t len = 0;

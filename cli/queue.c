@@ -474,23 +474,10 @@ write_outputs(const struct listing *listing)
 }
 
 static int
-check_outputs(const struct cli *cli)
-{
-	for (size_t i = 0; i < cli->noutputs; i++) {
-		if (!text_equal(cli->outputs[i].format, "text") &&
-		    !text_equal(cli->outputs[i].format, "json"))
-			return cli_usage(cli,
-			    "--output %s: a queue list is text or json",
-			    cli->outputs[i].format);
-	}
-	return 0;
-}
-
-static int
 queue_ls(struct cli *cli, int argc, char **argv)
 {
 	struct listing listing = {.cli = cli};
-	int code = check_outputs(cli);
+	int code = cli_text_or_json(cli);
 
 	if (code == 0)
 		code = collect(&listing, argc, argv);

@@ -200,19 +200,20 @@ drifted(struct judged *judged)
 		const struct drift *item = &list->items[i];
 		if (item->policy != DRIFT_ALERT)
 			continue;
-		add(judged, &(struct alert_condition){
-		                .key = arena_format(judged->arena,
-		                    "drift:%s:%s:%s", item->worker,
-		                    drift_class_name(item->kind), item->key),
-		                .kind = "drift",
-		                .severity = SEVERITY_WARNING,
-		                .subject = subject_of(judged, item->worker),
-		                .summary = item->summary,
-		                .evidence = arena_format(judged->arena,
-		                    "%s %s, declared %s (%s)", item->source,
-		                    item->observed, item->expected,
-		                    place_text(judged, &item->place)),
-		            });
+		add(judged,
+		    &(struct alert_condition){
+		        .key = arena_format(judged->arena, "drift:%s:%s:%s",
+		            item->worker, drift_class_name(item->kind),
+		            item->key),
+		        .kind = "drift",
+		        .severity = SEVERITY_WARNING,
+		        .subject = subject_of(judged, item->worker),
+		        .summary = item->summary,
+		        .evidence = arena_format(judged->arena,
+		            "%s%sruns %s, declared %s (%s)", item->source,
+		            *item->source == '\0' ? "" : ": ", item->observed,
+		            item->expected, place_text(judged, &item->place)),
+		    });
 	}
 }
 

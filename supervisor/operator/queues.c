@@ -374,7 +374,8 @@ write_consumers(const struct queues *queues, struct jsonw *json,
 		        : who->worker;
 		jsonw_object(json, NULL);
 		jsonw_text(json, "id", who->id);
-		jsonw_text(json, "address", who->address);
+		jsonw_text(json, "address",
+		    who->address[0] == '\0' ? NULL : who->address);
 		if (who->pid > 0)
 			jsonw_i64(json, "pid", who->pid);
 		else

@@ -152,17 +152,46 @@ status_write(struct operator_core *op, struct buffer *out)
 	buffer_text(out, "\n");
 }
 
+/* What `check` and `diagnose` say of the same difference. */
+static const struct drift_finding {
+	const char *id, *slug;
+} * finding_of(enum drift_class kind)
+{
+	static const struct drift_finding config = {
+	    "RV121", "effective-config-diff"};
+	static const struct drift_finding queue = {
+	    "RV201", "queue-name-mismatch"};
+	static const struct drift_finding replicas = {
+	    "RV304", "replicas-short"};
+	static const struct drift_finding executable = {"RV318", "stale-code"};
+
+	switch (kind) {
+	case DRIFT_CLASS_QUEUE:
+		return &queue;
+	case DRIFT_CLASS_EXECUTABLE:
+		return &executable;
+	case DRIFT_CLASS_REPLICAS:
+		return &replicas;
+	case DRIFT_CLASS_ENV:
+	case DRIFT_CLASS_SECRET:
+	case DRIFT_CLASS_CONFIG:
+	case DRIFT_CLASSES:
+		break;
+	}
+	return &config;
+}
+
 static void
 write_finding(struct jsonw *json, const struct drift *item)
 {
 	bool ignored = item->policy == DRIFT_IGNORE;
 
 	jsonw_object(json, NULL);
-	jsonw_text(json, "id", "drift");
-	jsonw_format(json, "slug", "drift-%s", drift_class_name(item->kind));
+	jsonw_text(json, "id", finding_of(item->kind)->id);
+	jsonw_text(json, "slug", finding_of(item->kind)->slug);
 	jsonw_text(json, "result", ignored ? "skipped" : "failed");
 	jsonw_text(json, "severity", ignored ? "info" : "warning");
-	jsonw_text(json, "role", "");
+	jsonw_null(json, "role");
 	if (*item->instances == '\0')
 		jsonw_format(json, "subject", "worker %s", item->worker);
 	else
@@ -202,6 +231,17 @@ write_finding(struct jsonw *json, const struct drift *item)
 	jsonw_end(json);
 }
 
+static void
+write_target(const struct operator_core *op, struct jsonw *json)
+{
+	jsonw_object(json, "target");
+	jsonw_text(json, "name", op->name);
+	jsonw_text(json, "file", op->manifest);
+	jsonw_text(json, "digest",
+	    op->intent == NULL ? NULL : op->intent->declared->digest);
+	jsonw_end(json);
+}
+
 void
 status_diff(struct operator_core *op, struct buffer *out)
 {
@@ -224,8 +264,11 @@ status_diff(struct operator_core *op, struct buffer *out)
 	    !known       ? EXIT_INCONCLUSIVE
 	    : failed > 0 ? EXIT_FAILED
 	                 : EXIT_PASSED);
-	jsonw_format(&json, "target", "supervisor %s", op->name);
-	jsonw_format(&json, "coverage", "%zu workers", op->running.count);
+	write_target(op, &json);
+	jsonw_object(&json, "coverage");
+	jsonw_i64(&json, "workers", (int64_t)op->running.count);
+	jsonw_i64(&json, "failed", (int64_t)failed);
+	jsonw_end(&json);
 	jsonw_array(&json, "findings");
 	for (size_t i = 0; i < op->drift.count; i++)
 		write_finding(&json, &op->drift.items[i]);

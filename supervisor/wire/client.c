@@ -101,6 +101,9 @@ connect_name(const char *name, int *ret_fd, struct err *err)
 	     place_candidate(name, environment, i, &place, NULL) == 0; i++)
 		if (connect_place(&place, ret_fd, err) == 0)
 			return 0;
+	if (name[0] == '\0')
+		return err_set(
+		    err, ERR_REFUSED, "none listens where $REEVE_SOCKET says");
 	return err_set(err, ERR_REFUSED,
 	    "no supervisor of '%s' listens on this host", name);
 }
