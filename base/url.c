@@ -553,6 +553,14 @@ url_redacted(struct arena *arena, const char *text)
 }
 
 char *
+url_shown(struct arena *arena, const char *text)
+{
+	if (strstr(text, "://") == NULL)
+		return arena_text(arena, "(no URL)");
+	return url_redacted(arena, text);
+}
+
+char *
 url_redacted_text(struct arena *arena, const char *text)
 {
 	return hide(arena, text, " \t\r\n\"<>`");

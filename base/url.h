@@ -35,6 +35,9 @@ const char *url_query(const struct url *url, const char *key); /* or NULL */
  * doesn't parse too: anything before the last '@' of the authority is hidden.
  */
 char *url_redacted(struct arena *arena, const char *text);
+/* For a value that should be a URL: the same, and nothing of one that has no
+ * "://". It may be the password itself, in the wrong variable. */
+char *url_shown(struct arena *arena, const char *text);
 /* The same for every URL within a free text, where it ends at white space, a
  * double quote, a backtick or an angle bracket; and the values of "password="
  * and the like, of a query or a connection string. */

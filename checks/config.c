@@ -918,7 +918,7 @@ judge_url(struct check *check, const struct subject *subject,
 		return true;
 	check_set(check, finding, RESULT_FAILED, "%s", flaw);
 	check_evidence(check, finding, source,
-	    url_redacted(check->report->arena, value), "a URL that parses");
+	    url_shown(check->report->arena, value), "a URL that parses");
 	check_fix(check, finding,
 	    "percent-encode user and password: '@' %40, ':' %3A, '/' %2F, "
 	    "'#' %23, '%' %25",

@@ -350,7 +350,7 @@ write_json(const struct listing *listing, struct buffer *out)
 		jsonw_text(&json, "name", row->queue.name);
 		jsonw_text(&json, "url",
 		    row->queue.url != NULL
-		        ? url_redacted(&listing->cli->arena, row->queue.url)
+		        ? url_shown(&listing->cli->arena, row->queue.url)
 		        : NULL);
 		jsonw_text(&json, "kind", row->queue.kind);
 		write_numbers(&json, state);

@@ -349,7 +349,7 @@ void
 look_url(struct look *look, const char *url)
 {
 	look_learn_url(look->redactor, url);
-	look->out.target = url_redacted(look->arena, url);
+	look->out.target = url_shown(look->arena, url);
 }
 
 const char *

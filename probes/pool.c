@@ -71,13 +71,15 @@ struct pool {
 static const char *
 target(struct pool *pool, const struct probe_request *request)
 {
-	static const char *const keys[] = {"url", "host", "path"};
+	static const char *const keys[] = {"host", "path"};
 	const char *text = "";
 	CLEANUP(json_free)
 	cJSON *json = json_read(request->json, strlen(request->json), NULL);
 
 	if (json == NULL || !cJSON_IsObject(json))
 		return "";
+	if (json_text(json, "url", "", &text, NULL) == 0 && text[0] != '\0')
+		return url_shown(pool->arena, text);
 	for (size_t i = 0; i < ARRAY_LEN(keys) && text[0] == '\0'; i++)
 		if (json_text(json, keys[i], "", &text, NULL) == -1)
 			text = "";

@@ -293,7 +293,7 @@ queues_set(struct queues *queues)
 		to->name = strdup(from->name);
 		to->kind = strdup(from->kind == NULL ? "" : from->kind);
 		to->url = strdup(
-		    from->url == NULL ? "" : url_redacted(&arena, from->url));
+		    from->url == NULL ? "" : url_shown(&arena, from->url));
 		to->request = request_text(from);
 		if (to->request == NULL)
 			keep(&to->trouble, "its URL is not resolved",

@@ -249,6 +249,16 @@ what_was_encoded_is_decoded_to_the_same(void **state)
 	assert_string_equal(url.password, all);
 }
 
+static void
+what_should_be_a_url_and_is_none_is_not_shown(void **state)
+{
+	(void)state;
+	assert_string_equal(url_shown(&arena, "s3cret-pw\n"), "(no URL)");
+	assert_string_equal(url_shown(&arena, "user:s3cret@host"), "(no URL)");
+	assert_string_equal(
+	    url_shown(&arena, "redis://:s3cret@host/0"), "redis://:***@host/0");
+}
+
 int
 main(void)
 {
@@ -261,6 +271,7 @@ main(void)
 	        passwords_are_hidden_in_what_parses_and_in_what_does_not),
 	    cmocka_unit_test(
 	        within_free_text_a_url_ends_at_white_space_or_a_quote),
+	    cmocka_unit_test(what_should_be_a_url_and_is_none_is_not_shown),
 	    cmocka_unit_test(our_own_keys_are_taken_off),
 	    cmocka_unit_test(all_but_the_unreserved_is_encoded),
 	    cmocka_unit_test(what_was_encoded_is_decoded_to_the_same),
