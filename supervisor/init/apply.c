@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/exitcode.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
@@ -366,7 +367,10 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 	plan_switch(core, place, &plan);
 	log_info("plan.applied", "number=%llu workers=%u",
 	    (unsigned long long)core->plan_number, plan.nworkers);
-	peers_listen(core);
+	if (!peers_listen(core)) {
+		drain_begin(core, "another supervisor is here", EXIT_AGAIN);
+		return 0;
+	}
 	capture_apply(core);
 	answer_apply(core);
 	for (uint32_t run = 0; run < core->nruns; run++)

@@ -371,7 +371,8 @@ bool plan_applied(const struct core *core);
 
 /* --- peers.c, orders.c, snapshot.c --- */
 
-void peers_listen(struct core *core); /* once the name is known */
+/* False: another supervisor of that name listens at its place. */
+bool peers_listen(struct core *core); /* once the name is known */
 void peers_close(struct core *core);
 int peer_open(
     struct core *core, struct peer *peer, int fd, struct err *err) MUST_CHECK;

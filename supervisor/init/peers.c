@@ -292,11 +292,8 @@ bind_socket(int fd, const struct sockaddr_un *address, socklen_t len)
 		return 0;
 	if (errno != EADDRINUSE || address->sun_path[0] == '\0')
 		return -1;
-	int other =
-	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool lives = other != -1 && connect(other, to, len) == 0;
-	fd_close(&other);
-	if (lives) {
+	/* Init and logger: only the init's own socket says that it lives. */
+	if (place_lives(address, len, SOCK_SEQPACKET)) {
 		errno = EADDRINUSE;
 		return -1;
 	}
@@ -359,23 +356,32 @@ listen_both(
 	return 0;
 }
 
-void
+bool
 peers_listen(struct core *core)
 {
 	struct place_socket place;
 	struct err err = ERR_INIT;
 
 	if (core->placed)
-		return;
+		return true;
 	if (place_choose(core->name, core->environment, &place, &err) == 0 &&
 	    listen_both(core, &place, &err) == 0)
-		return;
+		return true;
+	/* Somebody supervises these workers already: not a second time. */
+	if (err.sys == EADDRINUSE) {
+		log_error("control.taken",
+		    "%s: a supervisor of '%s' runs here already; stop it, or "
+		    "give this one another directory in REEVE_SOCKET",
+		    err.text, core->name);
+		return false;
+	}
 	log_warning("control.place", "%s", err.text);
 	place.dir[0] = '\0';
 	(void)snprintf(place.name, sizeof(place.name), "%s", core->name);
 	if (listen_both(core, &place, &err) == -1)
 		log_error("control.none",
 		    "%s: this supervisor can't be asked anything", err.text);
+	return true;
 }
 
 void

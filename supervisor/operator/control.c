@@ -444,9 +444,11 @@ start_listening(struct control *control, struct err *err)
 	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->listen_fd == -1)
 		return err_sys(err, "control socket");
-	/* A socket that is there is our predecessor's: the init starts one of
-	 * us at a time. */
-	if (is_path(control))
+	/* A socket that is there is our predecessor's, which is dead: the init
+	 * starts one of us at a time. One that lives is another supervisor's.
+	 */
+	if (is_path(control) &&
+	    !place_lives(&control->address, control->address_len, SOCK_STREAM))
 		(void)unlink(control->address.sun_path);
 	if (bind(control->listen_fd, (struct sockaddr *)&control->address,
 	        control->address_len) == -1 ||

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,4 +127,19 @@ place_address(const struct place_socket *place, const char *file,
 	*ret = address;
 	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 	return 0;
+}
+
+bool
+place_lives(const struct sockaddr_un *address, socklen_t len, int type)
+{
+	int other = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (other == -1)
+		return false;
+	/* EAGAIN: its queue is full, so it is there */
+	bool lives =
+	    connect(other, (const struct sockaddr *)address, len) == 0 ||
+	    errno == EAGAIN;
+	fd_close(&other);
+	return lives;
 }

@@ -43,4 +43,8 @@ int place_address(const struct place_socket *place, const char *file,
 int place_candidate(const char *name, const char *const *environment,
     unsigned index, struct place_socket *ret, struct err *err) MUST_CHECK;
 
+/* Whether somebody listens there now, with sockets of that type. What refuses
+ * is left over from somebody who died. */
+bool place_lives(const struct sockaddr_un *address, socklen_t len, int type);
+
 #endif

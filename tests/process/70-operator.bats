@@ -204,3 +204,18 @@ operator_host() {
 	PATH=$T/bin:$PATH run "$T/alone/reeve" check
 	[ "$status" -eq 70 ]
 }
+
+@test "a second supervisor of the same name starts nothing and says why" {
+	manifest
+	run_manifest child
+	until_ok is a/0 ready
+	old=$(figure a/0 pid)
+	run -75 timeout -k 5 20 "$REEVE" run -f "$T/reeve.yaml"
+	[[ $output == *"runs here already"* ]]
+	[[ $output != *"event=execed"* ]]
+	# the first one goes on, and still answers
+	[ "$(figure a/0 pid)" = "$old" ]
+	"$CTL" live
+	"$REEVE" status >"$T/status"
+	! grep -q 'does not answer' "$T/status"
+}
