@@ -66,6 +66,16 @@ free_port() {
 	printf '%s\n' "$port"
 }
 
+# jq 1.6 with -e is content with no input at all: `reeve status | jq -e …` would
+# hold when nobody answers.
+jq() {
+	local out rc=0
+	out=$(command jq "$@") || rc=$?
+	[[ -z $out ]] || printf '%s\n' "$out"
+	[[ $rc != 0 || -n $out || " $* " != *" -e "* ]] || rc=4
+	return "$rc"
+}
+
 # A process's start time: with the pid it names a process for good.
 start_time() {
 	local stat

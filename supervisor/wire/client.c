@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -155,6 +157,58 @@ environment_value(const char *name)
 	return NULL;
 }
 
+/* The NAME of one line of /proc/net/unix that ends in "@reeve/NAME/UID/FILE",
+ * for the init's socket of this user. */
+static bool
+abstract_name(char *line, char **ret)
+{
+	char end[64];
+	char *name = strstr(line, " @reeve/");
+
+	if (name == NULL || text_format(end, sizeof(end), NULL, "/%u/%s\n",
+	                        (unsigned)getuid(), PLACE_INIT_SOCKET) == -1)
+		return false;
+	name += strlen(" @reeve/");
+	size_t len = strlen(name), end_len = strlen(end);
+
+	if (len <= end_len || strcmp(name + len - end_len, end) != 0)
+		return false;
+	name[len - end_len] = '\0';
+	*ret = name;
+	return strchr(name, '/') == NULL;
+}
+
+/* Where no directory can be written, supervisors listen at abstract names. */
+static int
+connect_abstract(int *ret_fd, char *others, size_t size)
+{
+	FILE *sockets = fopen("/proc/net/unix", "re");
+	char *line = NULL, *name = NULL;
+	char last[PLACE_DIR_MAX] = "";
+	size_t room = 0;
+	int count = 0;
+
+	if (sockets == NULL)
+		return 0;
+	while (getline(&line, &room, sockets) != -1) {
+		/* connections have the listener's name, too */
+		if (!abstract_name(line, &name) || strcmp(name, last) == 0 ||
+		    text_format(last, sizeof(last), NULL, "%s", name) == -1)
+			continue;
+		size_t used = strlen(others);
+
+		if (text_format(
+		        others + used, size - used, NULL, " %s", name) == -1)
+			others[used] = '\0';
+		count++;
+	}
+	free(line);
+	(void)fclose(sockets);
+	if (count == 1 && connect_name(last, ret_fd, NULL) == -1)
+		return 0;
+	return count;
+}
+
 static int
 connect_any(int *ret_fd, struct err *err)
 {
@@ -165,12 +219,14 @@ connect_any(int *ret_fd, struct err *err)
 	if (count == 0 && runtime != NULL &&
 	    text_format(own, sizeof(own), NULL, "%s/reeve", runtime) == 0)
 		count = connect_only(own, ret_fd, others, sizeof(others));
+	if (count == 0)
+		count = connect_abstract(ret_fd, others, sizeof(others));
 	if (count == 1)
 		return 0;
 	if (count > 1)
 		return err_set(err, ERR_INPUT,
 		    "several supervisors run here, name one of:%s", others);
-	return connect_name("", ret_fd, err);
+	return err_set(err, ERR_REFUSED, "none listens on this host");
 }
 
 int

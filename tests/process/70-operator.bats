@@ -91,6 +91,28 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 	is talker/0 ready
 }
 
+@test "where no directory can be written, status finds the supervisor by itself" {
+	needs_root
+	local dir as
+	dir=$(mktemp -d)
+	as=(setpriv --reuid 23457 --regid 23457 --clear-groups
+		env -u REEVE_SOCKET -u XDG_RUNTIME_DIR)
+	chmod 755 "$dir"
+	cp "$REEVE" "$REEVE_TOOL" "$HELPER" "$dir"
+	cd "$dir"
+	manifest
+	sed "s|$HELPER|$dir/helper|g" "$T/reeve.yaml" >"$dir/reeve.yaml"
+	"${as[@]}" "$dir/reeve" run -f "$dir/reeve.yaml" 3>&- 2>"$T/err" &
+	TOP=$!
+	INIT=$!
+	LAUNCHED+=("$INIT")
+	found() { "${as[@]}" "$dir/reeve" status --output json | jq -e '.name == "t"'; }
+	until_ok found
+	kill -TERM "$INIT"
+	expect_code 0
+	rm -r "$dir"
+}
+
 @test "an operator that is killed changes no worker's pid and comes back" {
 	manifest
 	for how in pid1 child; do
