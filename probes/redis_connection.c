@@ -20,12 +20,17 @@ enum {
 	REDIS_PORT = 6379,
 	REDIS_READ_BYTES = 16 * 1024,
 	REDIS_INFO_MAX = 64,
+	/* a list of more can't come whole: an item takes four bytes or more */
+	REDIS_ITEMS_MAX = REDIS_REPLY_MAX_BYTES / 4,
 	REDIS_DB_MAX = 1 << 20
 };
 
 struct redis_connection {
 	struct stream *stream;
 	redisReader *reader;
+	redisReplyObjectFunctions plain,
+	    bounded;   /* what it makes replies with */
+	bool too_many; /* a list of more than REDIS_ITEMS_MAX was announced */
 	size_t fed_bytes; /* of the reply that is being read */
 	char *unsent;     /* appended, not written yet */
 	size_t unsent_len;
@@ -188,6 +193,44 @@ feed(struct redis_connection *redis, int64_t deadline_ms, struct err *err)
 	return 0;
 }
 
+/* hiredis makes room for as many items as are announced, before one came. */
+static void *
+array_create(const redisReadTask *task, int items)
+{
+	struct redis_connection *redis = task->privdata;
+
+	redis->too_many = items > REDIS_ITEMS_MAX;
+	return redis->too_many ? NULL : redis->plain.createArray(task, items);
+}
+
+static int
+reader_create(struct redis_connection *redis)
+{
+	redis->reader = redisReaderCreate();
+	if (redis->reader == NULL)
+		return -1;
+	redis->plain = *redis->reader->fn;
+	redis->bounded = redis->plain;
+	redis->bounded.createArray = array_create;
+	redis->reader->fn = &redis->bounded;
+	redis->reader->privdata = redis;
+	return 0;
+}
+
+static int
+reader_failed(struct redis_connection *redis, struct err *err)
+{
+	if (redis->too_many) {
+		(void)broken(redis, CAUSE_MISMATCH);
+		return err_set(err, ERR_CAPACITY,
+		    "the reply of %s announces more than %d items",
+		    stream_address(redis->stream), REDIS_ITEMS_MAX);
+	}
+	(void)broken(redis, CAUSE_WRONG_TYPE);
+	return err_set(err, ERR_REFUSED, "%s does not speak Redis' protocol",
+	    stream_address(redis->stream));
+}
+
 int
 redis_connection_reply(struct redis_connection *redis, int64_t deadline_ms,
     redisReply **ret, struct err *err)
@@ -202,12 +245,8 @@ redis_connection_reply(struct redis_connection *redis, int64_t deadline_ms,
 		return -1;
 	redis->fed_bytes = 0;
 	for (;;) {
-		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-			(void)broken(redis, CAUSE_WRONG_TYPE);
-			return err_set(err, ERR_REFUSED,
-			    "%s does not speak Redis' protocol",
-			    stream_address(redis->stream));
-		}
+		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK)
+			return reader_failed(redis, err);
 		if (reply != NULL)
 			break;
 		if (feed(redis, deadline_ms, err) == -1)
@@ -489,9 +528,7 @@ redis_connection_open(const char *url, const char *name, struct ladder *ladder,
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
 	}
 	redis = calloc(1, sizeof(*redis));
-	if (redis != NULL)
-		redis->reader = redisReaderCreate();
-	if (redis == NULL || redis->reader == NULL) {
+	if (redis == NULL || reader_create(redis) == -1) {
 		redis_connection_close(redis);
 		return ladder_unknown(
 		    ladder, CAUSE_INTERNAL, "", "out of memory");

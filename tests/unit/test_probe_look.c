@@ -348,6 +348,18 @@ a_server_that_hangs_up_is_unavailable(void **state)
 	assert_int_equal(ladder.result, RESULT_FAILED);
 }
 
+/* A thousand million pointers are 8 GB, and a while to look through. */
+static void
+a_list_that_cannot_come_whole_is_refused_when_announced(void **state)
+{
+	static const char list[] = "*1000000000\r\n:1\r\n";
+	struct ladder ladder = open_fails(list, sizeof(list) - 1, 0, false);
+
+	(void)state;
+	assert_int_equal(ladder.cause, CAUSE_MISMATCH);
+	assert_non_null(strstr(ladder.summary, "items"));
+}
+
 static void
 a_reply_without_an_end_is_cut_off(void **state)
 {
@@ -578,6 +590,7 @@ main(void)
 	    TEST(a_server_that_drips_is_silent_and_unknown),
 	    TEST(a_server_that_speaks_something_else_is_the_wrong_type),
 	    TEST(a_server_that_hangs_up_is_unavailable),
+	    TEST(a_list_that_cannot_come_whole_is_refused_when_announced),
 	    TEST(a_reply_without_an_end_is_cut_off),
 	    TEST(an_error_reply_has_a_cause),
 	    TEST(a_url_that_names_no_server_is_said_to_be_wrong),
