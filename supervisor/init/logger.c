@@ -526,11 +526,13 @@ logger_end(struct logger *logger)
 int
 logger_main(int argc, char *argv[])
 {
-	static struct logger logger = {.keep_lines = LOGGER_KEEP_LINES,
-	    .keep_bytes = LOGGER_KEEP_BYTES,
-	    .instances = WORKER_REPLICAS_MAX};
+	/* All zero, so that the program's file doesn't carry it. */
+	static struct logger logger;
 	struct err err = ERR_INIT;
 
+	logger.keep_lines = LOGGER_KEEP_LINES;
+	logger.keep_bytes = LOGGER_KEEP_BYTES;
+	logger.instances = WORKER_REPLICAS_MAX;
 	if (read_options(&logger, argc, argv, &err) == -1) {
 		log_error("logger.usage", "%s", err.text);
 		return EXIT_USAGE;
