@@ -232,6 +232,13 @@ fuzz: ## libFuzzer under ASan and UBSan, with clang (FUZZ=plan for one target, F
 replay: $(REPLAYS) ## the kept inputs of `make fuzz` alone
 	@tests/run $^
 
+# What `make bench` runs: static, so that a start costs what the machine takes.
+BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+$(BENCH): $(B)/%: %.c $(B)/flags
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+
 BATS_process   = $(wildcard tests/process/*.bats)
 BATS_service   = $(wildcard tests/service/*.bats)
 BATS_incidents = $(wildcard tests/incidents/*/*.bats)
@@ -265,6 +272,15 @@ corpus: $(B)/tests/unit/test_corpus ## the corpus alone: what each declaration a
 .PHONY: process service incidents
 process service incidents: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
+
+.PHONY: bench
+bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (root; about 8 minutes)
+	@tests/deps.sh build bench
+	@$(MAKE) -s $(JOBFLAG) VARIANT=release benched
+
+.PHONY: benched
+benched: all $(BENCH) $(B)/tests/process/plan
+	@tests/bench/run docs/benchmarks.md
 
 .PHONY: demo
 demo: ## the whole story on an embedded queue, without any server

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing from apt, and starts nothing of it.
 #
-#     tests/deps.sh [--list] build|test|lint…
+#     tests/deps.sh [--list] build|test|lint|bench…
 #
 # Says nothing when all is there. Otherwise it says what it will install and
 # why, before it does; with sudo where the caller isn't root.
@@ -51,6 +51,12 @@ packages() {
 		lint gcovr the coverage report
 		fuzz clang the compiler that libFuzzer comes with
 		fuzz libclang-rt-14-dev libFuzzer and its sanitizers
+		bench tini what reeve is measured beside
+		bench dumb-init the same
+		bench catatonit the same
+		bench runit the same
+		bench s6 the same
+		bench supervisor the same
 	ROWS
 }
 

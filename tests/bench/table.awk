@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# Lines "WHO KEY FIGURE…" into Markdown tables of medians; behind each, how
+# many times the limit's figure of the same run that is.
+
+function median(list, n, parts, i, j, swap) {
+	n = split(list, parts, " ")
+	if (n == 0)
+		return ""
+	for (i = 2; i <= n; i++)
+		for (j = i; j > 1 && parts[j - 1] + 0 > parts[j] + 0; j--) {
+			swap = parts[j]
+			parts[j] = parts[j - 1]
+			parts[j - 1] = swap
+		}
+	return parts[int((n + 1) / 2)]
+}
+
+# One cell; "–" for what wasn't or couldn't be measured.
+function cell(who, key, nr, ratio, value, limit) {
+	value = median(seen[who, key, nr])
+	if (value == "")
+		return (missed[who, key, nr] ? "none in time" : "–")
+	limit = median(seen["limit", key, nr])
+	if (!ratio || who == "limit" || limit + 0 == 0)
+		return value
+	return sprintf("%s (%.2f×)", value, value / limit)
+}
+
+function row(title, key, nr, ratio, names, i, n, parts, line) {
+	n = split(names, parts, " ")
+	line = "| " title
+	for (i = 1; i <= n; i++)
+		line = line " | " cell(parts[i], key, nr, ratio)
+	print line " |"
+}
+
+function head(first, names, i, n, parts, line, rule) {
+	n = split(names, parts, " ")
+	line = "| " first
+	rule = "|---"
+	for (i = 1; i <= n; i++) {
+		line = line " | " parts[i]
+		rule = rule "|---"
+	}
+	print line " |\n" rule "|"
+}
+
+{
+	for (i = 3; i <= NF; i++)
+		if ($i == "-")
+			missed[$1, $2, i - 2] = 1
+		else
+			seen[$1, $2, i - 2] = seen[$1, $2, i - 2] " " $i
+}
+
+END {
+	who = "limit reeve reeve+operator runit s6 supervisord"
+	head("", who)
+	row("100 workers started and reporting, ms", "round100", 1, 1, who)
+	row("1,000, ms", "round1000", 1, 1, who)
+	if (big > 0)
+		row(big ", ms", "round" big, 1, 1, who)
+	row("processor time of the supervisor for 1,000 starts, ms", "round1000", 2, 1, who)
+	row("supervising processes at 1,000", "round1000", 5, 0, who)
+	row("their PSS at 1,000, KiB", "round1000", 3, 0, who)
+	row("their private dirty memory at 100, KiB", "round100", 4, 0, who)
+	row("the same at 1,000, KiB", "round1000", 4, 0, who)
+	if (big > 0)
+		row("the same at " big ", KiB", "round" big, 4, 0, who)
+	row("restart after SIGKILL among 100, p50 ms", "round100", 6, 1, who)
+	row("the same, p99 ms", "round100", 7, 1, who)
+	row("restart after SIGKILL among 1,000, p50 ms", "round1000", 6, 1, who)
+	row("the same, p99 ms", "round1000", 7, 1, who)
+	row("stop of 100, ms", "round100", 8, 1, who)
+	row("stop of 1,000, ms", "round1000", 8, 1, who)
+	row("wake-ups a minute, 100 idle workers", "idle", 1, 0, who)
+	print ""
+	who = "limit reeve reeve-run-- tini dumb-init catatonit runit s6 supervisord"
+	head("as PID 1", who)
+	row("10,000 orphans end at once: reaped after, ms", "storm", 1, 1, who)
+	print ""
+	who = "reeve-run-- reeve-run-g tini tini-g dumb-init catatonit catatonit-g"
+	head("SIGTERM 0–4 ms after the start", who)
+	row("accepted", "lost", 2, 0, who)
+	row("of these lost", "lost", 1, 0, who)
+}
