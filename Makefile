@@ -316,7 +316,7 @@ analyze: ## gcc -fanalyzer over every source
 # --- lint --------------------------------------------------------------------
 SCRIPTS = $(shell find tests .ci -name '*.sh' -o -name '*.bash' -o \
   -name '*.bats' -o -path tests/run -o -path tests/fuzz/run -o \
-  -path .ci/run)
+  -path tests/bench/run -o -path .ci/run)
 
 .PHONY: lint
 lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling

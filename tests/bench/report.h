@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef REEVE_BENCH_REPORT_H
-#define REEVE_BENCH_REPORT_H
+#ifndef REEVE_TESTS_BENCH_REPORT_H
+#define REEVE_TESTS_BENCH_REPORT_H
 
 #include <stdint.h>
 
