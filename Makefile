@@ -77,12 +77,14 @@ WARN_analyze := -Wno-frame-larger-than
 ANALYZE := -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-null-argument
 
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
-CFLAGS_debug     := -O1 -g -Werror $(HARDEN)
+# Faults from within the init, for tests: never in what is installed.
+FAULTS := -DREEVE_TEST_FAULTS
+CFLAGS_debug     := -O1 -g -Werror $(HARDEN) $(FAULTS)
 CFLAGS_release   := -O2 -g -D_FORTIFY_SOURCE=3 $(HARDEN) \
   $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
-CFLAGS_asan      := -O1 -g -Werror -fsanitize=address,undefined \
+CFLAGS_asan      := -O1 -g -Werror $(FAULTS) -fsanitize=address,undefined \
   -fno-omit-frame-pointer -fno-sanitize-recover=all
-CFLAGS_coverage  := -O0 -g --coverage
+CFLAGS_coverage  := -O0 -g --coverage $(FAULTS)
 CFLAGS_analyze   := -O1 -g -Werror $(ANALYZE)
 LDFLAGS_release  := -Wl,-z,relro,-z,now,-z,noexecstack
 LDFLAGS_asan     := -fsanitize=address,undefined

@@ -39,8 +39,8 @@
 
 /*
  * Our own bugs, always compiled in; it never sees input. Not <assert.h>: that
- * allocates in order to print. What failed is written to fd 2, the hook is
- * called (the init sets its panic), and the process aborts when it returns.
+ * allocates in order to print. The hook is called (the init sets its own, which
+ * doesn't return), what failed is written to fd 2, and the process aborts.
  */
 typedef void assert_hook_fn(const char *what, const char *file, int line);
 extern assert_hook_fn *assert_hook;

@@ -424,6 +424,8 @@ run_child(struct child *child)
 {
 	struct report report = {0};
 
+	if (child->request->pid_note != NULL)
+		*child->request->pid_note = (int32_t)getpid();
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		if (steps[i].run(child) == -1) {
 			report.stage = (int32_t)steps[i].stage;

@@ -45,6 +45,9 @@ struct spawn_request {
 	bool die_with_parent;  /* SIGKILL when the init is gone (not PID 1) */
 	bool plain;            /* our own children: no ids, umask, limits */
 	int16_t oom_score_adj; /* SPAWN_OOM_KEEP */
+	/* in memory that the child shares: it writes its number there first;
+	 * NULL: nowhere */
+	int32_t *pid_note;
 	/* soft limit of descriptors that the init itself was started with,
 	 * where the spec has none; 0: keep */
 	uint64_t nofile_soft;

@@ -183,3 +183,15 @@ answer_apply(struct core *core)
 	else
 		answer_start(core);
 }
+
+/* Its wire was one of the clients': it ends, and another one comes. The port
+ * was listened on all the time. */
+void
+answer_resume(struct core *core)
+{
+	struct answer *answer = &core->answer;
+
+	if (answer->pid == 0 && answer->listen_fd != -1 &&
+	    core->phase < PHASE_OPERATOR)
+		core_wake(core, &answer->timer, core->loop.now_ms);
+}

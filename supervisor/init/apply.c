@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 
 enum {
 	/* descriptors of the init beside those of workers */
@@ -342,6 +344,7 @@ plan_switch(struct core *core, int place, const struct plan *plan)
 	core->plans[place].number = ++core->plan_number;
 	core->current = (uint8_t)place;
 	take_settings(core, plan);
+	recover_note_plan(core);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		if (core->instances[slot].state != INSTANCE_NONE)
 			adopt_instance(core, (int32_t)slot);
@@ -377,5 +380,44 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 		run_reconcile(core, (int32_t)run);
 	start_pump(core);
 	finish_if_complete(core);
+	return 0;
+}
+
+/* --- after a fault --- */
+
+static int
+plan_again(struct plan *plan, const struct plan *old, struct err *err)
+{
+	int fd = old->fd;
+
+	if (old->bytes == NULL)
+		return 0;
+	if (fd == -1 || plan_open(fd, true, plan, err) == -1)
+		return -1;
+	plan->number = old->number;
+	fd_close(&fd); /* plan_open took a duplicate */
+	return 0;
+}
+
+int
+apply_resume(struct core *core, const struct core *old, struct err *err)
+{
+	const struct plan *plan = &core->plans[core->current];
+
+	for (size_t i = 0; i < ARRAY_LEN(core->plans); i++)
+		if (plan_again(&core->plans[i], &old->plans[i], err) == -1)
+			return err_wrap(err, "a plan that was applied");
+	if (!plan_applied(core))
+		return 0;
+	take_settings(core, plan);
+	/* a fault while plans changed: what the plan says counts */
+	if (old->nruns != plan->nworkers)
+		make_runs(core, plan, &PLAN_INIT);
+	core->nruns = plan->nworkers;
+	for (uint32_t i = 0; i < core->nruns; i++) {
+		core->runs[i].first = CORE_NO_SLOT;
+		core->runs[i].desired =
+		    MIN(core->runs[i].desired, (uint32_t)WORKER_REPLICAS_MAX);
+	}
 	return 0;
 }

@@ -376,3 +376,25 @@ capture_apply(struct core *core)
 		fd_close(&logger->socket.fd);
 	}
 }
+
+void
+capture_resume(struct core *core)
+{
+	struct logger *logger = &core->logger;
+	struct err err = ERR_INIT;
+
+	logger->socket.ready = logger_ready;
+	logger->socket.owner = core;
+	logger->attach_at = CORE_NO_SLOT;
+	if (logger->pid == 0)
+		fd_close(&logger->socket.fd);
+	if (logger->socket.fd != -1 &&
+	    loop_add(&core->loop, &logger->socket, EPOLLIN, &err) == -1) {
+		log_error("logger.wire", "%s", err.text);
+		fd_close(&logger->socket.fd);
+	}
+	if (core->slots_used > 0)
+		attach_want(core, 0);
+	if (logger->pid == 0 && logger->wanted && core->phase < PHASE_LOGGER)
+		core_wake(core, &logger->timer, core->loop.now_ms);
+}

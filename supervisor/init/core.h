@@ -29,10 +29,12 @@
  *     operate.c  the operator's process; capture.c the logger's; answer.c
  *                that of the liveness port
  *     finish.c   the end: sweep, exit code, termination log
+ *     recover.c  a fault in the init itself; resume.c the image after it
  *
  * Facts about instances lie in one flat table without pointers, in a memfd, so
- * that they can outlive this image. Wires (sources, timers, descriptors) lie
- * beside it with the same index.
+ * that they outlive this image. Wires (sources, timers, descriptors) lie
+ * beside it with the same index; the next image takes only descriptors and
+ * counts from those.
  */
 enum {
 	CORE_WORKERS_DEFAULT = 10000,
@@ -55,7 +57,8 @@ struct instance {
 	uint8_t plan;        /* which of core.plans it belongs to */
 	uint8_t last_signal; /* that we sent it, or 0 */
 	uint8_t group_told;  /* its group was sent TERM in this stop */
-	uint8_t padding[3];
+	uint8_t cloning;     /* it may have a process that isn't noted yet */
+	uint8_t padding[2];
 	uint16_t worker; /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
@@ -201,7 +204,11 @@ enum phase {
 	PHASE_DONE,
 };
 
+struct kept; /* recover.h: the head of the state memfd */
+
 struct core {
+	struct kept *kept;
+	uint64_t came; /* signals that were read and not handled yet, by bit */
 	struct loop loop;
 	struct loop_source signals, control;
 	int null_fd, self_fd, state_fd;
@@ -268,6 +275,12 @@ struct core {
 /* init.c: what a zeroed struct isn't yet; table_map comes next. */
 void core_reset(struct core *core, uint32_t max_workers);
 int table_map(struct core *core, struct err *err) MUST_CHECK;
+/* The same from the state that another image left in `fd`; what `old` says of
+ * the order of runs. */
+int table_remap(struct core *core, int fd, const struct core *old,
+    struct err *err) MUST_CHECK;
+/* No timer, no descriptor. */
+void table_reset_wires(struct core *core, int32_t slot);
 /* A zeroed slot, or CORE_NO_SLOT. */
 int32_t table_take(struct core *core);
 void table_release(struct core *core, int32_t slot);
@@ -315,6 +328,12 @@ void start_pump(struct core *core);
  */
 void start_collect(struct core *core, int32_t slot);
 void start_forget(struct core *core, int32_t slot);
+/* After a fault: it has a process; whether it executes isn't known, or is. */
+void start_resume(struct core *core, int32_t slot);
+/* After a fault: was cloned, but nothing was noted but the process. */
+void start_adopt(struct core *core, int32_t slot);
+/* Waits for the end of the process in wires.pidfd.fd. */
+void start_watch(struct core *core, int32_t slot, int pidfd);
 
 /* --- stop.c --- */
 
@@ -326,6 +345,8 @@ void instance_kill(struct core *core, int32_t slot);
 void instance_timer(struct loop_timer *timer, int64_t now_ms);
 /* All workers, then everything else, then exit. */
 void drain_begin(struct core *core, const char *reason, int exit_code);
+/* After a fault: asks whom the drain had not asked yet. */
+void drain_resume(struct core *core);
 /* TERM, INT or QUIT came. */
 void drain_signal(struct core *core, int signo);
 
@@ -341,6 +362,10 @@ void ending_timer_fired(struct loop_timer *timer, int64_t now_ms);
 void instance_ended(struct core *core, int32_t slot);
 /* It has no process, and its slot is given back. */
 void instance_forget(struct core *core, int32_t slot);
+/* After a fault: is it still our child? Its end is noted where it isn't. */
+void reap_resume(struct core *core, int32_t slot);
+/* A child of ours, alive or not yet reaped. */
+bool reap_is_child(pid_t pid);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
 
@@ -349,6 +374,11 @@ void instance_want(struct core *core, int32_t slot);
 /* The instance executes: begins its probes; it is ready at once without. */
 void probers_begin(struct core *core, int32_t slot);
 void probers_end(struct core *core, int32_t slot);
+/* After a fault: takes over those that instances still name, ends what was
+ * under way, which says nothing. */
+void probers_take(struct core *core, uint32_t used);
+/* ... and goes on with the instance's, or begins them. */
+void probers_resume(struct core *core, int32_t slot);
 void prober_exited(
     struct core *core, int32_t index, const struct worker_exit *ended);
 const char *prober_text(const struct core *core, int32_t slot);
@@ -368,12 +398,16 @@ void plan_unbind(struct core *core, int32_t slot);
  * gone from it, or it is one replica too many. */
 bool plan_rebind(struct core *core, int32_t slot);
 bool plan_applied(const struct core *core);
+/* After a fault: opens the plans that `old` had, settings and runs. */
+int apply_resume(
+    struct core *core, const struct core *old, struct err *err) MUST_CHECK;
 
 /* --- peers.c, orders.c, snapshot.c --- */
 
 /* False: another supervisor of that name listens at its place. */
 bool peers_listen(struct core *core); /* once the name is known */
 void peers_close(struct core *core);
+void peers_resume(struct core *core); /* after a fault: listens again */
 int peer_open(
     struct core *core, struct peer *peer, int fd, struct err *err) MUST_CHECK;
 void peer_close(struct core *core, struct peer *peer);
@@ -402,11 +436,14 @@ void operator_lost(struct core *core);
 /* Without its wire it is of no use: it may end by itself, but soon. */
 void operator_unwired(struct core *core);
 void operator_heard(struct core *core);
+/* After a fault: goes on with the process and its wire. */
+void operator_resume(struct core *core, int64_t timer_ms);
 void operator_timer(struct loop_timer *timer, int64_t now_ms);
 
 /* answer.c: the liveness port, as the settings say. */
 void answer_apply(struct core *core);
 void answer_exited(struct core *core);
+void answer_resume(struct core *core); /* after a fault: another process */
 void answer_timer(struct loop_timer *timer, int64_t now_ms);
 
 /* Starts, or goes on without, the logger, as the settings say. */
@@ -421,6 +458,7 @@ void capture_attach(struct core *core, int32_t slot, pid_t pid);
 /* Its read ends are given up; the logger goes on with its own. */
 void capture_release(struct core *core, int32_t slot);
 void capture_close(struct core *core);
+void capture_resume(struct core *core); /* after a fault: its wire */
 
 /* --- finish.c --- */
 

@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/init.h"
+#include "supervisor/init/recover.h"
 #include "supervisor/init/tool.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
@@ -237,6 +238,10 @@ signal_came(struct core *core, int signo)
 		return;
 	}
 	default:
+#ifdef REEVE_TEST_FAULTS
+		if (recover_point_armed(signo))
+			return;
+#endif
 		log_debug("signal.ignored", "signal %d", signo);
 	}
 }
@@ -250,12 +255,16 @@ signals_ready(struct loop_source *source, uint32_t events)
 	ssize_t got = read(source->fd, infos, sizeof(infos));
 
 	(void)events;
+	/* a fault in the middle must not lose the rest */
+	for (ssize_t i = 0; i * (ssize_t)sizeof(infos[0]) < got; i++)
+		core->came |= UINT64_C(1) << (infos[i].ssi_signo & 63);
 	for (ssize_t i = 0; i * (ssize_t)sizeof(infos[0]) < got; i++) {
 		int signo = (int)infos[i].ssi_signo;
 		if (signo == SIGCHLD)
 			ended = true;
 		else
 			signal_came(core, signo);
+		core->came &= ~(UINT64_C(1) << (signo & 63));
 	}
 	if (ended)
 		reap(core);
@@ -419,6 +428,8 @@ init_main(int argc, char *argv[])
 		return fail(options.plan == NULL ? EXIT_BUG : EXIT_DATA, &err);
 	if (core_start(core, &err) == -1)
 		return fail(EXIT_BUG, &err);
+	recover_arm(core, argc, argv);
+	recover_ready(core);
 	log_info("init.started", "version=%s pid=%d%s", REEVE_VERSION,
 	    (int)core->pid, core->pid1 ? "" : " (not PID 1: subreaper)");
 	if (options.plan == NULL)
@@ -428,4 +439,56 @@ init_main(int argc, char *argv[])
 		    err.kind == ERR_INPUT ? EXIT_DATA : EXIT_MANIFEST, &err);
 	fd_close(&plan_fd);
 	return core_run(core);
+}
+
+static int
+resume(struct core *core, const char *fd_text, int argc, char *argv[])
+{
+	struct options options = {.grace_ms = -1};
+	struct err err = ERR_INIT;
+	int64_t fd = -1;
+
+	/* the operator's arguments; it was all right the first time */
+	(void)!parse(&options, &core->operate, argc, argv, &err);
+	if (text_i64(fd_text, STDERR_FILENO + 1, INT32_MAX, &fd, &err) == -1 ||
+	    resume_state(core, (int)fd, &err) == -1) {
+		log_error("init.lost", "%s", err.text);
+		return -1;
+	}
+	recover_arm(core, argc, argv);
+	if (watch_signals(core, &err) == -1) {
+		log_error("init.lost", "%s", err.text);
+		return -1;
+	}
+	core->loop.stall_ms = INIT_STALL_MS;
+	return 0;
+}
+
+int
+init_recover(int argc, char *argv[])
+{
+	struct core *core = &the_core;
+
+	reset_signals();
+	sanitize_fds();
+	(void)prctl(PR_SET_NAME, "reeve");
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
+	/* FD run … */
+	if (argc < 2)
+		return EXIT_USAGE;
+	if (resume(core, argv[0], argc - 2, argv + 2) == -1)
+		return recover_drain(argv[0]);
+	resume_work(core);
+	recover_ready(core);
+	return core_run(core);
+}
+
+int
+init_recover_drain(int argc, char *argv[])
+{
+	(void)prctl(PR_SET_NAME, "reeve");
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
+	return argc < 1 ? EXIT_USAGE : recover_drain(argv[0]);
 }

@@ -11,5 +11,9 @@
 
 /* `reeve run [-f F] [--plan F] …`: `argv` are the arguments after "run". */
 int init_main(int argc, char *argv[]);
+/* `reeve --recover FD run …` and `reeve --recover-drain FD`, after a fault
+ * (recover.h): what follows the option. Only the init itself calls them. */
+int init_recover(int argc, char *argv[]);
+int init_recover_drain(int argc, char *argv[]);
 
 #endif

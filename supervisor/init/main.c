@@ -67,16 +67,17 @@ say(int fd, const char *text, int code)
 }
 
 /* From the first instruction on no signal may get lost: PID 1 has no default
- * actions, others die by them. Faults stay, they are not for later. */
+ * actions, others die by them. Faults stay, they are not for later; but after
+ * one, until there is a handler again. */
 static void
-block_signals(void)
+block_signals(bool faults_too)
 {
 	static const int faults[] = {
 	    SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS};
 	sigset_t set;
 
 	(void)sigfillset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+	for (size_t i = 0; i < ARRAY_LEN(faults) && !faults_too; i++)
 		(void)sigdelset(&set, faults[i]);
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
@@ -136,11 +137,17 @@ main(int argc, char *argv[])
 	const char *command = argc > 1 ? argv[1] : "";
 
 	if (text_equal(command, "run") || text_equal(command, "--logger"))
-		block_signals();
+		block_signals(false);
+	else if (text_starts(command, "--recover"))
+		block_signals(true);
 	if (text_equal(command, "run"))
 		return run(argc - 2, argv + 2);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
+	if (text_equal(command, "--recover"))
+		return init_recover(argc - 2, argv + 2);
+	if (text_equal(command, "--recover-drain"))
+		return init_recover_drain(argc - 2, argv + 2);
 	if (text_equal(command, "--live"))
 		return live_main();
 	if (text_equal(command, "--probe"))

@@ -235,3 +235,26 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 	    operate->text, sizeof(operate->text), "degraded: %.100s", text);
 	operator_later(core, core->loop.now_ms - operate->started_ms);
 }
+
+void
+operator_resume(struct core *core, int64_t timer_ms)
+{
+	struct operate *operate = &core->operate;
+	int fd = operate->peer.source.fd;
+	struct err err = ERR_INIT;
+
+	if (operate->exec_fd == -1)
+		return;
+	operate->peer =
+	    (struct peer){.source = {.fd = -1}, .is_operator = true};
+	if (operate->pid == 0)
+		fd_close(&fd);
+	if (fd != -1 && peer_open(core, &operate->peer, fd, &err) == -1) {
+		log_error("operator.wire", "%s", err.text);
+		fd_close(&fd);
+	}
+	/* the time that it wasn't heard is ours */
+	operate->heard_ms = core->loop.now_ms;
+	if (core->phase < PHASE_OPERATOR)
+		core_wake(core, &operate->timer, timer_ms);
+}

@@ -385,6 +385,18 @@ peers_listen(struct core *core)
 }
 
 void
+peers_resume(struct core *core)
+{
+	struct err err = ERR_INIT;
+
+	core->control.ready = control_ready;
+	core->control.owner = core;
+	if (core->control.fd != -1 &&
+	    loop_add(&core->loop, &core->control, EPOLLIN, &err) == -1)
+		log_error("control.none", "%s", err.text);
+}
+
+void
 peers_close(struct core *core)
 {
 	struct sockaddr_un address;

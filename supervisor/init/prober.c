@@ -139,6 +139,93 @@ probers_end(struct core *core, int32_t slot)
 		prober_drop(core, slot, (enum prober_kind)kind);
 }
 
+static bool
+is_named(const struct core *core, const struct prober *prober)
+{
+	if (prober->slot < 0 || (uint32_t)prober->slot >= core->slots_used ||
+	    prober->kind >= PROBER_KINDS || prober->orphaned)
+		return false;
+	uint8_t state = core->instances[prober->slot].state;
+	return (state == INSTANCE_RUNNING || state == INSTANCE_READY) &&
+	       core->wires[prober->slot].probers[prober->kind] ==
+	           (int32_t)(prober - core->probers) + 1;
+}
+
+/* Names that nobody answers to. */
+static void
+forget_names(struct core *core, int32_t slot)
+{
+	for (unsigned kind = 0; kind < PROBER_KINDS; kind++) {
+		int32_t *name = &core->wires[slot].probers[kind];
+		if (*name < 1 || (uint32_t)*name > core->probers_used ||
+		    core->probers[*name - 1].slot != slot ||
+		    core->probers[*name - 1].kind != kind ||
+		    !is_named(core, &core->probers[*name - 1]))
+			*name = 0;
+	}
+}
+
+void
+probers_take(struct core *core, uint32_t used)
+{
+	core->probers_used = MIN(used, core->probers_max);
+	for (uint32_t i = 0; i < core->slots_used; i++)
+		forget_names(core, (int32_t)i);
+	for (uint32_t i = core->probers_used; i-- > 0;) {
+		struct prober *prober = &core->probers[i];
+		if (reap_is_child(prober->pid)) {
+			(void)send_to_group(prober->pid, -1, SIGKILL);
+			(void)send_to_process(prober->pid, SIGKILL);
+		}
+		prober->pid = 0;
+		prober->killed = false;
+		prober->report_fd = prober->text_fd = -1;
+		prober->text[sizeof(prober->text) - 1] = '\0';
+		prober->timer =
+		    (struct loop_timer){.fire = prober_timer, .owner = core};
+		if (!is_named(core, prober))
+			prober_release(core, (int32_t)i);
+	}
+}
+
+static void
+prober_resume(struct core *core, int32_t slot, enum prober_kind kind)
+{
+	struct prober *prober = prober_of(core, slot, kind);
+	struct worker_spec spec;
+
+	if (prober == NULL) {
+		prober_add(core, slot, kind);
+		return;
+	}
+	instance_spec(core, slot, &spec);
+	struct probe_spec probe = probe_of(&spec, kind);
+	int64_t at_ms = prober->began_ms != 0
+	                    ? clock_after(prober->began_ms, probe.period_ms)
+	                    : clock_after(core->instances[slot].started_ms,
+	                          probe.initial_delay_ms);
+	core_wake(core, &prober->timer, MAX(at_ms, core->loop.now_ms));
+}
+
+void
+probers_resume(struct core *core, int32_t slot)
+{
+	bool ready = core->instances[slot].state == INSTANCE_READY;
+	const int32_t *names = core->wires[slot].probers;
+
+	if (!ready && names[PROBER_STARTUP] != 0) {
+		prober_resume(core, slot, PROBER_STARTUP);
+	} else if (!ready && names[PROBER_READINESS] == 0) {
+		/* they had not begun yet */
+		probers_end(core, slot);
+		probers_begin(core, slot);
+	} else {
+		prober_drop(core, slot, PROBER_STARTUP);
+		prober_resume(core, slot, PROBER_LIVENESS);
+		prober_resume(core, slot, PROBER_READINESS);
+	}
+}
+
 /* --- one probe --- */
 
 static int

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 #include "worker/send.h"
 
 enum {
@@ -319,6 +320,7 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	probers_end(core, slot);
 	tell_group(core, slot);
 	reap_one(pid);
+	RECOVER_POINT(POINT_REAPED);
 	loop_remove(&core->loop, &core->wires[slot].pidfd);
 	owner_clear(core, pid);
 	instance->pid = 0;
@@ -332,6 +334,38 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	}
 	if (instance->state != INSTANCE_KILLING)
 		instance_wake_at(core, slot, instance->kill_at_ms);
+	ending_add(core, slot);
+}
+
+bool
+reap_is_child(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return pid > 0 && waitid(P_PID, (id_t)pid, &info,
+	                      WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+void
+reap_resume(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	struct worker_spec spec;
+
+	if (instance->pid > 0) /* seen by resume.c: it is our child */
+		return;
+	/* how it ended was noted before it was reaped */
+	if (instance->state != INSTANCE_ENDING &&
+	    instance->state != INSTANCE_KILLING) {
+		start_forget(core, slot);
+		probers_end(core, slot);
+		instance_change(core, slot, EVENT_EXITED);
+	}
+	if (instance->kill_at_ms == 0) {
+		instance_spec(core, slot, &spec);
+		instance->kill_at_ms =
+		    clock_after(core->loop.now_ms, spec.grace_ms);
+	}
 	ending_add(core, slot);
 }
 

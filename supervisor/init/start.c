@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 #include "worker/send.h"
 
 enum {
@@ -166,6 +167,7 @@ spawn_worker(
 	    .oom_score_adj = SPAWN_OOM_KEEP,
 	    .nofile_soft = core->nofile_soft,
 	    .extra = &extra,
+	    .pid_note = &core->instances[slot].pid,
 	    .fds = fds,
 	    .nfds = ARRAY_LEN(fds),
 	};
@@ -200,15 +202,15 @@ pidfd_ready(struct loop_source *source, uint32_t events)
 	reap(source->owner);
 }
 
-static void
-watch_process(struct core *core, int32_t slot, const struct spawned *spawned)
+void
+start_watch(struct core *core, int32_t slot, int pidfd)
 {
 	struct wires *wires = &core->wires[slot];
 	struct err err = ERR_INIT;
 
 	wires->pidfd = (struct loop_source){
-	    .fd = spawned->pidfd, .ready = pidfd_ready, .owner = core};
-	if (spawned->pidfd == -1 ||
+	    .fd = pidfd, .ready = pidfd_ready, .owner = core};
+	if (pidfd == -1 ||
 	    loop_add(&core->loop, &wires->pidfd, EPOLLIN, &err) == -1) {
 		core->no_pidfd = true;
 		core_wake(core, &core->safety_timer,
@@ -231,20 +233,15 @@ watch_report(struct core *core, int32_t slot, int index, int report_fd)
 		log_error("worker.report", "%s", err.text);
 }
 
+/* The facts of a process that was just made. */
 static void
-start_one(struct core *core, int32_t slot, int index)
+note_process(struct core *core, int32_t slot, pid_t pid)
 {
 	struct instance *instance = &core->instances[slot];
-	struct spawned spawned = {.pidfd = -1};
 	struct worker_spec spec;
-	struct err err = ERR_INIT;
 
-	if (spawn_worker(core, slot, &spawned, &err) == -1) {
-		clone_failed(core, slot, &err);
-		return;
-	}
 	instance_spec(core, slot, &spec);
-	instance->pid = instance->pgid = spawned.pid;
+	instance->pid = instance->pgid = (int32_t)pid;
 	instance->why = WHY_NONE;
 	instance->last_signal = instance->group_told = 0;
 	instance->kill_at_ms = 0;
@@ -254,12 +251,62 @@ start_one(struct core *core, int32_t slot, int index)
 	instance->plan_number = core->plans[instance->plan].number;
 	memcpy(instance->config_digest, spec.config_digest,
 	    sizeof(instance->config_digest));
+}
+
+static void
+start_one(struct core *core, int32_t slot, int index)
+{
+	struct instance *instance = &core->instances[slot];
+	struct spawned spawned = {.pidfd = -1};
+	struct err err = ERR_INIT;
+
+	instance->cloning = 1;
+	if (spawn_worker(core, slot, &spawned, &err) == -1) {
+		instance->cloning = 0;
+		clone_failed(core, slot, &err);
+		return;
+	}
+	RECOVER_POINT(POINT_CLONED);
+	note_process(core, slot, spawned.pid);
 	if (owner_set(core, spawned.pid, OWNER_INSTANCE, slot, &err) == -1)
 		log_error("owners.full", "%s", err.text);
-	watch_process(core, slot, &spawned);
+	start_watch(core, slot, spawned.pidfd);
 	watch_report(core, slot, index, spawned.report_fd);
-	capture_attach(core, slot, spawned.pid);
 	instance_change(core, slot, EVENT_CLONED);
+	instance->cloning = 0;
+	capture_attach(core, slot, spawned.pid);
+}
+
+void
+start_adopt(struct core *core, int32_t slot)
+{
+	note_process(core, slot, core->instances[slot].pid);
+	instance_change(core, slot, EVENT_CLONED);
+	core->instances[slot].cloning = 0;
+}
+
+void
+start_resume(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	struct wires *wires = &core->wires[slot];
+	struct err err = ERR_INIT;
+
+	if (wires->start < 0) {
+		/* an exec that failed ends the child: the reaper hears of it */
+		if (instance->state == INSTANCE_STARTING)
+			execed(core, slot);
+		return;
+	}
+	struct start *start = &core->starts[wires->start];
+	start->report.ready = report_ready;
+	start->report.owner = core;
+	if (!start->failed &&
+	    loop_add(&core->loop, &start->report, EPOLLIN, &err) == -1)
+		log_error("worker.report", "%s", err.text);
+	if (instance->state == INSTANCE_STARTING)
+		instance_wake_at(core, slot,
+		    clock_after(instance->started_ms, CORE_EXEC_DEADLINE_MS));
 }
 
 void

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 #include "worker/send.h"
 
 enum {
@@ -252,30 +253,52 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 
 /* --- the drain --- */
 
-void
-drain_begin(struct core *core, const char *reason, int exit_code)
+static void
+drain_limit(struct core *core)
 {
 	int64_t last_ms = 0;
 
+	for (uint32_t slot = 0; slot < core->slots_used; slot++)
+		last_ms = MAX(last_ms, core->instances[slot].kill_at_ms);
+	core->drain_deadline_ms = MIN(clock_after(last_ms, STOP_LAST_MS),
+	    budget_at(core, STOP_LEAVE_PCT));
+}
+
+void
+drain_begin(struct core *core, const char *reason, int exit_code)
+{
 	if (core->phase != PHASE_RUN)
 		return;
 	log_info("drain.began", "%s: %u processes to end", reason, core->alive);
-	core->phase = PHASE_DRAIN;
 	core->drain_started_ms = core->loop.now_ms;
 	core->exit_code = exit_code;
 	(void)snprintf(
 	    core->end_reason, sizeof(core->end_reason), "%s", reason);
 	if (core->budget_ms < 0)
 		core->budget_ms = core->settings.grace_ms;
+	core->phase = PHASE_DRAIN;
 	peers_text(core, WIRE_DRAINING, LOG_INFO, "drain.began", reason);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
 		instance_stop(core, (int32_t)slot, WHY_DRAIN);
-		last_ms = MAX(last_ms, core->instances[slot].kill_at_ms);
+		RECOVER_POINT(POINT_DRAIN);
 	}
-	core->drain_deadline_ms = MIN(clock_after(last_ms, STOP_LAST_MS),
-	    budget_at(core, STOP_LEAVE_PCT));
+	drain_limit(core);
 	core_wake(core, &core->phase_timer, core->drain_deadline_ms);
 	finish_step(core);
+}
+
+void
+drain_resume(struct core *core)
+{
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		uint8_t state = core->instances[slot].state;
+		if (state == INSTANCE_PENDING || state == INSTANCE_BACKOFF ||
+		    state == INSTANCE_STARTING || state == INSTANCE_RUNNING ||
+		    state == INSTANCE_READY)
+			instance_stop(core, (int32_t)slot, WHY_DRAIN);
+	}
+	if (core->drain_deadline_ms == 0)
+		drain_limit(core);
 }
 
 static void

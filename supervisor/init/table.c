@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 
 /*
  * All memory is mapped here, once, for the most that will ever be needed; pages
@@ -27,62 +28,102 @@ map_bytes(size_t bytes, void **ret, struct err *err)
 	return 0;
 }
 
-/* The facts lie in a memfd: they can be handed to the next image. */
-static int
-map_instances(struct core *core, struct err *err)
-{
-	size_t bytes = core->max_workers * sizeof(struct instance);
-	int fd = memfd_create("reeve-state", MFD_CLOEXEC);
+/* Where what lies in the state memfd: all that the next image wants to read. */
+struct layout {
+	size_t instances, wires, runs, spare, probers, allowed, total;
+};
 
-	if (fd == -1)
-		return err_sys(err, "memfd for the state");
-	if (ftruncate(fd, (off_t)bytes) == -1) {
-		(void)err_sys(err, "size of the state");
-		fd_close(&fd);
-		return -1;
-	}
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED) {
-		(void)err_sys(err, "map the state");
-		fd_close(&fd);
-		return -1;
-	}
+static size_t
+place(size_t *at, size_t count, size_t bytes)
+{
+	size_t here = *at;
+
+	*at = (here + count * bytes + 4095) & ~(size_t)4095;
+	return here;
+}
+
+static struct layout
+layout_of(const struct core *core)
+{
+	struct layout ret;
+	size_t at = 0;
+
+	(void)place(&at, 1, sizeof(struct kept));
+	ret.instances = place(&at, core->max_workers, sizeof(struct instance));
+	ret.wires = place(&at, core->max_workers, sizeof(struct wires));
+	ret.runs = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
+	ret.spare = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
+	ret.probers = place(&at, core->probers_max, sizeof(struct prober));
+	ret.allowed = place(&at, PLAN_WORKERS_MAX, sizeof(struct fingerprint));
+	ret.total = at;
+	return ret;
+}
+
+static int
+map_state(struct core *core, int fd, struct err *err)
+{
+	struct layout at = layout_of(core);
+	char *base =
+	    mmap(NULL, at.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (base == MAP_FAILED)
+		return err_sys(err, "map the state");
+	core->kept = (void *)base;
+	core->instances = (void *)(base + at.instances);
+	core->wires = (void *)(base + at.wires);
+	core->runs = (void *)(base + at.runs);
+	core->spare_runs = (void *)(base + at.spare);
+	core->probers = (void *)(base + at.probers);
+	core->allowed = (void *)(base + at.allowed);
 	core->state_fd = fd;
-	core->instances = at;
 	return 0;
 }
 
 static int
-map_tables(struct core *core, size_t timers, struct err *err)
+make_state(struct core *core, struct err *err)
 {
-	size_t most = core->max_workers;
-	void *wires = NULL, *runs = NULL, *spare = NULL, *probers = NULL;
-	void *owners = NULL, *allowed = NULL, *heap = NULL;
+	int fd = memfd_create("reeve-state", MFD_CLOEXEC);
 
-	if (map_bytes(most * sizeof(struct wires), &wires, err) == -1 ||
-	    map_bytes(PLAN_WORKERS_MAX * sizeof(struct run), &runs, err) ==
-	        -1 ||
-	    map_bytes(PLAN_WORKERS_MAX * sizeof(struct run), &spare, err) ==
-	        -1 ||
-	    map_bytes(core->probers_max * sizeof(struct prober), &probers,
-	        err) == -1 ||
-	    map_bytes((core->owners_mask + 1) * sizeof(struct owner), &owners,
-	        err) == -1 ||
-	    map_bytes(PLAN_WORKERS_MAX * sizeof(struct fingerprint), &allowed,
+	if (fd == -1)
+		return err_sys(err, "memfd for the state");
+	if (ftruncate(fd, (off_t)layout_of(core).total) == -1) {
+		(void)err_sys(err, "size of the state");
+		fd_close(&fd);
+		return -1;
+	}
+	if (map_state(core, fd, err) == -1) {
+		fd_close(&fd);
+		return -1;
+	}
+	*core->kept = (struct kept){.magic = RECOVER_MAGIC,
+	    .core_bytes = sizeof(struct core),
+	    .instance_bytes = sizeof(struct instance),
+	    .max_workers = core->max_workers};
+	return 0;
+}
+
+/* What each image makes anew. */
+static int
+map_own(struct core *core, struct err *err)
+{
+	size_t timers = core->max_workers + core->probers_max + 64;
+	void *owners = NULL, *heap = NULL;
+
+	if (map_bytes((core->owners_mask + 1) * sizeof(struct owner), &owners,
 	        err) == -1 ||
 	    map_bytes(timers * sizeof(struct loop_timer *), &heap, err) == -1)
 		return -1;
-	core->wires = wires;
-	core->runs = runs;
-	core->spare_runs = spare;
-	core->probers = probers;
 	core->owners = owners;
-	core->allowed = allowed;
+	for (size_t i = 0; i < CORE_STARTS_MAX; i++)
+		core->starts[i].slot = CORE_NO_SLOT;
+	core->queue_first = core->queue_last = CORE_NO_SLOT;
+	core->ending_first = CORE_NO_SLOT;
+	core->probers_free = core->free_first = CORE_NO_SLOT;
 	return loop_init(&core->loop, heap, (uint32_t)timers, err);
 }
 
-int
-table_map(struct core *core, struct err *err)
+static void
+size_tables(struct core *core)
 {
 	uint32_t owners = 1;
 
@@ -91,16 +132,39 @@ table_map(struct core *core, struct err *err)
 	while (owners < 2 * (core->max_workers + core->probers_max + 16))
 		owners *= 2;
 	core->owners_mask = owners - 1;
-	if (map_instances(core, err) == -1 ||
-	    map_tables(core, core->max_workers + core->probers_max + 64, err) ==
-	        -1)
+}
+
+int
+table_map(struct core *core, struct err *err)
+{
+	size_tables(core);
+	if (make_state(core, err) == -1)
 		return -1;
-	for (size_t i = 0; i < CORE_STARTS_MAX; i++)
-		core->starts[i].slot = CORE_NO_SLOT;
-	core->queue_first = core->queue_last = CORE_NO_SLOT;
-	core->ending_first = CORE_NO_SLOT;
-	core->probers_free = core->free_first = CORE_NO_SLOT;
-	return 0;
+	return map_own(core, err);
+}
+
+int
+table_remap(struct core *core, int fd, const struct core *old, struct err *err)
+{
+	size_tables(core);
+	if (map_state(core, fd, err) == -1)
+		return -1;
+	if (old->runs > old->spare_runs) {
+		struct run *runs = core->runs;
+		core->runs = core->spare_runs;
+		core->spare_runs = runs;
+	}
+	return map_own(core, err);
+}
+
+void
+table_reset_wires(struct core *core, int32_t slot)
+{
+	core->wires[slot] =
+	    (struct wires){.timer = {.fire = instance_timer, .owner = core},
+	        .pidfd = {.fd = -1},
+	        .out = {-1, -1},
+	        .start = -1};
 }
 
 int32_t
@@ -117,11 +181,7 @@ table_take(struct core *core)
 	core->instances[slot] = (struct instance){.run = CORE_NO_RUN,
 	    .next_in_run = CORE_NO_SLOT,
 	    .next_queued = CORE_NO_SLOT};
-	core->wires[slot] =
-	    (struct wires){.timer = {.fire = instance_timer, .owner = core},
-	        .pidfd = {.fd = -1},
-	        .out = {-1, -1},
-	        .start = -1};
+	table_reset_wires(core, slot);
 	return slot;
 }
 

@@ -13,7 +13,7 @@ answers() { [[ $(asks) == "$1" ]]; }
 answerer() { pgrep -P "$INIT" -x reeve-live; }
 another_answerer() { [[ -n $(answerer) && $(answerer) != "$1" ]]; }
 
-@test "200 while the init turns, 503 while it doesn't, and the answerer is replaced" {
+@test "200 while the init turns, 503 while it doesn't, the answerer is replaced, a fault survived" {
 	PORT=$(free_port)
 	plan_of a.plan <<-END
 		liveness-port $PORT
@@ -30,6 +30,11 @@ another_answerer() { [[ -n $(answerer) && $(answerer) != "$1" ]]; }
 	kill -STOP "$INIT"
 	[ "$(asks)" = 503 ]
 	kill -CONT "$INIT"
+	[ "$(asks)" = 200 ]
+	# the port is held over a fault of the init
+	old=$(answerer)
+	kill -SEGV "$INIT"
+	until_ok another_answerer "$old"
 	[ "$(asks)" = 200 ]
 	kill -TERM "$INIT"
 	expect_code 0

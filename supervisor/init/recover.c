@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exitcode.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/init/recover.h"
+#include "supervisor/init/tool.h"
+#include "worker/send.h"
+
+enum {
+	RECOVER_STACK = 64 * 1024,
+	RECOVER_ARGS = 96,
+	RECOVER_HEAD_ARGS = 3,        /* reeve --recover FD */
+	RECOVER_GRACE_MS = 10 * 1000, /* when the state can't be read */
+	RECOVER_POLL_MS = 50,
+	RECOVER_KILL_MS = 5 * 1000,
+	RECOVER_LOGGER_MS = 2500,
+	RECOVER_PERCENT = 90, /* of the container's budget */
+};
+
+static const int faults[] = {
+    SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+
+static struct {
+	struct core *core;
+	pid_t pid;
+	int64_t again_ms;
+	const char *argv[RECOVER_ARGS];
+	char fd_text[16];
+	bool whole; /* argv holds the whole command line */
+	volatile sig_atomic_t ready, depth, late;
+} recover;
+
+/* Of its own, so that a full stack can be told. */
+static char recover_stack[RECOVER_STACK] __attribute__((aligned(16)));
+
+/* --- descriptors for the next image -----------------------------------------
+ */
+
+static void
+keep(int fd)
+{
+	if (fd > STDERR_FILENO)
+		(void)fcntl(fd, F_SETFD, 0);
+}
+
+static void
+keep_slots(const struct core *core)
+{
+	uint32_t used = MIN(core->slots_used, core->kept->max_workers);
+
+	for (uint32_t slot = 0; slot < used; slot++) {
+		const struct wires *wires = &core->wires[slot];
+		if (core->instances[slot].state == INSTANCE_NONE)
+			continue;
+		keep(wires->pidfd.fd);
+		keep(wires->out[0]);
+		keep(wires->out[1]);
+	}
+}
+
+static void
+keep_all(const struct core *core)
+{
+	const int own[] = {core->null_fd, core->self_fd, core->state_fd,
+	    core->kept_fd, core->control.fd, core->operate.exec_fd,
+	    core->operate.report_fd, core->operate.peer.source.fd,
+	    core->logger.listen_fd, core->logger.socket.fd,
+	    core->answer.listen_fd};
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		keep(own[i]);
+	for (size_t i = 0; i < ARRAY_LEN(core->plans); i++)
+		keep(core->plans[i].fd);
+	for (size_t i = 0; i < ARRAY_LEN(core->starts); i++)
+		if (core->starts[i].slot != CORE_NO_SLOT)
+			keep(core->starts[i].report.fd);
+	keep_slots(core);
+}
+
+/* --- the fault --- */
+
+static int64_t
+now(void)
+{
+	struct timespec at = {0, 0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &at);
+	return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
+}
+
+static void
+note_fault(struct kept *kept, int signo, const siginfo_t *info)
+{
+	kept->signo = signo;
+	kept->code = info == NULL ? 0 : info->si_code;
+	kept->address = 0;
+	if (info != NULL && info->si_code > 0)
+		kept->address = (uint64_t)(uintptr_t)info->si_addr;
+	kept->crashes++;
+}
+
+/* It comes back only when nothing could be executed. */
+static void
+execute_drain(void)
+{
+	const char *const argv[] = {
+	    "reeve", "--recover-drain", recover.fd_text, NULL};
+
+	tool_exec(recover.core->self_fd, argv,
+	    (const char *const *)recover.core->environment);
+}
+
+/* Nothing here but system calls and our own memory: it may be anywhere. */
+static void
+execute_again(int signo, const siginfo_t *info)
+{
+	struct core *core = recover.core;
+	struct kept *kept = core->kept;
+	int64_t now_ms = now();
+
+	note_fault(kept, signo, info);
+	bool again = kept->crashed_ms != 0 &&
+	             now_ms - kept->crashed_ms < recover.again_ms;
+	kept->crashed_ms = now_ms;
+	if (recover.ready)
+		memcpy(&kept->core, core, sizeof(*core));
+	keep_all(core);
+	if (recover.ready && recover.whole && !again)
+		tool_exec(core->self_fd, recover.argv,
+		    (const char *const *)core->environment);
+	execute_drain();
+}
+
+static void
+fault(int signo, siginfo_t *info, void *context)
+{
+	(void)context;
+	/* a child before its exec: its end is told by its parent */
+	if (getpid() != recover.pid)
+		_exit(128 + signo);
+	/* somebody sent it while we come up again: a little later, then */
+	if (!recover.ready && info->si_code <= 0 &&
+	    info->si_pid != recover.pid) {
+		recover.late = signo;
+		return;
+	}
+	recover.depth++;
+	if (recover.depth == 1)
+		execute_again(signo, info);
+	if (recover.depth <= 2)
+		execute_drain();
+	_exit(recover_drain(recover.fd_text));
+}
+
+static void
+assertion(const char *what, const char *file, int line)
+{
+	struct kept *kept = recover.core->kept;
+
+	if (getpid() != recover.pid)
+		return;
+	(void)snprintf(
+	    kept->what, sizeof(kept->what), "%s (%s:%d)", what, file, line);
+	recover.depth++;
+	if (recover.depth == 1)
+		execute_again(SIGABRT, NULL);
+	/* abort() comes next */
+}
+
+void
+recover_arm(struct core *core, int argc, char *argv[])
+{
+	const stack_t stack = {
+	    .ss_sp = recover_stack, .ss_size = sizeof(recover_stack)};
+	struct sigaction action = {
+	    .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	sigset_t set;
+	size_t at = 0;
+
+	recover.core = core;
+	recover.pid = getpid();
+	recover.again_ms = RECOVER_AGAIN_MS;
+#ifdef REEVE_TEST_FAULTS
+	if (getenv("REEVE_TEST_CRASH_AGAIN_OK") != NULL)
+		recover.again_ms = 0;
+#endif
+	(void)snprintf(
+	    recover.fd_text, sizeof(recover.fd_text), "%d", core->state_fd);
+	recover.argv[at++] = "reeve";
+	recover.argv[at++] = "--recover";
+	recover.argv[at++] = recover.fd_text;
+	recover.argv[at++] = "run";
+	for (int i = 0; i < argc && at + 1 < ARRAY_LEN(recover.argv); i++)
+		recover.argv[at++] = argv[i];
+	recover.argv[at] = NULL;
+	recover.whole = (size_t)argc + RECOVER_HEAD_ARGS + 1 == at;
+	(void)sigaltstack(&stack, NULL);
+	(void)sigfillset(&action.sa_mask);
+	(void)sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		/* a fault in the handler comes to the handler */
+		(void)sigdelset(&action.sa_mask, faults[i]);
+		(void)sigdelset(&set, faults[i]);
+	}
+	action.sa_flags |= SA_NODEFER;
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+		(void)sigaction(faults[i], &action, NULL);
+	assert_hook = assertion;
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+void
+recover_ready(struct core *core)
+{
+	(void)core;
+	recover.ready = 1;
+	if (recover.late != 0)
+		(void)raise(recover.late);
+}
+
+void
+recover_note_plan(struct core *core)
+{
+	const struct plan *plan = &core->plans[core->current];
+	int64_t grace_ms = 0, budget_ms = core->budget_ms;
+	struct worker_spec spec;
+
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		plan_worker(plan, i, &spec);
+		grace_ms = MAX(grace_ms, spec.grace_ms);
+	}
+	if (budget_ms < 0)
+		budget_ms = core->settings.grace_ms;
+	if (budget_ms >= 0)
+		grace_ms = MIN(grace_ms, budget_ms / 100 * RECOVER_PERCENT);
+	if (core->kept != NULL)
+		core->kept->grace_ms = grace_ms;
+}
+
+/* --- the last resort: no plan, no probes, no operator ----------------------
+ */
+
+struct last {
+	pid_t pid, logger;
+	int logger_fd;
+	int64_t until_ms;
+};
+
+static void
+last_read(const char *fd_text, struct last *ret)
+{
+	static struct kept kept;
+	int64_t fd = -1;
+
+	*ret = (struct last){.pid = getpid(), .logger_fd = -1};
+	ret->until_ms = now() + RECOVER_GRACE_MS;
+	if (text_i64(fd_text, 3, INT32_MAX, &fd, NULL) == -1 ||
+	    pread((int)fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept) ||
+	    kept.magic != RECOVER_MAGIC || kept.core_bytes != sizeof(kept.core))
+		return;
+	ret->logger = kept.core.logger.pid;
+	ret->logger_fd = kept.core.logger.socket.fd;
+	ret->until_ms = now() + kept.grace_ms;
+	if (kept.core.phase != PHASE_RUN)
+		ret->until_ms = MIN(ret->until_ms,
+		    clock_after(kept.core.drain_started_ms, kept.grace_ms));
+	log_error("init.crashed",
+	    "fault %u, signal %d, code %d, address 0x%llx %s: again within "
+	    "%d s, so every process ends now",
+	    kept.crashes, kept.signo, kept.code,
+	    (unsigned long long)kept.address, kept.what,
+	    RECOVER_AGAIN_MS / 1000);
+}
+
+static unsigned
+last_tell(const struct last *last, pid_t pid, int signo)
+{
+	if (pid <= 1 || pid == last->logger)
+		return 0;
+	if (signo != 0 && send_to_group(pid, -1, signo) == -1)
+		(void)send_to_process(pid, signo);
+	return 1;
+}
+
+/* Our children, but the logger; how many. */
+static unsigned
+last_each(const struct last *last, int signo)
+{
+	char path[64], bytes[4096];
+	unsigned count = 0;
+	ssize_t got;
+	pid_t pid = 0;
+
+	(void)snprintf(
+	    path, sizeof(path), "/proc/self/task/%d/children", (int)last->pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		/* no /proc: as PID 1 we may ask for everybody */
+		if (last->pid == 1 && signo != 0)
+			(void)kill(-1, signo);
+		return 1;
+	}
+	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
+		for (ssize_t i = 0; i < got; i++) {
+			if (bytes[i] >= '0' && bytes[i] <= '9') {
+				pid = pid * 10 + (bytes[i] - '0');
+				continue;
+			}
+			count += last_tell(last, pid, signo);
+			pid = 0;
+		}
+	count += last_tell(last, pid, signo);
+	fd_close(&fd);
+	return count;
+}
+
+/* False: no children are left at all. */
+static bool
+last_reap(struct last *last)
+{
+	siginfo_t info = {.si_pid = 0};
+	int rc;
+
+	while ((rc = waitid(P_ALL, 0, &info, WEXITED | WNOHANG)) == 0 &&
+	       info.si_pid != 0) {
+		if (info.si_pid == last->logger)
+			last->logger = 0;
+		info.si_pid = 0;
+	}
+	return rc == 0;
+}
+
+/* Until all but the logger are gone (with it: all), or the time is over. */
+static bool
+last_wait(struct last *last, int64_t until_ms, bool logger_too, int signo)
+{
+	const struct timespec a_while = {0, RECOVER_POLL_MS * 1000000L};
+	sigset_t ended;
+
+	(void)sigemptyset(&ended);
+	(void)sigaddset(&ended, SIGCHLD);
+	while (last_reap(last)) {
+		if (logger_too ? last->logger == 0
+		               : last_each(last, signo) == 0)
+			return true;
+		if (now() >= until_ms)
+			return false;
+		(void)sigtimedwait(&ended, NULL, &a_while);
+	}
+	return true;
+}
+
+int
+recover_drain(const char *fd_text)
+{
+	struct last last;
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	last_read(fd_text, &last);
+	(void)last_each(&last, SIGTERM);
+	if (!last_wait(&last, last.until_ms, false, 0)) {
+		log_warning("init.drain", "their grace is over: KILL");
+		(void)last_wait(&last, now() + RECOVER_KILL_MS, false, SIGKILL);
+	}
+	/* the logger writes out what it has when its wire ends */
+	if (last.logger > 0 && last.logger_fd >= 0) {
+		fd_close(&last.logger_fd);
+		(void)last_wait(&last, now() + RECOVER_LOGGER_MS, true, 0);
+	}
+	log_error("init.ends", "after a fault; exit code %d", EXIT_BUG);
+	return EXIT_BUG;
+}
+
+/* --- faults for tests --- */
+
+#ifdef REEVE_TEST_FAULTS
+static enum recover_point armed;
+
+static unsigned
+overflow(volatile const char *before)
+{
+	volatile char frame[4096];
+
+	frame[0] = before == NULL ? 0 : *before;
+	if (frame[0] != 0)
+		return 1;
+	return overflow(frame) + (unsigned)frame[0];
+}
+
+static void
+store_nowhere(void)
+{
+	static volatile uintptr_t nowhere;
+
+	*(volatile int *)nowhere = 1;
+}
+
+void
+recover_point(enum recover_point point)
+{
+	if (point != armed || point == POINT_NONE)
+		return;
+	store_nowhere();
+}
+
+bool
+recover_point_armed(int signo)
+{
+	enum recover_point point =
+	    (enum recover_point)(signo - RECOVER_POINT_SIGNAL);
+
+	if (signo <= RECOVER_POINT_SIGNAL ||
+	    signo > RECOVER_POINT_SIGNAL + (int)POINT_STORE)
+		return false;
+	armed = point;
+	if (point == POINT_STACK)
+		(void)overflow(NULL);
+	assert(point != POINT_ASSERT);
+	recover_point(POINT_STORE);
+	return true;
+}
+#endif
