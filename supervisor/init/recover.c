@@ -295,6 +295,24 @@ last_tell(const struct last *last, pid_t pid, int signo)
 	return 1;
 }
 
+/* Without /proc: as PID 1 everybody, else those that this image knows. */
+static void
+last_blind(const struct last *last, int signo)
+{
+	const struct core *core = recover.core;
+
+	if (signo == 0)
+		return;
+	if (last->pid == 1) {
+		(void)kill(-1, signo);
+		return;
+	}
+	for (uint32_t i = 0; core != NULL && core->instances != NULL &&
+	                     i < MIN(core->slots_used, core->kept->max_workers);
+	     i++)
+		(void)last_tell(last, core->instances[i].pgid, signo);
+}
+
 /* Our children, but the logger; how many. */
 static unsigned
 last_each(const struct last *last, int signo)
@@ -308,9 +326,7 @@ last_each(const struct last *last, int signo)
 	    path, sizeof(path), "/proc/self/task/%d/children", (int)last->pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1) {
-		/* no /proc: as PID 1 we may ask for everybody */
-		if (last->pid == 1 && signo != 0)
-			(void)kill(-1, signo);
+		last_blind(last, signo);
 		return 1;
 	}
 	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
@@ -405,7 +421,7 @@ overflow(volatile const char *before)
 static void
 store_nowhere(void)
 {
-	static volatile uintptr_t nowhere;
+	static volatile uintptr_t nowhere = 4096; /* never mapped */
 
 	*(volatile int *)nowhere = 1;
 }

@@ -88,6 +88,7 @@ two_workers() {
 		worker a
 		arg $HELPER
 		arg wait
+		arg $T/marked
 		replicas 8
 		worker b
 		arg $HELPER
@@ -107,6 +108,12 @@ two_workers() {
 	# b comes and goes: its pidfd and report
 	(($(open_files) <= files + 4))
 	at_least b/0 restarts 2
+	# a worker that is started now has nothing of ours
+	"$CTL" restart a 0
+	until_ok worker_has a ready 8
+	for pid in $(pgrep -fx "$HELPER wait $T/marked"); do
+		[ "$(echo /proc/"$pid"/fd/*)" = "$(echo /proc/"$pid"/fd/{0,1,2})" ]
+	done
 	no_zombies "$INIT" || until_ok no_zombies "$INIT"
 	kill -TERM "$INIT"
 	expect_code 0
