@@ -103,13 +103,13 @@ teardown() { finish; }
 }
 
 @test "without -g the command alone has the signal, with -g its group" {
-	launch child run -- sh -c "'$HELPER' count 10 1 '$T/a' '$T/n' & trap 'exit 9' USR1; while :; do wait; done"
+	launch child run -- sh -c "trap 'exit 9' USR1; '$HELPER' count 10 1 '$T/a' '$T/n' & while :; do wait; done"
 	until_ok file_there "$T/a"
 	kill -USR1 "$INIT"
 	expect_code 9
 	[ ! -e "$T/n" ]
 	rm -f "$T/a"
-	launch child run -g -- sh -c "'$HELPER' count 10 1 '$T/a' '$T/n' & trap : USR1; wait; wait; exit 4"
+	launch child run -g -- sh -c "trap : USR1; '$HELPER' count 10 1 '$T/a' '$T/n' & wait; wait; exit 4"
 	until_ok file_there "$T/a"
 	kill -USR1 "$INIT"
 	until_ok file_there "$T/n"
