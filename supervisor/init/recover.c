@@ -259,30 +259,33 @@ struct last {
 	int64_t until_ms;
 };
 
+static struct kept last_kept;
+
 static void
 last_read(const char *fd_text, struct last *ret)
 {
-	static struct kept kept;
+	struct kept *kept = &last_kept;
 	int64_t fd = -1;
 
 	*ret = (struct last){.pid = getpid(), .logger_fd = -1};
 	ret->until_ms = now() + RECOVER_GRACE_MS;
 	if (text_i64(fd_text, 3, INT32_MAX, &fd, NULL) == -1 ||
-	    pread((int)fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept) ||
-	    kept.magic != RECOVER_MAGIC || kept.core_bytes != sizeof(kept.core))
+	    pread((int)fd, kept, sizeof(*kept), 0) != (ssize_t)sizeof(*kept) ||
+	    kept->magic != RECOVER_MAGIC ||
+	    kept->core_bytes != sizeof(kept->core))
 		return;
-	ret->logger = kept.core.logger.pid;
-	ret->logger_fd = kept.core.logger.socket.fd;
-	ret->until_ms = now() + kept.grace_ms;
-	if (kept.core.phase != PHASE_RUN)
+	ret->logger = kept->core.logger.pid;
+	ret->logger_fd = kept->core.logger.socket.fd;
+	ret->until_ms = now() + kept->grace_ms;
+	if (kept->core.phase != PHASE_RUN)
 		ret->until_ms = MIN(ret->until_ms,
-		    clock_after(kept.core.drain_started_ms, kept.grace_ms));
+		    clock_after(kept->core.drain_started_ms, kept->grace_ms));
 	log_error("init.crashed",
-	    "fault %u, signal %d, code %d, address 0x%llx %s: again within "
-	    "%d s, so every process ends now",
-	    kept.crashes, kept.signo, kept.code,
-	    (unsigned long long)kept.address, kept.what,
-	    RECOVER_AGAIN_MS / 1000);
+	    "fault %u of this init: signal %d, code %d, address 0x%llx%s%s; "
+	    "it is not tried again: every process ends now",
+	    kept->crashes, kept->signo, kept->code,
+	    (unsigned long long)kept->address,
+	    kept->what[0] == '\0' ? "" : ", ", kept->what);
 }
 
 static unsigned
@@ -398,7 +401,11 @@ recover_drain(const char *fd_text)
 		fd_close(&last.logger_fd);
 		(void)last_wait(&last, now() + RECOVER_LOGGER_MS, true, 0);
 	}
-	log_error("init.ends", "after a fault; exit code %d", EXIT_BUG);
+	(void)snprintf(last_kept.core.end_reason,
+	    sizeof(last_kept.core.end_reason), "a fault of the init");
+	log_error("init.ends", "%s; exit code %d", last_kept.core.end_reason,
+	    EXIT_BUG);
+	finish_termination_log(&last_kept.core, EXIT_BUG);
 	return EXIT_BUG;
 }
 

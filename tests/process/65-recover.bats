@@ -325,3 +325,36 @@ more_lines() { (($(lines_of) >= $1)); }
 	kill -TERM "$INIT"
 	expect_code 0
 }
+
+@test "where it can't execute itself, without /proc: one fault ends everything in order" {
+	needs_root
+	needs_static
+	mkdir "$T/root"
+	cp "$REEVE" "$HELPER" "$T/root"
+	plan_of root/a.plan <<-END
+		worker a
+		arg /helper
+		arg count
+		arg 15
+		arg 1
+		arg /ready
+		arg /count
+		grace 5s
+	END
+	for how in pid1 child; do
+		rm -f "$T/root/ready" "$T/root/count"
+		world=(chroot "$T/root")
+		[[ $how == child ]] || world=(unshare -fp chroot "$T/root")
+		"${world[@]}" /reeve run --plan /a.plan 2>"$T/err" 3>&- &
+		TOP=$!
+		INIT=$TOP
+		ALSO+=("$TOP")
+		until_ok file_there "$T/root/ready"
+		[[ $how == child ]] || INIT=$(child_of "$TOP")
+		kill -SEGV "$INIT"
+		expect_code 70
+		grep -q init.crashed "$T/err"
+		# it was asked, and waited for
+		[ "$(<"$T/root/count")" = 1 ]
+	done
+}
