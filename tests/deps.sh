@@ -41,6 +41,8 @@ packages() {
 		test podman runs a real container in tests
 		test crun the runtime that podman uses
 		test uidmap user namespaces for podman
+		test tini an init to compare with
+		test dumb-init an init to compare with
 		test binutils reads the init's symbols
 		lint clang the second compiler
 		lint clang-format the format

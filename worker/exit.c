@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/exitcode.h"
+#include "base/text.h"
 #include "worker/exit.h"
 
 static const char *const stage_names[] = {
@@ -180,6 +181,38 @@ exit_signal_name(int signo, char *dst, size_t size)
 	else
 		(void)snprintf(dst, size, "signal %d", signo);
 	return dst;
+}
+
+/* "RTMIN", "RTMIN+2", "RTMAX-1" */
+static int
+real_time_signal(const char *text)
+{
+	int64_t offset = 0;
+	bool from_end = text_starts(text, "RTMAX");
+
+	if (!from_end && !text_starts(text, "RTMIN"))
+		return 0;
+	text += strlen("RTMIN");
+	if (text[0] == '\0')
+		return from_end ? SIGRTMAX : SIGRTMIN;
+	if (text[0] != (from_end ? '-' : '+') ||
+	    text_i64(text + 1, 0, SIGRTMAX - SIGRTMIN, &offset, NULL) == -1)
+		return 0;
+	return from_end ? SIGRTMAX - (int)offset : SIGRTMIN + (int)offset;
+}
+
+int
+exit_signal_number(const char *text)
+{
+	const char *name = text_starts(text, "SIG") ? text + 3 : text;
+	int64_t number = 0;
+
+	if (text_i64(text, 1, NSIG - 1, &number, NULL) == 0)
+		return (int)number;
+	for (size_t i = 0; i < ARRAY_LEN(signal_names); i++)
+		if (text_equal(signal_names[i].name + 3, name))
+			return signal_names[i].number;
+	return real_time_signal(name);
 }
 
 const char *

@@ -81,6 +81,9 @@ const char *exit_text(const struct worker_exit *ended, char *dst, size_t size);
 /* "SIGTERM", "SIGRTMIN+2"; never NULL. `dst` of at least 16 bytes is used where
  * the name must be made. */
 const char *exit_signal_name(int signo, char *dst, size_t size);
+/* The other way: "SIGTERM", "TERM", "15", "SIGRTMIN+2", "RTMAX-1"; 0 when the
+ * text is no signal. */
+int exit_signal_number(const char *text);
 /* "ENOENT", or NULL for an errno that has no name here. */
 const char *exit_errno_name(int number);
 

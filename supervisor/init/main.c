@@ -50,15 +50,21 @@ static const char run_help[] =
     "(128+n for a signal n, 127 when it isn't there, 126 when it can't run).\n"
     "\n"
     "  -g            signals go to the command's whole process group\n"
+    "  -c, --single-child      to the command alone; that is so without -g\n"
+    "  -r, --rewrite S:D       a signal S that comes is sent as D; 0 drops it\n"
+    "  -e CODE       this exit code of the command counts as 0; repeatable\n"
+    "  -p SIGNAL     sent to us when our parent ends, to the command when we "
+    "do\n"
     "  -s            adopt orphans when not PID 1 (always on; for tini's "
     "users)\n"
     "  --grace D     what the command left behind has so long after TERM: 5s\n"
-    "  -v            say on stderr what is done\n"
+    "  -v, --verbose say on stderr what is done; -vv, -w: also each orphan\n"
     "\n"
     "examples:\n"
     "  ENTRYPOINT [\"reeve\", \"run\"]\n"
     "  reeve run -f reeve.yaml\n"
-    "  reeve run --grace 30s -- python worker.py --queue jobs\n";
+    "  reeve run --grace 30s -- python worker.py --queue jobs\n"
+    "  reeve run -e 143 -r TERM:QUIT -- nginx -g 'daemon off;'\n";
 
 static int
 say(int fd, const char *text, int code)
@@ -91,6 +97,21 @@ asks_for_help(int argc, char *const argv[])
 	return false;
 }
 
+/* `reeve run CMD`, as `tini CMD`: whether an argument is the command or an
+ * option's value must not be guessed. */
+static int
+refuse_command(const char *command)
+{
+	char line[ERR_TEXT_MAX];
+
+	if (text_format(line, sizeof(line), NULL,
+	        "reeve run: a command goes behind '--': reeve run -- %s\n",
+	        command) == -1)
+		return say(STDERR_FILENO,
+		    "reeve run: a command goes behind '--'\n", EXIT_USAGE);
+	return say(STDERR_FILENO, line, EXIT_USAGE);
+}
+
 static int
 run(int argc, char *argv[])
 {
@@ -98,6 +119,8 @@ run(int argc, char *argv[])
 		return say(STDOUT_FILENO, run_help, EXIT_PASSED);
 	if (oneshot_wanted(argc, argv))
 		return oneshot_main(argc, argv);
+	if (argc > 0 && argv[0][0] != '-')
+		return refuse_command(argv[0]);
 	return init_main(argc, argv);
 }
 

@@ -20,10 +20,11 @@
 #include "base/nowait.h"
 #include "base/text.h"
 #include "supervisor/init/oneshot.h"
+#include "supervisor/init/oneshot_args.h"
+#include "worker/exit.h"
 #include "worker/send.h"
 
 enum {
-	GRACE_MS = 5000,
 	EXEC_MS = 5000, /* an exec that hangs longer: forward all the same */
 	KILL_MS = 2000, /* what SIGKILL doesn't end by then is unkillable */
 	GROUP_LOOK_MS = 50, /* others' children don't tell us when they end */
@@ -43,14 +44,14 @@ enum phase {
 };
 
 struct oneshot {
-	char **argv; /* CMD's */
-	bool to_group;
-	bool verbose;
-	int64_t grace_ms;
+	struct oneshot_args args;
 
-	bool first; /* we are PID 1: the whole namespace is ours */
-	pid_t pid;
-	int pidfd; /* -1: this kernel has none */
+	bool first;    /* we are PID 1: the whole namespace is ours */
+	pid_t self;    /* our own pid */
+	pid_t parent;  /* ours, as we began */
+	pid_t pid;     /* CMD's */
+	pid_t sweeper; /* the last child of sweep() */
+	int pidfd;     /* -1: this kernel has none */
 	int signal_fd;
 	int exec_fd;      /* brings an errno, or its end when exec is done */
 	int exec_errno;   /* 0: executed */
@@ -86,12 +87,26 @@ say_more(const struct oneshot *oneshot, const char *fmt, ...)
 	struct err text = ERR_INIT;
 	va_list args;
 
-	if (!oneshot->verbose)
+	if (oneshot->args.verbose == 0)
 		return;
 	va_start(args, fmt);
 	int len = vsnprintf(text.text, sizeof(text.text), fmt, args);
 	va_end(args);
 	if (len > 0)
+		say_line(&text);
+}
+
+/* What -w wants to hear. */
+static void
+say_reaped(const struct oneshot *oneshot, pid_t pid)
+{
+	struct err text = ERR_INIT;
+
+	if (!oneshot->args.say_reaped || pid == oneshot->pid ||
+	    pid == oneshot->sweeper)
+		return;
+	if (text_format(text.text, sizeof(text.text), NULL,
+	        "reaped orphan process %d", (int)pid) == 0)
 		say_line(&text);
 }
 
@@ -107,12 +122,12 @@ send_signal(const struct oneshot *oneshot, int signo, bool group)
 /* Everybody in our namespace but us. From a child, because kill(-1) can take
  * long; whoever waits here isn't PID 1. */
 static void
-sweep(int signo)
+sweep(struct oneshot *oneshot, int signo)
 {
 	if (getpid() != 1)
 		return;
-	pid_t pid = fork();
-	if (pid == 0) {
+	oneshot->sweeper = fork();
+	if (oneshot->sweeper == 0) {
 		(void)kill(-1, signo);
 		(void)kill(-1, SIGCONT); /* the stopped ones must see it */
 		_exit(0);
@@ -126,6 +141,24 @@ enter(struct oneshot *oneshot, enum phase phase, int64_t delay_ms)
 	oneshot->deadline_ms = delay_ms == CLOCK_NEVER
 	                           ? CLOCK_NEVER
 	                           : clock_after(clock_ms(), delay_ms);
+}
+
+/* --- -p --- */
+
+/* Has the kernel send us the signal of -p when our parent, which was `parent`,
+ * ends. Did it end before we asked, we send it ourselves. */
+static int
+follow(const struct oneshot *oneshot, pid_t parent)
+{
+	int signo = oneshot->args.parent_death;
+
+	if (signo == 0)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, signo, 0, 0, 0) == -1)
+		return -1;
+	if (getppid() != parent)
+		(void)kill(getpid(), signo);
+	return 0;
 }
 
 /* --- the child --- */
@@ -152,8 +185,9 @@ child(const struct oneshot *oneshot, int report_fd)
 	(void)setpgid(0, 0);
 	if (oneshot->foreground)
 		(void)tcsetpgrp(STDIN_FILENO, getpid());
+	(void)follow(oneshot, oneshot->self);
 	reset_signals();
-	(void)execvp(oneshot->argv[0], oneshot->argv);
+	(void)execvp(oneshot->args.command[0], oneshot->args.command);
 	int why = errno;
 	ssize_t wrote = write(report_fd, &why, sizeof(why));
 	_exit(wrote == -1 || why == ENOENT || why == ENOTDIR ? EXIT_NOT_FOUND
@@ -206,11 +240,12 @@ executed(struct oneshot *oneshot)
 		struct err err = ERR_INIT;
 
 		errno = oneshot->exec_errno = why;
-		(void)err_sys(&err, "cannot execute '%s'", oneshot->argv[0]);
+		(void)err_sys(
+		    &err, "cannot execute '%s'", oneshot->args.command[0]);
 		say_line(&err);
 	} else {
 		say_more(oneshot, "started '%s' as process %d",
-		    oneshot->argv[0], (int)oneshot->pid);
+		    oneshot->args.command[0], (int)oneshot->pid);
 	}
 	fd_close(&oneshot->exec_fd);
 	enter(oneshot, PHASE_RUNNING, CLOCK_NEVER);
@@ -220,11 +255,18 @@ static void
 forward(const struct oneshot *oneshot, int signo)
 {
 	bool gone = oneshot->phase != PHASE_RUNNING;
+	int as = oneshot->args.sent_as[signo];
+	char spare[2][16];
+	const char *came = exit_signal_name(signo, spare[0], sizeof(spare[0]));
+	const char *sent = exit_signal_name(as, spare[1], sizeof(spare[1]));
 
-	if (send_signal(oneshot, signo, gone || oneshot->to_group) == 0)
-		say_more(oneshot, "signal %d forwarded", signo);
+	if (as == 0)
+		say_more(oneshot, "%s dropped", came);
+	else if (send_signal(oneshot, as, gone || oneshot->args.to_group) == 0)
+		say_more(oneshot, "%s forwarded%s%s", came,
+		    as == signo ? "" : " as ", as == signo ? "" : sent);
 	else if (!gone)
-		say_more(oneshot, "signal %d: errno %d", signo, errno);
+		say_more(oneshot, "%s: errno %d", sent, errno);
 }
 
 static void
@@ -253,15 +295,19 @@ command_ended(struct oneshot *oneshot, const siginfo_t *info)
 		                        oneshot->exec_errno == ENOTDIR
 		                    ? EXIT_NOT_FOUND
 		                    : EXIT_NOT_RUN;
-	say_more(oneshot, "'%s' ended: %s %d", oneshot->argv[0],
+	say_more(oneshot, "'%s' ended: %s %d", oneshot->args.command[0],
 	    info->si_code == CLD_EXITED ? "exit code" : "signal",
 	    info->si_status);
+	if (oneshot->args.as_zero[oneshot->code]) {
+		say_more(oneshot, "-e: %d counts as 0", oneshot->code);
+		oneshot->code = 0;
+	}
 	give_terminal(oneshot, getpgrp());
 	(void)send_signal(oneshot, SIGTERM, true);
 	(void)send_signal(oneshot, SIGCONT, true);
 	if (oneshot->first)
-		sweep(SIGTERM);
-	enter(oneshot, PHASE_LEAVING, oneshot->grace_ms);
+		sweep(oneshot, SIGTERM);
+	enter(oneshot, PHASE_LEAVING, oneshot->args.grace_ms);
 }
 
 /* ^Z reached CMD's group, not ours: hand the terminal back and stop too, so
@@ -313,6 +359,7 @@ reap(struct oneshot *oneshot)
 		if (info.si_pid == oneshot->pid &&
 		    oneshot->phase <= PHASE_RUNNING)
 			command_ended(oneshot, &info);
+		say_reaped(oneshot, info.si_pid);
 		(void)waitid(
 		    P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
 	}
@@ -360,10 +407,10 @@ leave(struct oneshot *oneshot)
 		return;
 	}
 	say_more(oneshot, "the grace is over: what '%s' left behind is killed",
-	    oneshot->argv[0]);
+	    oneshot->args.command[0]);
 	(void)send_signal(oneshot, SIGKILL, true);
 	if (oneshot->first)
-		sweep(SIGKILL);
+		sweep(oneshot, SIGKILL);
 	enter(oneshot, PHASE_KILLING, KILL_MS);
 }
 
@@ -418,13 +465,17 @@ oneshot_run(struct oneshot *oneshot, struct err *err)
 	sigset_t set;
 	bool more = false;
 
-	assert(oneshot->argv != NULL);
+	assert(oneshot->args.command != NULL);
 	/* ignored by whoever started us, the kernel would reap for itself and
 	 * we never learn an exit code (tini, catatonit: wait for ever) */
 	(void)sigaction(SIGCHLD, &plain, NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		say_more(oneshot, "no subreaper here: errno %d", errno);
-	(void)sigprocmask(SIG_SETMASK, NULL, &set);
+	if (follow(oneshot, oneshot->parent) == -1)
+		return err_sys(err, "-p");
+	/* faults too: only sent ones wait, those of our own end us anyway */
+	(void)sigfillset(&set);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	oneshot->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (oneshot->signal_fd == -1)
 		return err_sys(err, "signalfd");
@@ -447,40 +498,6 @@ fill_standard_fds(void)
 	fd_close(&fd);
 }
 
-static int
-read_options(struct oneshot *oneshot, int argc, char *argv[], struct err *err)
-{
-	int i = 0;
-
-	for (; i < argc && !text_equal(argv[i], "--"); i++) {
-		const char *grace = NULL;
-
-		if (text_equal(argv[i], "-s"))
-			continue;
-		if (text_equal(argv[i], "-g")) {
-			oneshot->to_group = true;
-		} else if (text_equal(argv[i], "-v")) {
-			oneshot->verbose = true;
-		} else if (text_starts(argv[i], "--grace=")) {
-			grace = argv[i] + strlen("--grace=");
-		} else if (text_equal(argv[i], "--grace") && i + 1 < argc) {
-			grace = argv[++i];
-		} else {
-			return err_set(err, ERR_INPUT,
-			    "'%s' is no option before '-- CMD'; there are -s, "
-			    "-g, -v and --grace D",
-			    argv[i]);
-		}
-		if (grace != NULL &&
-		    text_duration_ms(grace, &oneshot->grace_ms, err) == -1)
-			return err_wrap(err, "--grace");
-	}
-	if (i + 1 >= argc)
-		return err_set(err, ERR_INPUT, "no command after '--'");
-	oneshot->argv = argv + i + 1;
-	return 0;
-}
-
 bool
 oneshot_wanted(int argc, char *const argv[])
 {
@@ -495,15 +512,16 @@ oneshot_main(int argc, char *argv[])
 {
 	struct err err = ERR_INIT;
 	struct oneshot oneshot = {
-	    .grace_ms = GRACE_MS,
 	    .first = getpid() == 1,
+	    .self = getpid(),
+	    .parent = getppid(),
 	    .pidfd = -1,
 	    .signal_fd = -1,
 	    .exec_fd = -1,
 	};
 
 	fill_standard_fds();
-	if (read_options(&oneshot, argc, argv, &err) == -1) {
+	if (oneshot_args_read(argc, argv, &oneshot.args, &err) == -1) {
 		say_line(&err);
 		return EXIT_USAGE;
 	}

@@ -5,12 +5,12 @@
 #include "base/base.h"
 
 /*
- * `reeve run [-s] [-g] [-v] [--grace D] -- CMD ARG…`: a correct init for one
+ * `reeve run [OPTION…] -- CMD ARG…`: a correct init for one
  * command, without manifest, operator or socket. Forwards every signal, reaps
  * every orphan, and ends with CMD's exit code (128 + n for a signal n), after
  * what is left of its process group (as PID 1: of the whole namespace) had TERM
  * and at most D (5 s), then KILL. CMD that can't be executed: 127 when it isn't
- * there, else 126.
+ * there, else 126. The options are oneshot_args.h's.
  */
 
 /* `argv` are the arguments after "run"; all signals but faults are blocked.
