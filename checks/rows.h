@@ -8,8 +8,9 @@
  * subject that it has. They live in the file of their family. */
 
 /* checks/config.c */
-check_fn check_rv101, check_rv102, check_rv103, check_rv104, check_rv105,
-    check_rv106, check_rv121, check_rv122, check_rv127, check_rv128;
+check_fn check_rv101, check_rv102, check_rv105, check_rv121, check_rv122;
+/* checks/values.c */
+check_fn check_rv103, check_rv104, check_rv106, check_rv127, check_rv128;
 /* checks/endpoint.c */
 check_fn check_rv110, check_rv119, check_rv129, check_rv130, check_rv131,
     check_rv206;
