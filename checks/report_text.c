@@ -403,8 +403,10 @@ put_not_looked(const struct text *t)
 
 	for (size_t i = 0; i < r->nfindings; i++) {
 		const struct finding *f = &r->findings[i]->finding;
+		/* What a canary left unproven is said also when it passed. */
+		bool unproven = r->findings[i]->row->layer == LAYER_END_TO_END;
 		bool shown = f->result == RESULT_UNKNOWN &&
-		             (f->required || t->style->verbose);
+		             (f->required || unproven || t->style->verbose);
 
 		if (f->result == RESULT_BLOCKED)
 			shown = t->style->verbose ||

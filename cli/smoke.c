@@ -36,6 +36,18 @@ check_names(const struct cli *cli, const struct declared *declared, int argc,
 	return 0;
 }
 
+/* The others weren't asked for, so they are not part of this run. */
+static void
+keep_wanted(struct declared *declared, int argc, char **argv)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < declared->nsmokes; i++)
+		if (wanted(&declared->smokes[i], argc, argv))
+			declared->smokes[kept++] = declared->smokes[i];
+	declared->nsmokes = kept;
+}
+
 int
 cmd_smoke(struct cli *cli, int argc, char **argv)
 {
@@ -49,17 +61,14 @@ cmd_smoke(struct cli *cli, int argc, char **argv)
 		rc = check_names(cli, verify.declared, argc, argv);
 	if (rc != 0)
 		return rc;
+	keep_wanted(verify.declared, argc, argv);
 	/* Who could have worked is known only from the supervisor. */
 	if (gather_supervisor(verify.declared, &verify.smoke.gather,
 	        &verify.observed, &err) == -1)
 		return cli_fail(cli, EXIT_BUG, "%s", err.text);
 	for (size_t i = 0; i < verify.declared->nsmokes; i++) {
-		const struct declared_smoke *smoke =
-		    &verify.declared->smokes[i];
-
-		if (wanted(smoke, argc, argv) &&
-		    smoke_run(smoke, &verify.smoke, &verify.observed, &err) ==
-		        -1)
+		if (smoke_run(&verify.declared->smokes[i], &verify.smoke,
+		        &verify.observed, &err) == -1)
 			return cli_fail(cli, EXIT_BUG, "%s", err.text);
 	}
 	checks_run(
