@@ -142,3 +142,22 @@ other() {
 	expect_status 1
 	has "RV602"
 }
+
+@test "a smoke that is asked for by name is the whole run" {
+	cat >two.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: two
+	queues: [{name: jobs, kind: sqlite, url: "sqlite://$PWD/two.db", queue: jobs}]
+	workers: [{name: w, command: [/bin/true], consumes: [{queue: jobs}]}]
+	smoke:
+	  - {name: one, submit: {queue: jobs, payload: '{"id": "\$(CANARY)"}'}, stages: [{name: seen, within: 5s, queue: jobs, state: visible}]}
+	  - {name: other, submit: {queue: jobs, payload: '{"id": "\$(CANARY)"}'}, stages: [{name: seen, within: 5s, queue: jobs, state: visible}]}
+	YAML
+	run "$REEVE" queue ls "sqlite://$PWD/two.db?queue=jobs&create=true"
+	run "$REEVE" smoke one -f two.yaml --output json
+	[ "$(jq '[.findings[] | select(.subject | contains("smoke one"))] | length > 0' <<<"$output")" = true ]
+	[ "$(jq '[.findings[] | select(.subject | contains("smoke other"))] | length' <<<"$output")" = 0 ]
+	run "$REEVE" smoke nobody -f two.yaml
+	expect_status 4
+	has "no smoke 'nobody'"
+}
