@@ -239,5 +239,5 @@ operator_host() {
 	[ "$(figure a/0 pid)" = "$old" ]
 	"$CTL" live
 	"$REEVE" status >"$T/status"
-	! grep -q 'does not answer' "$T/status"
+	run ! grep -q 'does not answer' "$T/status"
 }
