@@ -17,11 +17,11 @@ enum {
 	"64"
 
 struct option_form {
-	char letter;      /* '\0': only the long form */
 	const char *name; /* NULL: only the letter */
-	bool valued;
 	int (*take)(
 	    struct oneshot_args *args, const char *value, struct err *err);
+	char letter; /* '\0': only the long form */
+	bool valued;
 };
 
 static int
@@ -140,15 +140,15 @@ take_grace(struct oneshot_args *args, const char *value, struct err *err)
 }
 
 static const struct option_form forms[] = {
-    {'c', "--single-child", false, take_single},
-    {'e', NULL, true, take_code},
-    {'g', NULL, false, take_group},
-    {'p', NULL, true, take_parent_death},
-    {'r', "--rewrite", true, take_rewrite},
-    {'s', NULL, false, take_subreaper},
-    {'v', "--verbose", false, take_verbose},
-    {'w', NULL, false, take_say_reaped},
-    {'\0', "--grace", true, take_grace},
+    {"--single-child", take_single, 'c', false},
+    {NULL, take_code, 'e', true},
+    {NULL, take_group, 'g', false},
+    {NULL, take_parent_death, 'p', true},
+    {"--rewrite", take_rewrite, 'r', true},
+    {NULL, take_subreaper, 's', false},
+    {"--verbose", take_verbose, 'v', false},
+    {NULL, take_say_reaped, 'w', false},
+    {"--grace", take_grace, '\0', true},
 };
 
 static int
