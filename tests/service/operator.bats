@@ -52,6 +52,7 @@ supervise() {
 
 status() { "$REEVE" status --output json; }
 pids() { status | jq -c '[.workers[].instances[].pid]'; }
+other_pids() { [ "$(pids)" != "$1" ]; }
 all_ready() { [ "$(status | jq '[.workers[].instances[] | select(.ready)] | length')" = "$1" ]; }
 in_status() { status | jq -e "$1"; }
 logged() { grep -q -- "$1" "$LOG"; }
@@ -309,9 +310,9 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	[ "$(pids)" = "$before" ]
 	ON_DRIFT='{env: restart, secret: restart, executable: restart}'
 	manifest
+	wait_until other_pids "$before"
 	wait_until in_status '.drift == []'
 	wait_until all_ready 2
-	[ "$(pids)" != "$before" ]
 }
 
 @test "scale, stop and start; the number stays over a restart of the operator" {
