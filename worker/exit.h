@@ -52,7 +52,8 @@ struct worker_exit {
 	uint32_t by_us; /* the signal that we had sent it last, or 0 */
 };
 
-/* Separate restart counters (pid1.md 5.4 rule 9). */
+/* Separate restart counters (pid1.md 5.4 rule 9): failures in a row in struct
+ * backoff, starts that came after such an end in all in struct instance. */
 enum exit_class {
 	CLASS_NONE = 0,
 	CLASS_CLEAN,  /* exit code 0 */

@@ -98,6 +98,11 @@ instance_change(struct core *core, int32_t slot, enum instance_event event)
 	core->alive += (uint32_t)instance_state_alive(to);
 	core->alive -= (uint32_t)instance_state_alive(from);
 	instance->state = (uint8_t)to;
+	if (from == INSTANCE_READY)
+		instance->well_ms = MAX(
+		    instance->well_ms, core->loop.now_ms - instance->ready_ms);
+	if (event == EVENT_WANTED)
+		instance->well_ms = 0;
 	if (to == INSTANCE_READY)
 		instance->ready_ms = core->loop.now_ms;
 	else if (event == EVENT_UNREADY || event == EVENT_WANTED)

@@ -58,14 +58,17 @@ struct instance {
 	uint8_t last_signal; /* that we sent it, or 0 */
 	uint8_t group_told;  /* its group was sent TERM in this stop */
 	uint8_t cloning;     /* it may have a process that isn't noted yet */
-	uint8_t padding[2];
+	uint8_t ended_as; /* enum exit_class that its next start comes after */
+	uint8_t padding;
 	uint16_t worker; /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
 	int32_t pgid; /* until the group is empty, else 0 */
 	uint32_t restarts, total_exits;
-	int64_t started_ms, ready_ms; /* monotonic; 0: not */
+	uint32_t restarted[CLASS_COUNT]; /* starts, by what they came after */
+	int64_t started_ms, ready_ms;    /* monotonic; 0: not */
+	int64_t well_ms; /* the longest that this process was ready on end */
 	int64_t next_start_ms;
 	int64_t kill_at_ms; /* while stopping */
 	uint64_t generation, plan_number;
@@ -368,6 +371,8 @@ void reap_resume(struct core *core, int32_t slot);
 bool reap_is_child(pid_t pid);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
+/* ... because somebody says so: past failures don't count any more. */
+void instance_order(struct core *core, int32_t slot);
 
 /* --- prober.c --- */
 

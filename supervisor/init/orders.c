@@ -55,8 +55,7 @@ act_start(struct core *core, int32_t slot, int32_t value)
 	case INSTANCE_BACKOFF:
 	case INSTANCE_FINISHED:
 	case INSTANCE_STOPPED:
-		backoff_reset(&instance->backoff);
-		instance_want(core, slot);
+		instance_order(core, slot);
 		return true;
 	case INSTANCE_STOPPING:
 	case INSTANCE_ENDING:

@@ -72,10 +72,23 @@ instance_want(struct core *core, int32_t slot)
 	}
 	if (was_unordered(instance))
 		instance->restarts++;
+	instance->restarted[instance->ended_as]++;
+	instance->ended_as = CLASS_NONE;
 	instance->why = WHY_NONE;
 	instance->next_start_ms = 0;
 	instance_change(core, slot, EVENT_WANTED);
 	start_queue(core, slot);
+}
+
+void
+instance_order(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+
+	backoff_reset(&instance->backoff);
+	instance->why = WHY_ORDER_RESTART;
+	instance->ended_as = CLASS_ORDERED;
+	instance_want(core, slot);
 }
 
 static enum exit_class
@@ -110,23 +123,13 @@ is_final(const struct worker_spec *spec, enum exit_class kind)
 	       (spec->restart == RESTART_ON_FAILURE && kind == CLASS_CLEAN);
 }
 
-/* How long it was ready before it ended. */
-static int64_t
-well_ms(const struct instance *instance)
-{
-	if (instance->ready_ms == 0)
-		return 0;
-	return instance->last_ran_ms -
-	       (instance->ready_ms - instance->started_ms);
-}
-
 static void
 start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
     enum exit_class kind)
 {
 	struct instance *instance = &core->instances[slot];
 	int64_t delay_ms =
-	    backoff_next(&instance->backoff, kind, well_ms(instance),
+	    backoff_next(&instance->backoff, kind, instance->well_ms,
 	        spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
 
 	if (instance->why == WHY_NONE)
@@ -177,6 +180,7 @@ instance_ended(struct core *core, int32_t slot)
 		hold(core, slot);
 		return;
 	}
+	instance->ended_as = (uint8_t)kind;
 	instance_spec(core, slot, &spec);
 	if (!is_final(&spec, kind)) {
 		start_again(core, slot, &spec, kind);

@@ -101,6 +101,7 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->restarts = instance->restarts;
 	for (unsigned i = 0; i < CLASS_COUNT; i++)
 		to->failures[i] = instance->backoff.failures[i];
+	memcpy(to->restarted, instance->restarted, sizeof(to->restarted));
 	to->total_exits = instance->total_exits;
 	to->has_readiness = spec.readiness.kind != PROBE_NONE;
 	to->generation = instance->generation;

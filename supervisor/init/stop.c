@@ -126,10 +126,8 @@ stop_resting(struct core *core, int32_t slot, enum instance_why why)
 	struct instance *instance = &core->instances[slot];
 
 	if (why == WHY_ORDER_RESTART) {
-		if (instance->state != INSTANCE_STOPPED) {
-			backoff_reset(&instance->backoff);
-			instance_want(core, slot);
-		}
+		if (instance->state != INSTANCE_STOPPED)
+			instance_order(core, slot);
 		return;
 	}
 	start_dequeue(core, slot);

@@ -197,6 +197,8 @@ struct wire_instance {
 	int32_t pid;       /* 0: none */
 	uint32_t restarts; /* starts that nobody ordered, after the first */
 	uint32_t failures[CLASS_COUNT]; /* in a row, by class */
+	/* starts in all, by the class of the end that they came after */
+	uint32_t restarted[CLASS_COUNT];
 	uint32_t total_exits;
 	uint32_t has_readiness; /* 0: ready means started */
 	uint64_t generation;    /* REEVE_GENERATION that it was started with */

@@ -29,6 +29,17 @@ status_digest(struct jsonw *json, const char *key, const uint8_t digest[16])
 	jsonw_text(json, key, fingerprint_text(&print, text));
 }
 
+/* An end that nobody may ask for again is no key of its own: CLASS_NONE. */
+static void
+restart_counts(struct jsonw *json, const struct wire_instance *wire)
+{
+	jsonw_object(json, "restart_counts");
+	for (unsigned kind = CLASS_NONE + 1; kind < CLASS_COUNT; kind++)
+		jsonw_i64(json, exit_class_name((enum exit_class)kind),
+		    wire->restarted[kind]);
+	jsonw_end(json);
+}
+
 void
 status_instance(struct jsonw *json, const struct wire_instance *wire)
 {
@@ -46,6 +57,7 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	    json, "why", instance_why_name((enum instance_why)wire->why));
 	jsonw_bool(json, "ready", wire->state == INSTANCE_READY);
 	jsonw_i64(json, "restarts", wire->restarts);
+	restart_counts(json, wire);
 	jsonw_i64(json, "generation", (int64_t)wire->generation);
 	status_time(json, "started_at", wire->started_wall_ms);
 	status_time(json, "ready_at", wire->ready_wall_ms);

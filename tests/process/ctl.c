@@ -62,12 +62,17 @@ show_one(void *arg, const union wire_message *message)
 	} else if (message->head.type == WIRE_INSTANCE) {
 		const struct wire_instance *it = &message->instance;
 		(void)printf("instance %s/%u %s pid %d restarts %u why %s "
-		             "exit %u:%d\n",
+		             "exit %u:%d",
 		    it->name, it->replica,
 		    instance_state_name((enum instance_state)it->state),
 		    it->pid, it->restarts,
 		    instance_why_name((enum instance_why)it->why),
 		    (unsigned)it->last_exit.kind, it->last_exit.value);
+		for (unsigned kind = 0; kind < CLASS_COUNT; kind++)
+			(void)printf(" after-%s %u",
+			    exit_class_name((enum exit_class)kind),
+			    it->restarted[kind]);
+		(void)printf("\n");
 	}
 }
 

@@ -255,6 +255,10 @@ check_instance(int32_t slot)
 	const struct wires *wires = &core->wires[slot];
 	enum instance_state state = (enum instance_state)instance->state;
 
+	uint32_t unordered = 0;
+	for (unsigned kind = CLASS_NONE + 1; kind < CLASS_ORDERED; kind++)
+		unordered += instance->restarted[kind];
+	assert_int_equal(instance->restarts, unordered);
 	if (fsm_needs_timer(state) && wires->timer.slot == 0)
 		fail_msg("%s waits in '%s' for nothing",
 		    instance_label(core, slot), instance_state_name(state));

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What an end is taken for, what it costs, and how restarts are spread
+# (docs/design/init.md, "An instance's life").
+
+bats_require_minimum_version 1.5.0
+load lib
+setup() { begin; }
+teardown() {
+	kill -TERM "$INIT" 2>/dev/null || :
+	finish
+}
+
+# counts WORKER/REPLICA: its starts by what they came after, as "crash=2 …",
+# without those that are 0.
+counts() {
+	"$CTL" show | awk -v who="$1" '$1 == "instance" && $2 == who {
+		for (i = 4; i < NF; i++)
+			if (sub(/^after-/, "", $i) && $(i + 1) > 0 && $i != "none")
+				printf "%s%s=%s", n++ ? " " : "", $i, $(i + 1) }'
+}
+# one_of WORKER/REPLICA CLASS: it was started after one such end, and no other.
+only() { [[ $(counts "$1") =~ ^$2=[0-9]+$ ]]; }
+
+@test "a crash, a wrong configuration, a missing program and a clean end are counted apart" {
+	plan_of a.plan <<-END
+		worker crash
+		arg $HELPER
+		arg exit
+		arg 3
+		backoff 10ms 20ms
+		worker config
+		arg $HELPER
+		arg exit
+		arg 78
+		backoff 10ms 20ms
+		worker missing
+		arg /nowhere/at/all
+		backoff 10ms 20ms
+		worker clean
+		arg $HELPER
+		arg exit
+		arg 0
+		backoff 10ms 20ms
+		worker quiet
+		arg $HELPER
+		arg wait
+	END
+	supervise child 2>"$T/err"
+	for worker in crash config missing clean; do
+		until_ok at_least $worker/0 restarts 2
+	done
+	only crash/0 crash
+	only config/0 config
+	only missing/0 config
+	only clean/0 clean
+	[ "$(counts quiet/0)" = "" ]
+}
+
+@test "a probe's kill is counted as one, whatever the worker ends with" {
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg trap 'exit 0' TERM; while :; do sleep 0.02; done
+		backoff 10ms 20ms
+		grace 5s
+		liveness exec /bin/false
+		times 0 20ms 5s 1 1
+	END
+	supervise child 2>"$T/err"
+	until_ok at_least a/0 restarts 2
+	only a/0 probe
+}
+
+@test "an ordered restart has no penalty: it is no failure, and starts at once what waits" {
+	plan_of a.plan <<-END
+		worker waits
+		arg $HELPER
+		arg exit
+		arg 3
+		backoff 1h 2h
+		worker runs
+		arg $HELPER
+		arg wait
+		backoff 1h 2h
+	END
+	supervise child 2>"$T/err"
+	until_ok is waits/0 backoff
+	until_ok is runs/0 ready
+	"$CTL" restart runs 0
+	"$CTL" restart waits 0
+	until_ok is runs/0 ready
+	until_ok at_least waits/0 after-ordered 1
+	[ "$(counts runs/0)" = "ordered=1" ]
+	until_ok is waits/0 backoff
+	[ "$(counts waits/0)" = "ordered=1" ]
+	[ "$(figure waits/0 restarts)" = 0 ]
+}
