@@ -526,27 +526,31 @@ logger_end(struct logger *logger)
 int
 logger_main(int argc, char *argv[])
 {
-	/* All zero, so that the program's file doesn't carry it. */
-	static struct logger logger;
+	/* Mapped here, not static: the init is the same program. */
+	struct logger *logger = map(sizeof(*logger));
 	struct err err = ERR_INIT;
 
-	logger.keep_lines = LOGGER_KEEP_LINES;
-	logger.keep_bytes = LOGGER_KEEP_BYTES;
-	logger.instances = WORKER_REPLICAS_MAX;
-	if (read_options(&logger, argc, argv, &err) == -1) {
+	if (logger == NULL) {
+		log_error("logger.start", "no memory for its tables");
+		return EXIT_AGAIN;
+	}
+	logger->keep_lines = LOGGER_KEEP_LINES;
+	logger->keep_bytes = LOGGER_KEEP_BYTES;
+	logger->instances = WORKER_REPLICAS_MAX;
+	if (read_options(logger, argc, argv, &err) == -1) {
 		log_error("logger.usage", "%s", err.text);
 		return EXIT_USAGE;
 	}
-	if (logger_init(&logger, &err) == -1) {
+	if (logger_init(logger, &err) == -1) {
 		log_error("logger.start", "%s", err.text);
 		return EXIT_AGAIN;
 	}
-	while (!logger.ending) {
-		if (logger_turn(&logger, CLOCK_NEVER, &err) == -1) {
+	while (!logger->ending) {
+		if (logger_turn(logger, CLOCK_NEVER, &err) == -1) {
 			log_error("logger.loop", "%s", err.text);
 			return EXIT_BUG;
 		}
 	}
-	logger_end(&logger);
+	logger_end(logger);
 	return EXIT_PASSED;
 }
