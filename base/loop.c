@@ -225,6 +225,8 @@ credit_stall(struct loop *loop, int64_t began_ms, int64_t due_ms)
 		return;
 	loop_credit(loop, late_ms);
 	loop->credited_ms += late_ms;
+	if (loop->stalled != NULL)
+		loop->stalled(loop, late_ms);
 }
 
 int

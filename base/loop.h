@@ -45,6 +45,8 @@ struct loop {
 	 * frozen, the machine slept) is credited to all timers; 0: never. */
 	int64_t stall_ms;
 	int64_t credited_ms; /* all that was credited so far */
+	/* told of it before anything else runs; may be NULL */
+	void (*stalled)(struct loop *loop, int64_t gap_ms);
 };
 
 int loop_init(struct loop *loop, struct loop_timer **heap, uint32_t heap_max,

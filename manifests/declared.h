@@ -144,6 +144,13 @@ enum declared_restart {
 	DECLARED_NEVER
 };
 
+enum declared_notify {
+	DECLARED_NOTIFY_ABSENT,
+	DECLARED_NOTIFY_MESSAGE,
+	DECLARED_NOTIFY_NEWLINE,
+	DECLARED_NOTIFY_NONE, /* it may speak, but is ready without a word */
+};
+
 /* One entry of envFrom. */
 struct declared_import {
 	const struct declared_source *source;
@@ -173,7 +180,10 @@ struct declared_worker {
 	int64_t memory_limit_bytes, cpu_limit_milli; /* -1 */
 	enum declared_restart restart;
 	int64_t backoff_first_ms, backoff_cap_ms;
+	int64_t start_limit_count, start_limit_window_ms; /* 0: off */
 	int64_t alert_after_count, alert_after_window_ms; /* 3 per 1h */
+	enum declared_notify notify;
+	int64_t notify_fd, watchdog_ms; /* 0: none */
 	int64_t max_unavailable;
 	struct declared_drift on_drift;
 };

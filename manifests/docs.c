@@ -157,6 +157,8 @@ form_name(enum row_form form)
 		return "ratio";
 	case FORM_RATE:
 		return "rate";
+	case FORM_LIMIT:
+		return "rate or `off`";
 	case FORM_DATE:
 		return "date";
 	case FORM_FINDING:

@@ -144,15 +144,19 @@ probe_of(struct resolve *r, const struct manifest_probe *raw)
 
 /* --- the rest of a worker --- */
 
+/* "3 per 1h"; 0 for "off". */
 static void
-take_rate(const char *text, struct declared_worker *worker)
+take_rate(const char *text, int64_t *ret_count, int64_t *ret_window_ms)
 {
 	const char *per = strstr(text, " per ");
 	char digits[12] = {0};
 
+	*ret_count = *ret_window_ms = 0;
+	if (per == NULL)
+		return;
 	memcpy(digits, text, MIN((size_t)(per - text), sizeof(digits) - 1));
-	(void)!text_i64(digits, 1, 1000000, &worker->alert_after_count, NULL);
-	worker->alert_after_window_ms = resolve_duration(per + 5, NULL);
+	(void)!text_i64(digits, 1, 1000000, ret_count, NULL);
+	*ret_window_ms = resolve_duration(per + 5, NULL);
 }
 
 static void
@@ -174,9 +178,27 @@ take_restart(const struct manifest_restart *raw, struct declared_worker *worker)
 	    resolve_duration(backoff->first, DEFAULT_OF(backoff, first));
 	worker->backoff_cap_ms =
 	    resolve_duration(backoff->cap, DEFAULT_OF(backoff, cap));
+	take_rate(raw->start_limit == NULL ? DEFAULT_OF(restart, start_limit)
+	                                   : raw->start_limit,
+	    &worker->start_limit_count, &worker->start_limit_window_ms);
 	take_rate(raw->alert_after == NULL ? DEFAULT_OF(restart, alert_after)
 	                                   : raw->alert_after,
-	    worker);
+	    &worker->alert_after_count, &worker->alert_after_window_ms);
+}
+
+static void
+take_notify(const struct manifest_notify *raw, struct declared_worker *worker)
+{
+	if (raw == NULL)
+		return;
+	worker->notify = DECLARED_NOTIFY_MESSAGE;
+	if (raw->fd != NULL)
+		worker->notify = DECLARED_NOTIFY_NEWLINE;
+	if (raw->ready != NULL && *raw->ready == WORD_notify_ready_NONE)
+		worker->notify = DECLARED_NOTIFY_NONE;
+	worker->notify_fd = resolve_int(raw->fd, "0");
+	if (raw->watchdog != NULL)
+		worker->watchdog_ms = resolve_duration(raw->watchdog, NULL);
 }
 
 static enum drift_policy
@@ -270,6 +292,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	    1000 * resolve_int(raw->grace, DEFAULT_OF(worker, grace));
 	take_limits(raw->resources, worker);
 	take_restart(raw->restart, worker);
+	take_notify(raw->notify, worker);
 	worker->max_unavailable = resolve_int(
 	    raw->max_unavailable, DEFAULT_OF(worker, max_unavailable));
 	worker->on_drift = on_drift(raw->on_drift);

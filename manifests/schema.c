@@ -24,6 +24,8 @@ pattern_of(enum row_form form)
 		return "^RV[0-9]{3}$";
 	case FORM_RATE:
 		return "^[0-9]+ per .+$";
+	case FORM_LIMIT:
+		return "^(off|[0-9]+ per .+)$";
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_TITLE:

@@ -171,5 +171,5 @@ row_form_any_scalar(enum row_form form)
 {
 	return form == FORM_SCALAR || form == FORM_PORT ||
 	       form == FORM_DURATION || form == FORM_QUANTITY ||
-	       form == FORM_RATIO || form == FORM_RATE;
+	       form == FORM_RATIO || form == FORM_RATE || form == FORM_LIMIT;
 }

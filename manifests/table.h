@@ -46,7 +46,8 @@ enum row_form {
 	FORM_DURATION,
 	FORM_QUANTITY,
 	FORM_RATIO,
-	FORM_RATE, /* "3 per 1h" */
+	FORM_RATE,  /* "3 per 1h" */
+	FORM_LIMIT, /* a rate, or "off" */
 	FORM_DATE,
 	FORM_FINDING,
 	FORM_QUEUE_KIND,

@@ -418,6 +418,20 @@ check_scale(struct validation *v, const struct node *worker)
 }
 
 static void
+check_notify(struct validation *v, const struct node *notify)
+{
+	const struct node *fd = node_get(notify, "fd");
+	const struct node *watchdog = node_get(notify, "watchdog");
+
+	if (fd != NULL && node_get(notify, "ready") != NULL)
+		complain(v->complaints, fd,
+		    "'fd' beside 'ready': only one of them may stand here");
+	if (watchdog != NULL && duration_of(notify, "watchdog", 1) < 1)
+		complain(v->complaints, watchdog,
+		    "a watchdog of no time: leave it out");
+}
+
+static void
 check_worker(struct validation *v, const struct node *worker)
 {
 	const struct node *restart = node_get(worker, "restart");
@@ -431,6 +445,7 @@ check_worker(struct validation *v, const struct node *worker)
 	check_probe(v, worker, "readinessProbe", most);
 	check_probe(v, worker, "livenessProbe", most);
 	check_probe(v, worker, "startupProbe", most);
+	check_notify(v, node_get(worker, "notify"));
 	if (backoff != NULL && duration_of(backoff, "first", 500) >
 	                           duration_of(backoff, "cap", 60000))
 		complain(v->complaints, backoff,

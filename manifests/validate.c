@@ -292,6 +292,10 @@ form_fault(enum row_form form, const char *text)
 		return form_number_like(form, text);
 	case FORM_RATE:
 		return form_rate(text);
+	case FORM_LIMIT:
+		return text_equal(text, "off") || form_rate(text) == NULL
+		           ? NULL
+		           : "must be a rate such as '5 per 1s', or 'off'";
 	case FORM_DATE:
 		return form_date(text);
 	case FORM_FINDING:

@@ -36,6 +36,27 @@ struct probe_spec {
 	uint32_t success_threshold, failure_threshold;
 };
 
+/* What a worker says of itself (worker/notify.h). */
+enum notify_ready {
+	NOTIFY_ABSENT =
+	    0,          /* no NOTIFY_SOCKET; ready by its probe, or at once */
+	NOTIFY_MESSAGE, /* ready when it has said READY=1 */
+	NOTIFY_NEWLINE, /* ... written a newline to descriptor `fd` */
+	NOTIFY_NONE,    /* heard, but not asked whether it is ready */
+};
+
+struct notify_spec {
+	enum notify_ready ready;
+	uint32_t fd;         /* 3..255 */
+	int64_t watchdog_ms; /* between two WATCHDOG=1; 0: none */
+};
+
+/* At most `count` restarts at once, then `count` in each `window_ms`. */
+struct limit_spec {
+	uint32_t count; /* 0: no limit */
+	int64_t window_ms;
+};
+
 struct worker_port {
 	const char *name; /* PORT_<NAME>, upper case, '-' as '_' */
 	uint32_t base;
@@ -62,6 +83,8 @@ struct worker_spec {
 	uint32_t replicas; /* 0 is a declaration too */
 	enum worker_restart restart;
 	int64_t backoff_first_ms, backoff_cap_ms;
+	struct limit_spec start_limit; /* of all replicas together */
+	struct notify_spec notify;
 	int64_t grace_ms; /* terminationGracePeriodSeconds */
 	int drain_signal; /* SIGTERM unless declared */
 	struct probe_spec readiness, liveness, startup;
@@ -76,5 +99,14 @@ struct worker_spec {
 	 */
 	uint64_t generation;
 };
+
+/* "Ready" is more than "executes": a probe or the worker itself says so. */
+static inline bool
+worker_says_ready(const struct worker_spec *spec)
+{
+	return spec->readiness.kind != PROBE_NONE ||
+	       spec->notify.ready == NOTIFY_MESSAGE ||
+	       spec->notify.ready == NOTIFY_NEWLINE;
+}
 
 #endif

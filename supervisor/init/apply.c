@@ -286,9 +286,12 @@ make_runs(struct core *core, const struct plan *plan, const struct plan *old)
 		struct worker_spec spec;
 		plan_worker(plan, i, &spec);
 		int32_t before = plan_worker_find(old, spec.name);
-		runs[i] = (struct run){.first = CORE_NO_SLOT,
-		    .desired = spec.replicas,
-		    .held = before >= 0 && core->runs[before].held};
+		runs[i] = (struct run){
+		    .first = CORE_NO_SLOT, .desired = spec.replicas};
+		if (before < 0)
+			continue;
+		runs[i].held = core->runs[before].held;
+		runs[i].limit = core->runs[before].limit;
 	}
 	core->spare_runs = core->runs;
 	core->runs = runs;

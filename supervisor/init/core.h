@@ -11,6 +11,7 @@
 #include "supervisor/wire/plan.h"
 #include "worker/backoff.h"
 #include "worker/exit.h"
+#include "worker/limit.h"
 #include "worker/spawn.h"
 
 #include <sys/types.h>
@@ -28,6 +29,7 @@
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
  *     operate.c  the operator's process; capture.c the logger's; answer.c
  *                that of the liveness port
+ *     credit.c   what a freeze of the init does to all deadlines
  *     finish.c   the end: sweep, exit code, termination log
  *     recover.c  a fault in the init itself; resume.c the image after it
  *
@@ -59,8 +61,8 @@ struct instance {
 	uint8_t group_told;  /* its group was sent TERM in this stop */
 	uint8_t cloning;     /* it may have a process that isn't noted yet */
 	uint8_t ended_as; /* enum exit_class that its next start comes after */
-	uint8_t padding;
-	uint16_t worker; /* index in that plan */
+	uint8_t has_turn; /* next_start_ms is its turn in run.limit */
+	uint16_t worker;  /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
@@ -104,7 +106,8 @@ struct start {
 struct run {
 	int32_t first; /* of its instances, or CORE_NO_SLOT */
 	uint32_t desired;
-	bool held; /* stopped by order */
+	bool held;          /* stopped by order */
+	struct limit limit; /* of restarts, over all of its replicas */
 };
 
 enum prober_kind {
@@ -371,7 +374,9 @@ void reap_resume(struct core *core, int32_t slot);
 bool reap_is_child(pid_t pid);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
-/* ... because somebody says so: past failures don't count any more. */
+/* Its backoff is over: it is to start now, or in its turn (run.limit). */
+void instance_due(struct core *core, int32_t slot);
+/* It is to start, because somebody says so: no failure of the past counts. */
 void instance_order(struct core *core, int32_t slot);
 
 /* --- prober.c --- */
@@ -464,6 +469,10 @@ void capture_attach(struct core *core, int32_t slot, pid_t pid);
 void capture_release(struct core *core, int32_t slot);
 void capture_close(struct core *core);
 void capture_resume(struct core *core); /* after a fault: its wire */
+
+/* --- credit.c --- */
+
+void core_stalled(struct loop *loop, int64_t gap_ms);
 
 /* --- finish.c --- */
 

@@ -343,6 +343,7 @@ core_start(struct core *core, struct err *err)
 	    watch_signals(core, err) == -1)
 		return -1;
 	core->loop.stall_ms = INIT_STALL_MS;
+	core->loop.stalled = core_stalled;
 	fingerprint_key_random(&core->key);
 	become_init(core);
 	return 0;
@@ -357,14 +358,8 @@ core_run(struct core *core)
 	while (core->phase != PHASE_DONE) {
 		int64_t until_ms =
 		    core->reap_again ? core->loop.now_ms : CLOCK_NEVER;
-		int64_t before_ms = core->loop.credited_ms;
 		if (loop_turn(&core->loop, until_ms, &err) == -1)
 			log_error("loop", "%s", err.text);
-		if (core->loop.credited_ms > before_ms)
-			log_warning("init.stalled",
-			    "stood still for %lld ms: every deadline is that "
-			    "much later",
-			    (long long)(core->loop.credited_ms - before_ms));
 		if (core->reap_again)
 			reap(core);
 	}
@@ -461,6 +456,7 @@ resume(struct core *core, const char *fd_text, int argc, char *argv[])
 		return -1;
 	}
 	core->loop.stall_ms = INIT_STALL_MS;
+	core->loop.stalled = core_stalled;
 	return 0;
 }
 

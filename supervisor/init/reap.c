@@ -74,6 +74,7 @@ instance_want(struct core *core, int32_t slot)
 		instance->restarts++;
 	instance->restarted[instance->ended_as]++;
 	instance->ended_as = CLASS_NONE;
+	instance->has_turn = 0;
 	instance->why = WHY_NONE;
 	instance->next_start_ms = 0;
 	instance_change(core, slot, EVENT_WANTED);
@@ -89,6 +90,44 @@ instance_order(struct core *core, int32_t slot)
 	instance->why = WHY_ORDER_RESTART;
 	instance->ended_as = CLASS_ORDERED;
 	instance_want(core, slot);
+}
+
+static void
+start_later(struct core *core, int32_t slot, int64_t at_ms)
+{
+	struct instance *instance = &core->instances[slot];
+
+	instance->next_start_ms = at_ms;
+	if (instance->state == INSTANCE_BACKOFF)
+		peers_changed(core, slot, EVENT_RETRY);
+	else
+		instance_change(core, slot, EVENT_RETRY);
+	instance_wake_at(core, slot, at_ms);
+}
+
+void
+instance_due(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	int64_t now_ms = core->loop.now_ms, at_ms = now_ms;
+	struct worker_spec spec;
+
+	/* a start that was none (no process could be made) had its turn */
+	if (instance->run != CORE_NO_RUN && instance->has_turn == 0 &&
+	    instance->ended_as != CLASS_NONE) {
+		plan_worker(&core->plans[core->current],
+		    (uint32_t)instance->run, &spec);
+		at_ms = limit_take(&core->runs[instance->run].limit,
+		    &spec.start_limit, now_ms);
+	}
+	if (at_ms <= now_ms) {
+		instance_want(core, slot);
+		return;
+	}
+	instance->has_turn = 1;
+	log_debug("worker.turn", "worker=%s: many restarts: in %lld ms",
+	    instance_label(core, slot), (long long)(at_ms - now_ms));
+	start_later(core, slot, at_ms);
 }
 
 static enum exit_class
@@ -136,16 +175,18 @@ start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
 		instance->why = instance->last_exit.kind == EXIT_EXEC
 		                    ? WHY_EXEC
 		                    : WHY_ENDED;
-	if (delay_ms == 0) {
+	if (kind == CLASS_ORDERED) {
 		instance_want(core, slot);
 		return;
 	}
-	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
+	if (delay_ms == 0) {
+		instance_due(core, slot);
+		return;
+	}
 	log_debug("worker.backoff", "worker=%s class=%s: again in %lld ms",
 	    instance_label(core, slot), exit_class_name(kind),
 	    (long long)delay_ms);
-	instance_change(core, slot, EVENT_RETRY);
-	instance_wake_at(core, slot, instance->next_start_ms);
+	start_later(core, slot, clock_after(core->loop.now_ms, delay_ms));
 }
 
 static void

@@ -103,7 +103,7 @@ snapshot_instance(const struct core *core, int32_t slot,
 		to->failures[i] = instance->backoff.failures[i];
 	memcpy(to->restarted, instance->restarted, sizeof(to->restarted));
 	to->total_exits = instance->total_exits;
-	to->has_readiness = spec.readiness.kind != PROBE_NONE;
+	to->has_readiness = worker_says_ready(&spec);
 	to->generation = instance->generation;
 	to->plan_number = instance->plan_number;
 	memcpy(to->config_digest, instance->config_digest,

@@ -235,7 +235,7 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 		instance_kill(core, slot);
 		return;
 	case INSTANCE_BACKOFF:
-		instance_want(core, slot);
+		instance_due(core, slot);
 		start_pump(core);
 		return;
 	case INSTANCE_NONE:

@@ -343,6 +343,22 @@ compare_probe(struct comparison *comparison, const char *key,
 		    declared->kind == PROBE_NONE ? "none" : "this one");
 }
 
+static const char *
+notify_word(enum notify_ready ready)
+{
+	switch (ready) {
+	case NOTIFY_ABSENT:
+		return "no notify";
+	case NOTIFY_MESSAGE:
+		return "message";
+	case NOTIFY_NEWLINE:
+		return "fd";
+	case NOTIFY_NONE:
+		return "none";
+	}
+	UNREACHABLE("notify");
+}
+
 static void
 compare_rest(struct comparison *comparison, const struct worker_spec *running,
     const struct worker_spec *declared)
@@ -369,6 +385,14 @@ compare_rest(struct comparison *comparison, const struct worker_spec *running,
 	    &declared->readiness);
 	compare_probe(comparison, "livenessProbe", &running->liveness,
 	    &declared->liveness);
+	if (running->notify.ready != declared->notify.ready)
+		changed(comparison, "notify.ready",
+		    notify_word(running->notify.ready),
+		    notify_word(declared->notify.ready));
+	compare_numbers(
+	    comparison, "notify.fd", running->notify.fd, declared->notify.fd);
+	compare_numbers(comparison, "notify.watchdog",
+	    running->notify.watchdog_ms, declared->notify.watchdog_ms);
 	compare_numbers(comparison, "resources.limits.memory",
 	    (int64_t)running->memory_limit_bytes,
 	    (int64_t)declared->memory_limit_bytes);

@@ -224,6 +224,22 @@ restart_policy(enum declared_restart policy)
 	UNREACHABLE("restart policy");
 }
 
+static enum notify_ready
+notify_ready(enum declared_notify notify)
+{
+	switch (notify) {
+	case DECLARED_NOTIFY_ABSENT:
+		return NOTIFY_ABSENT;
+	case DECLARED_NOTIFY_MESSAGE:
+		return NOTIFY_MESSAGE;
+	case DECLARED_NOTIFY_NEWLINE:
+		return NOTIFY_NEWLINE;
+	case DECLARED_NOTIFY_NONE:
+		return NOTIFY_NONE;
+	}
+	UNREACHABLE("notify");
+}
+
 static struct worker_spec
 worker(struct arena *arena, const struct declared_worker *from,
     const struct fingerprint_key *key)
@@ -238,6 +254,12 @@ worker(struct arena *arena, const struct declared_worker *from,
 	    .restart = restart_policy(from->restart),
 	    .backoff_first_ms = from->backoff_first_ms,
 	    .backoff_cap_ms = from->backoff_cap_ms,
+	    .start_limit = {.count =
+	                        bounded(from->start_limit_count, INT32_MAX),
+	        .window_ms = from->start_limit_window_ms},
+	    .notify = {.ready = notify_ready(from->notify),
+	        .fd = bounded(from->notify_fd, UINT8_MAX),
+	        .watchdog_ms = from->watchdog_ms},
 	    .grace_ms = from->grace_ms,
 	    .drain_signal = SIGTERM,
 	    .readiness = probe(from, &from->readiness),
@@ -422,6 +444,12 @@ specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
 	digest_probe(&bytes, "startup", &spec->startup);
 	digest_probe(&bytes, "readiness", &spec->readiness);
 	digest_probe(&bytes, "liveness", &spec->liveness);
+	if (spec->notify.ready != NOTIFY_ABSENT) {
+		digest_text(&bytes, "notify");
+		digest_number(&bytes, spec->notify.ready);
+		digest_number(&bytes, spec->notify.fd);
+		digest_number(&bytes, spec->notify.watchdog_ms);
+	}
 	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);
 
 	memcpy(ret, print.bytes, 16);
@@ -503,5 +531,5 @@ specs_budget_ms(const struct worker_spec *spec)
 int64_t
 specs_settle_ms(const struct worker_spec *spec)
 {
-	return spec->readiness.kind == PROBE_NONE ? SETTLE_MS : 0;
+	return worker_says_ready(spec) ? 0 : SETTLE_MS;
 }

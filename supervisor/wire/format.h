@@ -84,6 +84,8 @@ struct plan_record {
 	struct plan_list argv, envp, groups, ports;
 	int64_t uid, gid;
 	int64_t backoff_first_ms, backoff_cap_ms, grace_ms;
+	int64_t limit_window_ms, watchdog_ms;
+	uint32_t limit_count, notify_ready, notify_fd, zero_too;
 	uint64_t memory_limit_bytes, nofile_limit, generation;
 	uint32_t umask, flags, replicas, restart;
 	int32_t drain_signal;

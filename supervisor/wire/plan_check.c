@@ -11,6 +11,7 @@
 /* Longer is a mistake of units; and sums of two can't overflow. */
 #define TIME_MAX_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
 #define ID_MAX      ((int64_t)UINT32_MAX - 1)
+#define LIMIT_MAX   1000000
 
 uint64_t
 plan_checksum(uint64_t sum, const void *bytes, size_t len)
@@ -83,8 +84,29 @@ check_ids(const struct plan_record *record, struct err *err)
 	if (record->umask != UINT32_MAX && record->umask > 0777)
 		return err_set(err, ERR_INPUT, "umask 0%o is not in 0..0777",
 		    record->umask);
-	if (record->zero != 0 || (record->flags & ~(uint32_t)RECORD_FLAGS) != 0)
+	if (record->zero != 0 || record->zero_too != 0 ||
+	    (record->flags & ~(uint32_t)RECORD_FLAGS) != 0)
 		return err_set(err, ERR_INPUT, "unknown flags");
+	return 0;
+}
+
+static int
+check_notify(const struct plan_record *record, struct err *err)
+{
+	if (in_range(record->notify_ready, NOTIFY_ABSENT, NOTIFY_NONE, "notify",
+	        err) == -1 ||
+	    in_range(record->watchdog_ms, 0, TIME_MAX_MS, "watchdog", err) ==
+	        -1 ||
+	    in_range(record->limit_count, 0, LIMIT_MAX, "start limit", err) ==
+	        -1 ||
+	    in_range(record->limit_window_ms, record->limit_count > 0,
+	        TIME_MAX_MS, "window of the start limit", err) == -1)
+		return -1;
+	if (record->notify_ready == NOTIFY_ABSENT && record->watchdog_ms > 0)
+		return err_set(err, ERR_INPUT, "a watchdog without notify");
+	if (record->notify_ready == NOTIFY_NEWLINE &&
+	    in_range(record->notify_fd, 3, 255, "notify descriptor", err) == -1)
+		return -1;
 	return 0;
 }
 
@@ -97,7 +119,7 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    [PLAN_STARTUP] = "startup",
 	};
 
-	if (check_ids(record, err) == -1)
+	if (check_ids(record, err) == -1 || check_notify(record, err) == -1)
 		return -1;
 	if (in_range(record->replicas, 0, WORKER_REPLICAS_MAX, "replicas",
 	        err) == -1 ||

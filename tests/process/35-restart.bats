@@ -97,3 +97,53 @@ only() { [[ $(counts "$1") =~ ^$2=[0-9]+$ ]]; }
 	[ "$(counts waits/0)" = "ordered=1" ]
 	[ "$(figure waits/0 restarts)" = 0 ]
 }
+
+# 50 that crash together, in a world in which only five may start again.
+herd() {
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg [ -e $T/second\$REEVE_REPLICA ] && exec $HELPER wait; until [ -e $T/crash ]; do sleep 0.05; done; >$T/second\$REEVE_REPLICA; exit 3
+		replicas 50
+		backoff $1 $1
+		limit $2
+	END
+	supervise "${3:-child}" 2>"$T/err"
+	PATIENCE=60 until_ok worker_has a ready 50
+	: >"$T/crash"
+}
+in_state() { "$CTL" show | awk -v s="$1" '$1 == "instance" && $3 == s { n++ } END { print n + 0 }'; }
+restarted() { "$CTL" show | awk '$1 == "instance" { n += $7 } END { print n + 0 }'; }
+so_many_wait() { [ "$(in_state backoff)" = "$1" ]; }
+so_many_restarted() { (($(restarted) >= $1)); }
+
+@test "50 replicas that crash together: so many start at once, the rest in their turn; an order doesn't wait" {
+	for backoff in 10ms 0s; do
+		rm -f "$T"/second* "$T/crash"
+		herd $backoff "5 1h"
+		PATIENCE=60 until_ok so_many_wait 45
+		[ "$(restarted)" = 5 ]
+		# first starts and what is ordered have no turn
+		"$CTL" restart a
+		PATIENCE=60 until_ok worker_has a ready 50
+		[ "$(restarted)" = 5 ]
+		kill -TERM "$INIT"
+		expect_code 0
+	done
+}
+
+@test "turns outlive a fault of the init, and come one after another" {
+	herd 10ms "20 4s" pid1
+	PATIENCE=60 until_ok so_many_restarted 20
+	kill -SEGV "$INIT"
+	PATIENCE=60 until_ok so_many_restarted 50
+	PATIENCE=60 until_ok worker_has a ready 50
+	grep -q init.recovered "$T/err"
+}
+
+@test "without a limit all start again at once" {
+	herd 0s "0 0s"
+	PATIENCE=60 until_ok so_many_restarted 50
+	PATIENCE=60 until_ok worker_has a ready 50
+}

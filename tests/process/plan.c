@@ -213,6 +213,30 @@ backoff(char *value)
 	spec()->backoff_cap_ms = duration(word(&rest));
 }
 
+/* COUNT WINDOW */
+static void
+limit(char *value)
+{
+	char *rest = value;
+
+	spec()->start_limit.count = (uint32_t)number(word(&rest));
+	spec()->start_limit.window_ms = duration(word(&rest));
+}
+
+/* message|newline|none [FD [WATCHDOG]] */
+static void
+notify(char *value)
+{
+	char *rest = value;
+
+	spec()->notify.ready = (enum notify_ready)ONE_OF(
+	    word(&rest), "absent", "message", "newline", "none");
+	char *fd = word(&rest);
+	char *watchdog = word(&rest);
+	spec()->notify.fd = fd == NULL ? 3 : (uint32_t)number(fd);
+	spec()->notify.watchdog_ms = watchdog == NULL ? 0 : duration(watchdog);
+}
+
 static void
 of_worker(const char *key, char *value)
 {
@@ -247,6 +271,10 @@ of_worker(const char *key, char *value)
 		probe(&spec()->liveness, 1, value);
 	else if (text_equal(key, "startup"))
 		probe(&spec()->startup, 2, value);
+	else if (text_equal(key, "limit"))
+		limit(value);
+	else if (text_equal(key, "notify"))
+		notify(value);
 	else if (text_equal(key, "times"))
 		times(value);
 	else

@@ -195,6 +195,7 @@ simple_value(const struct row *row)
 	case FORM_DURATION:
 	case FORM_QUANTITY:
 	case FORM_RATIO:
+	case FORM_LIMIT:
 	case FORM_RATE:
 	case FORM_QUEUE_KIND:
 		return "x";

@@ -227,6 +227,7 @@ apply(unsigned a, unsigned b, bool with_c, uint64_t version)
 		    .restart = restarts[i],
 		    .backoff_first_ms = i == 0 ? 0 : 100,
 		    .backoff_cap_ms = 5000,
+		    .start_limit = {.count = i, .window_ms = 700},
 		    .grace_ms = 3000,
 		    .drain_signal = SIGTERM,
 		    .generation = version};

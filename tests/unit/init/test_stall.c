@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "supervisor/init/core.h"
 
 /* Time stands still but in the wait, which takes as long as the test says. */
 static int64_t fake_now_ms, wait_takes_ms;
@@ -104,6 +105,52 @@ what_is_overdue_before_the_wait_is_no_freeze(void **state)
 	loop_fini(&loop);
 }
 
+/* The loop tells of it before it runs what is due. */
+static void
+times_that_timers_are_made_of_move_too(void **state)
+{
+	static struct core core;
+	static struct instance instances[2];
+	static struct run runs[1];
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fake_now_ms = 1000;
+	wait_takes_ms = 600000;
+	near_one.slot = 0;
+	assert_int_equal(loop_init(&core.loop, heap, 4, &err), 0);
+	core.loop.stall_ms = 2000;
+	core.loop.stalled = core_stalled;
+	core.instances = instances;
+	core.runs = runs;
+	core.slots_used = 2;
+	core.nruns = 1;
+	instances[0] = (struct instance){.state = INSTANCE_STOPPING,
+	    .started_ms = 10,
+	    .ready_ms = 20,
+	    .kill_at_ms = 5000};
+	instances[1] =
+	    (struct instance){.state = INSTANCE_BACKOFF, .next_start_ms = 3000};
+	runs[0].limit.full_at_us = 2000000;
+	core.drain_started_ms = 900;
+	core.drain_deadline_ms = 9000;
+	assert_int_equal(loop_timer_set(&core.loop, &near_one, 2000, &err), 0);
+	assert_int_equal(loop_turn(&core.loop, CLOCK_NEVER, &err), 0);
+	assert_int_equal(core.loop.credited_ms, 599000);
+	assert_int_equal(instances[0].kill_at_ms, 604000);
+	assert_int_equal(instances[1].next_start_ms, 602000);
+	assert_int_equal(runs[0].limit.full_at_us, 601000000);
+	assert_int_equal(core.drain_started_ms, 599900);
+	assert_int_equal(core.drain_deadline_ms, 608000);
+	/* what wasn't set stays so, and the past stays what it was */
+	assert_int_equal(instances[0].next_start_ms, 0);
+	assert_int_equal(instances[1].kill_at_ms, 0);
+	assert_int_equal(core.operate.heard_ms, 0);
+	assert_int_equal(instances[0].started_ms, 10);
+	assert_int_equal(instances[0].ready_ms, 20);
+	loop_fini(&core.loop);
+}
+
 int
 main(void)
 {
@@ -111,6 +158,7 @@ main(void)
 	    cmocka_unit_test(a_little_late_is_only_late),
 	    cmocka_unit_test(a_freeze_is_credited_to_every_deadline),
 	    cmocka_unit_test(what_is_overdue_before_the_wait_is_no_freeze),
+	    cmocka_unit_test(times_that_timers_are_made_of_move_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
