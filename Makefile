@@ -113,12 +113,12 @@ all: $(B)/reeve $(B)/reeve-tool ## the two programs, in build/VARIANT (VARIANT=d
 .PHONY: objects
 objects: $(INIT_OBJ) $(TOOL_OBJ)
 
-# Other flags or another compiler make other objects.
+# Other flags or another compiler make other objects. Two makes may be at it.
 .PHONY: FORCE
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC) $(subst ','\'',$(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))' >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@printf '%s\n' '$(CC) $(subst ','\'',$(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))' >$@.$$$$; \
+	    if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 
 $(INIT_OBJ): $(B)/init/%.o: %.c $(B)/flags
 	$(call say,CC)
@@ -192,11 +192,24 @@ $(UNIT_INIT): $(B)/tests/unit/%: tests/unit/%.c $(B)/libinit.a
 HELPER       := $(B)/tests/process/helper
 HELPERS_TOOL := $(filter-out $(HELPER),$(patsubst %.c,$(B)/%,\
   $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
-HELPERS      := $(HELPER) $(HELPERS_TOOL)
+HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve
 $(HELPER): tests/process/helper.c $(B)/flags
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+
+# The init once more, as another version with another layout of its state: what
+# an upgrade leads to.
+NEXT := $(B)/tests/process/next/reeve
+NEXT_OBJ := $(INIT_SRC:%.c=$(B)/next/%.o)
+$(NEXT_OBJ): $(B)/next/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) -DREEVE_TEST_LAYOUT $(patsubst -DREEVE_VERSION=%,-DREEVE_VERSION='"$(VERSION)-next"',$(CPPFLAGS)) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(NEXT): $(NEXT_OBJ)
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
 
 $(HELPERS_TOOL): $(B)/%: %.c $(B)/libtool.a
 	$(call say,LD)

@@ -124,6 +124,7 @@ int cli_write(const struct cli *cli, const struct cli_output *output,
 extern const struct cli_command cli_commands[]; /* ends with a NULL name */
 
 cli_run cmd_check;
+cli_run cmd_compile;
 cli_run cmd_deliver;
 cli_run cmd_demo;
 cli_run cmd_demo_job;
@@ -144,6 +145,7 @@ cli_run cmd_smoke;
 cli_run cmd_start;
 cli_run cmd_status;
 cli_run cmd_stop;
+cli_run cmd_upgrade;
 cli_run cmd_version;
 cli_run cmd_worker;
 

@@ -40,6 +40,14 @@ static const struct cli_option logs_options[] = {
     {0},
 };
 
+static const struct cli_option compile_options[] = {
+    {"with-secrets", NULL, "write the values of secrets into the plan"},
+    {"with-env", NULL,
+        "this environment is the base of every worker's, as under `reeve "
+        "run`; without it only PATH is set"},
+    {0},
+};
+
 static const struct cli_option schema_options[] = {
     {"markdown", NULL, "the same table as docs/manifest.md"},
     {0},
@@ -196,6 +204,32 @@ const struct cli_command cli_commands[] = {
         .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
         .options = running_options,
         .run = cmd_reload,
+    },
+    {
+        .name = "upgrade",
+        .arguments = "[PROGRAM]",
+        .summary = "another build of reeve for the running init; the workers "
+                   "go on",
+        .examples =
+            "  reeve upgrade              # what is installed now where it "
+            "came from\n"
+            "  reeve upgrade /opt/reeve-2/bin/reeve\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .args_max = 1,
+        .options = running_options,
+        .run = cmd_upgrade,
+    },
+    {
+        .name = "compile",
+        .arguments = "PLAN",
+        .summary = "the manifest as a plan file for `reeve run --plan`",
+        .examples = "  reeve compile reeve.plan\n"
+                    "  reeve compile --with-secrets reeve.plan   # mode 0600\n",
+        .uses = CLI_MANIFEST,
+        .args_min = 1,
+        .args_max = 1,
+        .options = compile_options,
+        .run = cmd_compile,
     },
     {
         .name = "logs",

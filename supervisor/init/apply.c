@@ -391,14 +391,15 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 static int
 plan_again(struct plan *plan, const struct plan *old, struct err *err)
 {
-	int fd = old->fd;
-
 	if (old->bytes == NULL)
 		return 0;
-	if (fd == -1 || plan_open(fd, true, plan, err) == -1)
+	if (old->fd == -1 || plan_open(old->fd, true, plan, err) == -1)
 		return -1;
 	plan->number = old->number;
-	fd_close(&fd); /* plan_open took a duplicate */
+	/* not its duplicate: where another build gives up, the one before goes
+	 * on with the number that it knows */
+	fd_close(&plan->fd);
+	plan->fd = old->fd;
 	return 0;
 }
 

@@ -251,6 +251,7 @@ logger_try(struct core *core, struct err *err)
 
 	logger->format = core->settings.logs;
 	logger->keep = core->settings.logs_keep;
+	logger->protocol = LOGGER_MAGIC;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	        0, pair) == -1)
 		return err_sys(err, "socketpair for the logger");
@@ -363,7 +364,8 @@ capture_apply(struct core *core)
 			logger_start(core);
 		return;
 	}
-	bool as_before = logger->format == core->settings.logs;
+	bool as_before = logger->format == core->settings.logs &&
+	                 logger->protocol == LOGGER_MAGIC;
 
 	as_before = as_before && logger->keep == core->settings.logs_keep;
 	if (logger->wanted && as_before)

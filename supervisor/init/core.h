@@ -32,6 +32,7 @@
  *     credit.c   what a freeze of the init does to all deadlines
  *     finish.c   the end: sweep, exit code, termination log
  *     recover.c  a fault in the init itself; resume.c the image after it
+ *     upgrade.c  another build takes over; state.c what it finds
  *
  * Facts about instances lie in one flat table without pointers, in a memfd, so
  * that they outlive this image. Wires (sources, timers, descriptors) lie
@@ -50,10 +51,18 @@ enum {
 	CORE_NO_RUN = -1,
 };
 
+/* A build whose structs lie otherwise: what an upgrade is tested with. */
+#ifdef REEVE_TEST_LAYOUT
+#define TEST_LAYOUT uint64_t elsewhere[3];
+#else
+#define TEST_LAYOUT
+#endif
+
 /* --- instances --- */
 
 /* Facts; no pointers. A zeroed one is a free slot. */
 struct instance {
+	TEST_LAYOUT
 	uint8_t state;       /* enum instance_state; written by change.c only */
 	uint8_t why;         /* enum instance_why */
 	uint8_t plan;        /* which of core.plans it belongs to */
@@ -68,6 +77,9 @@ struct instance {
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
 	int32_t pgid; /* until the group is empty, else 0 */
 	uint32_t restarts, total_exits;
+	/* both as they were at the start: counted from there, an end that is
+	 * noted twice (a fault between) counts once */
+	uint32_t restarts_before, exits_before;
 	uint32_t restarted[CLASS_COUNT]; /* starts, by what they came after */
 	int64_t started_ms, ready_ms;    /* monotonic; 0: not */
 	int64_t well_ms; /* the longest that this process was ready on end */
@@ -84,6 +96,7 @@ struct instance {
 
 /* What belongs to this image only. */
 struct wires {
+	TEST_LAYOUT
 	struct loop_timer timer;  /* of the state; see stop.c */
 	struct loop_source pidfd; /* second witness of its end */
 	int out[2];               /* read ends of stdout and stderr; -1 */
@@ -104,6 +117,7 @@ struct start {
 
 /* A worker of the current plan at run time. */
 struct run {
+	TEST_LAYOUT
 	int32_t first; /* of its instances, or CORE_NO_SLOT */
 	uint32_t desired;
 	bool held;          /* stopped by order */
@@ -118,6 +132,7 @@ enum prober_kind {
 };
 
 struct prober {
+	TEST_LAYOUT
 	int32_t slot;  /* of its instance; CORE_NO_SLOT: free */
 	uint8_t kind;  /* enum prober_kind */
 	bool killed;   /* its deadline passed */
@@ -140,6 +155,7 @@ enum owner_kind {
 	OWNER_OPERATOR,
 	OWNER_LOGGER,
 	OWNER_ANSWER,
+	OWNER_UPGRADE,
 };
 
 struct owner {
@@ -168,6 +184,7 @@ struct operate {
 	const char *const *environment;
 	int32_t pid;
 	int report_fd;
+	bool replaced; /* its wire was closed: another one comes at once */
 	enum wire_operator state;
 	uint32_t restarts;
 	int64_t started_ms, heard_ms;
@@ -184,6 +201,7 @@ struct logger {
 	struct loop_timer timer;
 	struct backoff backoff;
 	int64_t started_ms;
+	uint32_t protocol;     /* LOGGER_MAGIC of the image that started it */
 	int32_t attach_at;     /* next slot to look at; CORE_NO_SLOT: none */
 	bool wanted;           /* the settings ask for it, and it can be had */
 	bool closing;          /* told to end */
@@ -201,6 +219,20 @@ struct answer {
 	struct backoff backoff;
 };
 
+/* Another build of reeve that is to take over (upgrade.c). */
+struct upgrade {
+	int32_t pid;    /* of the child that asks it what it can; 0: none */
+	int exec_fd;    /* the program, or -1 */
+	int report_fd;  /* of the exec; -1 */
+	int said_fd;    /* what it says of itself; -1 */
+	int32_t client; /* in core.clients, that wants to know; -1 */
+	uint32_t sequence;
+	bool late;  /* it didn't answer in time */
+	bool ready; /* it can: executed when this turn is over */
+	struct loop_timer timer;
+	char version[32];
+};
+
 enum phase {
 	PHASE_RUN = 0,
 	PHASE_DRAIN,    /* workers end */
@@ -213,6 +245,7 @@ enum phase {
 struct kept; /* recover.h: the head of the state memfd */
 
 struct core {
+	TEST_LAYOUT
 	struct kept *kept;
 	uint64_t came; /* signals that were read and not handled yet, by bit */
 	struct loop loop;
@@ -271,6 +304,7 @@ struct core {
 	struct operate operate;
 	struct logger logger;
 	struct answer answer;
+	struct upgrade upgrade;
 	struct peer clients[CORE_CLIENTS_MAX];
 	const char *const *environment;
 	uint64_t snapshots;
@@ -285,6 +319,11 @@ int table_map(struct core *core, struct err *err) MUST_CHECK;
  * the order of runs. */
 int table_remap(struct core *core, int fd, const struct core *old,
     struct err *err) MUST_CHECK;
+/* From the state of another build: into a new memfd of our own, whose `kept`
+ * then holds what could be taken. `fd` stays as it is. */
+int table_convert(struct core *core, int fd, struct err *err) MUST_CHECK;
+/* Which of the two tables of runs is in use, as `old` had it. */
+void table_take_turns(struct core *core, const struct core *old);
 /* No timer, no descriptor. */
 void table_reset_wires(struct core *core, int32_t slot);
 /* A zeroed slot, or CORE_NO_SLOT. */
@@ -428,6 +467,9 @@ void peers_changed(struct core *core, int32_t slot, enum instance_event event);
 void peers_text(struct core *core, enum wire_type type, int level,
     const char *event, const char *text);
 struct peer *peers_operator(struct core *core);
+/* A reply with words; `code` 0 is ok. */
+void order_answer(struct core *core, struct peer *peer, uint32_t sequence,
+    int code, const char *text);
 void order_handle(
     struct core *core, struct peer *peer, union wire_message *message, int fd);
 void snapshot_begin(struct core *core, struct peer *peer);
@@ -449,6 +491,21 @@ void operator_heard(struct core *core);
 /* After a fault: goes on with the process and its wire. */
 void operator_resume(struct core *core, int64_t timer_ms);
 void operator_timer(struct loop_timer *timer, int64_t now_ms);
+
+/* Ends it, and starts another one, from another build perhaps. */
+void operator_replace(struct core *core);
+
+/* upgrade.c: the program in `fd` (which stays the caller's; -1: what lies where
+ * ours came from) is asked whether it can take over. `peer` hears of it only
+ * when it can't. */
+void upgrade_begin(
+    struct core *core, struct peer *peer, uint32_t sequence, int fd);
+void upgrade_exited(struct core *core, const struct worker_exit *ended);
+void upgrade_timer(struct loop_timer *timer, int64_t now_ms);
+/* At the end of a turn: becomes the other program, if that is due. */
+void upgrade_step(struct core *core);
+/* A client has gone. */
+void upgrade_forget(struct core *core, const struct peer *peer);
 
 /* answer.c: the liveness port, as the settings say. */
 void answer_apply(struct core *core);

@@ -34,7 +34,7 @@ enum {
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
 	INIT_STALL_MS = 2000,
-	INIT_OLD_FDS = 4096, /* marked one by one on an old kernel */
+	INIT_OLD_FDS = 65536, /* marked one by one on an old kernel */
 };
 
 /* One; zero pages until they are used. */
@@ -310,6 +310,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = answer_timer, .owner = core};
 	core->logger.timer =
 	    (struct loop_timer){.fire = capture_timer, .owner = core};
+	core->upgrade.timer =
+	    (struct loop_timer){.fire = upgrade_timer, .owner = core};
 }
 
 void
@@ -323,6 +325,8 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->operate.exec_fd = core->operate.report_fd = -1;
 	core->logger.socket.fd = core->logger.listen_fd = -1;
 	core->answer.listen_fd = -1;
+	core->upgrade.exec_fd = core->upgrade.said_fd = -1;
+	core->upgrade.report_fd = core->upgrade.client = -1;
 	core->logger.attach_at = CORE_NO_SLOT;
 	core->control.fd = core->kept_fd = -1;
 	core->max_workers = max_workers;
@@ -336,14 +340,20 @@ core_reset(struct core *core, uint32_t max_workers)
 	set_timers(core);
 }
 
+static void
+mind_stalls(struct core *core)
+{
+	core->loop.stall_ms = INIT_STALL_MS;
+	core->loop.stalled = core_stalled;
+}
+
 static int
 core_start(struct core *core, struct err *err)
 {
 	if (open_basics(core, err) == -1 || table_map(core, err) == -1 ||
 	    watch_signals(core, err) == -1)
 		return -1;
-	core->loop.stall_ms = INIT_STALL_MS;
-	core->loop.stalled = core_stalled;
+	mind_stalls(core);
 	fingerprint_key_random(&core->key);
 	become_init(core);
 	return 0;
@@ -362,6 +372,7 @@ core_run(struct core *core)
 			log_error("loop", "%s", err.text);
 		if (core->reap_again)
 			reap(core);
+		upgrade_step(core);
 	}
 	int code = finish_code(core);
 	log_info("init.ends", "%s; exit code %d", core->end_reason, code);
@@ -436,28 +447,59 @@ init_main(int argc, char *argv[])
 	return core_run(core);
 }
 
+/* An image that was executed in place of another one. */
+static void
+begin_again(void)
+{
+	reset_signals();
+	(void)prctl(PR_SET_NAME, "reeve");
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
+}
+
+static int
+read_fd(const char *text, int *ret, struct err *err)
+{
+	int64_t fd = -1;
+
+	if (text_i64(text, STDERR_FILENO + 1, INT32_MAX, &fd, err) == -1)
+		return -1;
+	*ret = (int)fd;
+	return 0;
+}
+
+/* The operator's arguments; they were all right the first time. */
+static void
+parse_again(struct core *core, int argc, char *argv[])
+{
+	struct options options = {.grace_ms = -1};
+
+	(void)!parse(&options, &core->operate, argc, argv, NULL);
+}
+
 static int
 resume(struct core *core, const char *fd_text, int argc, char *argv[])
 {
-	struct options options = {.grace_ms = -1};
 	struct err err = ERR_INIT;
-	int64_t fd = -1;
+	int fd = -1;
 
-	/* the operator's arguments; it was all right the first time */
-	(void)!parse(&options, &core->operate, argc, argv, &err);
-	if (text_i64(fd_text, STDERR_FILENO + 1, INT32_MAX, &fd, &err) == -1 ||
-	    resume_state(core, (int)fd, &err) == -1) {
-		log_error("init.lost", "%s", err.text);
-		return -1;
-	}
+	parse_again(core, argc, argv);
+	if (read_fd(fd_text, &fd, &err) == -1 ||
+	    resume_state(core, fd, &err) == -1)
+		return fail(-1, &err);
 	recover_arm(core, argc, argv);
-	if (watch_signals(core, &err) == -1) {
-		log_error("init.lost", "%s", err.text);
-		return -1;
-	}
-	core->loop.stall_ms = INIT_STALL_MS;
-	core->loop.stalled = core_stalled;
+	if (watch_signals(core, &err) == -1)
+		return fail(-1, &err);
 	return 0;
+}
+
+static int
+go_on(struct core *core)
+{
+	mind_stalls(core);
+	resume_work(core);
+	recover_ready(core);
+	return core_run(core);
 }
 
 int
@@ -465,17 +507,87 @@ init_recover(int argc, char *argv[])
 {
 	struct core *core = &the_core;
 
-	reset_signals();
+	begin_again();
 	sanitize_fds();
-	(void)prctl(PR_SET_NAME, "reeve");
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
 	/* FD run … */
 	if (argc < 2)
 		return EXIT_USAGE;
 	if (resume(core, argv[0], argc - 2, argv + 2) == -1)
 		return recover_drain(argv[0]);
+	resume_tell(core);
+	return go_on(core);
+}
+
+int
+init_take_back(int argc, char *argv[])
+{
+	struct core *core = &the_core;
+
+	begin_again();
+	sanitize_fds();
+	if (argc < 2)
+		return EXIT_USAGE;
+	if (resume(core, argv[0], argc - 2, argv + 2) == -1)
+		return recover_drain(argv[0]);
+	core->kept->upgrades--;
+	log_error("upgrade.failed",
+	    "the other build couldn't take over; version=%s goes on",
+	    REEVE_VERSION);
+	return go_on(core);
+}
+
+/* Nothing that the build before has is changed by it. */
+static int
+take_over(struct core *core, int argc, char *argv[], struct err *err)
+{
+	int fd = -1, self_fd = -1;
+
+	parse_again(core, argc - 3, argv + 3);
+	if (read_fd(argv[0], &fd, err) == -1 ||
+	    read_fd(argv[1], &self_fd, err) == -1 ||
+	    resume_other(core, fd, self_fd, err) == -1)
+		return -1;
+	RECOVER_TAKE_OVER(err);
+	if (watch_signals(core, err) == -1)
+		return -1;
+	sanitize_fds();
+	recover_arm(core, argc - 3, argv + 3);
+	resume_commit(core, fd);
+	return 0;
+}
+
+/* What comes with it, if it does. */
+static void
+change_tool(struct core *core)
+{
+	int fd = core->operate.exec_fd == -1 ? -1 : tool_open(NULL);
+
+	if (fd == -1)
+		return;
+	fd_close(&core->operate.exec_fd);
+	core->operate.exec_fd = fd;
+}
+
+int
+init_take_over(int argc, char *argv[])
+{
+	struct core *core = &the_core;
+	struct err err = ERR_INIT;
+
+	begin_again();
+	/* FD SELF run … */
+	if (argc < 3)
+		return EXIT_USAGE;
+	recover_arm_back(argv[0], argc - 3, argv + 3);
+	if (take_over(core, argc, argv, &err) == -1) {
+		log_error("upgrade.failed", "%s", err.text);
+		recover_go_back();
+		return recover_drain(argv[0]);
+	}
+	change_tool(core);
+	mind_stalls(core);
 	resume_work(core);
+	operator_replace(core);
 	recover_ready(core);
 	return core_run(core);
 }

@@ -15,5 +15,9 @@ int init_main(int argc, char *argv[]);
  * (recover.h): what follows the option. Only the init itself calls them. */
 int init_recover(int argc, char *argv[]);
 int init_recover_drain(int argc, char *argv[]);
+/* `reeve --take-over FD SELF run …`: instead of the build that ran before, and
+ * `reeve --take-back FD run …`: that one again, when the other couldn't. */
+int init_take_over(int argc, char *argv[]);
+int init_take_back(int argc, char *argv[]);
 
 #endif

@@ -13,6 +13,7 @@
 #include "supervisor/init/logger.h"
 #include "supervisor/init/oneshot.h"
 #include "supervisor/init/probe.h"
+#include "supervisor/init/state.h"
 #include "supervisor/init/tool.h"
 
 /*
@@ -161,7 +162,8 @@ main(int argc, char *argv[])
 
 	if (text_equal(command, "run") || text_equal(command, "--logger"))
 		block_signals(false);
-	else if (text_starts(command, "--recover"))
+	else if (text_starts(command, "--recover") ||
+	         text_starts(command, "--take-"))
 		block_signals(true);
 	if (text_equal(command, "run"))
 		return run(argc - 2, argv + 2);
@@ -171,6 +173,12 @@ main(int argc, char *argv[])
 		return init_recover(argc - 2, argv + 2);
 	if (text_equal(command, "--recover-drain"))
 		return init_recover_drain(argc - 2, argv + 2);
+	if (text_equal(command, "--take-over"))
+		return init_take_over(argc - 2, argv + 2);
+	if (text_equal(command, "--take-back"))
+		return init_take_back(argc - 2, argv + 2);
+	if (text_equal(command, "--state"))
+		return state_say();
 	if (text_equal(command, "--live"))
 		return live_main();
 	if (text_equal(command, "--probe"))

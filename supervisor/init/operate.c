@@ -223,6 +223,11 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 	(void)exit_text(&result, text, sizeof(text));
 	if (core->phase != PHASE_RUN)
 		return;
+	if (operate->replaced) {
+		operate->replaced = false;
+		operator_start(core);
+		return;
+	}
 	log_warning(
 	    "operator.exited", "pid=%d: %s; the workers go on", (int)pid, text);
 	if (operator_final(core, &result)) {
@@ -234,6 +239,18 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 	(void)snprintf(
 	    operate->text, sizeof(operate->text), "degraded: %.100s", text);
 	operator_later(core, core->loop.now_ms - operate->started_ms);
+}
+
+void
+operator_replace(struct core *core)
+{
+	struct operate *operate = &core->operate;
+
+	if (operate->pid == 0 || core->phase != PHASE_RUN)
+		return;
+	operate->replaced = true;
+	peer_close(core, &operate->peer);
+	operator_unwired(core);
 }
 
 void

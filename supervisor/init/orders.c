@@ -41,6 +41,13 @@ answer(struct core *core, struct peer *peer, uint32_t sequence, int code,
 	(void)peer_send(core, peer, &message, -1);
 }
 
+void
+order_answer(struct core *core, struct peer *peer, uint32_t sequence, int code,
+    const char *text)
+{
+	answer(core, peer, sequence, code, 0, "%s", text);
+}
+
 /* --- orders about workers --- */
 
 typedef bool act_fn(struct core *core, int32_t slot, int32_t value);
@@ -412,6 +419,8 @@ order_other(struct core *core, struct peer *peer,
 		order_get_kept(core, peer, sequence);
 	else if (message->head.type == WIRE_RELOAD)
 		order_reload(core, peer, sequence);
+	else if (message->head.type == WIRE_UPGRADE)
+		upgrade_begin(core, peer, sequence, fd);
 	else if (message->head.type == WIRE_OPERATOR_STATE)
 		order_state(core, peer, &message->text);
 	else

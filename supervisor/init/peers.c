@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 
 enum {
 	PEERS_BACKLOG = 16
@@ -133,6 +134,7 @@ peer_greet(struct core *core, struct peer *peer)
 	hello->max_workers = core->max_workers;
 	hello->started_wall_ms = core->started_wall_ms;
 	hello->plan_number = core->plan_number;
+	hello->upgrades = core->kept == NULL ? 0 : core->kept->upgrades;
 	(void)snprintf(
 	    hello->version, sizeof(hello->version), "%s", REEVE_VERSION);
 	memcpy(hello->name, core->name, sizeof(hello->name));
@@ -143,6 +145,7 @@ peer_greet(struct core *core, struct peer *peer)
 void
 peer_close(struct core *core, struct peer *peer)
 {
+	upgrade_forget(core, peer);
 	loop_remove(&core->loop, &peer->source);
 	fd_close(&peer->source.fd);
 	*peer = (struct peer){

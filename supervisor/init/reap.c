@@ -71,7 +71,7 @@ instance_want(struct core *core, int32_t slot)
 		return;
 	}
 	if (was_unordered(instance))
-		instance->restarts++;
+		instance->restarts = instance->restarts_before + 1;
 	instance->restarted[instance->ended_as]++;
 	instance->ended_as = CLASS_NONE;
 	instance->has_turn = 0;
@@ -167,10 +167,12 @@ start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
     enum exit_class kind)
 {
 	struct instance *instance = &core->instances[slot];
-	int64_t delay_ms =
-	    backoff_next(&instance->backoff, kind, instance->well_ms,
-	        spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
+	struct backoff backoff = instance->backoff;
+	int64_t delay_ms = backoff_next(&backoff, kind, instance->well_ms,
+	    spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
 
+	/* one store: nothing is counted before it, and little left after it */
+	instance->backoff = backoff;
 	if (instance->why == WHY_NONE)
 		instance->why = instance->last_exit.kind == EXIT_EXEC
 		                    ? WHY_EXEC
@@ -349,7 +351,7 @@ note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 	instance->last_exit = ended;
 	instance->last_exit_wall_ms = clock_wall_ms();
 	instance->last_ran_ms = core->loop.now_ms - instance->started_ms;
-	instance->total_exits++;
+	instance->total_exits = instance->exits_before + 1;
 	finish_note_exit(core, &ended, false);
 }
 
@@ -440,6 +442,9 @@ child_ended(struct core *core, const siginfo_t *info)
 		return;
 	case OWNER_ANSWER:
 		answer_exited(core);
+		return;
+	case OWNER_UPGRADE:
+		upgrade_exited(core, &ended);
 		return;
 	case OWNER_NONE:
 	case OWNER_INSTANCE:

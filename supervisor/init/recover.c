@@ -22,7 +22,8 @@
 enum {
 	RECOVER_STACK = 64 * 1024,
 	RECOVER_ARGS = 96,
-	RECOVER_HEAD_ARGS = 3,        /* reeve --recover FD */
+	RECOVER_HEAD_ARGS = 3, /* reeve --recover FD */
+	RECOVER_SELF_SIZE = 16,
 	RECOVER_GRACE_MS = 10 * 1000, /* when the state can't be read */
 	RECOVER_POLL_MS = 50,
 	RECOVER_KILL_MS = 5 * 1000,
@@ -39,9 +40,10 @@ static struct {
 	int64_t again_ms;
 	const char *argv[RECOVER_ARGS];
 	char fd_text[16];
-	bool whole; /* argv holds the whole command line */
+	bool whole;  /* argv holds the whole command line */
+	int back_fd; /* of the build before, until its state is taken; -1 */
 	volatile sig_atomic_t ready, depth, late;
-} recover;
+} recover = {.back_fd = -1};
 
 /* Of its own, so that a full stack can be told. */
 static char recover_stack[RECOVER_STACK] __attribute__((aligned(16)));
@@ -49,15 +51,16 @@ static char recover_stack[RECOVER_STACK] __attribute__((aligned(16)));
 /* --- descriptors for the next image -----------------------------------------
  */
 
+/* `flags`: 0 for the next image, FD_CLOEXEC when it doesn't come to that. */
 static void
-keep(int fd)
+keep(int fd, int flags)
 {
 	if (fd > STDERR_FILENO)
-		(void)fcntl(fd, F_SETFD, 0);
+		(void)fcntl(fd, F_SETFD, flags);
 }
 
 static void
-keep_slots(const struct core *core)
+keep_slots(const struct core *core, int flags)
 {
 	uint32_t used = MIN(core->slots_used, core->kept->max_workers);
 
@@ -65,14 +68,14 @@ keep_slots(const struct core *core)
 		const struct wires *wires = &core->wires[slot];
 		if (core->instances[slot].state == INSTANCE_NONE)
 			continue;
-		keep(wires->pidfd.fd);
-		keep(wires->out[0]);
-		keep(wires->out[1]);
+		keep(wires->pidfd.fd, flags);
+		keep(wires->out[0], flags);
+		keep(wires->out[1], flags);
 	}
 }
 
 static void
-keep_all(const struct core *core)
+keep_all(const struct core *core, int flags)
 {
 	const int own[] = {core->null_fd, core->self_fd, core->state_fd,
 	    core->kept_fd, core->control.fd, core->operate.exec_fd,
@@ -81,13 +84,13 @@ keep_all(const struct core *core)
 	    core->answer.listen_fd};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		keep(own[i]);
+		keep(own[i], flags);
 	for (size_t i = 0; i < ARRAY_LEN(core->plans); i++)
-		keep(core->plans[i].fd);
+		keep(core->plans[i].fd, flags);
 	for (size_t i = 0; i < ARRAY_LEN(core->starts); i++)
 		if (core->starts[i].slot != CORE_NO_SLOT)
-			keep(core->starts[i].report.fd);
-	keep_slots(core);
+			keep(core->starts[i].report.fd, flags);
+	keep_slots(core, flags);
 }
 
 /* --- the fault --- */
@@ -137,12 +140,123 @@ execute_again(int signo, const siginfo_t *info)
 	kept->crashed_ms = now_ms;
 	if (recover.ready)
 		memcpy(&kept->core, core, sizeof(*core));
-	keep_all(core);
+	keep_all(core, 0);
 	if (recover.ready && recover.whole && !again)
 		tool_exec(core->self_fd, recover.argv,
 		    (const char *const *)core->environment);
 	execute_drain();
 }
+
+bool
+recover_possible(void)
+{
+	return recover.whole;
+}
+
+void
+recover_take_over(struct core *core, int exec_fd)
+{
+	char self[RECOVER_SELF_SIZE];
+	const char *argv[RECOVER_ARGS + 1] = {
+	    "reeve", "--take-over", recover.fd_text, self};
+
+	(void)snprintf(self, sizeof(self), "%d", exec_fd);
+	for (size_t i = RECOVER_HEAD_ARGS; recover.argv[i] != NULL; i++)
+		argv[i + 1] = recover.argv[i];
+	core->kept->upgrades++;
+	memcpy(&core->kept->core, core, sizeof(*core));
+	keep_all(core, 0);
+	keep(exec_fd, 0);
+	tool_exec(exec_fd, argv, (const char *const *)core->environment);
+	int why = errno;
+	keep_all(core, FD_CLOEXEC);
+	keep(exec_fd, FD_CLOEXEC);
+	core->kept->upgrades--;
+	errno = why;
+}
+
+/* --- back to the build before --- */
+
+void
+recover_back_to(int fd)
+{
+	recover.back_fd = fd;
+}
+
+/* Its descriptors and its state are as it left them. */
+void
+recover_go_back(void)
+{
+	recover.argv[1] = "--take-back";
+	if (recover.back_fd != -1)
+		tool_exec(recover.back_fd, recover.argv,
+		    (const char *const *)environ);
+}
+
+static void
+back(int signo)
+{
+	(void)signo;
+	recover_go_back();
+	_exit(recover_drain(recover.fd_text));
+}
+
+static void
+assertion_back(const char *what, const char *file, int line)
+{
+	log_error("upgrade.bug", "%s (%s:%d)", what, file, line);
+	back(SIGABRT);
+}
+
+static void
+note_arguments(const char *state_text, int argc, char *argv[])
+{
+	size_t at = 0;
+
+	(void)snprintf(
+	    recover.fd_text, sizeof(recover.fd_text), "%s", state_text);
+	recover.argv[at++] = "reeve";
+	recover.argv[at++] = "--recover";
+	recover.argv[at++] = recover.fd_text;
+	recover.argv[at++] = "run";
+	for (int i = 0; i < argc && at + 1 < ARRAY_LEN(recover.argv); i++)
+		recover.argv[at++] = argv[i];
+	recover.argv[at] = NULL;
+	recover.whole = (size_t)argc + RECOVER_HEAD_ARGS + 1 == at;
+}
+
+static void
+handle_faults(struct sigaction *action)
+{
+	const stack_t stack = {
+	    .ss_sp = recover_stack, .ss_size = sizeof(recover_stack)};
+	sigset_t set;
+
+	(void)sigaltstack(&stack, NULL);
+	action->sa_flags |= SA_ONSTACK | SA_NODEFER;
+	(void)sigfillset(&action->sa_mask);
+	(void)sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		/* a fault in the handler comes to the handler */
+		(void)sigdelset(&action->sa_mask, faults[i]);
+		(void)sigdelset(&set, faults[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+		(void)sigaction(faults[i], action, NULL);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+void
+recover_arm_back(const char *state_text, int argc, char *argv[])
+{
+	struct sigaction action = {.sa_handler = back};
+
+	note_arguments(state_text, argc, argv);
+	assert_hook = assertion_back;
+	handle_faults(&action);
+}
+
+/* --- the handler of faults --- */
 
 static void
 fault(int signo, siginfo_t *info, void *context)
@@ -183,12 +297,9 @@ assertion(const char *what, const char *file, int line)
 void
 recover_arm(struct core *core, int argc, char *argv[])
 {
-	const stack_t stack = {
-	    .ss_sp = recover_stack, .ss_size = sizeof(recover_stack)};
 	struct sigaction action = {
-	    .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	sigset_t set;
-	size_t at = 0;
+	    .sa_sigaction = fault, .sa_flags = SA_SIGINFO};
+	char fd_text[sizeof(recover.fd_text)];
 
 	recover.core = core;
 	recover.pid = getpid();
@@ -197,29 +308,10 @@ recover_arm(struct core *core, int argc, char *argv[])
 	if (getenv("REEVE_TEST_CRASH_AGAIN_OK") != NULL)
 		recover.again_ms = 0;
 #endif
-	(void)snprintf(
-	    recover.fd_text, sizeof(recover.fd_text), "%d", core->state_fd);
-	recover.argv[at++] = "reeve";
-	recover.argv[at++] = "--recover";
-	recover.argv[at++] = recover.fd_text;
-	recover.argv[at++] = "run";
-	for (int i = 0; i < argc && at + 1 < ARRAY_LEN(recover.argv); i++)
-		recover.argv[at++] = argv[i];
-	recover.argv[at] = NULL;
-	recover.whole = (size_t)argc + RECOVER_HEAD_ARGS + 1 == at;
-	(void)sigaltstack(&stack, NULL);
-	(void)sigfillset(&action.sa_mask);
-	(void)sigfillset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
-		/* a fault in the handler comes to the handler */
-		(void)sigdelset(&action.sa_mask, faults[i]);
-		(void)sigdelset(&set, faults[i]);
-	}
-	action.sa_flags |= SA_NODEFER;
-	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
-		(void)sigaction(faults[i], &action, NULL);
+	(void)snprintf(fd_text, sizeof(fd_text), "%d", core->state_fd);
+	note_arguments(fd_text, argc, argv);
 	assert_hook = assertion;
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	handle_faults(&action);
 }
 
 void
@@ -271,7 +363,7 @@ last_read(const char *fd_text, struct last *ret)
 	ret->until_ms = now() + RECOVER_GRACE_MS;
 	if (text_i64(fd_text, 3, INT32_MAX, &fd, NULL) == -1 ||
 	    pread((int)fd, kept, sizeof(*kept), 0) != (ssize_t)sizeof(*kept) ||
-	    kept->magic != RECOVER_MAGIC ||
+	    kept->head.magic != STATE_MAGIC ||
 	    kept->core_bytes != sizeof(kept->core))
 		return;
 	ret->logger = kept->core.logger.pid;
@@ -439,6 +531,19 @@ recover_point(enum recover_point point)
 	if (point != armed || point == POINT_NONE)
 		return;
 	store_nowhere();
+}
+
+int
+recover_test_take_over(struct err *err)
+{
+	const char *how = getenv("REEVE_TEST_TAKE_OVER");
+
+	if (how == NULL)
+		return 0;
+	assert(!text_equal(how, "assert"));
+	if (text_equal(how, "fault"))
+		store_nowhere();
+	return err_set(err, ERR_SYSTEM, "REEVE_TEST_TAKE_OVER=%s", how);
 }
 
 bool

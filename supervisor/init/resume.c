@@ -32,12 +32,12 @@ static struct core old;
 
 /* --- facts --- */
 
-/* A descriptor that came with us, close-on-exec again; or -1. */
+/* A descriptor that came with us, or -1. (Close-on-exec again: all of them at
+ * once, init.c.) */
 static int
 take(int fd)
 {
-	return fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd
-	                                                                 : -1;
+	return fd > STDERR_FILENO && fcntl(fd, F_GETFD) != -1 ? fd : -1;
 }
 
 static void
@@ -116,12 +116,14 @@ take_children(struct core *core)
 	operate->pid = take_child(core, old.operate.pid, OWNER_OPERATOR);
 	operate->state = old.operate.state;
 	operate->restarts = old.operate.restarts;
+	operate->replaced = old.operate.replaced;
 	operate->started_ms = old.operate.started_ms;
 	operate->backoff = old.operate.backoff;
 	memcpy(operate->text, old.operate.text, sizeof(operate->text));
 	logger->pid = take_child(core, old.logger.pid, OWNER_LOGGER);
 	logger->backoff = old.logger.backoff;
 	logger->started_ms = old.logger.started_ms;
+	logger->protocol = old.logger.protocol;
 	logger->wanted = old.logger.wanted;
 	logger->closing = old.logger.closing;
 	logger->format = old.logger.format;
@@ -139,24 +141,36 @@ read_old(int fd, struct err *err)
 
 	if (pread(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept))
 		return err_sys(err, "read the state");
-	if (kept.magic != RECOVER_MAGIC ||
+	if (kept.head.magic != STATE_MAGIC ||
 	    kept.core_bytes != sizeof(struct core) ||
 	    kept.instance_bytes != sizeof(struct instance) ||
-	    kept.max_workers != kept.core.max_workers ||
-	    kept.core.pid != (int32_t)getpid() ||
-	    kept.core.current >= CORE_PLANS_MAX)
+	    kept.max_workers != kept.core.max_workers)
 		return err_set(err, ERR_SYSTEM, "the state isn't one of ours");
 	old = kept.core;
 	return 0;
 }
 
-int
-resume_state(struct core *core, int fd, struct err *err)
+/* Numbers that are indexes, or sizes of tables. */
+static int
+check_old(const struct core *core, struct err *err)
 {
-	if (read_old(fd, err) == -1)
-		return -1;
-	core_reset(core, old.max_workers);
-	if (table_remap(core, fd, &old, err) == -1)
+	if (old.pid != (int32_t)getpid() || old.current >= CORE_PLANS_MAX ||
+	    old.nruns > PLAN_WORKERS_MAX || old.nallowed > PLAN_WORKERS_MAX ||
+	    old.phase > PHASE_DONE || old.max_workers != core->max_workers ||
+	    memchr(old.name, '\0', sizeof(old.name)) == NULL ||
+	    memchr(old.cwd, '\0', sizeof(old.cwd)) == NULL ||
+	    memchr(old.end_reason, '\0', sizeof(old.end_reason)) == NULL)
+		return err_set(err, ERR_INPUT, "the state contradicts itself");
+	old.place.dir[sizeof(old.place.dir) - 1] = '\0';
+	old.place.name[sizeof(old.place.name) - 1] = '\0';
+	old.operate.text[sizeof(old.operate.text) - 1] = '\0';
+	return 0;
+}
+
+static int
+take_all(struct core *core, struct err *err)
+{
+	if (check_old(core, err) == -1)
 		return -1;
 	take_process(core);
 	take_drain(core);
@@ -167,6 +181,49 @@ resume_state(struct core *core, int fd, struct err *err)
 	if (!plan_applied(core) && core->operate.exec_fd == -1)
 		return err_set(err, ERR_SYSTEM, "there was no plan yet");
 	return 0;
+}
+
+int
+resume_state(struct core *core, int fd, struct err *err)
+{
+	if (read_old(fd, err) == -1)
+		return -1;
+	if (old.max_workers > UINT32_C(10) * WORKER_REPLICAS_MAX)
+		return err_set(err, ERR_INPUT, "the state is too large");
+	core_reset(core, old.max_workers);
+	if (table_remap(core, fd, &old, err) == -1)
+		return -1;
+	return take_all(core, err);
+}
+
+int
+resume_other(struct core *core, int fd, int self_fd, struct err *err)
+{
+	core_reset(core, 1); /* how many there were is in the state */
+	if (table_convert(core, fd, err) == -1)
+		return -1;
+	old = core->kept->core;
+	table_take_turns(core, &old);
+	recover_back_to(take(old.self_fd));
+	if (take_all(core, err) == -1)
+		return -1;
+	core->self_fd = self_fd;
+	return 0;
+}
+
+void
+resume_commit(struct core *core, int fd)
+{
+	char from[sizeof(core->kept->version)];
+
+	recover_back_to(-1);
+	fd_close(&fd);
+	fd_close(&old.self_fd);
+	(void)snprintf(from, sizeof(from), "%.*s", (int)sizeof(from) - 1,
+	    core->kept->version);
+	(void)snprintf(core->kept->version, sizeof(core->kept->version), "%s",
+	    REEVE_VERSION);
+	log_info("init.upgraded", "from=%s to=%s", from, REEVE_VERSION);
 }
 
 /* --- one instance --- */
@@ -257,7 +314,9 @@ static bool
 is_sound(const struct core *core, const struct instance *instance)
 {
 	return instance->state != INSTANCE_NONE &&
-	       instance->state < INSTANCE_STATES &&
+	       instance->state < INSTANCE_STATES && instance->why < WHY_COUNT &&
+	       instance->ended_as < CLASS_COUNT &&
+	       instance->replica < WORKER_REPLICAS_MAX &&
 	       instance->plan < CORE_PLANS_MAX &&
 	       core->plans[instance->plan].bytes != NULL &&
 	       instance->worker < core->plans[instance->plan].nworkers;
@@ -374,8 +433,8 @@ resume_timers(struct core *core)
 		                               : old.phase_timer.at_ms);
 }
 
-static void
-tell(const struct core *core)
+void
+resume_tell(const struct core *core)
 {
 	const struct kept *kept = core->kept;
 
@@ -395,7 +454,6 @@ resume_work(struct core *core)
 
 	for (int32_t slot = 0; slot < slots; slot++)
 		take_instance(core, slot);
-	tell(core);
 	peers_resume(core);
 	probers_take(core, old.probers_used);
 	for (int32_t slot = 0; slot < slots; slot++)

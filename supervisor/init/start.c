@@ -242,6 +242,8 @@ note_process(struct core *core, int32_t slot, pid_t pid)
 
 	instance_spec(core, slot, &spec);
 	instance->pid = instance->pgid = (int32_t)pid;
+	instance->restarts_before = instance->restarts;
+	instance->exits_before = instance->total_exits;
 	instance->why = WHY_NONE;
 	instance->last_signal = instance->group_told = 0;
 	instance->kill_at_ms = 0;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,6 +13,7 @@
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/state.h"
 
 /*
  * All memory is mapped here, once, for the most that will ever be needed; pages
@@ -79,6 +82,39 @@ map_state(struct core *core, int fd, struct err *err)
 	return 0;
 }
 
+/* The head, by which another build finds its way. */
+static void
+describe(struct core *core)
+{
+	struct layout at = layout_of(core);
+	const struct state_place places[STATE_TABLES] = {
+	    [STATE_KEPT] = {0, sizeof(struct kept), 1},
+	    [STATE_CORE] = {offsetof(struct kept, core), sizeof(struct core),
+	        1},
+	    [STATE_PLAN] = {offsetof(struct kept, core.plans),
+	        sizeof(struct plan), CORE_PLANS_MAX},
+	    [STATE_START] = {offsetof(struct kept, core.starts),
+	        sizeof(struct start), CORE_STARTS_MAX},
+	    [STATE_INSTANCE] = {at.instances, sizeof(struct instance),
+	        core->max_workers},
+	    [STATE_WIRES] = {at.wires, sizeof(struct wires), core->max_workers},
+	    [STATE_RUN] = {at.runs, sizeof(struct run), PLAN_WORKERS_MAX},
+	    [STATE_SPARE] = {at.spare, sizeof(struct run), PLAN_WORKERS_MAX},
+	    [STATE_PROBER] = {at.probers, sizeof(struct prober),
+	        core->probers_max},
+	    [STATE_ALLOWED] = {at.allowed, sizeof(struct fingerprint),
+	        PLAN_WORKERS_MAX},
+	};
+	struct kept *kept = core->kept;
+
+	kept->core_bytes = sizeof(struct core);
+	kept->instance_bytes = sizeof(struct instance);
+	kept->max_workers = core->max_workers;
+	(void)snprintf(
+	    kept->version, sizeof(kept->version), "%s", REEVE_VERSION);
+	state_describe(&kept->head, places);
+}
+
 static int
 make_state(struct core *core, struct err *err)
 {
@@ -95,10 +131,7 @@ make_state(struct core *core, struct err *err)
 		fd_close(&fd);
 		return -1;
 	}
-	*core->kept = (struct kept){.magic = RECOVER_MAGIC,
-	    .core_bytes = sizeof(struct core),
-	    .instance_bytes = sizeof(struct instance),
-	    .max_workers = core->max_workers};
+	describe(core);
 	return 0;
 }
 
@@ -143,18 +176,92 @@ table_map(struct core *core, struct err *err)
 	return map_own(core, err);
 }
 
+void
+table_take_turns(struct core *core, const struct core *old)
+{
+	struct run *runs = core->runs;
+
+	if (old->runs <= old->spare_runs)
+		return;
+	core->runs = core->spare_runs;
+	core->spare_runs = runs;
+}
+
 int
 table_remap(struct core *core, int fd, const struct core *old, struct err *err)
 {
 	size_tables(core);
 	if (map_state(core, fd, err) == -1)
 		return -1;
-	if (old->runs > old->spare_runs) {
-		struct run *runs = core->runs;
-		core->runs = core->spare_runs;
-		core->spare_runs = runs;
-	}
+	table_take_turns(core, old);
 	return map_own(core, err);
+}
+
+/* How many rows of each table were used; garbage is cut off by the tables. */
+static void
+rows_of(const struct state_head *from, const char *base,
+    uint32_t rows[STATE_TABLES])
+{
+	static const struct {
+		enum state_table table;
+		const char *counter; /* in struct core */
+	} counted[] = {
+	    {STATE_INSTANCE, "slots_used"},
+	    {STATE_WIRES, "slots_used"},
+	    {STATE_RUN, "nruns"},
+	    {STATE_SPARE, "nruns"},
+	    {STATE_PROBER, "probers_used"},
+	    {STATE_ALLOWED, "nallowed"},
+	};
+
+	for (size_t i = 0; i < STATE_TABLES; i++)
+		rows[i] = UINT32_MAX;
+	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
+		rows[counted[i].table] = (uint32_t)MAX(
+		    state_number(from, base, STATE_CORE, counted[i].counter),
+		    (int64_t)0);
+}
+
+/* `base` is mapped, `bytes` long. */
+static int
+convert_from(
+    struct core *core, const char *base, uint64_t bytes, struct err *err)
+{
+	const struct state_head *from = (const void *)base;
+	uint32_t rows[STATE_TABLES];
+
+	if (state_check(from, bytes, err) == -1)
+		return -1;
+	int64_t workers = state_number(from, base, STATE_CORE, "max_workers");
+	if (workers < 1 || workers > INT64_C(10) * WORKER_REPLICAS_MAX)
+		return err_set(err, ERR_INPUT, "a state for %lld instances",
+		    (long long)workers);
+	core->max_workers = (uint32_t)workers;
+	if (table_map(core, err) == -1)
+		return -1;
+	/* what is not in the other's state is as in a new one */
+	memcpy(&core->kept->core, core, sizeof(*core));
+	rows_of(from, base, rows);
+	state_copy(from, base, &core->kept->head, (char *)core->kept, rows);
+	return 0;
+}
+
+int
+table_convert(struct core *core, int fd, struct err *err)
+{
+	struct stat what;
+
+	if (fstat(fd, &what) == -1)
+		return err_sys(err, "size of the state");
+	if (what.st_size < (off_t)sizeof(struct state_head))
+		return err_set(err, ERR_INPUT, "the state isn't one of ours");
+	size_t bytes = (size_t)what.st_size;
+	void *base = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return err_sys(err, "map the state");
+	int rc = convert_from(core, base, bytes, err);
+	(void)munmap(base, bytes);
+	return rc;
 }
 
 void

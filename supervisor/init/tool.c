@@ -19,17 +19,30 @@ enum {
 static const char *const beside[] = {
     "reeve-tool", "../libexec/reeve/reeve-tool"};
 
-/* The directory of our own image, with its '/' at the end. */
+/* The path that our own image had, without what the kernel puts behind it when
+ * the file was replaced. */
 static int
-own_directory(char dir[DIR_MAX], struct err *err)
+own_path(char path[DIR_MAX], struct err *err)
 {
-	ssize_t len = readlink("/proc/self/exe", dir, DIR_MAX - 1);
+	static const char deleted[] = " (deleted)";
+	ssize_t len = readlink("/proc/self/exe", path, DIR_MAX - 1);
 
 	if (len == -1)
 		return err_sys(err, "readlink '/proc/self/exe'");
 	if (len == DIR_MAX - 1)
 		return err_set(err, ERR_CAPACITY, "our own path is too long");
-	dir[len] = '\0';
+	path[len] = '\0';
+	if (text_ends(path, deleted))
+		path[(size_t)len - (sizeof(deleted) - 1)] = '\0';
+	return 0;
+}
+
+/* The directory of our own image, with its '/' at the end. */
+static int
+own_directory(char dir[DIR_MAX], struct err *err)
+{
+	if (own_path(dir, err) == -1)
+		return -1;
 	char *slash = strrchr(dir, '/');
 	if (slash == NULL)
 		return err_set(
@@ -79,6 +92,19 @@ tool_open(struct err *err)
 	    "reeve-tool not found: looked beside %sreeve, in "
 	    "%s../libexec/reeve and in " REEVE_LIBEXECDIR,
 	    dir, dir);
+}
+
+int
+tool_open_installed(struct err *err)
+{
+	char path[DIR_MAX];
+
+	if (own_path(path, err) == -1)
+		return -1;
+	int fd = open_executable(path);
+	return fd != -1 ? fd
+	                : err_set(err, ERR_INPUT, "'%s' can't be executed: %s",
+	                      path, errno == 0 ? "not a program" : "not there");
 }
 
 int

@@ -19,6 +19,8 @@ int tool_open(struct err *err) MUST_CHECK;
 /* As tool_open for our own image: for --probe, --logger and --live. Works
  * when the file was replaced meanwhile; fails without /proc. */
 int tool_open_self(struct err *err) MUST_CHECK;
+/* What lies now where our own image came from: another build, perhaps. */
+int tool_open_installed(struct err *err) MUST_CHECK;
 /* Executes what `fd` stands for; returns only on failure, with errno. Safe
  * between clone and exec. */
 void tool_exec(int fd, const char *const argv[], const char *const envp[]);

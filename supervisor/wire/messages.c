@@ -60,6 +60,7 @@ static const struct shape {
     [WIRE_SHUTDOWN] = {.length = sizeof(struct wire_head)},
     [WIRE_ALIVE] = {.length = sizeof(struct wire_head)},
     [WIRE_GET_OLD_PLAN] = {sizeof(struct wire_order), {TEXT(wire_order, name)}},
+    [WIRE_UPGRADE] = {.length = sizeof(struct wire_head)},
     [WIRE_KEEP] = {.length = sizeof(struct wire_head)},
     [WIRE_GET_KEPT] = {.length = sizeof(struct wire_head)},
 };

@@ -74,6 +74,10 @@ enum wire_type {
 	WIRE_GET_OLD_PLAN, /* struct wire_order: operator only: as GET_PLAN, the
 	                      plan numbered `value` that some instance was
 	                      started from (ok = false: none is) */
+	WIRE_UPGRADE,  /* struct wire_head, with a descriptor of the program or
+	                  without (what lies where the init came from): REPLY
+	                  only  when it is refused; else the connection ends and
+	                  HELLO  has `upgrades` one up */
 	WIRE_GET_KEPT, /* struct wire_head: operator only: REPLY carries it (ok
 	                  = false: none) */
 };
@@ -102,6 +106,7 @@ struct wire_hello {
 	uint32_t max_workers;
 	int64_t started_wall_ms;
 	uint64_t plan_number; /* 0: no plan applied yet */
+	uint64_t upgrades;    /* builds that took over since the start */
 	char version[32];
 	char name[64];        /* $REEVE_NAME or the plan's, may be empty */
 	char socket_dir[108]; /* "" when only the abstract name exists */

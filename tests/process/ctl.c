@@ -4,7 +4,7 @@
  * without the operator:
  *
  *     ctl show                    one line a worker and an instance
- *     ctl live | reload | shutdown
+ *     ctl live | reload | shutdown | version
  *     ctl start|stop|restart|scale|signal WORKER [REPLICA [VALUE]]
  *     ctl logs WORKER TAIL [follow]
  */
@@ -155,6 +155,10 @@ main(int argc, char *argv[])
 	if (argc < 2 ||
 	    wire_client_connect(&client, "t", deadline_ms, &err) == -1)
 		die(&err);
+	if (text_equal(argv[1], "version")) {
+		(void)printf("%s\n", client.hello.version);
+		return 0;
+	}
 	if (text_equal(argv[1], "show")) {
 		if (wire_client_snapshot(
 		        &client, show_one, NULL, deadline_ms, &err) == -1)
