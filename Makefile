@@ -163,8 +163,8 @@ UNIT_WRAP_test_log = -Wl,--wrap=pwritev2
 UNIT_WRAP_test_operator_alerts = -Wl,--wrap=posix_spawn
 # The logger's test is also its client's.
 UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=epoll_wait
-UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c base/buffer.c
-UNIT_WRAP_test_life = supervisor/wire/plan_encode.c base/buffer.c \
+UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c
+UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
   -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
   -Wl,--wrap=waitid

@@ -31,41 +31,155 @@ count_processes(const struct observed *observed, const char *worker)
 	return count;
 }
 
+/* NULL: it should run. */
+static const char *
+need_not_run(const struct worker_look *look)
+{
+	if (look->worker->init && look->supervised == NULL)
+		return "an init worker: it runs once, before all others";
+	return look->worker->replicas > 0 ? NULL : "0 replicas are declared";
+}
+
+static void
+look_at_worker(
+    struct check *check, const struct declared_worker *worker, worker_fn *judge)
+{
+	struct worker_look look = {
+	    .worker = worker,
+	    .supervised =
+	        supervised_find(&check->observed->supervisor, worker->name),
+	    .processes = count_processes(check->observed, worker->name),
+	};
+	const struct subject subject = {.worker = worker->name};
+
+	for (size_t i = 0;
+	     look.supervised != NULL && i < look.supervised->ninstances; i++) {
+		const struct observed_instance *instance =
+		    &look.supervised->instances[i];
+
+		look.running += instance->pid > 0;
+		look.ready += instance->pid > 0 && instance->ready;
+		look.restarts += instance->restarts;
+		look.waits = look.waits || (instance->waits_for != NULL &&
+		                               *instance->waits_for != '\0');
+	}
+	const char *excuse = need_not_run(&look);
+	if (excuse == NULL) {
+		judge(check, &look);
+		return;
+	}
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding != NULL)
+		check_set(check, finding, RESULT_SKIPPED, "%s", excuse);
+}
+
+/* How many workers stand before it in the longest chain of dependencies. */
+static size_t *
+depths(struct check *check, size_t *ret_most)
+{
+	const struct declared *declared = check->declared;
+	size_t *depth = arena_array(
+	    check->report->arena, declared->nworkers + 1, sizeof(*depth));
+	bool changed = true;
+
+	/* the manifest has no cycles: it ends */
+	for (*ret_most = 0; changed;) {
+		changed = false;
+		for (size_t w = 0; w < declared->nworkers; w++) {
+			const struct declared_worker *worker =
+			    &declared->workers[w];
+			for (size_t i = 0; i < worker->ndependencies; i++) {
+				const struct declared_worker *on =
+				    declared_worker_find(declared,
+				        worker->dependencies[i].worker);
+				size_t least =
+				    on == NULL
+				        ? 0
+				        : depth[on - declared->workers] + 1;
+				changed = changed || depth[w] < least;
+				depth[w] = MAX(depth[w], least);
+			}
+			*ret_most = MAX(*ret_most, depth[w]);
+		}
+	}
+	return depth;
+}
+
+/* Who is waited for first: of two findings that explain one another the earlier
+ * is the cause. */
 void
 workers_each(struct check *check, worker_fn *judge)
 {
 	const struct declared *declared = check->declared;
+	size_t most = 0;
+	const size_t *depth = depths(check, &most);
 
-	for (size_t w = 0; w < declared->nworkers; w++) {
-		const struct declared_worker *worker = &declared->workers[w];
-		struct worker_look look = {
-		    .worker = worker,
-		    .supervised = supervised_find(
-		        &check->observed->supervisor, worker->name),
-		    .processes = count_processes(check->observed, worker->name),
-		};
-		const struct subject subject = {.worker = worker->name};
+	for (size_t at = 0; at <= most; at++)
+		for (size_t w = 0; w < declared->nworkers; w++)
+			if (depth[w] == at)
+				look_at_worker(
+				    check, &declared->workers[w], judge);
+}
 
-		for (size_t i = 0;
-		     look.supervised != NULL && i < look.supervised->ninstances;
-		     i++) {
-			const struct observed_instance *instance =
-			    &look.supervised->instances[i];
+/* What keeps those from running that it waits for explains it too. */
+static void
+label_awaited(struct check *check, struct report_finding *finding,
+    const struct worker_look *look)
+{
+	const struct declared *declared = check->declared;
 
-			look.running += instance->pid > 0;
-			look.ready += instance->pid > 0 && instance->ready;
-			look.restarts += instance->restarts;
-		}
-		if (worker->replicas > 0) {
-			judge(check, &look);
+	for (size_t i = 0; i < look->worker->ndependencies; i++)
+		report_label(check->report, finding, LABEL_WORKER,
+		    look->worker->dependencies[i].worker);
+	for (size_t w = 0; w < declared->nworkers; w++)
+		if (declared->workers[w].init &&
+		    &declared->workers[w] < look->worker)
+			report_label(check->report, finding, LABEL_WORKER,
+			    declared->workers[w].name);
+}
+
+bool
+worker_waits(struct check *check, struct report_finding *finding,
+    const struct worker_look *look)
+{
+	if (!look->waits)
+		return false;
+	for (size_t i = 0; i < look->supervised->ninstances; i++) {
+		const char *text = look->supervised->instances[i].waits_for;
+		if (text == NULL || *text == '\0')
 			continue;
-		}
-		struct report_finding *finding = check_begin(check, &subject);
-
-		if (finding != NULL)
-			check_set(check, finding, RESULT_SKIPPED,
-			    "0 replicas are declared");
+		check_set(check, finding, RESULT_FAILED,
+		    "none of %lld runs: %s", (long long)look->worker->replicas,
+		    text);
+		break;
 	}
+	label_awaited(check, finding, look);
+	check_fix(check, finding, "see what keeps the worker that it waits for",
+	    "reeve status", "reeve status");
+	return true;
+}
+
+/* The words are the init's; recorded ones may be older. */
+static bool
+ended_well(const char *last)
+{
+	return text_equal(last, "exit code 0") || text_equal(last, "exit 0");
+}
+
+bool
+worker_gave_up(const struct worker_look *look, const char **ret_last)
+{
+	if (!worker_is_finished(look))
+		return false;
+	for (size_t i = 0; i < look->supervised->ninstances; i++) {
+		const char *last = look->supervised->instances[i].last_exit;
+		if (last == NULL || *last == '\0' || ended_well(last))
+			continue;
+		*ret_last = last;
+		return true;
+	}
+	return false;
 }
 
 void

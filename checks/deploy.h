@@ -13,6 +13,7 @@ struct worker_look {
 	size_t running;   /* instances with a process */
 	size_t ready;
 	int64_t restarts; /* of all instances */
+	bool waits;       /* for a worker that it depends on */
 };
 
 typedef void worker_fn(struct check *check, const struct worker_look *look);
@@ -23,8 +24,12 @@ void say_instances(struct check *check, struct report_finding *finding,
     const struct worker_look *look);
 /* What the supervisor says a difference consists of. */
 const char *drift_evidence(const struct observed_drift *drift);
-/* Has the worker done what it was for? (`Never`, `OnFailure`, all ended well)
- */
+/* Has it ended, and need not run again? (`Never`, `OnFailure`) */
 bool worker_is_finished(const struct worker_look *look);
+/* ... and not well? `ret_last`: how. */
+bool worker_gave_up(const struct worker_look *look, const char **ret_last);
+/* Judges one that waits for others; false: it doesn't. */
+bool worker_waits(struct check *check, struct report_finding *finding,
+    const struct worker_look *look);
 
 #endif

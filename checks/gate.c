@@ -38,6 +38,17 @@ wait_until(int64_t until_ms)
 		(void)poll(NULL, 0, clock_timeout(now, until_ms));
 }
 
+/* What has ended and need not run again isn't waited for. */
+static int64_t
+count_finished(const struct observed_worker *worker)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < worker->ninstances; i++)
+		count += text_equal(worker->instances[i].state, "finished");
+	return count;
+}
+
 /* True while more waiting may help: the supervisor answers, and has not read
  * this manifest yet, or somebody that it wants isn't ready. */
 static bool
@@ -51,7 +62,8 @@ rolling_out(const struct observed *observed, const struct declared *declared)
 	    !text_equal(supervisor->manifest_digest, declared->digest))
 		return true;
 	for (size_t i = 0; i < supervisor->nworkers; i++)
-		if (supervisor->workers[i].ready <
+		if (supervisor->workers[i].ready +
+		        count_finished(&supervisor->workers[i]) <
 		    supervisor->workers[i].desired)
 			return true;
 	return false;

@@ -101,15 +101,25 @@ judge_present(struct check *check, const struct worker_look *look)
 
 	if (finding == NULL)
 		return;
-	if (look->running > 0 || worker_is_finished(look)) {
+	const char *last = NULL;
+	bool gave_up = worker_gave_up(look, &last);
+	if (look->running > 0 || (worker_is_finished(look) && !gave_up)) {
 		check_set(check, finding, RESULT_PASSED, "%zu of %lld run",
 		    look->running, (long long)look->worker->replicas);
 		return;
 	}
-	check_set(check, finding, RESULT_FAILED,
-	    "the supervisor knows it, and none of %lld runs",
-	    (long long)look->worker->replicas);
 	finding->confirmed = true;
+	if (worker_waits(check, finding, look)) {
+		say_instances(check, finding, look);
+		return;
+	}
+	if (gave_up)
+		check_set(check, finding, RESULT_FAILED,
+		    "it has failed and isn't started again: %s", last);
+	else
+		check_set(check, finding, RESULT_FAILED,
+		    "the supervisor knows it, and none of %lld runs",
+		    (long long)look->worker->replicas);
 	check_evidence(check, finding, check_place(check, &look->worker->place),
 	    check_text(check, "%lld replicas declared",
 	        (long long)look->worker->replicas),

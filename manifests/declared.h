@@ -151,6 +151,19 @@ enum declared_notify {
 	DECLARED_NOTIFY_NONE, /* it may speak, but is ready without a word */
 };
 
+enum declared_condition {
+	DECLARED_STARTED,
+	DECLARED_READY,
+	DECLARED_COMPLETED
+};
+
+/* One entry of dependsOn. */
+struct declared_dependency {
+	const char *worker;
+	enum declared_condition condition;
+	struct place place;
+};
+
 /* One entry of envFrom. */
 struct declared_import {
 	const struct declared_source *source;
@@ -176,6 +189,12 @@ struct declared_worker {
 	struct declared_port *ports;
 	size_t nports;
 	struct declared_probe readiness, liveness, startup;
+	struct declared_probe pre_stop; /* only what it does */
+	struct declared_dependency *dependencies;
+	size_t ndependencies;
+	bool init;             /* of initWorkers: these come first */
+	int64_t deadline_ms;   /* activeDeadlineSeconds; 0: none */
+	int64_t backoff_limit; /* -1: retried for ever */
 	int64_t grace_ms;
 	int64_t memory_limit_bytes, cpu_limit_milli; /* -1 */
 	enum declared_restart restart;

@@ -208,8 +208,9 @@ write_type(struct buffer *out, const struct row *row)
 		return;
 	case ROW_MAP:
 	case ROW_LIST:
-		buffer_format(out, "%s[%s](#%s)",
+		buffer_format(out, "%s%s[%s](#%s)",
 		    row->type == ROW_LIST ? "list of " : "",
+		    (row->flags & F_SHORT) != 0 ? "names or " : "",
 		    mapping_of(row->sub)->name, mapping_of(row->sub)->name);
 		return;
 	case ROW_PAIRS:

@@ -66,6 +66,8 @@ static const cyaml_schema_value_t int_value = {
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
 #define EMPTY(m, f, key, need, flags, doc) \
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
+#define SHORTS(m, f, key, need, flags, sub, doc) \
+	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
 #define NAMES(m, f, key, need, flags, doc) \
 	CYAML_FIELD_IGNORE(key, CYAML_FLAG_OPTIONAL),
 #define QKEY(m, f, key, kinds, needed_by, doc) \

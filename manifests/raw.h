@@ -40,7 +40,8 @@
 #define LIST(m, f, key, need, flags, sub, min, doc) \
 	struct manifest_##sub *f;                   \
 	unsigned f##_count;
-#define QKEY(m, f, key, kinds, needed_by, doc) char *f;
+#define SHORTS(m, f, key, need, flags, sub, doc) /* nodes are read */
+#define QKEY(m, f, key, kinds, needed_by, doc)   char *f;
 #include "manifests/manifest.def"
 
 /* Owned by libcyaml until raw_free(), which accepts NULL. */

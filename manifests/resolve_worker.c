@@ -142,7 +142,21 @@ probe_of(struct resolve *r, const struct manifest_probe *raw)
 	return probe;
 }
 
+static struct declared_probe
+pre_stop_of(struct resolve *r, const struct manifest_lifecycle *raw)
+{
+	struct manifest_probe hook = {0};
+
+	if (raw == NULL || raw->pre_stop == NULL)
+		return probe_of(r, NULL);
+	hook.http_get = raw->pre_stop->http_get;
+	hook.exec = raw->pre_stop->exec;
+	return probe_of(r, &hook);
+}
+
 /* --- the rest of a worker --- */
+
+#define JOB_BACKOFF_LIMIT "6" /* Kubernetes' default of a Job */
 
 /* "3 per 1h"; 0 for "off". */
 static void
@@ -168,7 +182,9 @@ take_restart(const struct manifest_restart *raw, struct declared_worker *worker)
 	raw = raw == NULL ? &no_restart : raw;
 	const struct manifest_backoff *backoff =
 	    raw->backoff == NULL ? &no_backoff : raw->backoff;
-	worker->restart = DECLARED_ALWAYS;
+	worker->restart = worker->init ? DECLARED_ON_FAILURE : DECLARED_ALWAYS;
+	worker->backoff_limit = resolve_int(
+	    raw->backoff_limit, worker->init ? JOB_BACKOFF_LIMIT : "-1");
 	if (raw->policy != NULL && *raw->policy == WORD_restart_policy_NEVER)
 		worker->restart = DECLARED_NEVER;
 	if (raw->policy != NULL &&
@@ -288,6 +304,8 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	worker->readiness = probe_of(r, raw->readiness);
 	worker->liveness = probe_of(r, raw->liveness);
 	worker->startup = probe_of(r, raw->startup);
+	worker->pre_stop = pre_stop_of(r, raw->lifecycle);
+	worker->deadline_ms = 1000 * resolve_int(raw->active_deadline, "0");
 	worker->grace_ms =
 	    1000 * resolve_int(raw->grace, DEFAULT_OF(worker, grace));
 	take_limits(raw->resources, worker);
@@ -311,15 +329,47 @@ taken_back(const struct declared_environment *env)
 	return (struct env_list){env->entries, env->count, env->count};
 }
 
+/* Where workers stand: initWorkers first, as they run. */
+struct worker_at {
+	const struct manifest_worker *raw;
+	const struct node *node;
+	bool init;
+};
+
+static size_t
+worker_list(const struct resolve *r, struct worker_at *list, const char *key,
+    const struct manifest_worker *raw, size_t count)
+{
+	const struct node *node = node_items(node_get(r->root, key));
+
+	for (size_t i = 0; i < count; i++, node = node->next)
+		list[i] = (struct worker_at){
+		    &raw[i], node, text_equal(key, "initWorkers")};
+	return count;
+}
+
+static struct worker_at *
+workers_of(struct resolve *r)
+{
+	const struct manifest_manifest *raw = r->raw;
+	struct worker_at *list = arena_array(r->arena,
+	    raw->init_workers_count + raw->workers_count + 1, sizeof(*list));
+	size_t n = worker_list(
+	    r, list, "initWorkers", raw->init_workers, raw->init_workers_count);
+
+	(void)worker_list(
+	    r, list + n, "workers", raw->workers, raw->workers_count);
+	return list;
+}
+
 /* Queues may need variables of workers, and workers the names of queues: the
  * environments come first, then the queues, then what the queues add. */
 static void
-take_environments(struct resolve *r)
+take_environments(struct resolve *r, const struct worker_at *list_of)
 {
-	const struct node *node = node_items(node_get(r->root, "workers"));
-
 	for (size_t i = 0; i < r->declared->nworkers; i++) {
-		const struct manifest_worker *raw = &r->raw->workers[i];
+		const struct manifest_worker *raw = list_of[i].raw;
+		const struct node *node = list_of[i].node;
 		struct declared_worker *worker = &r->declared->workers[i];
 		const struct node *inherit = node_get(node, "inheritEnv");
 		struct resolve_layers layers = {.env = raw->env,
@@ -336,26 +386,67 @@ take_environments(struct resolve *r)
 		publish(&worker->env, &list);
 		worker->imports =
 		    resolve_imports(r, &layers, &worker->nimports);
-		node = node->next;
 	}
+}
+
+/* Without a condition: as far as a worker of its kind comes. */
+static enum declared_condition
+condition_of(const struct resolve *r, const char *name, const char *word)
+{
+	const struct declared_worker *on =
+	    declared_worker_find(r->declared, name);
+
+	if (text_equal(word, "started"))
+		return DECLARED_STARTED;
+	if (text_equal(word, "completed"))
+		return DECLARED_COMPLETED;
+	if (word == NULL && on != NULL && on->restart != DECLARED_ALWAYS)
+		return DECLARED_COMPLETED;
+	return DECLARED_READY;
+}
+
+static void
+take_dependencies(
+    struct resolve *r, const struct node *node, struct declared_worker *worker)
+{
+	const struct node *list = node_get(node, "dependsOn");
+	size_t n = 0;
+
+	worker->dependencies =
+	    arena_array(r->arena, (list == NULL ? 0 : list->count) + 1,
+	        sizeof(*worker->dependencies));
+	for (const struct node *it = node_items(list); it != NULL;
+	     it = it->next) {
+		const struct node *name =
+		    it->kind == NODE_MAPPING ? node_get(it, "worker") : it;
+		worker->dependencies[n++] = (struct declared_dependency){
+		    .worker = arena_text(r->arena, node_text(name)),
+		    .condition = condition_of(r, node_text(name),
+		        node_text(node_get(it, "condition"))),
+		    .place = resolve_place(r, name)};
+	}
+	worker->ndependencies = n;
 }
 
 void
 resolve_workers(struct resolve *r)
 {
 	struct declared *declared = r->declared;
-	const struct node *node = node_items(node_get(r->root, "workers"));
+	const struct worker_at *at = workers_of(r);
 
-	declared->nworkers = r->raw->workers_count;
+	declared->nworkers = r->raw->init_workers_count + r->raw->workers_count;
 	declared->workers = arena_array(
 	    r->arena, declared->nworkers, sizeof(*declared->workers));
-	for (size_t i = 0; i < declared->nworkers; i++)
+	for (size_t i = 0; i < declared->nworkers; i++) {
 		declared->workers[i].name =
-		    arena_text(r->arena, r->raw->workers[i].name);
-	take_environments(r);
+		    arena_text(r->arena, at[i].raw->name);
+		declared->workers[i].init = at[i].init;
+	}
+	take_environments(r, at);
 	resolve_queues(r);
-	for (size_t i = 0; i < declared->nworkers; i++, node = node->next) {
-		const struct manifest_worker *raw = &r->raw->workers[i];
+	for (size_t i = 0; i < declared->nworkers; i++) {
+		const struct manifest_worker *raw = at[i].raw;
+		const struct node *node = at[i].node;
 		struct declared_worker *worker = &declared->workers[i];
 		const struct node *requires = node_get(node, "requires");
 		struct env_list list = taken_back(&worker->env);
@@ -371,6 +462,8 @@ resolve_workers(struct resolve *r)
 		worker->command = arguments(r, node, &worker->env);
 		take_plain(r, raw, worker);
 	}
+	for (size_t i = 0; i < declared->nworkers; i++)
+		take_dependencies(r, at[i].node, &declared->workers[i]);
 }
 
 void

@@ -94,6 +94,22 @@ write_int_type(struct jsonw *json, const struct row *row)
 	jsonw_end(json);
 }
 
+/* A text, or the mapping that it stands for. */
+static void
+write_short_type(struct jsonw *json, const struct row *row)
+{
+	const struct mapping *sub = mapping_of(row->sub);
+
+	jsonw_array(json, "anyOf");
+	jsonw_object(json, NULL);
+	write_text_type(json, &sub->rows[0]);
+	jsonw_end(json);
+	jsonw_object(json, NULL);
+	jsonw_format(json, "$ref", "#/$defs/%s", sub->name);
+	jsonw_end(json);
+	jsonw_end(json);
+}
+
 static void
 write_items(struct jsonw *json, const struct row *row)
 {
@@ -101,7 +117,9 @@ write_items(struct jsonw *json, const struct row *row)
 	if (row->type != ROW_LIST || row->min > 0)
 		jsonw_i64(json, "minItems", 1);
 	jsonw_object(json, "items");
-	if (row->type == ROW_LIST)
+	if ((row->flags & F_SHORT) != 0)
+		write_short_type(json, row);
+	else if (row->type == ROW_LIST)
 		jsonw_format(
 		    json, "$ref", "#/$defs/%s", mapping_of(row->sub)->name);
 	else if (row->type == ROW_INTS)

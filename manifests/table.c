@@ -101,6 +101,14 @@ const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 	    .min = min_,                                  \
 	    .max = LIST_MAX,                              \
 	    .doc = doc_},
+#define SHORTS(m, f, key_, need_, flags_, sub_, doc_) \
+	[ROW_##m##_##f] = {.key = key_,               \
+	    .type = ROW_LIST,                         \
+	    .need = NEED_##need_,                     \
+	    .flags = (flags_) | F_SHORT,              \
+	    .sub = MAPPING_##sub_,                    \
+	    .max = LIST_MAX,                          \
+	    .doc = doc_},
 #define PAIRS(m, f, key_, need_, flags_, doc_) \
 	[ROW_##m##_##f] = {.key = key_,        \
 	    .type = ROW_PAIRS,                 \

@@ -66,6 +66,8 @@ enum {
 	F_MAY_BE_EMPTY = 1 << 4, /* "" is a value */
 	F_ID = 1 << 5,           /* unique among its siblings */
 	F_EXIT = 1 << 6,         /* 0 or 143 */
+	F_SHORT = 1 << 7,        /* of a list: a text stands for a mapping with
+	                            that value of its first key */
 };
 
 enum {
@@ -140,6 +142,7 @@ const struct row *mapping_row(const struct mapping *mapping, const char *key);
 #define MAP(m, f, key, need, flags, sub, doc)            ROW_##m##_##f,
 #define LIST(m, f, key, need, flags, sub, min, doc)      ROW_##m##_##f,
 #define PAIRS(m, f, key, need, flags, doc)               ROW_##m##_##f,
+#define SHORTS(m, f, key, need, flags, sub, doc)         ROW_##m##_##f,
 #define EMPTY(m, f, key, need, flags, doc)               ROW_##m##_##f,
 #define NAMES(m, f, key, need, flags, doc)               ROW_##m##_##f,
 #define QKEY(m, f, key, kinds, needed_by, doc)           ROW_##m##_##f,

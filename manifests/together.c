@@ -432,10 +432,39 @@ check_notify(struct validation *v, const struct node *notify)
 }
 
 static void
-check_worker(struct validation *v, const struct node *worker)
+check_backoff(struct validation *v, const struct node *worker)
 {
 	const struct node *restart = node_get(worker, "restart");
 	const struct node *backoff = node_get(restart, "backoff");
+
+	if (backoff != NULL && duration_of(backoff, "first", 500) >
+	                           duration_of(backoff, "cap", 60000))
+		complain(v->complaints, backoff,
+		    "'first' is longer than 'cap' (default 60s)");
+}
+
+/* Keys of what ends, beside a policy by which it never does. */
+static void
+check_ends(struct validation *v, const struct node *worker)
+{
+	const struct node *restart = node_get(worker, "restart");
+	const char *policy = node_text(node_get(restart, "policy"));
+	const struct node *limit = node_get(restart, "backoffLimit");
+	const struct node *deadline = node_get(worker, "activeDeadlineSeconds");
+
+	if (limit != NULL && !text_equal(policy, "OnFailure"))
+		complain(v->complaints, limit->key,
+		    "'backoffLimit' needs 'policy: OnFailure' beside it");
+	if (deadline != NULL &&
+	    (policy == NULL || text_equal(policy, "Always")))
+		complain(v->complaints, deadline->key,
+		    "'activeDeadlineSeconds' is for a worker that ends: with "
+		    "'restart: {policy: OnFailure}' or Never");
+}
+
+static void
+check_worker(struct validation *v, const struct node *worker)
+{
 	int64_t most = int_of(
 	    node_get(worker, "scale"), "max", int_of(worker, "replicas", 1));
 
@@ -446,17 +475,44 @@ check_worker(struct validation *v, const struct node *worker)
 	check_probe(v, worker, "livenessProbe", most);
 	check_probe(v, worker, "startupProbe", most);
 	check_notify(v, node_get(worker, "notify"));
-	if (backoff != NULL && duration_of(backoff, "first", 500) >
-	                           duration_of(backoff, "cap", 60000))
-		complain(v->complaints, backoff,
-		    "'first' is longer than 'cap' (default 60s)");
-	for (const struct node *it = node_items(node_get(worker, "dependsOn"));
-	     it != NULL; it = it->next) {
-		if (text_equal(
-		        node_text(it), node_text(node_get(worker, "name"))))
-			complain(v->complaints, it,
-			    "a worker can't depend on itself");
+	check_probe_port(v, worker,
+	    node_get(
+	        node_get(node_get(node_get(worker, "lifecycle"), "preStop"),
+	            "httpGet"),
+	        "port"),
+	    most);
+	check_backoff(v, worker);
+	check_ends(v, worker);
+}
+
+/* What makes sense for what is started again for ever, or isn't. */
+static void
+check_init_worker(struct validation *v, const struct node *worker)
+{
+	static const char *const not_here[] = {"replicas", "scale", "consumes",
+	    "readinessProbe", "livenessProbe", "startupProbe", "dependsOn",
+	    "maxUnavailable"};
+	const struct node *name = node_get(worker, "name");
+
+	for (size_t i = 0; i < ARRAY_LEN(not_here); i++) {
+		const struct node *value = node_get(worker, not_here[i]);
+		if (value != NULL)
+			complain(v->complaints, value->key,
+			    "'%s' means nothing in 'initWorkers': they run "
+			    "once, one after the other",
+			    not_here[i]);
 	}
+	if (node_text(name) != NULL && words_have(&v->workers, name->text))
+		complain(v->complaints, name,
+		    "'%s' is also a name in 'workers': both are known by it",
+		    name->text);
+	check_env(v, worker);
+	check_backoff(v, worker);
+	const struct node *policy =
+	    node_get(node_get(worker, "restart"), "policy");
+	if (text_equal(node_text(policy), "Always"))
+		complain(v->complaints, policy,
+		    "an init worker has to end: valid: OnFailure, Never");
 }
 
 /* --- checks and smoke --- */
@@ -539,6 +595,8 @@ validate_together(struct validation *v)
 
 	for_each(v, "queues", check_queue);
 	for_each(v, "workers", check_worker);
+	for_each(v, "initWorkers", check_init_worker);
+	validate_order(v);
 	for_each(v, "producers", check_env);
 	for_each(v, "checks", check_check);
 	for_each(v, "smoke", check_smoke);

@@ -69,7 +69,7 @@ validate_names(struct validation *v, const char *key)
 	return names;
 }
 
-static bool
+bool
 words_have(const struct words *words, const char *word)
 {
 	for (size_t i = 0; i < words->count; i++) {
@@ -585,6 +585,8 @@ check_list(struct validation *v, const struct row *row, const struct node *node,
 	for (const struct node *it = node->first; it != NULL; it = it->next) {
 		if (it->kind == NODE_MAPPING)
 			check_mapping(v, sub, it, &item);
+		else if (it->kind == NODE_SCALAR && (row->flags & F_SHORT) != 0)
+			check_text(v, &sub->rows[0], it);
 		else
 			complain(v->complaints, it,
 			    "each entry of '%s' must be a mapping, not %s",

@@ -36,8 +36,11 @@ void manifest_validate(struct validation *v);
 /* Rows are right or complained about; this is about what they say together:
  * references, `$(NAME)`, probes and ports. */
 void validate_together(struct validation *v);
+/* dependsOn: conditions that can come true, and no cycle. */
+void validate_order(struct validation *v);
 /* Names under the key `name` of the items of root's list `key`. */
 struct words validate_names(struct validation *v, const char *key);
+bool words_have(const struct words *words, const char *word);
 /* A complaint that ends with the nearest word and the valid ones. */
 void validate_unknown(struct validation *v, const struct node *node,
     const char *what, const struct words *words);

@@ -97,6 +97,7 @@ instances_write(struct jsonw *json, const struct observed_worker *worker)
 		jsonw_i64(json, "started_at", one->started_wall_ms);
 		jsonw_text(json, "config_digest", one->config_digest);
 		jsonw_text(json, "last_exit", one->last_exit);
+		jsonw_text(json, "waits_for", one->waits_for);
 		jsonw_end(json);
 	}
 	jsonw_end(json);

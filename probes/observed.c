@@ -316,6 +316,8 @@ take_instances(struct arena *arena, const cJSON *object,
 		    take_text(arena, item, "config_digest", &one->config_digest,
 		        err) == -1 ||
 		    take_text(arena, item, "last_exit", &one->last_exit, err) ==
+		        -1 ||
+		    take_text(arena, item, "waits_for", &one->waits_for, err) ==
 		        -1)
 			return err_wrap(err, "'instances'");
 	}

@@ -92,6 +92,7 @@ struct observed_instance {
 	int64_t started_wall_ms;
 	const char *config_digest;
 	const char *last_exit; /* "exit 1", "signal 9", "exec: ENOENT"; "" */
+	const char *waits_for; /* "waits for worker 'x' to be ready"; "" */
 };
 struct observed_worker {
 	const char *name;

@@ -96,6 +96,7 @@ parse_instances(struct arena *arena, const cJSON *worker,
 		one->config_digest =
 		    text_or_empty(arena, item, "config_digest");
 		one->last_exit = text_or_empty(arena, item, "last_exit");
+		one->waits_for = text_or_empty(arena, item, "waits_for");
 	}
 	return 0;
 }

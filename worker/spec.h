@@ -62,10 +62,24 @@ struct worker_port {
 	uint32_t base;
 };
 
+/* What another worker must have reached before a start. */
+enum worker_condition {
+	CONDITION_STARTED,   /* it executes, or has */
+	CONDITION_READY,     /* it is ready */
+	CONDITION_COMPLETED, /* it has ended with exit code 0, for good */
+	CONDITION_COUNT
+};
+
+struct worker_dependency {
+	const char *worker;
+	uint32_t condition; /* enum worker_condition */
+};
+
 enum {
 	WORKER_NAME_MAX = 63,
 	WORKER_REPLICAS_MAX = 10000,
-	WORKER_ID_NONE = -1
+	WORKER_ID_NONE = -1,
+	WORKER_DEPENDENCIES_MAX = 64,
 };
 
 struct worker_spec {
@@ -85,9 +99,20 @@ struct worker_spec {
 	int64_t backoff_first_ms, backoff_cap_ms;
 	struct limit_spec start_limit; /* of all replicas together */
 	struct notify_spec notify;
-	int64_t grace_ms; /* terminationGracePeriodSeconds */
-	int drain_signal; /* SIGTERM unless declared */
+	/* failures in a row after which it is given up: Job's backoffLimit and
+	 * one; 0: never */
+	uint32_t failures_max;
+	int64_t deadline_ms; /* activeDeadlineSeconds, with retries; 0: none */
+	int64_t grace_ms;    /* terminationGracePeriodSeconds */
+	int drain_signal;    /* SIGTERM unless declared */
 	struct probe_spec readiness, liveness, startup;
+	/* lifecycle.preStop: as a probe, tried once before the drain signal */
+	struct probe_spec pre_stop;
+	const struct worker_dependency *dependencies;
+	uint32_t ndependencies;
+	/* longest chain of dependencies below it; the plan's writer fills it */
+	uint32_t rank;
+	bool init; /* of initWorkers: the container ends when it gives up */
 	const struct worker_port *ports;
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */

@@ -348,6 +348,7 @@ plan_switch(struct core *core, int place, const struct plan *plan)
 	core->current = (uint8_t)place;
 	take_settings(core, plan);
 	recover_note_plan(core);
+	order_apply(core);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		if (core->instances[slot].state != INSTANCE_NONE)
 			adopt_instance(core, (int32_t)slot);
@@ -414,6 +415,7 @@ apply_resume(struct core *core, const struct core *old, struct err *err)
 	if (!plan_applied(core))
 		return 0;
 	take_settings(core, plan);
+	order_apply(core);
 	/* a fault while plans changed: what the plan says counts */
 	if (old->nruns != plan->nworkers)
 		make_runs(core, plan, &PLAN_INIT);

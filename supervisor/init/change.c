@@ -107,6 +107,7 @@ instance_change(struct core *core, int32_t slot, enum instance_event event)
 		instance->ready_ms = core->loop.now_ms;
 	else if (event == EVENT_UNREADY || event == EVENT_WANTED)
 		instance->ready_ms = 0;
+	core->order_due = core->order_due || core->ordered;
 	log_change(core, slot, event, from, to);
 	peers_changed(core, slot, event);
 }

@@ -24,7 +24,8 @@
  *     start.c    pending -> starting -> running
  *     stop.c     asking an instance to end, escalating; the drain
  *     reap.c     who died, and what comes of it
- *     prober.c   readiness, liveness and startup probes
+ *     order.c    who waits for whom, at the start and in the drain
+ *     prober.c   readiness, liveness and startup probes; preStop hooks
  *     apply.c    plans, and what should run
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
  *     operate.c  the operator's process; capture.c the logger's; answer.c
@@ -69,9 +70,10 @@ struct instance {
 	uint8_t last_signal; /* that we sent it, or 0 */
 	uint8_t group_told;  /* its group was sent TERM in this stop */
 	uint8_t cloning;     /* it may have a process that isn't noted yet */
-	uint8_t ended_as; /* enum exit_class that its next start comes after */
-	uint8_t has_turn; /* next_start_ms is its turn in run.limit */
-	uint16_t worker;  /* index in that plan */
+	uint8_t ended_as;  /* enum exit_class that its next start comes after */
+	uint8_t has_turn;  /* next_start_ms is its turn in run.limit */
+	uint8_t wait_told; /* what it waits for was logged */
+	uint16_t worker;   /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
@@ -81,7 +83,9 @@ struct instance {
 	 * noted twice (a fault between) counts once */
 	uint32_t restarts_before, exits_before;
 	uint32_t restarted[CLASS_COUNT]; /* starts, by what they came after */
-	int64_t started_ms, ready_ms;    /* monotonic; 0: not */
+	uint32_t failures; /* in a row, since a start that was ordered */
+	int64_t active_ms; /* the first start of that row; 0: none */
+	int64_t started_ms, ready_ms; /* monotonic; 0: not */
 	int64_t well_ms; /* the longest that this process was ready on end */
 	int64_t next_start_ms;
 	int64_t kill_at_ms; /* while stopping */
@@ -104,7 +108,7 @@ struct wires {
 	bool attached[2];
 	bool queued;
 	int16_t start;      /* index in core.starts, or -1 */
-	int32_t probers[3]; /* index in core.probers + 1, or 0 */
+	int32_t probers[4]; /* index in core.probers + 1, or 0 */
 };
 
 /* Between clone and the news of exec. */
@@ -122,12 +126,17 @@ struct run {
 	uint32_t desired;
 	bool held;          /* stopped by order */
 	struct limit limit; /* of restarts, over all of its replicas */
+	/* order.c: counted when something changed */
+	bool needed; /* in a drain: who depends on it is still there */
+	uint32_t alive, started, ready, completed;
+	int64_t after_ms; /* what its dependencies may need after it */
 };
 
 enum prober_kind {
 	PROBER_READINESS,
 	PROBER_LIVENESS,
 	PROBER_STARTUP,
+	PROBER_PRE_STOP, /* not a probe: the hook before the drain signal */
 	PROBER_KINDS
 };
 
@@ -258,6 +267,8 @@ struct core {
 	struct fingerprint_key key;
 	bool pid1, reap_again, no_pidfd;
 	bool die_with_parent, allow_exec_changes, placed;
+	bool ordered;    /* some worker depends on another */
+	bool order_due;  /* something changed that somebody may wait for */
 	uint8_t current; /* the applied plan, if plans[current].bytes */
 	uint8_t padding;
 	uint32_t max_workers;
@@ -293,6 +304,8 @@ struct core {
 	int64_t swept;     /* within a phase of the end: how far */
 	int64_t budget_ms; /* $REEVE_GRACE or --grace; -1 */
 	int64_t drain_started_ms, drain_deadline_ms;
+	uint32_t chain_steps;
+	int64_t chain_ms; /* the longest row of graces, one after another */
 	enum phase phase;
 	uint32_t terms; /* signals that asked for an end */
 	int exit_code;  /* -1: not decided */
@@ -380,6 +393,28 @@ void start_adopt(struct core *core, int32_t slot);
 /* Waits for the end of the process in wires.pidfd.fd. */
 void start_watch(struct core *core, int32_t slot, int pidfd);
 
+/* Its deadline counts from now on, if it has one. */
+void start_deadline(struct core *core, int32_t slot);
+
+/* --- order.c --- */
+
+/* A plan was applied. */
+void order_apply(struct core *core);
+/* It is to start: true when it has somebody to wait for first. */
+bool order_waits(struct core *core, int32_t slot);
+/* After each turn: starts what need wait no longer, or goes on draining. */
+void order_step(struct core *core);
+/* What it waits for, for people; "" when for nothing. */
+void order_text(const struct core *core, int32_t slot, char *dst, size_t size);
+/* A drain begins: the graces that follow one another. */
+void order_drain(struct core *core);
+/* Of `budget_ms`, what is kept for whom the instance depends on. */
+int64_t order_reserve_ms(
+    const struct core *core, int32_t slot, int64_t budget_ms);
+/* In a drain: notes who is needed by somebody that still lives. */
+void order_note_needed(struct core *core);
+bool order_is_needed(const struct core *core, int32_t slot);
+
 /* --- stop.c --- */
 
 /* Asks a living instance to end, or takes one that isn't alive out of the race.
@@ -388,6 +423,10 @@ void instance_stop(struct core *core, int32_t slot, enum instance_why why);
 void instance_kill(struct core *core, int32_t slot);
 /* Its state's timer fired. */
 void instance_timer(struct loop_timer *timer, int64_t now_ms);
+/* The preStop hook is over, or there is none: the drain signal. */
+void stop_hooked(struct core *core, int32_t slot);
+/* Asks everybody to end whom nobody needs any more. */
+void drain_tell(struct core *core);
 /* All workers, then everything else, then exit. */
 void drain_begin(struct core *core, const char *reason, int exit_code);
 /* After a fault: asks whom the drain had not asked yet. */
@@ -423,6 +462,10 @@ void instance_order(struct core *core, int32_t slot);
 /* The instance executes: begins its probes; it is ready at once without. */
 void probers_begin(struct core *core, int32_t slot);
 void probers_end(struct core *core, int32_t slot);
+/* Runs its preStop hook; false: it has none. */
+bool prober_hook(struct core *core, int32_t slot);
+/* Gives up its hook; false: none runs. */
+bool prober_hook_end(struct core *core, int32_t slot);
 /* After a fault: takes over those that instances still name, ends what was
  * under way, which says nothing. */
 void probers_take(struct core *core, uint32_t used);

@@ -366,12 +366,13 @@ core_run(struct core *core)
 	struct err err = ERR_INIT;
 
 	while (core->phase != PHASE_DONE) {
-		int64_t until_ms =
-		    core->reap_again ? core->loop.now_ms : CLOCK_NEVER;
+		bool more = core->reap_again || core->order_due;
+		int64_t until_ms = more ? core->loop.now_ms : CLOCK_NEVER;
 		if (loop_turn(&core->loop, until_ms, &err) == -1)
 			log_error("loop", "%s", err.text);
 		if (core->reap_again)
 			reap(core);
+		order_step(core);
 		upgrade_step(core);
 	}
 	int code = finish_code(core);

@@ -25,6 +25,7 @@ static const char *const kind_names[] = {
     [PROBER_READINESS] = "readiness",
     [PROBER_LIVENESS] = "liveness",
     [PROBER_STARTUP] = "startup",
+    [PROBER_PRE_STOP] = "preStop",
 };
 
 static_assert(ARRAY_LEN(kind_names) == PROBER_KINDS, "a name for each");
@@ -43,6 +44,8 @@ probe_of(const struct worker_spec *spec, enum prober_kind kind)
 		return spec->readiness;
 	case PROBER_LIVENESS:
 		return spec->liveness;
+	case PROBER_PRE_STOP:
+		return spec->pre_stop;
 	case PROBER_STARTUP:
 	case PROBER_KINDS:
 		break;
@@ -137,6 +140,37 @@ probers_end(struct core *core, int32_t slot)
 {
 	for (unsigned kind = 0; kind < PROBER_KINDS; kind++)
 		prober_drop(core, slot, (enum prober_kind)kind);
+}
+
+bool
+prober_hook(struct core *core, int32_t slot)
+{
+	prober_add(core, slot, PROBER_PRE_STOP);
+	return prober_of(core, slot, PROBER_PRE_STOP) != NULL;
+}
+
+bool
+prober_hook_end(struct core *core, int32_t slot)
+{
+	if (prober_of(core, slot, PROBER_PRE_STOP) == NULL)
+		return false;
+	log_warning("hook.late", "worker=%s: its preStop hook is given up",
+	    instance_label(core, slot));
+	prober_drop(core, slot, PROBER_PRE_STOP);
+	return true;
+}
+
+/* Well or not, the worker is told now. */
+static void
+hook_over(struct core *core, struct prober *prober, bool passed)
+{
+	int32_t slot = prober->slot;
+
+	if (!passed)
+		log_warning("hook.failed", "worker=%s: preStop: %s",
+		    instance_label(core, slot), prober->text);
+	prober_drop(core, slot, PROBER_PRE_STOP);
+	stop_hooked(core, slot);
 }
 
 static bool
@@ -309,6 +343,12 @@ prober_timer(struct loop_timer *timer, int64_t now_ms)
 	}
 	if (prober_start(core, prober, &err) == 0)
 		return;
+	if (kind == PROBER_PRE_STOP) {
+		(void)snprintf(
+		    prober->text, sizeof(prober->text), "%.100s", err.text);
+		hook_over(core, prober, false);
+		return;
+	}
 	/* we couldn't look: neither a success nor a failure of the worker */
 	log_warning("probe.not-run", "worker=%s probe=%s: %s",
 	    instance_label(core, prober->slot), kind_name(kind), err.text);
@@ -414,6 +454,10 @@ prober_exited(struct core *core, int32_t index, const struct worker_exit *ended)
 		take_text(prober, &result);
 	fd_close(&prober->text_fd);
 	fd_close(&prober->report_fd);
+	if (prober->kind == PROBER_PRE_STOP) {
+		hook_over(core, prober, passed);
+		return;
+	}
 	instance_spec(core, slot, &spec);
 	struct probe_spec probe = probe_of(&spec, prober->kind);
 	if (passed)

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
@@ -70,15 +72,20 @@ instance_want(struct core *core, int32_t slot)
 			run_reconcile(core, run);
 		return;
 	}
-	if (was_unordered(instance))
+	if (was_unordered(instance)) {
 		instance->restarts = instance->restarts_before + 1;
+	} else if (instance->why != WHY_RESOURCES) {
+		instance->failures = 0;
+		instance->active_ms = 0;
+	}
 	instance->restarted[instance->ended_as]++;
 	instance->ended_as = CLASS_NONE;
 	instance->has_turn = 0;
-	instance->why = WHY_NONE;
 	instance->next_start_ms = 0;
+	instance->why = order_waits(core, slot) ? WHY_WAITS : WHY_NONE;
 	instance_change(core, slot, EVENT_WANTED);
-	start_queue(core, slot);
+	if (instance->why == WHY_NONE)
+		start_queue(core, slot);
 }
 
 void
@@ -147,17 +154,37 @@ class_of(const struct instance *instance)
 	case WHY_ENDED:
 	case WHY_EXEC:
 	case WHY_RESOURCES:
+	case WHY_WAITS:
+	case WHY_DEADLINE:
 	case WHY_COUNT:
 		return exit_classify(&instance->last_exit);
 	}
 	return CLASS_NONE;
 }
 
+/* It has failed so often, or so long, that it is given up. */
 static bool
-is_final(const struct worker_spec *spec, enum exit_class kind)
+gives_up(const struct instance *instance, const struct worker_spec *spec,
+    int64_t now_ms)
+{
+	if (instance->why == WHY_DEADLINE)
+		return true;
+	if (spec->deadline_ms > 0 &&
+	    clock_after(instance->active_ms, spec->deadline_ms) <= now_ms)
+		return true;
+	return spec->failures_max > 0 &&
+	       instance->failures >= spec->failures_max;
+}
+
+static bool
+is_final(const struct core *core, struct instance *instance,
+    const struct worker_spec *spec, enum exit_class kind)
 {
 	if (kind == CLASS_ORDERED)
 		return false;
+	instance->failures += kind != CLASS_CLEAN;
+	if (gives_up(instance, spec, core->loop.now_ms))
+		return true;
 	return spec->restart == RESTART_NEVER ||
 	       (spec->restart == RESTART_ON_FAILURE && kind == CLASS_CLEAN);
 }
@@ -189,6 +216,21 @@ start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
 	    instance_label(core, slot), exit_class_name(kind),
 	    (long long)delay_ms);
 	start_later(core, slot, clock_after(core->loop.now_ms, delay_ms));
+}
+
+/* Nothing can start without it. */
+static void
+init_worker_failed(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	char reason[sizeof(core->end_reason)], text[EXIT_TEXT_SIZE];
+
+	(void)snprintf(reason, sizeof(reason), "init worker '%s' gave up: %s",
+	    plan_worker_name(&core->plans[instance->plan], instance->worker),
+	    instance->why == WHY_DEADLINE
+	        ? "its deadline passed"
+	        : exit_text(&instance->last_exit, text, sizeof(text)));
+	drain_begin(core, reason, EXIT_AGAIN);
 }
 
 static void
@@ -225,13 +267,16 @@ instance_ended(struct core *core, int32_t slot)
 	}
 	instance->ended_as = (uint8_t)kind;
 	instance_spec(core, slot, &spec);
-	if (!is_final(&spec, kind)) {
+	if (!is_final(core, instance, &spec, kind)) {
 		start_again(core, slot, &spec, kind);
 		return;
 	}
-	instance->why = WHY_ENDED;
+	if (instance->why != WHY_DEADLINE)
+		instance->why = WHY_ENDED;
 	finish_note_exit(core, &instance->last_exit, true);
 	instance_change(core, slot, EVENT_FINISH);
+	if (spec.init && (kind != CLASS_CLEAN || instance->why == WHY_DEADLINE))
+		init_worker_failed(core, slot);
 }
 
 /* --- groups that outlive their leader --- */

@@ -362,7 +362,9 @@ resume_instance(struct core *core, int32_t slot)
 	case INSTANCE_STOPPED:
 		return;
 	case INSTANCE_PENDING:
-		start_queue(core, slot);
+		/* who waits for others is looked at after this turn */
+		if (instance->why != WHY_WAITS)
+			start_queue(core, slot);
 		return;
 	case INSTANCE_BACKOFF:
 		instance_wake_at(core, slot, instance->next_start_ms);
@@ -373,8 +375,10 @@ resume_instance(struct core *core, int32_t slot)
 		break;
 	case INSTANCE_RUNNING:
 	case INSTANCE_READY:
-		if (instance->pid > 0)
+		if (instance->pid > 0) {
+			start_deadline(core, slot);
 			probers_resume(core, slot);
+		}
 		break;
 	case INSTANCE_STOPPING:
 	case INSTANCE_ENDING:

@@ -120,6 +120,7 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->last_ran_ms = instance->last_ran_ms;
 	(void)snprintf(to->probe_text, sizeof(to->probe_text), "%s",
 	    prober_text(core, slot));
+	order_text(core, slot, to->wait_text, sizeof(to->wait_text));
 }
 
 /* --- sending it, as it goes --- */

@@ -85,6 +85,18 @@ start_forget(struct core *core, int32_t slot)
 	wires->start = -1;
 }
 
+void
+start_deadline(struct core *core, int32_t slot)
+{
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	if (spec.deadline_ms > 0)
+		instance_wake_at(core, slot,
+		    clock_after(
+		        core->instances[slot].active_ms, spec.deadline_ms));
+}
+
 /* It executes; a stop that came before is handed on now: a signal before the
  * child had its own session would have been lost (pid1.md M1). */
 static void
@@ -98,6 +110,7 @@ execed(struct core *core, int32_t slot)
 		loop_timer_clear(&core->loop, &core->wires[slot].timer);
 	instance_change(core, slot, EVENT_EXECED);
 	if (!stopping) {
+		start_deadline(core, slot);
 		probers_begin(core, slot);
 		return;
 	}
@@ -249,6 +262,8 @@ note_process(struct core *core, int32_t slot, pid_t pid)
 	instance->kill_at_ms = 0;
 	instance->next_start_ms = 0;
 	instance->started_ms = core->loop.now_ms;
+	if (instance->active_ms == 0)
+		instance->active_ms = instance->started_ms;
 	instance->generation = spec.generation;
 	instance->plan_number = core->plans[instance->plan].number;
 	memcpy(instance->config_digest, spec.config_digest,

@@ -13,6 +13,7 @@
 
 enum {
 	STOP_KILL_AGAIN_MS = 1000,
+	STOP_HOOK_EXTRA_MS = 2000,
 	/* of the container's budget (pid1.md 5.4 rule 10) */
 	STOP_GROUP_PCT = 70,
 	STOP_KILL_PCT = 90,
@@ -30,16 +31,31 @@ budget_at(const struct core *core, int64_t pct)
 	    core->budget_ms / 100 * pct + core->budget_ms % 100 * pct / 100);
 }
 
-/* The container's budget counts only where it is shorter than the worker's own
- * grace (decisions.md 13). */
+/* When the budget ends for it: sooner where workers that it depends on are to
+ * end after it. */
 static int64_t
-group_term_at(const struct core *core, const struct instance *instance)
+budget_kill_at(const struct core *core, int32_t slot)
 {
 	int64_t kill_ms = budget_at(core, STOP_KILL_PCT);
 
+	if (kill_ms == CLOCK_NEVER)
+		return kill_ms;
+	return kill_ms -
+	       order_reserve_ms(core, slot, kill_ms - core->drain_started_ms);
+}
+
+/* The container's budget counts only where it is shorter than the worker's own
+ * grace (decisions.md 13). */
+static int64_t
+group_term_at(const struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	int64_t kill_ms = budget_kill_at(core, slot);
+
 	if (instance->group_told != 0 || kill_ms > instance->kill_at_ms)
 		return CLOCK_NEVER;
-	return budget_at(core, STOP_GROUP_PCT);
+	return core->drain_started_ms + (kill_ms - core->drain_started_ms) *
+	                                    STOP_GROUP_PCT / STOP_KILL_PCT;
 }
 
 static void
@@ -47,8 +63,8 @@ plan_escalation(struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
 
-	instance_wake_at(core, slot,
-	    MIN(group_term_at(core, instance), instance->kill_at_ms));
+	instance_wake_at(
+	    core, slot, MIN(group_term_at(core, slot), instance->kill_at_ms));
 }
 
 static void
@@ -93,13 +109,22 @@ stop_living(struct core *core, int32_t slot, enum instance_why why)
 	instance->group_told = 0;
 	instance->kill_at_ms =
 	    MIN(clock_after(core->loop.now_ms, spec.grace_ms),
-	        budget_at(core, STOP_KILL_PCT));
+	        budget_kill_at(core, slot));
 	probers_end(core, slot);
 	instance_change(core, slot, EVENT_STOP);
 	/* between clone and exec: start.c hands it on when it executes */
-	if (core->wires[slot].start < 0)
-		signal_main(core, slot, spec.drain_signal);
+	if (core->wires[slot].start < 0 && !prober_hook(core, slot))
+		stop_hooked(core, slot);
 	plan_escalation(core, slot);
+}
+
+void
+stop_hooked(struct core *core, int32_t slot)
+{
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	signal_main(core, slot, spec.drain_signal);
 }
 
 /* It is ending already: a reason that decides what comes after wins. */
@@ -107,7 +132,7 @@ static void
 stop_ending(struct core *core, int32_t slot, enum instance_why why)
 {
 	struct instance *instance = &core->instances[slot];
-	int64_t kill_ms = budget_at(core, STOP_KILL_PCT);
+	int64_t kill_ms = budget_kill_at(core, slot);
 
 	if (why == WHY_DRAIN || why == WHY_REMOVED || why == WHY_SCALED ||
 	    why == WHY_ORDER_STOP ||
@@ -201,16 +226,34 @@ exec_timed_out(struct core *core, int32_t slot)
 	instance_kill(core, slot);
 }
 
+/* The grace is over and its preStop hook is not: the worker has not been told
+ * yet. As in Kubernetes it gets a little more, within the budget. */
+static bool
+grant_after_hook(struct core *core, int32_t slot, int64_t now_ms)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (!prober_hook_end(core, slot))
+		return false;
+	stop_hooked(core, slot);
+	instance->kill_at_ms = MIN(clock_after(now_ms, STOP_HOOK_EXTRA_MS),
+	    budget_kill_at(core, slot));
+	return now_ms < instance->kill_at_ms;
+}
+
 static void
 escalate(struct core *core, int32_t slot, int64_t now_ms)
 {
 	struct instance *instance = &core->instances[slot];
 
-	if (now_ms >= instance->kill_at_ms) {
+	if (now_ms >= instance->kill_at_ms &&
+	    !grant_after_hook(core, slot, now_ms)) {
 		instance_kill(core, slot);
 		return;
 	}
-	if (now_ms >= group_term_at(core, instance)) {
+	if (now_ms >= group_term_at(core, slot)) {
+		if (prober_hook_end(core, slot))
+			stop_hooked(core, slot);
 		signal_group(core, slot, SIGTERM);
 		instance->group_told = 1;
 	}
@@ -238,10 +281,14 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 		instance_due(core, slot);
 		start_pump(core);
 		return;
-	case INSTANCE_NONE:
-	case INSTANCE_PENDING:
 	case INSTANCE_RUNNING:
 	case INSTANCE_READY:
+		log_warning(
+		    "worker.deadline", "worker=%s", instance_label(core, slot));
+		instance_stop(core, slot, WHY_DEADLINE);
+		return;
+	case INSTANCE_NONE:
+	case INSTANCE_PENDING:
 	case INSTANCE_FINISHED:
 	case INSTANCE_STOPPED:
 	case INSTANCE_STATES:
@@ -258,8 +305,22 @@ drain_limit(struct core *core)
 
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		last_ms = MAX(last_ms, core->instances[slot].kill_at_ms);
+	last_ms =
+	    MAX(last_ms, clock_after(core->drain_started_ms, core->chain_ms));
 	core->drain_deadline_ms = MIN(clock_after(last_ms, STOP_LAST_MS),
 	    budget_at(core, STOP_LEAVE_PCT));
+}
+
+void
+drain_tell(struct core *core)
+{
+	order_note_needed(core);
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		if (order_is_needed(core, (int32_t)slot))
+			continue;
+		instance_stop(core, (int32_t)slot, WHY_DRAIN);
+		RECOVER_POINT(POINT_DRAIN);
+	}
 }
 
 void
@@ -276,10 +337,8 @@ drain_begin(struct core *core, const char *reason, int exit_code)
 		core->budget_ms = core->settings.grace_ms;
 	core->phase = PHASE_DRAIN;
 	peers_text(core, WIRE_DRAINING, LOG_INFO, "drain.began", reason);
-	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		instance_stop(core, (int32_t)slot, WHY_DRAIN);
-		RECOVER_POINT(POINT_DRAIN);
-	}
+	order_drain(core);
+	drain_tell(core);
 	drain_limit(core);
 	core_wake(core, &core->phase_timer, core->drain_deadline_ms);
 	finish_step(core);
@@ -288,13 +347,8 @@ drain_begin(struct core *core, const char *reason, int exit_code)
 void
 drain_resume(struct core *core)
 {
-	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		uint8_t state = core->instances[slot].state;
-		if (state == INSTANCE_PENDING || state == INSTANCE_BACKOFF ||
-		    state == INSTANCE_STARTING || state == INSTANCE_RUNNING ||
-		    state == INSTANCE_READY)
-			instance_stop(core, (int32_t)slot, WHY_DRAIN);
-	}
+	order_drain(core);
+	drain_tell(core);
 	if (core->drain_deadline_ms == 0)
 		drain_limit(core);
 }

@@ -393,6 +393,8 @@ compare_rest(struct comparison *comparison, const struct worker_spec *running,
 	    comparison, "notify.fd", running->notify.fd, declared->notify.fd);
 	compare_numbers(comparison, "notify.watchdog",
 	    running->notify.watchdog_ms, declared->notify.watchdog_ms);
+	compare_probe(comparison, "lifecycle.preStop", &running->pre_stop,
+	    &declared->pre_stop);
 	compare_numbers(comparison, "resources.limits.memory",
 	    (int64_t)running->memory_limit_bytes,
 	    (int64_t)declared->memory_limit_bytes);

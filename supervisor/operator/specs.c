@@ -240,9 +240,58 @@ notify_ready(enum declared_notify notify)
 	UNREACHABLE("notify");
 }
 
+static uint32_t
+condition(enum declared_condition declared)
+{
+	switch (declared) {
+	case DECLARED_STARTED:
+		return CONDITION_STARTED;
+	case DECLARED_READY:
+		return CONDITION_READY;
+	case DECLARED_COMPLETED:
+		return CONDITION_COMPLETED;
+	}
+	UNREACHABLE("a condition");
+}
+
+/* Init workers wait for the one before, all others for the last of them. */
+static void
+dependencies(struct arena *arena, const struct declared *declared,
+    const struct declared_worker *from, struct worker_spec *to)
+{
+	struct worker_dependency *list =
+	    arena_array(arena, from->ndependencies + 2, sizeof(*list));
+	const struct declared_worker *before = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < declared->nworkers; i++)
+		if (&declared->workers[i] < from && declared->workers[i].init)
+			before = &declared->workers[i];
+	if (before != NULL)
+		list[n++] = (struct worker_dependency){
+		    before->name, CONDITION_COMPLETED};
+	for (size_t i = 0; i < from->ndependencies; i++)
+		list[n++] =
+		    (struct worker_dependency){from->dependencies[i].worker,
+		        condition(from->dependencies[i].condition)};
+	to->dependencies = list;
+	to->ndependencies = (uint32_t)n;
+}
+
+/* Tried once; what it may take is the grace, which the init watches over. */
+static struct probe_spec
+hook(const struct declared_worker *from)
+{
+	struct probe_spec to = probe(from, &from->pre_stop);
+
+	to.initial_delay_ms = 0;
+	to.timeout_ms = to.period_ms = MAX(from->grace_ms, (int64_t)1);
+	return to;
+}
+
 static struct worker_spec
-worker(struct arena *arena, const struct declared_worker *from,
-    const struct fingerprint_key *key)
+worker(struct arena *arena, const struct declared *declared,
+    const struct declared_worker *from, const struct fingerprint_key *key)
 {
 	struct worker_spec to = {
 	    .name = from->name,
@@ -260,6 +309,12 @@ worker(struct arena *arena, const struct declared_worker *from,
 	    .notify = {.ready = notify_ready(from->notify),
 	        .fd = bounded(from->notify_fd, UINT8_MAX),
 	        .watchdog_ms = from->watchdog_ms},
+	    .failures_max = from->backoff_limit < 0
+	                        ? 0
+	                        : bounded(from->backoff_limit + 1, INT32_MAX),
+	    .deadline_ms = from->deadline_ms,
+	    .init = from->init,
+	    .pre_stop = hook(from),
 	    .grace_ms = from->grace_ms,
 	    .drain_signal = SIGTERM,
 	    .readiness = probe(from, &from->readiness),
@@ -275,6 +330,7 @@ worker(struct arena *arena, const struct declared_worker *from,
 	to.executable = resolve(arena, &to);
 	identity(arena, from, &to);
 	ports(arena, from, &to);
+	dependencies(arena, declared, from, &to);
 	specs_digest(key, &to, arena, to.config_digest);
 	return to;
 }
@@ -344,7 +400,8 @@ specs_make(const struct declared *declared, const struct fingerprint_key *key,
 		return -1;
 	made.specs = arena_array(arena, made.count + 1, sizeof(*made.specs));
 	for (size_t i = 0; i < made.count; i++)
-		made.specs[i] = worker(arena, &declared->workers[i], key);
+		made.specs[i] =
+		    worker(arena, declared, &declared->workers[i], key);
 	*ret = made;
 	return 0;
 }
@@ -450,6 +507,7 @@ specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
 		digest_number(&bytes, spec->notify.fd);
 		digest_number(&bytes, spec->notify.watchdog_ms);
 	}
+	digest_probe(&bytes, "preStop", &spec->pre_stop);
 	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);
 
 	memcpy(ret, print.bytes, 16);
@@ -470,6 +528,19 @@ copy_list(struct arena *arena, const char *const *list)
 	for (size_t i = 0; i < count; i++)
 		copy[i] = arena_text(arena, list[i]);
 	return copy;
+}
+
+static const struct worker_dependency *
+copy_dependencies(struct arena *arena, const struct worker_spec *spec)
+{
+	struct worker_dependency *list =
+	    arena_array(arena, spec->ndependencies + 1, sizeof(*list));
+
+	for (uint32_t i = 0; i < spec->ndependencies; i++)
+		list[i] = (struct worker_dependency){
+		    arena_text(arena, spec->dependencies[i].worker),
+		    spec->dependencies[i].condition};
+	return list;
 }
 
 static void
@@ -503,8 +574,10 @@ specs_copy(struct arena *arena, const struct worker_spec *spec)
 		    .base = spec->ports[i].base};
 	copy.groups = groups;
 	copy.ports = port_list;
+	copy.dependencies = copy_dependencies(arena, spec);
 	copy_probe(arena, &copy.readiness);
 	copy_probe(arena, &copy.liveness);
+	copy_probe(arena, &copy.pre_stop);
 	copy_probe(arena, &copy.startup);
 	return copy;
 }

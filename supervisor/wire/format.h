@@ -21,8 +21,9 @@ enum plan_section {
 	SECTION_ORDER,   /* uint32_t: record indexes, ascending by name */
 	SECTION_SLOTS,   /* union plan_slot: lists of texts, each ended by 0 */
 	SECTION_PORTS,   /* struct plan_port */
-	SECTION_NUMBERS, /* int64_t: supplementary groups */
-	SECTION_TEXTS,   /* bytes; the first is 0 */
+	SECTION_DEPENDENCIES, /* struct plan_dependency */
+	SECTION_NUMBERS,      /* int64_t: supplementary groups */
+	SECTION_TEXTS,        /* bytes; the first is 0 */
 	SECTION_COUNT
 };
 
@@ -55,11 +56,19 @@ struct plan_port {
 	uint32_t zero;
 };
 
+/* The layout of struct worker_dependency. */
+struct plan_dependency {
+	union plan_slot worker;
+	uint32_t condition;
+	uint32_t zero;
+};
+
 enum {
 	PROBE_FLAG_PER_REPLICA = 1,
 	PROBE_FLAGS = 1,
 	RECORD_FLAG_NO_NEW_PRIVS = 1,
-	RECORD_FLAGS = 1,
+	RECORD_FLAG_INIT = 2,
+	RECORD_FLAGS = 3,
 	SETTINGS_FLAG_LOG_JSON = 1,
 	SETTINGS_FLAGS = 1,
 };
@@ -76,12 +85,13 @@ enum {
 	PLAN_READINESS,
 	PLAN_LIVENESS,
 	PLAN_STARTUP,
+	PLAN_PRE_STOP,
 	PLAN_PROBES
 };
 
 struct plan_record {
 	struct plan_text name, executable, cwd;
-	struct plan_list argv, envp, groups, ports;
+	struct plan_list argv, envp, groups, ports, dependencies;
 	int64_t uid, gid;
 	int64_t backoff_first_ms, backoff_cap_ms, grace_ms;
 	int64_t limit_window_ms, watchdog_ms;
@@ -90,6 +100,11 @@ struct plan_record {
 	uint32_t umask, flags, replicas, restart;
 	int32_t drain_signal;
 	uint32_t zero;
+	/* more than that of every worker that it depends on: so there is no
+	 * cycle */
+	uint32_t rank;
+	uint32_t failures_max;
+	int64_t deadline_ms;
 	uint8_t config_digest[16];
 	struct plan_probe probes[PLAN_PROBES];
 };

@@ -33,7 +33,8 @@ static const struct shape {
         {TEXT(wire_snapshot, name), TEXT(wire_snapshot, operator_text)}},
     [WIRE_WORKER] = {sizeof(struct wire_worker), {TEXT(wire_worker, name)}},
     [WIRE_INSTANCE] = {sizeof(struct wire_instance),
-        {TEXT(wire_instance, name), TEXT(wire_instance, probe_text)}},
+        {TEXT(wire_instance, name), TEXT(wire_instance, probe_text),
+            TEXT(wire_instance, wait_text)}},
     [WIRE_SNAPSHOT_END] = {sizeof(struct wire_snapshot),
         {TEXT(wire_snapshot, name), TEXT(wire_snapshot, operator_text)}},
     [WIRE_NOTE] = {sizeof(struct wire_text),
@@ -189,6 +190,8 @@ static const char *const why_names[] = {
     [WHY_ENDED] = "ended by itself",
     [WHY_EXEC] = "could not be executed",
     [WHY_RESOURCES] = "no process could be made",
+    [WHY_WAITS] = "waits for another worker",
+    [WHY_DEADLINE] = "its deadline passed",
 };
 static_assert(ARRAY_LEN(why_names) == WHY_COUNT, "every reason");
 

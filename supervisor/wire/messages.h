@@ -28,6 +28,7 @@ enum {
 	/* the operator's end of the socketpair is this descriptor */
 	WIRE_OPERATOR_FD = 3,
 	WIRE_ALL_REPLICAS = -1,
+	WIRE_WAIT_MAX = 256,
 };
 
 enum wire_type {
@@ -170,6 +171,8 @@ enum instance_why {
 	WHY_ENDED,     /* by itself */
 	WHY_EXEC,      /* couldn't be started */
 	WHY_RESOURCES, /* no process could be made: EAGAIN, ENOMEM, EMFILE */
+	WHY_WAITS,     /* for a worker that it depends on */
+	WHY_DEADLINE,  /* activeDeadlineSeconds are over */
 	WHY_COUNT
 };
 
@@ -217,6 +220,7 @@ struct wire_instance {
 	int64_t last_exit_wall_ms;
 	int64_t last_ran_ms;
 	char probe_text[128]; /* the last probe's failure, "" when none */
+	char wait_text[WIRE_WAIT_MAX]; /* what it waits for, "" when nothing */
 };
 
 struct wire_order {

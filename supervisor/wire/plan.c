@@ -16,6 +16,11 @@ static_assert(
     sizeof(struct plan_port) == sizeof(struct worker_port) &&
         offsetof(struct plan_port, base) == offsetof(struct worker_port, base),
     "ports are used in place");
+static_assert(
+    sizeof(struct plan_dependency) == sizeof(struct worker_dependency) &&
+        offsetof(struct plan_dependency, condition) ==
+            offsetof(struct worker_dependency, condition),
+    "dependencies are used in place");
 
 enum {
 	PLAN_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
@@ -28,6 +33,7 @@ struct view {
 	uint32_t *order;
 	union plan_slot *slots;
 	struct plan_port *ports;
+	struct plan_dependency *dependencies;
 	int64_t *numbers;
 	const char *texts;
 	uint64_t count[SECTION_COUNT];
@@ -48,6 +54,7 @@ view_of(uint8_t *bytes, struct view *ret)
 	ret->order = at[SECTION_ORDER];
 	ret->slots = at[SECTION_SLOTS];
 	ret->ports = at[SECTION_PORTS];
+	ret->dependencies = at[SECTION_DEPENDENCIES];
 	ret->numbers = at[SECTION_NUMBERS];
 	ret->texts = at[SECTION_TEXTS];
 }
@@ -195,7 +202,9 @@ check_groups_ports(
 	if (check_range(view, SECTION_NUMBERS, record->groups, PLAN_GROUPS_MAX,
 	        "groups", err) == -1 ||
 	    check_range(view, SECTION_PORTS, record->ports, PLAN_PORTS_MAX,
-	        "ports", err) == -1)
+	        "ports", err) == -1 ||
+	    check_range(view, SECTION_DEPENDENCIES, record->dependencies,
+	        WORKER_DEPENDENCIES_MAX, "dependencies", err) == -1)
 		return -1;
 	for (uint32_t i = 0; i < record->groups.count; i++) {
 		int64_t gid = view->numbers[record->groups.first + i];
@@ -269,6 +278,65 @@ check_order(const struct view *view, struct err *err)
 	return 0;
 }
 
+static int32_t
+find_worker(const struct view *view, const char *name)
+{
+	uint32_t low = 0, high = (uint32_t)view->count[SECTION_ORDER];
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		uint32_t index = view->order[middle];
+		int order = strcmp(record_name(view, index), name);
+		if (order == 0)
+			return (int32_t)index;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
+}
+
+/* Ranks that rise along every dependency: so nobody waits for itself. */
+static int
+check_ranks(const struct view *view, struct err *err)
+{
+	for (uint64_t i = 0; i < view->count[SECTION_WORKERS]; i++) {
+		const struct plan_record *record = &view->workers[i];
+		for (uint32_t k = 0; k < record->dependencies.count; k++) {
+			const struct plan_dependency *dependency =
+			    &view->dependencies[record->dependencies.first + k];
+			const char *name =
+			    view->texts + dependency->worker.text.offset;
+			int32_t on = find_worker(view, name);
+			if (on >= 0 && view->workers[on].rank >= record->rank)
+				return err_set(err, ERR_INPUT,
+				    "workers '%s' and '%s' wait for one "
+				    "another",
+				    record_name(view, (uint32_t)i), name);
+		}
+	}
+	return 0;
+}
+
+static int
+check_dependencies(const struct view *view, struct err *err)
+{
+	for (uint64_t i = 0; i < view->count[SECTION_DEPENDENCIES]; i++) {
+		const struct plan_dependency *dependency =
+		    &view->dependencies[i];
+		if (check_text(view, dependency->worker.text, true,
+		        "a dependency's worker", err) == -1)
+			return -1;
+		if (dependency->condition >= CONDITION_COUNT ||
+		    dependency->zero != 0)
+			return err_set(err, ERR_INPUT,
+			    "dependency condition %u doesn't exist",
+			    dependency->condition);
+	}
+	return 0;
+}
+
 static int
 check_slots(const struct view *view, struct err *err)
 {
@@ -301,6 +369,7 @@ check_all(const struct view *view, struct err *err)
 	const struct plan_options *options = &view->header->options;
 
 	if (check_slots(view, err) == -1 ||
+	    check_dependencies(view, err) == -1 ||
 	    check_text(view, options->name, false, "name", err) == -1 ||
 	    plan_check_options(options, err) == -1)
 		return -1;
@@ -310,7 +379,9 @@ check_all(const struct view *view, struct err *err)
 	for (uint32_t i = 0; i < view->count[SECTION_WORKERS]; i++)
 		if (check_record(view, &view->workers[i], err) == -1)
 			return err_wrap(err, "worker %u", i);
-	return check_order(view, err);
+	if (check_order(view, err) == -1)
+		return -1;
+	return check_ranks(view, err);
 }
 
 static void
@@ -323,6 +394,10 @@ relocate(const struct view *view)
 	}
 	for (uint64_t i = 0; i < view->count[SECTION_PORTS]; i++) {
 		union plan_slot *slot = &view->ports[i].name;
+		slot->pointer = view->texts + slot->text.offset;
+	}
+	for (uint64_t i = 0; i < view->count[SECTION_DEPENDENCIES]; i++) {
+		union plan_slot *slot = &view->dependencies[i].worker;
 		slot->pointer = view->texts + slot->text.offset;
 	}
 }
@@ -550,6 +625,8 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .restart = (enum worker_restart)record->restart,
 	    .backoff_first_ms = record->backoff_first_ms,
 	    .backoff_cap_ms = record->backoff_cap_ms,
+	    .failures_max = record->failures_max,
+	    .deadline_ms = record->deadline_ms,
 	    .grace_ms = record->grace_ms,
 	    .start_limit = {.count = record->limit_count,
 	        .window_ms = record->limit_window_ms},
@@ -559,6 +636,11 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .drain_signal = record->drain_signal,
 	    .ports = (const void *)(view.ports + record->ports.first),
 	    .nports = record->ports.count,
+	    .dependencies =
+	        (const void *)(view.dependencies + record->dependencies.first),
+	    .ndependencies = record->dependencies.count,
+	    .rank = record->rank,
+	    .init = (record->flags & RECORD_FLAG_INIT) != 0,
 	    .memory_limit_bytes = record->memory_limit_bytes,
 	    .nofile_limit = record->nofile_limit,
 	    .generation = record->generation,
@@ -566,6 +648,7 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	probe_view(&view, &record->probes[PLAN_READINESS], &ret->readiness);
 	probe_view(&view, &record->probes[PLAN_LIVENESS], &ret->liveness);
 	probe_view(&view, &record->probes[PLAN_STARTUP], &ret->startup);
+	probe_view(&view, &record->probes[PLAN_PRE_STOP], &ret->pre_stop);
 	memcpy(ret->config_digest, record->config_digest,
 	    sizeof(ret->config_digest));
 }
@@ -588,17 +671,5 @@ plan_worker_find(const struct plan *plan, const char *name)
 	if (plan->bytes == NULL)
 		return -1;
 	view_of(plan->bytes, &view);
-	uint32_t low = 0, high = plan->nworkers;
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		uint32_t index = view.order[middle];
-		int order = strcmp(record_name(&view, index), name);
-		if (order == 0)
-			return (int32_t)index;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return -1;
+	return find_worker(&view, name);
 }

@@ -28,6 +28,7 @@ enum {
 	PLAN_NAME_MAX = WORKER_NAME_MAX,
 	PLAN_GROUPS_MAX = 1024,
 	PLAN_PORTS_MAX = 64,
+	PLAN_RANK_MAX = 255, /* workers in a chain of dependencies */
 };
 
 enum plan_second_term {

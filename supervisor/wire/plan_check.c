@@ -31,6 +31,7 @@ plan_item_bytes(enum plan_section section)
 	    [SECTION_ORDER] = sizeof(uint32_t),
 	    [SECTION_SLOTS] = sizeof(union plan_slot),
 	    [SECTION_PORTS] = sizeof(struct plan_port),
+	    [SECTION_DEPENDENCIES] = sizeof(struct plan_dependency),
 	    [SECTION_NUMBERS] = sizeof(int64_t),
 	    [SECTION_TEXTS] = 1,
 	};
@@ -117,6 +118,7 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    [PLAN_READINESS] = "readiness",
 	    [PLAN_LIVENESS] = "liveness",
 	    [PLAN_STARTUP] = "startup",
+	    [PLAN_PRE_STOP] = "preStop",
 	};
 
 	if (check_ids(record, err) == -1 || check_notify(record, err) == -1)
@@ -130,7 +132,10 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    in_range(record->backoff_first_ms, 0, record->backoff_cap_ms,
 	        "first backoff", err) == -1 ||
 	    in_range(record->grace_ms, 0, TIME_MAX_MS, "grace", err) == -1 ||
-	    in_range(record->drain_signal, 1, 64, "drain signal", err) == -1)
+	    in_range(record->drain_signal, 1, 64, "drain signal", err) == -1 ||
+	    in_range(record->deadline_ms, 0, TIME_MAX_MS, "deadline", err) ==
+	        -1 ||
+	    in_range(record->rank, 0, PLAN_RANK_MAX, "rank", err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
 		if (check_probe(&record->probes[i], names[i], err) == -1)

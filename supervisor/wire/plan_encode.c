@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "supervisor/wire/format.h"
+#include "supervisor/wire/order_encode.h"
 #include "supervisor/wire/plan_encode.h"
 
 /* Each section is written into its own buffer, then they are joined. */
@@ -82,6 +83,24 @@ put_ports(struct encoder *encoder, const struct worker_spec *spec)
 	return at;
 }
 
+static struct plan_list
+put_dependencies(struct encoder *encoder, const struct worker_spec *spec)
+{
+	struct buffer *section = &encoder->sections[SECTION_DEPENDENCIES];
+	struct plan_list at = {
+	    .first = (uint32_t)(section->len / sizeof(struct plan_dependency)),
+	    .count = spec->ndependencies};
+
+	for (uint32_t i = 0; i < spec->ndependencies; i++) {
+		struct plan_dependency dependency = {
+		    .condition = spec->dependencies[i].condition};
+		dependency.worker.text =
+		    put_text(encoder, spec->dependencies[i].worker);
+		buffer_append(section, &dependency, sizeof(dependency));
+	}
+	return at;
+}
+
 static struct plan_probe
 put_probe(struct encoder *encoder, const struct probe_spec *probe)
 {
@@ -106,8 +125,8 @@ put_probe(struct encoder *encoder, const struct probe_spec *probe)
 }
 
 static int
-put_worker(
-    struct encoder *encoder, const struct worker_spec *spec, struct err *err)
+put_worker(struct encoder *encoder, const struct worker_spec *spec,
+    uint32_t rank, struct err *err)
 {
 	struct plan_record record = {
 	    .uid = spec->uid,
@@ -124,15 +143,18 @@ put_worker(
 	    .nofile_limit = spec->nofile_limit,
 	    .generation = spec->generation,
 	    .umask = spec->umask,
-	    .flags = spec->no_new_privs ? RECORD_FLAG_NO_NEW_PRIVS : 0,
+	    .flags = (spec->no_new_privs ? RECORD_FLAG_NO_NEW_PRIVS : 0U) |
+	             (spec->init ? RECORD_FLAG_INIT : 0U),
+	    .rank = rank,
+	    .failures_max = spec->failures_max,
+	    .deadline_ms = spec->deadline_ms,
 	    .replicas = spec->replicas,
 	    .restart = spec->restart,
 	    .drain_signal = spec->drain_signal,
 	};
 
-	if (spec->name == NULL || spec->executable == NULL ||
-	    spec->argv == NULL)
-		return err_set(err, ERR_INPUT, "no name or no command");
+	if (spec->executable == NULL || spec->argv == NULL)
+		return err_set(err, ERR_INPUT, "no command");
 	record.name = put_text(encoder, spec->name);
 	record.executable = put_text(encoder, spec->executable);
 	record.cwd = put_text(encoder, spec->cwd);
@@ -140,11 +162,13 @@ put_worker(
 	record.envp = put_list(encoder, spec->envp);
 	record.groups = put_groups(encoder, spec);
 	record.ports = put_ports(encoder, spec);
+	record.dependencies = put_dependencies(encoder, spec);
 	memcpy(record.config_digest, spec->config_digest,
 	    sizeof(record.config_digest));
 	record.probes[PLAN_READINESS] = put_probe(encoder, &spec->readiness);
 	record.probes[PLAN_LIVENESS] = put_probe(encoder, &spec->liveness);
 	record.probes[PLAN_STARTUP] = put_probe(encoder, &spec->startup);
+	record.probes[PLAN_PRE_STOP] = put_probe(encoder, &spec->pre_stop);
 	buffer_append(
 	    &encoder->sections[SECTION_WORKERS], &record, sizeof(record));
 	return plan_check_numbers(&record, err);
@@ -271,18 +295,24 @@ plan_encode(const struct worker_spec *specs, size_t nspecs,
 {
 	struct encoder encoder;
 	struct plan_options options;
+	uint32_t *ranks = NULL;
 	int rc = -1;
 
 	assert(out->len == 0);
 	if (nspecs > PLAN_WORKERS_MAX)
 		return err_set(err, ERR_CAPACITY, "more than %d workers",
 		    PLAN_WORKERS_MAX);
+	for (size_t i = 0; i < nspecs; i++)
+		if (specs[i].name == NULL)
+			return err_set(err, ERR_INPUT, "a worker has no name");
+	if (plan_ranks(specs, nspecs, &ranks, err) == -1)
+		return -1;
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		buffer_init(&encoder.sections[i],
 		    MIN(out->max, (size_t)PLAN_BYTES_MAX));
 	buffer_append(&encoder.sections[SECTION_TEXTS], "", 1);
 	for (size_t i = 0; i < nspecs; i++)
-		if (put_worker(&encoder, &specs[i], err) == -1) {
+		if (put_worker(&encoder, &specs[i], ranks[i], err) == -1) {
 			(void)err_wrap(err, "worker '%s'",
 			    specs[i].name != NULL ? specs[i].name : "");
 			goto out;
@@ -297,6 +327,7 @@ plan_encode(const struct worker_spec *specs, size_t nspecs,
 out:
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		buffer_wipe(&encoder.sections[i]);
+	free(ranks);
 	if (rc == -1)
 		buffer_clear(out);
 	return rc;

@@ -69,5 +69,6 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	        : exit_text(&wire->last_exit, text, sizeof(text)));
 	status_time(json, "last_exit_at", wire->last_exit_wall_ms);
 	jsonw_text(json, "probe", wire->probe_text);
+	jsonw_text(json, "waits_for", wire->wait_text);
 	jsonw_end(json);
 }

@@ -72,7 +72,7 @@ show_one(void *arg, const union wire_message *message)
 			(void)printf(" after-%s %u",
 			    exit_class_name((enum exit_class)kind),
 			    it->restarted[kind]);
-		(void)printf("\n");
+		(void)printf(" waits=%s\n", it->wait_text);
 	}
 }
 

@@ -32,7 +32,8 @@ enum {
 struct building {
 	const char *args[ARGS_MAX + 1];
 	const char *env[ARGS_MAX + 1];
-	const char *probe_args[3][ARGS_MAX + 1];
+	const char *probe_args[4][ARGS_MAX + 1];
+	struct worker_dependency dependencies[PORTS_MAX];
 	struct worker_port ports[PORTS_MAX];
 	size_t nargs, nenv;
 };
@@ -134,6 +135,7 @@ worker(const char *value)
 	    .grace_ms = 30000,
 	    .drain_signal = SIGTERM,
 	    .ports = building->ports,
+	    .dependencies = building->dependencies,
 	    .generation = 1};
 }
 
@@ -202,6 +204,18 @@ port(char *value)
 
 	to->name = word(&rest);
 	to->base = (uint32_t)number(word(&rest));
+}
+
+/* WORKER CONDITION */
+static void
+after(char *value)
+{
+	char *rest = value;
+	struct worker_dependency *to =
+	    &part()->dependencies[spec()->ndependencies++];
+
+	to->worker = word(&rest);
+	to->condition = ONE_OF(word(&rest), "started", "ready", "completed");
 }
 
 static void
@@ -275,6 +289,16 @@ of_worker(const char *key, char *value)
 		limit(value);
 	else if (text_equal(key, "notify"))
 		notify(value);
+	else if (text_equal(key, "pre-stop"))
+		probe(&spec()->pre_stop, 3, value);
+	else if (text_equal(key, "after"))
+		after(value);
+	else if (text_equal(key, "init"))
+		spec()->init = true;
+	else if (text_equal(key, "failures"))
+		spec()->failures_max = (uint32_t)number(value);
+	else if (text_equal(key, "deadline"))
+		spec()->deadline_ms = duration(value);
 	else if (text_equal(key, "times"))
 		times(value);
 	else

@@ -13,6 +13,7 @@ struct wrong {
 };
 
 #define Q "queues: [{name: q, kind: redis, url: redis://h, list: l}]\n"
+#define V "- name: v\n  command: [/bin/v]\n"           /* two more */
 #define W "workers:\n- name: w\n  command: [/bin/w]\n" /* lines 3 to 5 */
 
 static const struct wrong wrongs[] = {
@@ -99,6 +100,24 @@ static const struct wrong wrongs[] = {
         7, 35, "unknown config 'd'"},
     {TRY_HEAD W "  dependsOn: [v]\n", 6, 15, "unknown worker 'v'"},
     {TRY_HEAD W "  dependsOn: [w]\n", 6, 15, "depend on itself"},
+    {TRY_HEAD W V "  dependsOn: [{worker: w, condition: healthy}]\n", 8, 38,
+        "valid: started, ready or completed"},
+    {TRY_HEAD W V "  dependsOn: [{worker: w, condition: completed}]\n", 8, 38,
+        "never completes"},
+    {TRY_HEAD W "  dependsOn: [v]\n" V "  dependsOn: [w]\n", 6, 15,
+        "'w' (line 6) -> 'v' (line 9) -> 'w'"},
+    {TRY_HEAD W "  activeDeadlineSeconds: 5\n", 6, 3, "for a worker that ends"},
+    {TRY_HEAD W "  restart: {backoffLimit: 2}\n", 6, 13,
+        "'backoffLimit' needs 'policy: OnFailure'"},
+    {TRY_HEAD W "initWorkers:\n- {name: w, command: [x]}\n", 7, 10,
+        "also a name in 'workers'"},
+    {TRY_HEAD W "initWorkers:\n- {name: i, command: [x], replicas: 2}\n", 7, 27,
+        "means nothing in 'initWorkers'"},
+    {TRY_HEAD W
+        "initWorkers:\n- {name: i, command: [x], restart: {policy: Always}}\n",
+        7, 45, "an init worker has to end"},
+    {TRY_HEAD W "  lifecycle: {preStop: {httpGet: {port: p}}}\n", 6, 41,
+        "unknown port 'p'"},
     /* one of several keys */
     {TRY_HEAD "env: [{name: A}]\n", 3, 7,
         "one of these is missing here: value or valueFrom"},
