@@ -48,6 +48,14 @@ static const struct cli_option compile_options[] = {
     {0},
 };
 
+static const struct cli_option events_options[] = {
+    {"name", "NAME", "which supervisor, where several run"},
+    {"since", "DURATION", "not older than this (all that is kept)"},
+    {"tail", "N", "at most so many, the newest (100)"},
+    {"follow", NULL, "go on with what comes"},
+    {0},
+};
+
 static const struct cli_option schema_options[] = {
     {"markdown", NULL, "the same table as docs/manifest.md"},
     {0},
@@ -241,6 +249,18 @@ const struct cli_command cli_commands[] = {
         .args_max = 1,
         .options = logs_options,
         .run = cmd_logs,
+    },
+    {
+        .name = "events",
+        .arguments = "[WORKER]",
+        .summary = "what happened: starts, ends, drift, actions, alerts, "
+                   "orders",
+        .examples = "  reeve events --since 1h\n"
+                    "  reeve events fileprocess --follow\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .args_max = 1,
+        .options = events_options,
+        .run = cmd_events,
     },
     {
         .name = "explain",

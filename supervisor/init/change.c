@@ -110,4 +110,5 @@ instance_change(struct core *core, int32_t slot, enum instance_event event)
 	core->order_due = core->order_due || core->ordered;
 	log_change(core, slot, event, from, to);
 	peers_changed(core, slot, event);
+	journal_note(core, slot, event);
 }

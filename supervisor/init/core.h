@@ -28,6 +28,7 @@
  *     prober.c   readiness, liveness and startup probes; preStop hooks
  *     apply.c    plans, and what should run
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
+ *     journal.c  what happened, for an operator that was away
  *     operate.c  the operator's process; capture.c the logger's; answer.c
  *                that of the liveness port
  *     credit.c   what a freeze of the init does to all deadlines
@@ -48,6 +49,7 @@ enum {
 	CORE_REAP_BUDGET = 256,
 	CORE_MESSAGE_BUDGET = 64,
 	CORE_EXEC_DEADLINE_MS = 5000,
+	CORE_JOURNAL = 512, /* events that are kept */
 	CORE_NO_SLOT = -1,
 	CORE_NO_RUN = -1,
 };
@@ -184,6 +186,7 @@ struct peer {
 	uint8_t snapshot_part;
 	int32_t snapshot_at;
 	uint64_t snapshot_number; /* 0: none under way */
+	uint64_t journal_at;      /* the next event for it; 0: wants none */
 };
 
 struct operate {
@@ -321,6 +324,8 @@ struct core {
 	struct peer clients[CORE_CLIENTS_MAX];
 	const char *const *environment;
 	uint64_t snapshots;
+	struct wire_event *journal; /* the last CORE_JOURNAL, by number */
+	uint64_t journalled;        /* number of the last one */
 };
 
 /* --- table.c --- */
@@ -493,6 +498,15 @@ bool plan_applied(const struct core *core);
 /* After a fault: opens the plans that `old` had, settings and runs. */
 int apply_resume(
     struct core *core, const struct core *old, struct err *err) MUST_CHECK;
+
+/* --- journal.c --- */
+
+/* Something happened to an instance: kept if it is worth it, and told. */
+void journal_note(struct core *core, int32_t slot, enum instance_event event);
+/* The peer wants every event above `number`. */
+void journal_since(struct core *core, struct peer *peer, uint64_t number);
+/* Sends what it has not got yet, as far as it takes it. */
+void journal_pump(struct core *core, struct peer *peer);
 
 /* --- peers.c, orders.c, snapshot.c --- */
 

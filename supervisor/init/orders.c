@@ -394,6 +394,19 @@ order_state(struct core *core, struct peer *peer, const struct wire_text *text)
 }
 
 static void
+order_events(
+    struct core *core, struct peer *peer, const struct wire_since *since)
+{
+	if (!peer->is_operator) {
+		answer(core, peer, since->head.sequence, EXIT_USAGE, 0,
+		    "ask the operator for events");
+		return;
+	}
+	answer(core, peer, since->head.sequence, EXIT_PASSED, 0, "%s", "");
+	journal_since(core, peer, since->number);
+}
+
+static void
 order_snapshot(struct core *core, struct peer *peer, uint32_t sequence)
 {
 	answer(core, peer, sequence, EXIT_PASSED, 0, "%s", "");
@@ -417,6 +430,8 @@ order_other(struct core *core, struct peer *peer,
 		order_keep(core, peer, sequence, fd);
 	else if (message->head.type == WIRE_GET_KEPT)
 		order_get_kept(core, peer, sequence);
+	else if (message->head.type == WIRE_EVENTS)
+		order_events(core, peer, &message->since);
 	else if (message->head.type == WIRE_RELOAD)
 		order_reload(core, peer, sequence);
 	else if (message->head.type == WIRE_UPGRADE)

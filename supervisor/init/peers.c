@@ -195,6 +195,7 @@ peer_ready(struct loop_source *source, uint32_t events)
 		if (peer->dirty && peer->watching && peer->snapshot_part == 0)
 			snapshot_begin(core, peer);
 		snapshot_pump(core, peer);
+		journal_pump(core, peer);
 	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 &&
 	    !peer_read(core, peer)) {

@@ -75,6 +75,7 @@ take_process(struct core *core)
 	core->plan_number = old.plan_number;
 	core->orphans_reaped = old.orphans_reaped;
 	core->snapshots = old.snapshots;
+	core->journalled = old.journalled;
 	core->came = old.came;
 	memcpy(core->name, old.name, sizeof(core->name));
 	memcpy(core->cwd, old.cwd, sizeof(core->cwd));

@@ -33,7 +33,7 @@ map_bytes(size_t bytes, void **ret, struct err *err)
 
 /* Where what lies in the state memfd: all that the next image wants to read. */
 struct layout {
-	size_t instances, wires, runs, spare, probers, allowed, total;
+	size_t instances, wires, runs, spare, probers, allowed, journal, total;
 };
 
 static size_t
@@ -58,6 +58,7 @@ layout_of(const struct core *core)
 	ret.spare = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
 	ret.probers = place(&at, core->probers_max, sizeof(struct prober));
 	ret.allowed = place(&at, PLAN_WORKERS_MAX, sizeof(struct fingerprint));
+	ret.journal = place(&at, CORE_JOURNAL, sizeof(struct wire_event));
 	ret.total = at;
 	return ret;
 }
@@ -78,6 +79,7 @@ map_state(struct core *core, int fd, struct err *err)
 	core->spare_runs = (void *)(base + at.spare);
 	core->probers = (void *)(base + at.probers);
 	core->allowed = (void *)(base + at.allowed);
+	core->journal = (void *)(base + at.journal);
 	core->state_fd = fd;
 	return 0;
 }

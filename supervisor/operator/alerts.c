@@ -278,6 +278,13 @@ alert_fill(struct alert *alert, const struct alert_condition *from)
 	alert->hold_ms = from->hold_ms;
 }
 
+static void
+tell(const struct alerts *alerts, const struct alert *alert, const char *state)
+{
+	if (alerts->told != NULL)
+		alerts->told(alerts->told_arg, alert, state);
+}
+
 static bool
 raise_one(struct alerts *alerts, const struct alert_condition *condition)
 {
@@ -299,6 +306,7 @@ raise_one(struct alerts *alerts, const struct alert_condition *condition)
 	set_repeats(alerts, alert);
 	*at = alert;
 	emit(alerts, alert, "raised", NULL);
+	tell(alerts, alert, "raised");
 	return true;
 }
 
@@ -343,6 +351,7 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 			continue;
 		}
 		emit(alerts, alert, "resolved", NULL);
+		tell(alerts, alert, "resolved");
 		*at = alert->next;
 		alert_free(alert);
 	}

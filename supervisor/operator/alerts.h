@@ -31,6 +31,10 @@ struct alert_condition {
 struct alert;       /* one that is raised */
 struct alert_event; /* one that waits to be delivered */
 
+/* An alert was raised or is over; `state` as in reeve.alert/1. */
+typedef void alert_told_fn(
+    void *arg, const struct alert *alert, const char *state);
+
 enum {
 	ALERT_RECEIVERS_MAX = 16,
 	ALERT_EVENTS_MAX = 10000,
@@ -59,6 +63,8 @@ struct alerts {
 	uint64_t next; /* number of the next event */
 	uint64_t dropped;
 	int64_t restored_ms; /* monotonic: when the spool was read */
+	alert_told_fn *told; /* may be NULL */
+	void *told_arg;
 	struct alert_receiver receivers[ALERT_RECEIVERS_MAX];
 };
 

@@ -127,6 +127,38 @@ get_status(struct ask *ask)
 	status_write(ask->op, &ask->out);
 }
 
+/* A number of the query; -1 after the answer was given. */
+static int
+number_meant(struct ask *ask, const char *key, int64_t max, int64_t *ret)
+{
+	const char *text = argument(ask, key);
+	struct err err = ERR_INIT;
+
+	if (text == NULL || text_i64(text, 0, max, ret, &err) == 0)
+		return 0;
+	say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
+	return -1;
+}
+
+static void
+get_events(struct ask *ask)
+{
+	struct events_query query = {
+	    .worker = argument(ask, "worker"),
+	    .limit = EVENTS_ANSWER_MAX,
+	};
+	struct err err = ERR_INIT;
+
+	if (number_meant(ask, "since_ms", INT64_MAX, &query.since_ms) == -1 ||
+	    number_meant(ask, "after", INT64_MAX, &query.after) == -1 ||
+	    number_meant(ask, "limit", EVENTS_ANSWER_MAX, &query.limit) == -1)
+		return;
+	if (ask->op->events == NULL)
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no history");
+	else if (events_write(ask->op->events, &query, &ask->out, &err) == -1)
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
+}
+
 static void
 get_diff(struct ask *ask)
 {
@@ -248,6 +280,7 @@ post_reload(struct ask *ask)
 static const struct route routes[] = {
     {"GET", "/status", get_status, false},
     {"GET", "/diff", get_diff, false},
+    {"GET", "/events", get_events, false},
     {"POST", "/restart", post_restart, true},
     {"POST", "/stop", post_stop, true},
     {"POST", "/start", post_start, true},
@@ -280,24 +313,48 @@ in_group(const struct ucred *peer, const char *name)
 	return false;
 }
 
+static int
+peer_of(const struct ask *ask, struct ucred *ret)
+{
+	socklen_t len = sizeof(*ret);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+	    ask->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info == NULL ? -1
+	                    : getsockopt(info->connect_fd, SOL_SOCKET,
+	                          SO_PEERCRED, ret, &len);
+}
+
 /* Root, our own user, or a member of supervisor.control.group. */
 static bool
 may_change(const struct ask *ask)
 {
 	struct ucred peer = {.uid = (uid_t)-1};
-	socklen_t len = sizeof(peer);
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-	    ask->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	const struct intent *intent = ask->op->intent;
 
-	if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET,
-	                        SO_PEERCRED, &peer, &len) == -1)
+	if (peer_of(ask, &peer) == -1)
 		return false;
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return true;
 	return intent != NULL &&
 	       intent->declared->supervisor.control_group != NULL &&
 	       in_group(&peer, intent->declared->supervisor.control_group);
+}
+
+/* What people ordered is worth remembering, with who it was. */
+static void
+note_order(const struct ask *ask, const char *path)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	const char *replica = argument(ask, "replica");
+	const char *replicas = argument(ask, "replicas");
+
+	(void)peer_of(ask, &peer);
+	events_say(ask->op->events, "order", argument(ask, "worker"),
+	    "%s%s%.8s%s%.8s by uid %d", path + 1,
+	    replica == NULL ? "" : " replica ", replica == NULL ? "" : replica,
+	    replicas == NULL ? "" : " to ", replicas == NULL ? "" : replicas,
+	    (int)peer.uid);
 }
 
 static void
@@ -318,6 +375,8 @@ route(struct ask *ask, const char *method, const char *path)
 			    "group may change things");
 		else
 			one->run(ask);
+		if (one->changes && ask->status < MHD_HTTP_MULTIPLE_CHOICES)
+			note_order(ask, path);
 		return;
 	}
 	if (exists)
@@ -325,7 +384,7 @@ route(struct ask *ask, const char *method, const char *path)
 		    "not with this method");
 	else
 		say(ask, MHD_HTTP_NOT_FOUND, false,
-		    "GET /status /diff, POST /restart /stop /start /scale "
+		    "GET /status /diff /events, POST /restart /stop /start /scale "
 		    "/reload");
 }
 

@@ -229,7 +229,8 @@ compare_replicas(struct look *look)
 	const struct wire_worker *wire = &look->running->wire;
 	int64_t declared = look->declared->replicas;
 
-	if ((int64_t)wire->desired == declared)
+	/* A change of an instance may come before its worker is told. */
+	if (wire->head.magic == 0 || (int64_t)wire->desired == declared)
 		return;
 	drift_add(&look->op->drift,
 	    &(struct drift){
@@ -328,6 +329,8 @@ restart_one(
 	}
 	log_info("restart.ordered", "worker=%s/%" PRIu32 " pid=%d", name, index,
 	    (int)instance->wire.pid);
+	events_say(op->events, "restart", name,
+	    "replica %" PRIu32 " is replaced", index);
 	instance->ordered_ms = now_ms;
 	return CLOCK_NEVER;
 }
@@ -352,10 +355,14 @@ act(struct operator_core *op, const struct reconcile_input *input,
 		    "worker=%s the new configuration did not become ready; "
 		    "back to the last good one until the declaration changes",
 		    worker->name);
+		events_say(op->events, "rollback", worker->name,
+		    "the new configuration did not become ready");
 		op->notes_due = true;
 		break;
 	case ACTION_GOOD:
 		log_info("configuration.good", "worker=%s", worker->name);
+		events_say(op->events, "good", worker->name,
+		    "every replica is ready with this configuration");
 		op->keep_due = true;
 		break;
 	}
@@ -440,6 +447,8 @@ judge_pass(struct operator_core *op)
 
 	for (size_t i = 0; i < ARRAY_LEN(wakes); i++)
 		wake_ms = MIN(wake_ms, wakes[i]);
+	if (op->intent != NULL)
+		events_drift(op->events, &op->drift);
 	if (op->notes_due) {
 		op->notes_due = false;
 		notes_write(op);

@@ -4,12 +4,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/operator/record.h"
+#include "supervisor/operator/spool.h"
 
 /*
  * operator.json in the state directory: what is held down, what
@@ -208,4 +210,36 @@ notes_read(struct operator_core *op)
 	    read_tracked(op, item);
 	cJSON_ArrayForEach(item, record_array(json, "files"))
 	    read_files(op, item);
+}
+
+/* --- the history --------------------------------------------------------- */
+
+static void
+alert_told(void *arg, const struct alert *alert, const char *state)
+{
+	struct operator_core *op = arg;
+
+	events_say(op->events,
+	    text_equal(state, "raised") ? "alert" : "alert-over", NULL,
+	    "%s: %s", alert->subject, alert->summary);
+}
+
+void
+notes_open_history(struct operator_core *op)
+{
+	union wire_message message;
+	struct err err = ERR_INIT;
+
+	memset(&message, 0, sizeof(message));
+	if (store_open(&op->store, op->state_dir, &err) == 0)
+		op->events = events_new(&op->store, &op->loop,
+		    op->init.hello.started_wall_ms, &err);
+	message.since.number = events_last(op->events);
+	if (op->events == NULL || wire_client_send(&op->init, WIRE_EVENTS,
+	                              &message, -1, NULL, &err) == -1)
+		log_warning("history", "no events: %s", err.text);
+	events_say(
+	    op->events, "operator", NULL, "started, pid %d", (int)getpid());
+	op->alerts.told = alert_told;
+	op->alerts.told_arg = op;
 }

@@ -143,8 +143,11 @@ operator_reload(struct operator_core *op, const char *why)
 		bool news = !text_equal(refusal.data, op->refusal.data);
 		buffer_fini(&op->refusal);
 		op->refusal = refusal;
-		if (news)
+		if (news) {
 			log_lines("manifest.refused", refusal.data);
+			events_say(op->events, "manifest-refused", NULL, "%.*s",
+			    (int)strcspn(refusal.data, "\n"), refusal.data);
+		}
 		/* It may come back by a rename in its directory. */
 		if (op->watch != NULL)
 			watch_set(op->watch);
@@ -165,6 +168,8 @@ operator_reload(struct operator_core *op, const char *why)
 	log_info("manifest.read", "file=%s digest=%.12s why=\"%s\"",
 	    op->manifest, intent->declared->digest,
 	    why == NULL ? "slow reading" : why);
+	events_say(op->events, "manifest", NULL, "read again: digest %.12s",
+	    intent->declared->digest);
 	take_intent(op, intent);
 	return 0;
 }
@@ -261,8 +266,13 @@ take(struct operator_core *op, const union wire_message *message, int fd)
 	case WIRE_RELOAD_WANTED:
 		(void)operator_reload(op, "asked for");
 		return;
+	case WIRE_EVENT:
+		events_take(op->events, &message->event);
+		return;
 	case WIRE_DRAINING:
 		log_info("operator.draining", "%s", message->text.text);
+		events_say(
+		    op->events, "draining", NULL, "%s", message->text.text);
 		op->draining = true;
 		return;
 	default:
@@ -478,6 +488,7 @@ start(struct operator_core *op, struct err *err)
 	    op->state_dir == NULL ? "" : op->state_dir);
 	alerts_init(&op->alerts, &op->loop, op->name,
 	    op->state_dir == NULL ? NULL : spool);
+	notes_open_history(op);
 	op->queues = queues_new(op);
 	op->watch = watch_new(op, err);
 	if (op->queues == NULL || op->watch == NULL)
@@ -529,6 +540,8 @@ finish(struct operator_core *op)
 	watch_free(op->watch);
 	queues_free(op->queues);
 	alerts_fini(&op->alerts);
+	events_free(op->events);
+	store_close(&op->store);
 	plans_fini(op);
 	history_fini(&op->history);
 	files_fini(&op->files);

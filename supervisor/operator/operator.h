@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "supervisor/operator/alerts.h"
 #include "supervisor/operator/drift.h"
+#include "supervisor/operator/events.h"
 #include "supervisor/operator/files.h"
 #include "supervisor/operator/history.h"
 #include "supervisor/operator/intent.h"
@@ -29,6 +30,7 @@
  *     conditions.c what of it somebody should be told
  *     notes.c      what is remembered on disk
  *     watch.c      news of the manifest and of secrets (inotify)
+ *     events.c     what happened, kept in store.c
  *     queues.c     observation of the declared queues
  *     status.c     what is said about it all; control.c to whom
  */
@@ -91,6 +93,8 @@ struct operator_core {
 	struct history history;
 	struct files files;
 	struct alerts alerts;
+	struct store store;
+	struct events *events; /* NULL: none can be kept */
 	struct watch *watch;
 	struct queues *queues;
 	struct control *control;
@@ -156,6 +160,9 @@ int64_t conditions_judge(struct operator_core *op, int64_t now_ms);
 /* --- notes.c --- */
 void notes_read(struct operator_core *op);
 void notes_write(struct operator_core *op);
+/* Opens the history and asks the init for the events that it hasn't got. It may
+ * be missing: nothing depends on it. */
+void notes_open_history(struct operator_core *op);
 
 /* --- watch.c --- */
 struct watch *watch_new(struct operator_core *op, struct err *err);

@@ -376,6 +376,8 @@ plans_replied(struct operator_core *op, const struct wire_reply *reply)
 		op->sent = (struct operator_plan){.plan = PLAN_INIT};
 		remember(op);
 		log_info("plan.applied", "number=%" PRIu64, reply->plan_number);
+		events_say(op->events, "plan", NULL,
+		    "number %" PRIu64 " is in force", reply->plan_number);
 		if (!op->intent_refused)
 			op->plan_refusal[0] = '\0';
 	} else {

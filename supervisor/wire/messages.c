@@ -43,6 +43,7 @@ static const struct shape {
     [WIRE_DRAINING] = {sizeof(struct wire_text),
         {TEXT(wire_text, event), TEXT(wire_text, text)}},
     [WIRE_PING] = {.length = sizeof(struct wire_head)},
+    [WIRE_EVENT] = {sizeof(struct wire_event), {TEXT(wire_event, name)}},
     [WIRE_REPLY] = {sizeof(struct wire_reply), {TEXT(wire_reply, text)}},
     [WIRE_PONG] = {.length = sizeof(struct wire_head)},
     [WIRE_PLAN] = {.length = sizeof(struct wire_head)},
@@ -64,6 +65,7 @@ static const struct shape {
     [WIRE_UPGRADE] = {.length = sizeof(struct wire_head)},
     [WIRE_KEEP] = {.length = sizeof(struct wire_head)},
     [WIRE_GET_KEPT] = {.length = sizeof(struct wire_head)},
+    [WIRE_EVENTS] = {.length = sizeof(struct wire_since)},
 };
 
 size_t
@@ -93,6 +95,12 @@ check_values(const union wire_message *message, struct err *err)
 		    message->instance.why >= WHY_COUNT)
 			return err_set(err, ERR_INPUT,
 			    "a state, event or reason that doesn't exist");
+		return 0;
+	case WIRE_EVENT:
+		if (message->event.event >= EVENT_COUNT ||
+		    message->event.why >= WHY_COUNT)
+			return err_set(err, ERR_INPUT,
+			    "an event or reason that doesn't exist");
 		return 0;
 	case WIRE_START:
 	case WIRE_STOP:

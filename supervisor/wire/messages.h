@@ -46,6 +46,7 @@ enum wire_type {
 	WIRE_PING,          /* struct wire_head: answer with PONG within 30 s;
 	                       client.h does */
 	WIRE_REPLY,         /* struct wire_reply: to an order, same sequence */
+	WIRE_EVENT,         /* struct wire_event: to who asked with EVENTS */
 	/* to the init */
 	WIRE_PONG = 64,    /* struct wire_head */
 	WIRE_PLAN,         /* struct wire_head, with the memfd */
@@ -81,6 +82,8 @@ enum wire_type {
 	                  HELLO  has `upgrades` one up */
 	WIRE_GET_KEPT, /* struct wire_head: operator only: REPLY carries it (ok
 	                  = false: none) */
+	WIRE_EVENTS,   /* struct wire_since: operator only: send me every event
+	                  above `number`, and from now on each that happens */
 };
 
 struct wire_head {
@@ -223,6 +226,30 @@ struct wire_instance {
 	char wait_text[WIRE_WAIT_MAX]; /* what it waits for, "" when nothing */
 };
 
+/*
+ * What happened to an instance, in order and each once: the init keeps the
+ * last ones, so that an operator that was away learns of them when it is back.
+ * A gap in the numbers is how many it couldn't keep.
+ */
+struct wire_event {
+	struct wire_head head;
+	uint64_t number; /* 1, 2, … since the init was started */
+	int64_t wall_ms;
+	int64_t ran_ms; /* EXITED: how long the process lived */
+	char name[WORKER_NAME_MAX + 1];
+	uint32_t replica;
+	int32_t pid;
+	uint32_t event;          /* enum instance_event */
+	uint32_t why;            /* enum instance_why */
+	struct worker_exit exit; /* EXITED, CLONE_FAILED */
+	uint32_t padding;
+};
+
+struct wire_since {
+	struct wire_head head;
+	uint64_t number;
+};
+
 struct wire_order {
 	struct wire_head head;
 	char name[WORKER_NAME_MAX + 1]; /* "" : every worker */
@@ -254,6 +281,8 @@ union wire_message {
 	struct wire_snapshot snapshot;
 	struct wire_worker worker;
 	struct wire_instance instance;
+	struct wire_event event;
+	struct wire_since since;
 	struct wire_order order;
 	struct wire_reply reply;
 	struct wire_text text;

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "cli/control.h"
+
+/* `reeve events`: what the operator kept of what happened. */
+enum {
+	ANSWER_MAX = 64 << 20,
+	TAIL_DEFAULT = 100,
+	TAIL_MAX = 10000,
+	FOLLOW_MS = 500,
+	PATIENCE = 120, /* times FOLLOW_MS: an operator is started again */
+	PATH_SIZE = 256,
+};
+
+/* So that it needs no escaping in the query. */
+static const char NAME_CHARACTERS[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+struct asking {
+	struct control_client client;
+	const char *worker; /* "": all */
+	int64_t since_ms, tail, after;
+	unsigned patience; /* how often it may fail to answer */
+};
+
+static const char *
+text_of(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static void
+write_text(const cJSON *event, struct buffer *out)
+{
+	const cJSON *replica =
+	    cJSON_GetObjectItemCaseSensitive(event, "replica");
+	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(event, "pid");
+	const char *worker = text_of(event, "worker");
+
+	buffer_format(out, "%s  %-11s %s", text_of(event, "at"),
+	    text_of(event, "kind"), worker);
+	if (cJSON_IsNumber(replica))
+		buffer_format(out, "/%.0f", replica->valuedouble);
+	if (cJSON_IsNumber(pid))
+		buffer_format(out, " pid %.0f", pid->valuedouble);
+	buffer_format(
+	    out, "%s%s\n", *worker == '\0' ? "" : "  ", text_of(event, "text"));
+}
+
+static int
+print_events(struct cli *cli, struct asking *asking, const cJSON *answer)
+{
+	const cJSON *event = NULL;
+	struct buffer out;
+
+	buffer_init(&out, ANSWER_MAX);
+	cJSON_ArrayForEach(
+	    event, cJSON_GetObjectItemCaseSensitive(answer, "events"))
+	{
+		const cJSON *id = cJSON_GetObjectItemCaseSensitive(event, "id");
+		if (cJSON_IsNumber(id))
+			asking->after = (int64_t)id->valuedouble;
+		if (!cli_wants(cli, "json")) {
+			write_text(event, &out);
+			continue;
+		}
+		char *line = cJSON_PrintUnformatted(event);
+		if (line != NULL)
+			buffer_format(&out, "%s\n", line);
+		cJSON_free(line);
+	}
+	int rc = cli_print(cli, out.data, out.len);
+
+	buffer_fini(&out);
+	return rc;
+}
+
+static int
+ask_once(struct cli *cli, struct asking *asking)
+{
+	struct err err = ERR_INIT;
+	struct buffer answer;
+	char path[PATH_SIZE];
+	int rc = EXIT_PASSED;
+
+	if (text_format(path, sizeof(path), &err,
+	        "/events?since_ms=%" PRId64 "&after=%" PRId64 "&limit=%" PRId64
+	        "%s%s",
+	        asking->since_ms, asking->after, asking->tail,
+	        *asking->worker == '\0' ? "" : "&worker=", asking->worker) ==
+	    -1)
+		return cli_usage(cli, "%s", err.text);
+	buffer_init(&answer, ANSWER_MAX);
+	int status =
+	    control_ask(cli, &asking->client, "GET", path, &answer, &err);
+	cJSON *json = status == -1
+	                  ? NULL
+	                  : cJSON_ParseWithLength(answer.data, answer.len);
+
+	if (status == -1 && asking->patience > 0)
+		asking->patience--;
+	else if (json == NULL)
+		rc = cli_fail(cli, EXIT_UNREACHABLE, "%s",
+		    status == -1 ? err.text : "the answer is not JSON");
+	else if (status != 200)
+		rc = cli_fail(
+		    cli, EXIT_UNREACHABLE, "%s", text_of(json, "text"));
+	else
+		rc = print_events(cli, asking, json);
+	cJSON_Delete(json);
+	buffer_fini(&answer);
+	return rc;
+}
+
+static int
+follow(struct cli *cli, struct asking *asking)
+{
+	const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000L};
+	int rc = EXIT_PASSED;
+
+	asking->since_ms = 0;
+	asking->tail = TAIL_MAX;
+	asking->patience = PATIENCE;
+	while (rc == EXIT_PASSED) {
+		(void)nanosleep(&pause, NULL);
+		if (!cli->timeout_given)
+			cli->deadline_ms =
+			    clock_after(clock_ms(), cli->timeout_ms);
+		else if (clock_ms() >= cli->deadline_ms)
+			return EXIT_PASSED;
+		rc = ask_once(cli, asking);
+	}
+	return rc;
+}
+
+int
+cmd_events(struct cli *cli, int argc, char **argv)
+{
+	struct asking asking = {
+	    .client = {.init = WIRE_CLIENT_INIT},
+	    .worker = argc > 0 ? argv[0] : "",
+	};
+	int64_t age_ms = 0;
+
+	if (argc > 0 && strspn(argv[0], NAME_CHARACTERS) != strlen(argv[0]))
+		return cli_usage(cli, "'%s' is not a worker's name", argv[0]);
+	if (cli_number(cli, "tail", 1, TAIL_MAX, TAIL_DEFAULT, &asking.tail) ==
+	        -1 ||
+	    cli_duration(cli, "since", 0, &age_ms) == -1)
+		return EXIT_USAGE;
+	if (age_ms > 0) {
+		asking.since_ms = MAX(clock_wall_ms() - age_ms, (int64_t)0);
+		if (!cli_flag(cli, "tail"))
+			asking.tail = TAIL_MAX;
+	}
+	int rc = control_open(cli, &asking.client);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	rc = ask_once(cli, &asking);
+	if (rc == EXIT_PASSED && cli_flag(cli, "follow"))
+		rc = follow(cli, &asking);
+	control_close(&asking.client);
+	return rc;
+}
