@@ -164,6 +164,48 @@ struct declared_dependency {
 	struct place place;
 };
 
+/* A user or a group: a number, or a name that the host knows. */
+struct declared_id {
+	const char *text; /* NULL: not declared */
+	struct place place;
+};
+
+struct declared_security {
+	struct place place;
+	struct declared_id user, group;
+	struct declared_id *groups; /* supplementalGroups */
+	size_t ngroups;
+	bool non_root;              /* runAsNonRoot */
+	bool escalation;            /* allowPrivilegeEscalation */
+	bool capabilities;          /* declared at all */
+	uint64_t cap_add, cap_drop; /* a bit each; all bits: ALL */
+};
+
+enum {
+	DECLARED_CPUS_MAX = 1024,
+	DECLARED_CPU_WORDS = DECLARED_CPUS_MAX / 64,
+};
+#define DECLARED_UNLIMITED UINT64_MAX
+#define DECLARED_UNSET     INT64_MIN
+
+struct declared_limit {
+	const char *name; /* "nofile" */
+	uint64_t soft, hard;
+};
+
+struct declared_settings {
+	struct declared_limit *limits;
+	size_t nlimits;
+	int64_t nice, oom_score_adj; /* DECLARED_UNSET */
+	const char *scheduling;      /* "batch"; NULL */
+	const char *io_class;        /* "idle"; NULL */
+	int64_t io_level;
+	bool has_cpus;
+	uint64_t cpus[DECLARED_CPU_WORDS];
+	struct place cpus_place;
+	uint32_t umask; /* UINT32_MAX: as the init's */
+};
+
 /* One entry of envFrom. */
 struct declared_import {
 	const struct declared_source *source;
@@ -183,9 +225,10 @@ struct declared_worker {
 	struct place requires_place;
 	struct declared_import *imports; /* envFrom, in order */
 	size_t nimports;
-	struct declared_environment env;   /* final, provenance kept */
-	const char *working_dir;           /* NULL */
-	int64_t run_as_user, run_as_group; /* -1 */
+	struct declared_environment env; /* final, provenance kept */
+	const char *working_dir;         /* NULL */
+	struct declared_security security;
+	struct declared_settings settings;
 	struct declared_port *ports;
 	size_t nports;
 	struct declared_probe readiness, liveness, startup;

@@ -163,6 +163,18 @@ form_name(enum row_form form)
 		return "date";
 	case FORM_FINDING:
 		return "finding";
+	case FORM_ID:
+		return "number or name";
+	case FORM_RLIMIT:
+		return "number, `soft:hard` or `unlimited`";
+	case FORM_RLIMIT_BYTES:
+		return "quantity, `soft:hard` or `unlimited`";
+	case FORM_CPUS:
+		return "CPUs";
+	case FORM_UMASK:
+		return "octal number";
+	case FORM_CAPABILITY:
+		return "capability";
 	case FORM_QUEUE_KIND:
 		return "kind";
 	case FORM_REF_QUEUE:

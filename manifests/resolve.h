@@ -89,13 +89,17 @@ struct resolved_text resolve_text(
 struct declared_probe_request resolve_request(struct resolve *r,
     const char *kind, enum mapping_id mapping, const struct node *node);
 
-/* --- resolve_queue.c, resolve_worker.c, resolve_rest.c --- */
+/* --- resolve_queue.c, resolve_worker.c, resolve_settings.c, resolve_rest.c ---
+ */
 
 void resolve_queues(struct resolve *r);
 struct declared_binding *resolve_bindings(struct resolve *r,
     const struct manifest_binding *raw, unsigned count,
     const struct node *node);
 void resolve_workers(struct resolve *r);
+/* `node`: of the worker */
+void resolve_settings(struct resolve *r, const struct node *node,
+    const struct manifest_worker *raw, struct declared_worker *worker);
 void resolve_producers(struct resolve *r);
 void resolve_checks(struct resolve *r);
 void resolve_smokes(struct resolve *r);

@@ -287,13 +287,6 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	worker->replicas = replicas_of(raw);
 	worker->requires = resolve_texts(r, raw->requires, raw->requires_count);
 	worker->working_dir = arena_text(r->arena, raw->working_dir);
-	worker->run_as_user = worker->run_as_group = -1;
-	if (raw->security != NULL) {
-		worker->run_as_user =
-		    resolve_int(raw->security->run_as_user, "-1");
-		worker->run_as_group =
-		    resolve_int(raw->security->run_as_group, "-1");
-	}
 	worker->nports = raw->ports_count;
 	worker->ports =
 	    arena_array(r->arena, worker->nports, sizeof(*worker->ports));
@@ -461,6 +454,7 @@ resolve_workers(struct resolve *r)
 		publish(&worker->env, &list);
 		worker->command = arguments(r, node, &worker->env);
 		take_plain(r, raw, worker);
+		resolve_settings(r, node, raw, worker);
 	}
 	for (size_t i = 0; i < declared->nworkers; i++)
 		take_dependencies(r, at[i].node, &declared->workers[i]);

@@ -26,6 +26,13 @@ pattern_of(enum row_form form)
 		return "^[0-9]+ per .+$";
 	case FORM_LIMIT:
 		return "^(off|[0-9]+ per .+)$";
+	case FORM_CAPABILITY:
+		return "^[A-Z_]+$";
+	case FORM_ID:
+	case FORM_RLIMIT:
+	case FORM_RLIMIT_BYTES:
+	case FORM_CPUS:
+	case FORM_UMASK:
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_TITLE:

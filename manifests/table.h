@@ -51,6 +51,12 @@ enum row_form {
 	FORM_DATE,
 	FORM_FINDING,
 	FORM_QUEUE_KIND,
+	FORM_ID,     /* a user or group: number or name */
+	FORM_RLIMIT, /* soft:hard, or one for both */
+	FORM_RLIMIT_BYTES,
+	FORM_CPUS,  /* "0-3,7" */
+	FORM_UMASK, /* octal */
+	FORM_CAPABILITY,
 	FORM_REF_QUEUE,
 	FORM_REF_SECRET,
 	FORM_REF_CONFIG,

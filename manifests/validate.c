@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "manifests/expand.h"
+#include "manifests/settings_form.h"
 #include "manifests/validate.h"
 
 enum {
@@ -264,6 +265,33 @@ form_header(const char *text)
 	return *text == '\0' ? "is no header's name" : NULL;
 }
 
+/* Of a worker's settings. */
+static const char *
+form_setting(enum row_form form, const char *text)
+{
+	struct declared_limit limit;
+	uint64_t cpus[DECLARED_CPU_WORDS];
+	uint32_t mask;
+
+	if (form == FORM_RLIMIT || form == FORM_RLIMIT_BYTES)
+		return settings_limit(text, form == FORM_RLIMIT_BYTES, &limit)
+		           ? NULL
+		           : "must be a limit such as 1024, 1024:4096 "
+		             "(soft:hard, the soft one not above the hard one) "
+		             "or unlimited";
+	if (form == FORM_CPUS)
+		return settings_cpus(text, cpus)
+		           ? NULL
+		           : "must be CPUs such as 0-3,7, below 1024";
+	if (form == FORM_UMASK)
+		return settings_umask(text, &mask)
+		           ? NULL
+		           : "must be an octal number such as 027, at most 777";
+	return settings_id(text) ? NULL
+	                         : "is no user or group: a number up to "
+	                           "4294967294, or a name";
+}
+
 static const char *
 form_fault(enum row_form form, const char *text)
 {
@@ -290,6 +318,12 @@ form_fault(enum row_form form, const char *text)
 	case FORM_QUANTITY:
 	case FORM_RATIO:
 		return form_number_like(form, text);
+	case FORM_ID:
+	case FORM_RLIMIT:
+	case FORM_RLIMIT_BYTES:
+	case FORM_CPUS:
+	case FORM_UMASK:
+		return form_setting(form, text);
 	case FORM_RATE:
 		return form_rate(text);
 	case FORM_LIMIT:
@@ -304,6 +338,7 @@ form_fault(enum row_form form, const char *text)
 	case FORM_SCALAR:
 	case FORM_FILE:
 	case FORM_QUEUE_KIND:
+	case FORM_CAPABILITY:
 	case FORM_REF_QUEUE:
 	case FORM_REF_SECRET:
 	case FORM_REF_CONFIG:
@@ -311,6 +346,16 @@ form_fault(enum row_form form, const char *text)
 		return NULL;
 	}
 	UNREACHABLE("a form");
+}
+
+static void
+unknown_capability(struct validation *v, const struct node *node)
+{
+	const char *list[SETTINGS_CAPABILITIES + 2];
+
+	memcpy(list, settings_capabilities, sizeof(list));
+	validate_unknown(v, node, "unknown capability",
+	    &(struct words){list, SETTINGS_CAPABILITIES + 1});
 }
 
 static void
@@ -328,6 +373,9 @@ check_reference(
 	if (row->form == FORM_REF_WORKER &&
 	    !words_have(&v->workers, node->text))
 		validate_unknown(v, node, "unknown worker", &v->workers);
+	if (row->form == FORM_CAPABILITY &&
+	    settings_capability(node->text) == 0)
+		unknown_capability(v, node);
 	if (row->form != FORM_QUEUE_KIND ||
 	    queue_kind_find(node->text) != QUEUE_KINDS)
 		return;

@@ -10,6 +10,7 @@
 #include "base/exitcode.h"
 #include "base/text.h"
 #include "worker/exit.h"
+#include "worker/process.h"
 
 static const char *const stage_names[] = {
     [STAGE_NONE] = "none",
@@ -18,11 +19,20 @@ static const char *const stage_names[] = {
     [STAGE_SESSION] = "session",
     [STAGE_STDIO] = "stdio",
     [STAGE_ENVIRONMENT] = "environment",
+    [STAGE_OOM] = "oom_score_adj",
     [STAGE_LIMITS] = "limits",
+    [STAGE_SCHEDULING] = "scheduling",
+    [STAGE_NICE] = "nice",
+    [STAGE_IO] = "io priority",
+    [STAGE_CPUS] = "cpus",
     [STAGE_GROUPS] = "groups",
     [STAGE_GID] = "gid",
+    [STAGE_BOUNDING] = "bounding capabilities",
     [STAGE_UID] = "uid",
+    [STAGE_CAPABILITIES] = "capabilities",
+    [STAGE_PARENT] = "parent",
     [STAGE_NO_NEW_PRIVS] = "no_new_privs",
+    [STAGE_UMASK] = "umask",
     [STAGE_CHDIR] = "chdir",
     [STAGE_EXEC] = "exec",
     [STAGE_TIMEOUT] = "exec deadline",
@@ -238,13 +248,18 @@ exec_text(const struct worker_exit *ended, char *dst, size_t size)
 {
 	const char *stage = spawn_stage_name(ended->stage);
 	const char *name = exit_errno_name(ended->value);
+	const char *detail =
+	    ended->detail == 0
+	        ? ""
+	        : worker_limit_name((enum worker_limit_id)(ended->detail - 1));
+	const char *dot = ended->detail == 0 ? "" : ".";
 
 	if (name == NULL)
-		(void)snprintf(dst, size, "not started: %s: error %d", stage,
-		    (int)ended->value);
+		(void)snprintf(dst, size, "not started: %s%s%s: error %d",
+		    stage, dot, detail, (int)ended->value);
 	else
-		(void)snprintf(dst, size, "not started: %s: %s (%s)", stage,
-		    errno_text(ended->value), name);
+		(void)snprintf(dst, size, "not started: %s%s%s: %s (%s)", stage,
+		    dot, detail, errno_text(ended->value), name);
 }
 
 const char *
@@ -267,7 +282,7 @@ exit_text(const struct worker_exit *ended, char *dst, size_t size)
 		    exit_signal_name(ended->value, spare, sizeof(spare)),
 		    ended->core_dumped ? ", core dumped" : "",
 		    ended->oom == OOM_YES ? ", out of memory" : "",
-		    ended->by_us == (uint32_t)ended->value ? " (sent by reeve)"
+		    ended->by_us == ended->value ? " (sent by reeve)"
 		                                           : "");
 		break;
 	}

@@ -24,11 +24,20 @@ enum spawn_stage {
 	STAGE_SESSION,
 	STAGE_STDIO,
 	STAGE_ENVIRONMENT,
+	STAGE_OOM,
 	STAGE_LIMITS,
+	STAGE_SCHEDULING,
+	STAGE_NICE,
+	STAGE_IO,
+	STAGE_CPUS,
 	STAGE_GROUPS,
 	STAGE_GID,
+	STAGE_BOUNDING,
 	STAGE_UID,
+	STAGE_CAPABILITIES,
+	STAGE_PARENT,
 	STAGE_NO_NEW_PRIVS,
+	STAGE_UMASK,
 	STAGE_CHDIR,
 	STAGE_EXEC,
 	STAGE_TIMEOUT, /* exec didn't happen within its deadline */
@@ -49,7 +58,9 @@ struct worker_exit {
 	int32_t value; /* code, signal or errno */
 	/* processes of its group that outlived it and were killed */
 	uint32_t group_survivors;
-	uint32_t by_us; /* the signal that we had sent it last, or 0 */
+	uint8_t by_us;  /* the signal that we had sent it last, or 0 */
+	uint8_t detail; /* STAGE_LIMITS: enum worker_limit_id + 1; else 0 */
+	uint16_t zero;
 };
 
 /* Separate restart counters (pid1.md 5.4 rule 9): failures in a row in struct

@@ -10,13 +10,15 @@
 #include <sys/types.h>
 
 /*
- * How a process is started: one clone, one fixed table of steps in the child,
+ * How a process is started: one clone, one fixed table of steps in the child
+ * (child.c),
  * and a close-on-exec pipe on which the child reports the step that failed, or
  * whose end says that exec happened. Nothing allocates, nothing looks up a
  * name, and the parent doesn't wait.
  */
 enum {
 	SPAWN_FDS_MAX = 6,
+	SPAWN_GROUPS_MAX = 1024,
 	SPAWN_EXTRA_MAX = 72,
 	SPAWN_EXTRA_BYTES = 8192,
 	SPAWN_OOM_KEEP = INT16_MIN,

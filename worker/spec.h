@@ -3,6 +3,7 @@
 #define REEVE_WORKER_SPEC_H
 
 #include "base/base.h"
+#include "worker/process.h"
 
 /*
  * What a worker is to whoever starts it: everything resolved to bytes and
@@ -116,7 +117,7 @@ struct worker_spec {
 	const struct worker_port *ports;
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */
-	uint64_t nofile_limit;       /* 0: keep */
+	struct worker_process process;
 	/* configuration identity: fingerprint of environment, argv, cwd, ids,
 	 * probes. Instances keep the one that they were started with. */
 	uint8_t config_digest[16];

@@ -142,13 +142,18 @@ row_append(char *row, size_t size, size_t *at, const void *bytes, size_t len)
 	return true;
 }
 
-/* A row's identity: worker, executable, ids and directory; not arguments. */
+/* A row's identity: worker, executable, ids, directory, and what it may;
+ * not arguments. */
 static int
 allow_row(const struct core *core, const struct worker_spec *spec,
     struct fingerprint *ret, struct err *err)
 {
 	static char row[24 * 1024];
 	const char *cwd = spec->cwd == NULL ? "" : spec->cwd;
+	const struct worker_process *process = &spec->process;
+	const uint64_t rights[] = {spec->no_new_privs ? 1 : 0,
+	    process->declared & PROCESS_CAPABILITIES, process->cap_add,
+	    process->cap_drop};
 	size_t at = 0;
 
 	if (!row_append(
@@ -158,6 +163,7 @@ allow_row(const struct core *core, const struct worker_spec *spec,
 	    !row_append(row, sizeof(row), &at, cwd, strlen(cwd) + 1) ||
 	    !row_append(row, sizeof(row), &at, &spec->uid, sizeof(spec->uid)) ||
 	    !row_append(row, sizeof(row), &at, &spec->gid, sizeof(spec->gid)) ||
+	    !row_append(row, sizeof(row), &at, rights, sizeof(rights)) ||
 	    !row_append(row, sizeof(row), &at, spec->groups,
 	        spec->ngroups * sizeof(spec->groups[0])))
 		return err_set(err, ERR_CAPACITY,

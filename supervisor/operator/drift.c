@@ -359,6 +359,51 @@ notify_word(enum notify_ready ready)
 	UNREACHABLE("notify");
 }
 
+static bool
+limits_equal(const struct worker_process *a, const struct worker_process *b,
+    enum worker_limit_id id)
+{
+	return (a->limited >> id & 1) == (b->limited >> id & 1) &&
+	       a->limits[id].soft == b->limits[id].soft &&
+	       a->limits[id].hard == b->limits[id].hard;
+}
+
+static void
+compare_process(struct comparison *comparison, const struct worker_process *a,
+    const struct worker_process *b)
+{
+	struct arena *arena = comparison->list->arena;
+	uint32_t only_one = a->declared ^ b->declared;
+	const struct {
+		const char *key;
+		bool same;
+	} rows[] = {
+	    {"nice", (only_one & PROCESS_NICE) == 0 && a->nice == b->nice},
+	    {"scheduling", (only_one & PROCESS_SCHEDULING) == 0 &&
+	                       a->scheduling == b->scheduling},
+	    {"ioPriority", (only_one & PROCESS_IO) == 0 &&
+	                       a->io_class == b->io_class &&
+	                       a->io_level == b->io_level},
+	    {"oomScoreAdj", (only_one & PROCESS_OOM) == 0 &&
+	                        a->oom_score_adj == b->oom_score_adj},
+	    {"cpus", (only_one & PROCESS_CPUS) == 0 &&
+	                 memcmp(a->cpus, b->cpus, sizeof(a->cpus)) == 0},
+	    {"securityContext.capabilities",
+	        (only_one & PROCESS_CAPABILITIES) == 0 &&
+	            a->cap_add == b->cap_add && a->cap_drop == b->cap_drop},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!rows[i].same)
+			changed(comparison, rows[i].key, "another", "this one");
+	for (enum worker_limit_id id = 0; id < WORKER_LIMITS; id++)
+		if (!limits_equal(a, b, id))
+			changed(comparison,
+			    arena_format(
+			        arena, "limits.%s", worker_limit_name(id)),
+			    "another", "this one");
+}
+
 static void
 compare_rest(struct comparison *comparison, const struct worker_spec *running,
     const struct worker_spec *declared)
@@ -375,6 +420,13 @@ compare_rest(struct comparison *comparison, const struct worker_spec *running,
 		    declared->cwd == NULL ? "/" : declared->cwd);
 	compare_numbers(comparison, "runAsUser", running->uid, declared->uid);
 	compare_numbers(comparison, "runAsGroup", running->gid, declared->gid);
+	if (running->umask != declared->umask)
+		changed(comparison, "umask", "another", "this one");
+	if (running->no_new_privs != declared->no_new_privs)
+		changed(comparison, "allowPrivilegeEscalation",
+		    running->no_new_privs ? "false" : "true",
+		    declared->no_new_privs ? "false" : "true");
+	compare_process(comparison, &running->process, &declared->process);
 	if (!groups_equal(running, declared))
 		changed(comparison, "groups", "with others", "these");
 	if (!ports_equal(running, declared))

@@ -2,7 +2,6 @@
 #include "base/base.h"
 
 #include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/text.h"
+#include "supervisor/operator/settings.h"
 #include "supervisor/operator/specs.h"
 #include "supervisor/wire/plan_encode.h"
 
@@ -19,7 +19,6 @@ enum {
 	BUDGET_DEFAULT_MS = 30 * 1000,
 	SETTLE_MS = 2000,
 	DIGEST_BYTES_MAX = 256 << 20,
-	GROUPS_MAX = 256,
 };
 
 /* What execvp uses where PATH is not set, and what images usually have. */
@@ -181,35 +180,6 @@ ports(struct arena *arena, const struct declared_worker *worker,
 	spec->nports = (uint32_t)worker->nports;
 }
 
-/* As Kubernetes does it: the group and the supplementary groups of a declared
- * user are those of /etc/passwd and /etc/group where they know it. */
-static void
-identity(struct arena *arena, const struct declared_worker *worker,
-    struct worker_spec *spec)
-{
-	gid_t groups[GROUPS_MAX];
-	int count = GROUPS_MAX;
-
-	spec->uid = worker->run_as_user;
-	spec->gid = worker->run_as_group;
-	if (spec->uid == WORKER_ID_NONE)
-		return;
-	const struct passwd *entry = getpwuid((uid_t)spec->uid);
-
-	if (entry == NULL)
-		return;
-	if (spec->gid == WORKER_ID_NONE)
-		spec->gid = (int64_t)entry->pw_gid;
-	if (getgrouplist(entry->pw_name, (gid_t)spec->gid, groups, &count) < 0)
-		return;
-	int64_t *list = arena_array(arena, (size_t)count + 1, sizeof(*list));
-
-	for (int i = 0; i < count; i++)
-		list[i] = (int64_t)groups[i];
-	spec->groups = list;
-	spec->ngroups = (uint32_t)count;
-}
-
 static enum worker_restart
 restart_policy(enum declared_restart policy)
 {
@@ -289,16 +259,15 @@ hook(const struct declared_worker *from)
 	return to;
 }
 
-static struct worker_spec
+static int
 worker(struct arena *arena, const struct declared *declared,
-    const struct declared_worker *from, const struct fingerprint_key *key)
+    const struct declared_worker *from, const struct fingerprint_key *key,
+    struct worker_spec *ret, struct err *err)
 {
 	struct worker_spec to = {
 	    .name = from->name,
 	    .argv = from->command,
 	    .cwd = from->working_dir,
-	    .umask = UINT32_MAX,
-	    .no_new_privs = true,
 	    .replicas = bounded(from->replicas, WORKER_REPLICAS_MAX),
 	    .restart = restart_policy(from->restart),
 	    .backoff_first_ms = from->backoff_first_ms,
@@ -328,11 +297,13 @@ worker(struct arena *arena, const struct declared *declared,
 
 	to.envp = environment(arena, from);
 	to.executable = resolve(arena, &to);
-	identity(arena, from, &to);
+	if (settings_make(arena, from, &to, err) == -1)
+		return -1;
 	ports(arena, from, &to);
 	dependencies(arena, declared, from, &to);
 	specs_digest(key, &to, arena, to.config_digest);
-	return to;
+	*ret = to;
+	return 0;
 }
 
 static int
@@ -400,8 +371,9 @@ specs_make(const struct declared *declared, const struct fingerprint_key *key,
 		return -1;
 	made.specs = arena_array(arena, made.count + 1, sizeof(*made.specs));
 	for (size_t i = 0; i < made.count; i++)
-		made.specs[i] =
-		    worker(arena, declared, &declared->workers[i], key);
+		if (worker(arena, declared, &declared->workers[i], key,
+		        &made.specs[i], err) == -1)
+			return -1;
 	*ret = made;
 	return 0;
 }
@@ -493,7 +465,7 @@ specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
 	digest_number(&bytes, spec->umask);
 	digest_number(&bytes, spec->no_new_privs ? 1 : 0);
 	digest_number(&bytes, (int64_t)spec->memory_limit_bytes);
-	digest_number(&bytes, (int64_t)spec->nofile_limit);
+	buffer_append(&bytes, &spec->process, sizeof(spec->process));
 	for (uint32_t i = 0; i < spec->nports; i++) {
 		digest_text(&bytes, spec->ports[i].name);
 		digest_number(&bytes, spec->ports[i].base);

@@ -3,6 +3,7 @@
 #define REEVE_SUPERVISOR_WIRE_FORMAT_H
 
 #include "base/base.h"
+#include "worker/process.h"
 
 /*
  * The bytes of a plan, shared by plan.c (reads) and plan_encode.c (writes).
@@ -96,7 +97,7 @@ struct plan_record {
 	int64_t backoff_first_ms, backoff_cap_ms, grace_ms;
 	int64_t limit_window_ms, watchdog_ms;
 	uint32_t limit_count, notify_ready, notify_fd, zero_too;
-	uint64_t memory_limit_bytes, nofile_limit, generation;
+	uint64_t memory_limit_bytes, generation;
 	uint32_t umask, flags, replicas, restart;
 	int32_t drain_signal;
 	uint32_t zero;
@@ -106,6 +107,7 @@ struct plan_record {
 	uint32_t failures_max;
 	int64_t deadline_ms;
 	uint8_t config_digest[16];
+	struct worker_process process;
 	struct plan_probe probes[PLAN_PROBES];
 };
 
@@ -130,6 +132,9 @@ struct plan_header {
 
 static_assert(sizeof(struct plan_header) % 8 == 0, "aligned sections");
 static_assert(sizeof(struct plan_record) % 8 == 0, "aligned records");
+static_assert(sizeof(struct worker_process) ==
+                  32 + 16 * WORKER_LIMITS + 8 * WORKER_CPU_WORDS + 16,
+    "without gaps");
 static_assert(sizeof(union plan_slot) == 8, "a slot is a pointer");
 
 /* FNV-1a, 64 bits, over `len` bytes, from `sum` on. Against accidents, not

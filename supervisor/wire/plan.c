@@ -642,7 +642,7 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .rank = record->rank,
 	    .init = (record->flags & RECORD_FLAG_INIT) != 0,
 	    .memory_limit_bytes = record->memory_limit_bytes,
-	    .nofile_limit = record->nofile_limit,
+	    .process = record->process,
 	    .generation = record->generation,
 	};
 	probe_view(&view, &record->probes[PLAN_READINESS], &ret->readiness);

@@ -111,6 +111,48 @@ check_notify(const struct plan_record *record, struct err *err)
 	return 0;
 }
 
+static int
+check_limits(const struct worker_process *process, struct err *err)
+{
+	if ((process->limited >> WORKER_LIMITS) != 0)
+		return err_set(err, ERR_INPUT, "unknown limits");
+	for (uint32_t i = 0; i < WORKER_LIMITS; i++) {
+		const struct worker_limit *limit = &process->limits[i];
+		if ((process->limited >> i & 1) != 0 &&
+		    limit->soft > limit->hard)
+			return err_set(err, ERR_INPUT,
+			    "limit %s: the soft one is above the hard one",
+			    worker_limit_name((enum worker_limit_id)i));
+	}
+	return 0;
+}
+
+static int
+check_process(const struct worker_process *process, struct err *err)
+{
+	uint64_t cpus = 0;
+
+	if ((process->declared & ~(uint32_t)PROCESS_ALL) != 0 ||
+	    process->zero != 0)
+		return err_set(err, ERR_INPUT, "unknown settings");
+	for (size_t i = 0; i < ARRAY_LEN(process->cpus); i++)
+		cpus |= process->cpus[i];
+	if ((process->declared & PROCESS_CPUS) != 0 && cpus == 0)
+		return err_set(err, ERR_INPUT, "no CPU to run on");
+	if (check_limits(process, err) == -1 ||
+	    in_range(process->nice, WORKER_NICE_MIN, WORKER_NICE_MAX, "nice",
+	        err) == -1 ||
+	    in_range(process->scheduling, 0, SCHEDULINGS - 1, "scheduling",
+	        err) == -1 ||
+	    in_range(process->io_class, 0, IO_CLASSES - 1, "io class", err) ==
+	        -1 ||
+	    in_range(process->io_level, 0, WORKER_IO_LEVELS - 1, "io level",
+	        err) == -1)
+		return -1;
+	return in_range(process->oom_score_adj, -WORKER_OOM_MAX, WORKER_OOM_MAX,
+	    "oom_score_adj", err);
+}
+
 int
 plan_check_numbers(const struct plan_record *record, struct err *err)
 {
@@ -121,7 +163,8 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    [PLAN_PRE_STOP] = "preStop",
 	};
 
-	if (check_ids(record, err) == -1 || check_notify(record, err) == -1)
+	if (check_ids(record, err) == -1 || check_notify(record, err) == -1 ||
+	    check_process(&record->process, err) == -1)
 		return -1;
 	if (in_range(record->replicas, 0, WORKER_REPLICAS_MAX, "replicas",
 	        err) == -1 ||

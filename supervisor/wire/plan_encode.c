@@ -140,7 +140,7 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	    .notify_fd = spec->notify.fd,
 	    .watchdog_ms = spec->notify.watchdog_ms,
 	    .memory_limit_bytes = spec->memory_limit_bytes,
-	    .nofile_limit = spec->nofile_limit,
+	    .process = spec->process,
 	    .generation = spec->generation,
 	    .umask = spec->umask,
 	    .flags = (spec->no_new_privs ? RECORD_FLAG_NO_NEW_PRIVS : 0U) |

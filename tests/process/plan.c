@@ -252,6 +252,19 @@ notify(char *value)
 }
 
 static void
+cpus(char *value)
+{
+	struct worker_process *process = &spec()->process;
+	char *rest = value;
+
+	process->declared |= PROCESS_CPUS;
+	for (char *at = word(&rest); at != NULL; at = word(&rest)) {
+		int64_t cpu = number(at) % WORKER_CPUS_MAX;
+		process->cpus[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+	}
+}
+
+static void
 of_worker(const char *key, char *value)
 {
 	if (text_equal(key, "arg"))
@@ -273,6 +286,8 @@ of_worker(const char *key, char *value)
 		spec()->cwd = value;
 	else if (text_equal(key, "uid"))
 		spec()->uid = spec()->gid = number(value);
+	else if (text_equal(key, "cpus"))
+		cpus(value);
 	else if (text_equal(key, "generation"))
 		spec()->generation = (uint64_t)number(value);
 	else if (text_equal(key, "digest"))

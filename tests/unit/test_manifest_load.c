@@ -391,7 +391,7 @@ absent_and_zero_are_two_declarations(void **state)
 	assert_int_equal(w[1].replicas, 1);
 	assert_int_equal(w[0].grace_ms, 0);
 	assert_int_equal(w[1].grace_ms, 30000);
-	assert_int_equal(w[1].run_as_user, -1);
+	assert_null(w[1].security.user.text);
 	assert_int_equal(w[1].memory_limit_bytes, -1);
 	assert_int_equal(w[1].restart, DECLARED_ALWAYS);
 	assert_int_equal(w[1].backoff_cap_ms, 60000);

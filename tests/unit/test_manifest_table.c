@@ -128,8 +128,8 @@ static const char *const samples[] = {"a", "\"\"", "''", "\"1\"", "1", "0",
     "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none", "A", "[A]",
     "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1", "$(CANARY)", "Never",
     "alert", "GET", "HTTP", "json", "slack", "plain", "worst", "kill",
-    "in-band", "left", "gone", "redis", "\"a\\nb\"", "é",
-    "99999999999999999999", "\"true\"", "|\n   text\n"};
+    "in-band", "left", "gone", "redis", "batch", "idle", "[KILL]", "\"a\\nb\"",
+    "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
 
 struct path { /* how to come to a mapping from the top */
 	const struct row *row[8];
@@ -181,7 +181,15 @@ simple_value(const struct row *row)
 	case FORM_PATH:
 		return "/p";
 	case FORM_PORT:
+	case FORM_ID:
+	case FORM_RLIMIT:
+	case FORM_RLIMIT_BYTES:
+	case FORM_CPUS:
 		return "80";
+	case FORM_UMASK:
+		return "027";
+	case FORM_CAPABILITY:
+		return "KILL";
 	case FORM_ANY:
 		return "$(CANARY)x";
 	case FORM_SCALAR:

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "supervisor/operator/drift.h"
+#include "supervisor/operator/settings.h"
 #include "supervisor/operator/specs.h"
 
 static struct arena arena;
@@ -54,8 +55,9 @@ worker_with(struct declared_env *entries, size_t count)
 	    .command = command,
 	    .replicas = 2,
 	    .env = {.entries = entries, .count = count},
-	    .run_as_user = -1,
-	    .run_as_group = -1,
+	    .settings = {.nice = DECLARED_UNSET,
+	        .oom_score_adj = DECLARED_UNSET,
+	        .umask = UINT32_MAX},
 	    .memory_limit_bytes = -1,
 	    .place = {.file = "reeve.yaml", .line = 5, .column = 1},
 	    .on_drift = {.secret = DRIFT_RESTART,
@@ -161,6 +163,14 @@ the_queues_name_is_set_where_nothing_else_sets_it(void **state)
 	assert_string_equal(specs_env(spec.envp, "OTHER"), "mine");
 }
 
+static bool
+differs(const struct worker_spec *first, struct declared_worker *worker)
+{
+	struct worker_spec spec = spec_of(worker);
+
+	return memcmp(first->config_digest, spec.config_digest, 16) != 0;
+}
+
 static void
 the_digest_is_of_what_is_executed_and_how_it_is_ready(void **state)
 {
@@ -178,24 +188,19 @@ the_digest_is_of_what_is_executed_and_how_it_is_ready(void **state)
 	assert_memory_equal(
 	    first.config_digest, spec_of(&worker).config_digest, 16);
 	worker.readiness.kind = DECLARED_PROBE_TCP;
-	assert_memory_not_equal(
-	    first.config_digest, spec_of(&worker).config_digest, 16);
+	assert_true(differs(&first, &worker));
 	worker.readiness.kind = DECLARED_PROBE_NONE;
 	worker.command = other;
-	assert_memory_not_equal(
-	    first.config_digest, spec_of(&worker).config_digest, 16);
+	assert_true(differs(&first, &worker));
 	worker.command = command;
 	worker.working_dir = "/srv";
-	assert_memory_not_equal(
-	    first.config_digest, spec_of(&worker).config_digest, 16);
+	assert_true(differs(&first, &worker));
 	worker.working_dir = NULL;
-	worker.run_as_group = 7;
-	assert_memory_not_equal(
-	    first.config_digest, spec_of(&worker).config_digest, 16);
-	worker.run_as_group = -1;
+	worker.security.group.text = "7";
+	assert_true(differs(&first, &worker));
+	worker.security.group.text = NULL;
 	worker.env.entries = shifted;
-	assert_memory_not_equal(
-	    first.config_digest, spec_of(&worker).config_digest, 16);
+	assert_true(differs(&first, &worker));
 }
 
 static void
@@ -338,7 +343,7 @@ arguments_ids_and_probes_are_drift_without_being_shown(void **state)
 
 	(void)state;
 	old.command = old_command;
-	old.run_as_group = 3;
+	old.security.group.text = "3";
 	worker.readiness.kind = DECLARED_PROBE_TCP;
 	struct worker_spec running = spec_of(&old);
 	struct drift_list list = compared(&worker, &running, &policy);
@@ -351,6 +356,115 @@ arguments_ids_and_probes_are_drift_without_being_shown(void **state)
 	assert_string_equal(list.items[2].key, "readinessProbe");
 	assert_int_equal(list.items[2].kind, DRIFT_CLASS_CONFIG);
 	assert_int_equal(policy, DRIFT_IGNORE);
+}
+
+static void
+every_setting_is_drift_by_its_own_key(void **state)
+{
+	static struct declared_limit limit = {"nofile", 64, 128};
+	static struct declared_id group = {.text = "4"};
+	static const char *const keys[] = {"umask", "allowPrivilegeEscalation",
+	    "nice", "scheduling", "ioPriority", "oomScoreAdj", "cpus",
+	    "securityContext.capabilities", "limits.nofile", "groups"};
+	struct declared_worker worker = worker_with(NULL, 0);
+	struct declared_worker old = worker_with(NULL, 0);
+	enum drift_policy policy = DRIFT_IGNORE;
+
+	(void)state;
+	/* zero is a declaration too */
+	old.settings = (struct declared_settings){.limits = &limit,
+	    .nlimits = 1,
+	    .nice = 0,
+	    .oom_score_adj = 0,
+	    .scheduling = "other",
+	    .io_class = "best-effort",
+	    .has_cpus = true,
+	    .cpus = {1},
+	    .umask = 022};
+	old.security = (struct declared_security){
+	    .groups = &group, .ngroups = 1, .escalation = true};
+	old.security.capabilities = true;
+	struct worker_spec running = spec_of(&old);
+	struct worker_spec declared = spec_of(&worker);
+	struct drift_list list = compared(&worker, &running, &policy);
+
+	assert_memory_not_equal(
+	    running.config_digest, declared.config_digest, 16);
+	assert_int_equal(list.count, ARRAY_LEN(keys));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_string_equal(list.items[i].key, keys[i]);
+}
+
+static int
+made(struct declared_worker *worker, struct worker_spec *ret, struct err *err)
+{
+	*ret = (struct worker_spec){0};
+	*err = ERR_INIT;
+	return settings_make(&arena, worker, ret, err);
+}
+
+static void
+users_are_looked_up_and_their_groups_come_along(void **state)
+{
+	static struct declared_id groups[] = {{.text = "4001"}, {.text = "0"}};
+	struct declared_worker worker = worker_with(NULL, 0);
+	struct worker_spec spec;
+	struct err err;
+
+	(void)state;
+	worker.security.user.text = "root";
+	worker.security.groups = groups;
+	worker.security.ngroups = 2;
+	assert_int_equal(made(&worker, &spec, &err), 0);
+	assert_int_equal(spec.uid, 0);
+	assert_int_equal(spec.gid, 0);
+	assert_int_equal(spec.groups[0], 0);
+	assert_int_equal(spec.groups[spec.ngroups - 1], 4001);
+	/* a number that nobody knows has no groups but those */
+	worker.security.user.text = "4123456789";
+	worker.security.group.text = "4123456788";
+	assert_int_equal(made(&worker, &spec, &err), 0);
+	assert_int_equal(spec.uid, 4123456789);
+	assert_int_equal(spec.gid, 4123456788);
+	assert_int_equal(spec.ngroups, 2);
+}
+
+static void
+what_this_host_does_not_have_is_refused_with_its_place(void **state)
+{
+	const struct place place = {"reeve.yaml", 12, 9};
+	struct declared_worker worker = worker_with(NULL, 0);
+	struct declared_id nobody = {.text = "nobodyy", .place = place};
+	struct worker_spec spec;
+	struct err err;
+
+	(void)state;
+	worker.security.user = nobody;
+	assert_int_equal(made(&worker, &spec, &err), -1);
+	assert_non_null(strstr(err.text,
+	    "reeve.yaml:12:9: worker 'w': securityContext.runAsUser: there is "
+	    "no user 'nobodyy' here; did you mean 'nobody'?"));
+	worker.security.user.text = NULL;
+	worker.security.group = nobody;
+	assert_int_equal(made(&worker, &spec, &err), -1);
+	assert_non_null(strstr(err.text, "runAsGroup: there is no group"));
+	worker.security.group.text = NULL;
+	worker.security.groups = &nobody;
+	worker.security.ngroups = 1;
+	assert_int_equal(made(&worker, &spec, &err), -1);
+	assert_non_null(strstr(err.text, "supplementalGroups: there is no"));
+	worker.security.ngroups = 0;
+	worker.security.place = place;
+	worker.security.non_root = true;
+	worker.security.user.text = "0";
+	assert_int_equal(made(&worker, &spec, &err), -1);
+	assert_non_null(strstr(err.text, "runAsNonRoot"));
+	worker.security.user.text = "1";
+	worker.settings.has_cpus = true;
+	worker.settings.cpus_place = place;
+	worker.settings.cpus[DECLARED_CPU_WORDS - 1] = UINT64_C(1) << 63;
+	assert_int_equal(made(&worker, &spec, &err), -1);
+	assert_non_null(strstr(err.text, "there is no CPU 1023 here"));
 }
 
 static void
@@ -384,6 +498,10 @@ main(void)
 	    cmocka_unit_test(what_only_ignored_classes_differ_in_is_ignored),
 	    cmocka_unit_test(
 	        arguments_ids_and_probes_are_drift_without_being_shown),
+	    cmocka_unit_test(every_setting_is_drift_by_its_own_key),
+	    cmocka_unit_test(users_are_looked_up_and_their_groups_come_along),
+	    cmocka_unit_test(
+	        what_this_host_does_not_have_is_refused_with_its_place),
 	    cmocka_unit_test(an_unknown_configuration_is_drift_too),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

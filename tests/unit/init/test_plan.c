@@ -66,7 +66,14 @@ fill(struct worker_spec specs[2])
 	    .ports = ports,
 	    .nports = 2,
 	    .memory_limit_bytes = 1 << 30,
-	    .nofile_limit = 1024,
+	    .process = {.declared =
+	                    PROCESS_NICE | PROCESS_CPUS | PROCESS_CAPABILITIES,
+	        .limited = 1U << WORKER_LIMIT_NOFILE,
+	        .limits = {[WORKER_LIMIT_NOFILE] = {1024, WORKER_UNLIMITED}},
+	        .nice = -5,
+	        .cpus = {0x89},
+	        .cap_add = 1 << 10,
+	        .cap_drop = 1},
 	    .config_digest = {1, 2, 3},
 	    .generation = 9,
 	};
@@ -189,7 +196,12 @@ what_is_encoded_is_what_is_read(void **state)
 	assert_int_equal(spec.umask, 027);
 	assert_int_equal(spec.config_digest[2], 3);
 	assert_int_equal(spec.generation, 9);
+	struct worker_spec given[2];
+	fill(given);
+	assert_memory_equal(
+	    &spec.process, &given[0].process, sizeof(spec.process));
 	plan_worker(&plan, 1, &spec);
+	assert_int_equal(spec.process.limited, 0);
 	assert_null(spec.cwd);
 	assert_null(spec.envp[0]);
 	assert_int_equal(spec.uid, WORKER_ID_NONE);
@@ -199,6 +211,45 @@ what_is_encoded_is_what_is_read(void **state)
 	assert_int_equal(plan_worker_find(&plan, "beta"), -1);
 	free(bytes);
 	buffer_wipe(&out);
+}
+
+static void
+settings_out_of_range_are_refused(void **state)
+{
+	static const struct {
+		const char *word;
+		struct worker_process process;
+	} bad[] = {
+	    {"unknown settings", {.declared = PROCESS_ALL + 1}},
+	    {"unknown settings", {.zero = 1}},
+	    {"unknown limits", {.limited = 1U << WORKER_LIMITS}},
+	    {"limit cpu", {.limited = 1U << WORKER_LIMIT_CPU,
+	                      .limits = {[WORKER_LIMIT_CPU] = {2, 1}}}},
+	    {"nice", {.nice = 20}},
+	    {"nice", {.nice = -21}},
+	    {"scheduling", {.scheduling = SCHEDULINGS}},
+	    {"io class", {.io_class = IO_CLASSES}},
+	    {"io level", {.io_level = WORKER_IO_LEVELS}},
+	    {"oom_score_adj", {.oom_score_adj = 1001}},
+	    {"no CPU", {.declared = PROCESS_CPUS}},
+	};
+	struct plan_settings settings;
+
+	(void)state;
+	plan_settings_default(&settings);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct worker_spec specs[2];
+		struct buffer out;
+		struct err err = ERR_INIT;
+		fill(specs);
+		specs[0].process = bad[i].process;
+		buffer_init(&out, PLAN_BYTES_MAX);
+		assert_int_equal(
+		    plan_encode(specs, 2, &settings, &out, &err), -1);
+		assert_non_null(strstr(err.text, "zeta"));
+		assert_non_null(strstr(err.text, bad[i].word));
+		buffer_fini(&out);
+	}
 }
 
 static void
@@ -478,6 +529,7 @@ main(void)
 	    cmocka_unit_test(what_is_encoded_is_what_is_read),
 	    cmocka_unit_test(an_empty_plan_is_a_plan),
 	    cmocka_unit_test(a_plan_of_any_other_length_is_refused),
+	    cmocka_unit_test(settings_out_of_range_are_refused),
 	    cmocka_unit_test(wrong_magic_version_or_sum_is_refused),
 	    cmocka_unit_test(no_offset_leads_out_of_the_plan),
 	    cmocka_unit_test(random_damage_is_survived),
