@@ -369,8 +369,13 @@ peers_listen(struct core *core)
 	if (core->placed)
 		return true;
 	if (place_choose(core->name, core->environment, &place, &err) == 0 &&
-	    listen_both(core, &place, &err) == 0)
+	    listen_both(core, &place, &err) == 0) {
+		if (place.explicit_dir && place.dir[0] == '\0')
+			log_warning("control.place",
+			    "the directory in REEVE_SOCKET can't be used: "
+			    "listening at the abstract name instead");
 		return true;
+	}
 	/* Somebody supervises these workers already: not a second time. */
 	if (err.sys == EADDRINUSE) {
 		log_error("control.taken",

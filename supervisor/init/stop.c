@@ -268,7 +268,10 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 
 	switch ((enum instance_state)core->instances[slot].state) {
 	case INSTANCE_STARTING:
-		exec_timed_out(core, slot);
+		/* the news may be there, and nobody told us */
+		start_collect(core, slot);
+		if (core->instances[slot].state == INSTANCE_STARTING)
+			exec_timed_out(core, slot);
 		return;
 	case INSTANCE_STOPPING:
 	case INSTANCE_ENDING:

@@ -39,9 +39,11 @@ place_candidate(const char *name, const char *const *environment,
 	if (text_copy(place.name, sizeof(place.name), name, err) == -1)
 		return -1;
 	if (given != NULL) {
-		if (index > 0)
+		/* the abstract name: for a listener that couldn't use it */
+		if (index > 1 || (index == 1 && name[0] == '\0'))
 			return err_set(err, ERR_INPUT, "no more places");
-		if (text_copy(place.dir, sizeof(place.dir), given, err) == -1)
+		if (index == 0 &&
+		    text_copy(place.dir, sizeof(place.dir), given, err) == -1)
 			return err_wrap(err, "REEVE_SOCKET");
 		*ret = place;
 		return 0;
@@ -94,15 +96,7 @@ place_choose(const char *name, const char *const *environment,
 			*ret = place;
 			return 0;
 		}
-	if (value_of(environment, "REEVE_SOCKET") == NULL)
-		return -1;
-	/* where it was asked for, it can't be: say so, and be reachable */
-	place = (struct place_socket){.explicit_dir = true};
-	if (text_copy(place.name, sizeof(place.name), name == NULL ? "" : name,
-	        err) == -1)
-		return -1;
-	*ret = place;
-	return 0;
+	return -1;
 }
 
 int

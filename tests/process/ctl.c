@@ -7,12 +7,15 @@
  *     ctl live | reload | shutdown | version
  *     ctl start|stop|restart|scale|signal WORKER [REPLICA [VALUE]]
  *     ctl logs WORKER TAIL [follow]
+ *     ctl flood COUNT             connections full of what isn't for it
  */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -130,6 +133,57 @@ logs(char *argv[])
 	return 0;
 }
 
+/* Whole packets that a client has no business to send, and pieces of others. */
+static void
+flood_one(int socket, unsigned n)
+{
+	static const enum wire_type wrong[] = {WIRE_HELLO, WIRE_SNAPSHOT_BEGIN,
+	    WIRE_INSTANCE, WIRE_SNAPSHOT_END, WIRE_PING, WIRE_REPLY, WIRE_PONG,
+	    WIRE_PLAN, WIRE_KEEP, WIRE_GET_KEPT, WIRE_GET_OLD_PLAN,
+	    WIRE_OPERATOR_STATE, WIRE_ALIVE, WIRE_WATCH, WIRE_GET_SNAPSHOT};
+	static char bytes[WIRE_MESSAGE_MAX + 1];
+	union wire_message message;
+
+	memset(&message, 0, sizeof(message));
+	wire_prepare(&message, wrong[n % ARRAY_LEN(wrong)], n);
+	size_t len = message.head.length;
+	if (n % 64 == 0)
+		message.head.magic++;
+	else if (n % 64 == 21)
+		message.head.version++;
+	else if (n % 64 == 42)
+		len--;
+	if (n % 64 == 63)
+		(void)!send(
+		    socket, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+	else
+		(void)!send(socket, &message, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Nothing is read: not the hello, no answer, no snapshot. */
+static int
+flood(unsigned count)
+{
+	struct wire_client client = WIRE_CLIENT_INIT;
+	struct err err = ERR_INIT;
+	unsigned connections = 0;
+
+	for (unsigned n = 0; n < count; n++) {
+		if (n % 64 == 0)
+			wire_client_close(&client);
+		/* refused when all places are taken: that is an answer */
+		if (client.fd == -1 &&
+		    wire_client_connect(
+		        &client, "t", clock_after(clock_ms(), 1000), &err) == 0)
+			connections++;
+		if (client.fd != -1)
+			flood_one(client.fd, n);
+	}
+	wire_client_close(&client);
+	(void)printf("%u connections\n", connections);
+	return connections > 0 ? 0 : 1;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -152,6 +206,8 @@ main(int argc, char *argv[])
 
 	if (argc >= 4 && text_equal(argv[1], "logs"))
 		return logs(argv + 2);
+	if (argc == 3 && text_equal(argv[1], "flood"))
+		return flood((unsigned)number(argv[2]));
 	if (argc < 2 ||
 	    wire_client_connect(&client, "t", deadline_ms, &err) == -1)
 		die(&err);
