@@ -98,10 +98,12 @@ journal_pump(struct core *core, struct peer *peer)
 	if (core->journalled >= CORE_JOURNAL)
 		peer->journal_at =
 		    MAX(peer->journal_at, core->journalled - CORE_JOURNAL + 1);
-	while (peer->journal_at <= core->journalled) {
+	for (; peer->journal_at <= core->journalled; peer->journal_at++) {
 		message.event = core->journal[peer->journal_at % CORE_JOURNAL];
+		/* another build's ring may have had another size */
+		if (message.event.number != peer->journal_at)
+			continue;
 		if (!peer_send(core, peer, &message, -1))
 			return; /* when it is writable again */
-		peer->journal_at++;
 	}
 }

@@ -32,13 +32,15 @@
 #define OF_SPARE(field)    ROW(STATE_SPARE, struct run, field)
 #define OF_PROBER(field)   ROW(STATE_PROBER, struct prober, field)
 #define OF_ALLOWED(field)  ROW(STATE_ALLOWED, struct fingerprint, field)
+#define OF_JOURNAL(field)  ROW(STATE_JOURNAL, struct wire_event, field)
 
 static const struct state_field own_fields[] = {STATE_KEPT_FIELDS(OF_KEPT)
         STATE_CORE_FIELDS(OF_CORE) STATE_PLAN_FIELDS(OF_PLAN)
             STATE_START_FIELDS(OF_START) STATE_INSTANCE_FIELDS(OF_INSTANCE)
                 STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN)
                     STATE_RUN_FIELDS(OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
-                        STATE_FINGERPRINT_FIELDS(OF_ALLOWED)};
+                        STATE_FINGERPRINT_FIELDS(OF_ALLOWED)
+                            STATE_JOURNAL_FIELDS(OF_JOURNAL)};
 
 static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 

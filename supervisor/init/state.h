@@ -36,6 +36,7 @@ enum state_table {
 	STATE_SPARE, /* core.spare_runs says that they did */
 	STATE_PROBER,
 	STATE_ALLOWED,
+	STATE_JOURNAL,
 	STATE_TABLES
 };
 

@@ -106,6 +106,8 @@ describe(struct core *core)
 	        core->probers_max},
 	    [STATE_ALLOWED] = {at.allowed, sizeof(struct fingerprint),
 	        PLAN_WORKERS_MAX},
+	    [STATE_JOURNAL] = {at.journal, sizeof(struct wire_event),
+	        CORE_JOURNAL},
 	};
 	struct kept *kept = core->kept;
 
