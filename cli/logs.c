@@ -55,7 +55,7 @@ static int
 copy_records(struct cli *cli, int fd, bool follow)
 {
 	struct logs_record record;
-	char text[LOGS_TEXT_MAX];
+	static char text[LOGS_TEXT_MAX];
 	struct err err = ERR_INIT;
 	struct buffer out;
 	int rc = EXIT_PASSED;

@@ -50,6 +50,22 @@ any(const cJSON *list)
 	return cJSON_GetArraySize(list) > 0;
 }
 
+/* Output that reached nobody. */
+static void
+print_output(struct arena *arena, struct buffer *out, const cJSON *instance)
+{
+	static const char *const ways[] = {"dropped", "limited", "lost"};
+	const cJSON *output =
+	    cJSON_GetObjectItemCaseSensitive(instance, "output");
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		const char *lines = number_of(arena,
+		    cJSON_GetObjectItemCaseSensitive(output, ways[i]), "lines");
+		if (cJSON_IsObject(output) && !text_equal(lines, "0"))
+			buffer_format(out, "  %s: %s lines", ways[i], lines);
+	}
+}
+
 static void
 print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 {
@@ -68,6 +84,7 @@ print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 		buffer_format(out, "  probe: %s", probe);
 	if (*waits != '\0')
 		buffer_format(out, "  %s", waits);
+	print_output(arena, out, instance);
 	buffer_text(out, "\n");
 }
 

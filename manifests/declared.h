@@ -206,6 +206,15 @@ struct declared_settings {
 	uint32_t umask; /* UINT32_MAX: as the init's */
 };
 
+/* Complete: what a worker doesn't say is as the supervisor's. */
+struct declared_logs {
+	const char *format;       /* "none", "plain"… */
+	const char *when_blocked; /* "dropNew"… */
+	int64_t keep_lines;
+	int64_t rate_lines, rate_bytes; /* a second; 0: no limit */
+	int64_t burst_ms;
+};
+
 /* One entry of envFrom. */
 struct declared_import {
 	const struct declared_source *source;
@@ -248,6 +257,7 @@ struct declared_worker {
 	int64_t notify_fd, watchdog_ms; /* 0: none */
 	int64_t max_unavailable;
 	struct declared_drift on_drift;
+	struct declared_logs logs;
 };
 
 struct declared_producer {
@@ -326,8 +336,7 @@ struct declared_supervisor {
 	const char *exit_code;     /* "worst" */
 	int64_t liveness_port;     /* -1 */
 	const char *status_listen; /* NULL */
-	const char *logs_format;   /* "none", "plain"… */
-	int64_t logs_keep_lines;
+	struct declared_logs logs;
 	const char *control_group; /* NULL */
 };
 

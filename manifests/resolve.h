@@ -106,5 +106,8 @@ void resolve_smokes(struct resolve *r);
 void resolve_alerts(struct resolve *r);
 void resolve_waivers(struct resolve *r);
 void resolve_supervisor(struct resolve *r);
+/* `of_worker` may be NULL: the supervisor's own. */
+struct declared_logs resolve_logs(
+    const struct resolve *r, const struct manifest_logs *of_worker);
 
 #endif

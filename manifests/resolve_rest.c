@@ -277,19 +277,65 @@ word_of(enum mapping_id id, size_t row, const int *value)
 	return value == NULL ? it->dflt : it->words[*value];
 }
 
+static void
+take_rate_limit(const struct manifest_rate_limit *raw, struct declared_logs *to)
+{
+	to->burst_ms =
+	    resolve_duration(raw->burst, DEFAULT_OF(rate_limit, burst));
+	to->rate_lines = resolve_int(raw->lines, "0");
+	to->rate_bytes = 0;
+	if (raw->bytes != NULL &&
+	    text_quantity(raw->bytes, &to->rate_bytes, NULL) == 0)
+		to->rate_bytes = MAX(to->rate_bytes, (int64_t)1);
+}
+
+/* What `raw` says replaces what is there. */
+static void
+take_logs(const struct manifest_logs *raw, struct declared_logs *to)
+{
+	int word = 0;
+
+	if (raw->format != NULL) {
+		word = (int)*raw->format;
+		to->format = word_of(MAPPING_logs, ROW_logs_format, &word);
+	}
+	if (raw->when_blocked != NULL) {
+		word = (int)*raw->when_blocked;
+		to->when_blocked =
+		    word_of(MAPPING_logs, ROW_logs_when_blocked, &word);
+	}
+	if (raw->keep_lines != NULL)
+		to->keep_lines = *raw->keep_lines;
+	if (raw->rate_limit != NULL)
+		take_rate_limit(raw->rate_limit, to);
+}
+
+struct declared_logs
+resolve_logs(const struct resolve *r, const struct manifest_logs *of_worker)
+{
+	const struct manifest_supervisor *supervisor = r->raw->supervisor;
+	struct declared_logs logs = {
+	    .format = DEFAULT_OF(logs, format),
+	    .when_blocked = DEFAULT_OF(logs, when_blocked),
+	    .keep_lines = resolve_int(NULL, DEFAULT_OF(logs, keep_lines)),
+	};
+
+	if (supervisor != NULL && supervisor->logs != NULL)
+		take_logs(supervisor->logs, &logs);
+	if (of_worker != NULL)
+		take_logs(of_worker, &logs);
+	return logs;
+}
+
 void
 resolve_supervisor(struct resolve *r)
 {
 	static const struct manifest_supervisor none = {0};
-	static const struct manifest_logs no_logs = {0};
 	const struct manifest_supervisor *raw =
 	    r->raw->supervisor == NULL ? &none : r->raw->supervisor;
-	const struct manifest_logs *logs =
-	    raw->logs == NULL ? &no_logs : raw->logs;
 	struct declared_supervisor *to = &r->declared->supervisor;
 	int second = raw->second_term == NULL ? 0 : (int)*raw->second_term;
 	int code = raw->exit_code == NULL ? 0 : (int)*raw->exit_code;
-	int format = logs->format == NULL ? 0 : (int)*logs->format;
 
 	to->grace_ms = resolve_duration(raw->grace, NULL);
 	to->exit_on_term = resolve_int(
@@ -299,10 +345,7 @@ resolve_supervisor(struct resolve *r)
 	        raw->second_term == NULL ? NULL : &second);
 	to->exit_code = word_of(MAPPING_supervisor, ROW_supervisor_exit_code,
 	    raw->exit_code == NULL ? NULL : &code);
-	to->logs_format = word_of(MAPPING_logs, ROW_logs_format,
-	    logs->format == NULL ? NULL : &format);
-	to->logs_keep_lines =
-	    resolve_int(logs->keep_lines, DEFAULT_OF(logs, keep_lines));
+	to->logs = resolve_logs(r, NULL);
 	to->liveness_port =
 	    raw->liveness == NULL ? -1 : resolve_int(raw->liveness->port, "-1");
 	to->status_listen = raw->status == NULL

@@ -307,6 +307,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	worker->max_unavailable = resolve_int(
 	    raw->max_unavailable, DEFAULT_OF(worker, max_unavailable));
 	worker->on_drift = on_drift(raw->on_drift);
+	worker->logs = resolve_logs(r, raw->logs);
 }
 
 static void

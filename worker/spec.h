@@ -76,6 +76,39 @@ struct worker_dependency {
 	uint32_t condition; /* enum worker_condition */
 };
 
+enum logs_format {
+	LOGS_NONE = 0, /* pure pass-through: it inherits fds 1 and 2 */
+	LOGS_PLAIN,    /* captured; lines go through unchanged (default) */
+	LOGS_PREFIX,   /* "worker/replica | line" */
+	LOGS_JSON,     /* one object a line */
+};
+
+/* What becomes of a line that can't be written now. */
+enum logs_blocked {
+	LOGS_DROP_NEW = 0, /* it is dropped */
+	LOGS_DROP_OLDEST,  /* older ones are */
+	LOGS_BLOCK,        /* the worker waits, once its pipe is full */
+};
+
+/* So that rate times burst stays a number. */
+enum {
+	LOGS_KEEP_MAX = 1000000,
+	LOGS_RATE_LINES_MAX = 1000000000,
+	LOGS_BURST_MAX_MS = 3600 * 1000,
+};
+#define LOGS_RATE_BYTES_MAX (INT64_C(1) << 40)
+
+/* What happens to a worker's output. */
+struct worker_logs {
+	uint32_t format;       /* enum logs_format */
+	uint32_t when_blocked; /* enum logs_blocked */
+	uint32_t keep_lines;   /* of each replica */
+	/* of each replica; 0: no limit */
+	uint32_t rate_lines; /* a second */
+	uint64_t rate_bytes; /* a second */
+	int64_t burst_ms;    /* so much time's worth may come at once */
+};
+
 enum {
 	WORKER_NAME_MAX = 63,
 	WORKER_REPLICAS_MAX = 10000,
@@ -118,6 +151,8 @@ struct worker_spec {
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */
 	struct worker_process process;
+	/* not part of config_digest: a change reaches running ones at once */
+	struct worker_logs logs;
 	/* configuration identity: fingerprint of environment, argv, cwd, ids,
 	 * probes. Instances keep the one that they were started with. */
 	uint8_t config_digest[16];

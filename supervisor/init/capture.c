@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,21 +18,49 @@
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/logger.h"
+#include "supervisor/wire/format.h"
 #include "worker/send.h"
 
 enum {
 	CAPTURE_SOCKET_FD = 3,
-	CAPTURE_LISTEN_FD = 4,
+	CAPTURE_COUNTS_FD = 4,
+	CAPTURE_LISTEN_FD = 5,
 	CAPTURE_FIRST_MS = 50,
-	CAPTURE_CAP_MS = 5000,
+	CAPTURE_CAP_MS = 2000,
+	CAPTURE_STOPPED_MS = 2000, /* a logger that somebody stopped */
 };
 
 static const enum logger_stream streams[2] = {LOGGER_STDOUT, LOGGER_STDERR};
 
+/* --- what the plan says --- */
+
+/* As the current plan has it, though the instance may belong to another: what
+ * becomes of output may change while a worker runs. */
+static struct worker_logs
+logs_of(const struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	struct worker_spec spec;
+
+	if (instance->run != CORE_NO_RUN && plan_applied(core))
+		plan_worker(&core->plans[core->current],
+		    (uint32_t)instance->run, &spec);
+	else
+		instance_spec(core, slot, &spec);
+	return spec.logs;
+}
+
+static uint64_t
+sum_of(const struct worker_logs *logs)
+{
+	return plan_checksum(PLAN_CHECKSUM_START, logs, sizeof(*logs));
+}
+
 /* --- handing pipes over --- */
 
 static bool
-attach_stream(struct core *core, int32_t slot, unsigned stream)
+tell_stream(struct core *core, int32_t slot, unsigned stream,
+    enum logger_message_kind kind, const struct worker_logs *logs)
 {
 	const struct instance *instance = &core->instances[slot];
 	struct wires *wires = &core->wires[slot];
@@ -37,15 +68,19 @@ attach_stream(struct core *core, int32_t slot, unsigned stream)
 
 	memset(&message, 0, sizeof(message));
 	message.magic = LOGGER_MAGIC;
-	message.kind = LOGGER_ATTACH;
+	message.kind = kind;
 	message.replica = instance->replica;
 	message.stream = streams[stream];
+	message.slot = (uint32_t)slot;
+	message.incarnation = core->tallies->slots[slot].incarnation;
 	message.generation = instance->generation;
 	message.pid = wires->log_pid;
+	message.logs = *logs;
 	(void)snprintf(message.worker, sizeof(message.worker), "%s",
 	    plan_worker_name(&core->plans[instance->plan], instance->worker));
 	return fd_send(core->logger.socket.fd, &message, sizeof(message),
-	           &wires->out[stream], 1, NULL) == 0;
+	           &wires->out[stream], kind == LOGGER_ATTACH ? 1 : 0,
+	           NULL) == 0;
 }
 
 /* False: the logger can take no more now. */
@@ -54,15 +89,28 @@ attach_slot(struct core *core, int32_t slot)
 {
 	struct wires *wires = &core->wires[slot];
 
-	if (core->instances[slot].state == INSTANCE_NONE)
+	if (core->instances[slot].state == INSTANCE_NONE ||
+	    (wires->out[0] == -1 && wires->out[1] == -1))
 		return true;
+	struct worker_logs logs = logs_of(core, slot);
+	uint64_t sum = sum_of(&logs);
+
+	if (logs.format == LOGS_NONE) { /* from its next start on */
+		if (wires->attached[0] || wires->attached[1])
+			return true;
+		logs.format = LOGS_PLAIN;
+	}
 	for (unsigned stream = 0; stream < ARRAY_LEN(streams); stream++) {
-		if (wires->out[stream] == -1 || wires->attached[stream])
+		bool known = wires->attached[stream];
+		if (wires->out[stream] == -1 ||
+		    (known && wires->logs_sum == sum))
 			continue;
-		if (!attach_stream(core, slot, stream))
+		if (!tell_stream(core, slot, stream,
+		        known ? LOGGER_CHANGE : LOGGER_ATTACH, &logs))
 			return false;
 		wires->attached[stream] = true;
 	}
+	wires->logs_sum = sum;
 	return true;
 }
 
@@ -102,7 +150,7 @@ capture_open(struct core *core, int32_t slot, int ret_write[2], struct err *err)
 	int pipes[2][2] = {{-1, -1}, {-1, -1}};
 
 	capture_release(core, slot);
-	if (!core->logger.wanted)
+	if (!core->logger.wanted || logs_of(core, slot).format == LOGS_NONE)
 		return 0;
 	for (unsigned i = 0; i < ARRAY_LEN(streams); i++)
 		if (pipe2(pipes[i], O_CLOEXEC) == -1 ||
@@ -142,6 +190,16 @@ capture_release(struct core *core, int32_t slot)
 	fd_close(&wires->out[0]);
 	fd_close(&wires->out[1]);
 	wires->attached[0] = wires->attached[1] = false;
+}
+
+void
+capture_forget(struct core *core, int32_t slot)
+{
+	struct tally *tally = &core->tallies->slots[slot];
+
+	capture_release(core, slot);
+	if (core->logger.counted) /* else untouched, and so without memory */
+		*tally = (struct tally){.incarnation = tally->incarnation + 1};
 }
 
 /* --- what it says --- */
@@ -192,28 +250,21 @@ logger_ready(struct loop_source *source, uint32_t events)
 
 /* --- its process --- */
 
-static const char *
-format_word(uint32_t format)
-{
-	if (format == LOGS_PREFIX)
-		return "prefix";
-	return format == LOGS_JSON ? "json" : "plain";
-}
-
 static int
 logger_spawn(struct core *core, int socket_fd, struct err *err)
 {
 	struct logger *logger = &core->logger;
-	char keep[16], instances[16];
+	char instances[16];
 	const char *argv[16] = {"reeve", "--logger", "--socket", "3",
-	    "--format", format_word(logger->format), "--keep-lines", keep,
-	    "--instances", instances};
+	    "--counts", "4", "--json", logger->json ? "1" : "0", "--instances",
+	    instances};
 	const struct worker_spec spec = {.envp = core->environment};
 	const struct spawn_fd fds[] = {
 	    {core->null_fd, STDIN_FILENO},
 	    {STDOUT_FILENO, STDOUT_FILENO},
 	    {STDERR_FILENO, STDERR_FILENO},
 	    {socket_fd, CAPTURE_SOCKET_FD},
+	    {core->tally_fd, CAPTURE_COUNTS_FD},
 	    {logger->listen_fd, CAPTURE_LISTEN_FD},
 	};
 	bool listens = logger->listen_fd != -1;
@@ -229,11 +280,10 @@ logger_spawn(struct core *core, int socket_fd, struct err *err)
 	};
 	struct spawned spawned;
 
-	(void)snprintf(keep, sizeof(keep), "%u", logger->keep);
 	(void)snprintf(instances, sizeof(instances), "%u", core->max_workers);
 	if (listens) {
 		argv[10] = "--listen";
-		argv[11] = "4";
+		argv[11] = "5";
 	}
 	if (spawn_start(&request, &spawned, err) == -1)
 		return -1;
@@ -249,8 +299,7 @@ logger_try(struct core *core, struct err *err)
 	struct logger *logger = &core->logger;
 	int pair[2];
 
-	logger->format = core->settings.logs;
-	logger->keep = core->settings.logs_keep;
+	logger->json = core->settings.logs == LOGS_JSON;
 	logger->protocol = LOGGER_MAGIC;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	        0, pair) == -1)
@@ -295,6 +344,7 @@ logger_start(struct core *core)
 			logger_later(core, 0);
 		return;
 	}
+	logger->counted = true;
 	log_debug("logger.started", "pid=%d", (int)logger->pid);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		core->wires[slot].attached[0] = core->wires[slot].attached[1] =
@@ -307,10 +357,35 @@ void
 capture_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
+	struct logger *logger = &core->logger;
 
 	(void)now_ms;
-	if (core->logger.wanted && core->phase < PHASE_LOGGER)
+	if (logger->pid != 0) { /* it was stopped, and still is */
+		log_warning("logger.stopped",
+		    "pid=%d doesn't go on: killed; the pipes stay",
+		    (int)logger->pid);
+		(void)send_to_process(logger->pid, SIGKILL);
+	} else if (logger->wanted && core->phase < PHASE_LOGGER) {
 		logger_start(core);
+	}
+}
+
+void
+capture_look(struct core *core)
+{
+	struct logger *logger = &core->logger;
+	siginfo_t info = {.si_pid = 0};
+
+	if (logger->pid == 0 ||
+	    waitid(P_PID, (id_t)logger->pid, &info,
+	        WSTOPPED | WCONTINUED | WNOHANG) == -1 ||
+	    info.si_pid == 0)
+		return;
+	if (info.si_code == CLD_CONTINUED)
+		loop_timer_clear(&core->loop, &logger->timer);
+	else
+		core_wake(core, &logger->timer,
+		    clock_after(core->loop.now_ms, CAPTURE_STOPPED_MS));
 }
 
 void
@@ -333,6 +408,7 @@ capture_exited(struct core *core, const struct worker_exit *ended)
 	char text[EXIT_TEXT_SIZE];
 
 	logger->pid = 0;
+	loop_timer_clear(&core->loop, &logger->timer);
 	loop_remove(&core->loop, &logger->socket);
 	fd_close(&logger->socket.fd);
 	if (core->phase >= PHASE_LOGGER)
@@ -347,12 +423,26 @@ capture_exited(struct core *core, const struct worker_exit *ended)
 	logger_later(core, core->loop.now_ms - logger->started_ms);
 }
 
+static bool
+is_wanted(const struct core *core)
+{
+	const struct plan *plan = &core->plans[core->current];
+	struct worker_spec spec;
+
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		plan_worker(plan, i, &spec);
+		if (spec.logs.format != LOGS_NONE)
+			return true;
+	}
+	return false;
+}
+
 void
 capture_apply(struct core *core)
 {
 	struct logger *logger = &core->logger;
 
-	logger->wanted = core->settings.logs != LOGS_NONE;
+	logger->wanted = is_wanted(core);
 	if (logger->wanted && core->self_fd == -1) {
 		log_warning("logger.none",
 		    "our own program can't be executed again: output goes "
@@ -364,19 +454,40 @@ capture_apply(struct core *core)
 			logger_start(core);
 		return;
 	}
-	bool as_before = logger->format == core->settings.logs &&
-	                 logger->protocol == LOGGER_MAGIC;
-
-	as_before = as_before && logger->keep == core->settings.logs_keep;
-	if (logger->wanted && as_before)
+	/* who runs already may have other settings now. When nobody is captured
+	 * any more, it stays for those that it reads. */
+	if (!logger->closing && core->slots_used > 0)
+		attach_want(core, 0);
+	if (!logger->wanted || logger->closing ||
+	    (logger->json == (core->settings.logs == LOGS_JSON) &&
+	        logger->protocol == LOGGER_MAGIC))
 		return;
-	/* it writes out what it has and ends; the next one gets all pipes. When
-	 * none is wanted any more, it stays for those that it reads. */
-	if (logger->wanted && !logger->closing) {
-		logger->closing = true;
-		loop_remove(&core->loop, &logger->socket);
-		fd_close(&logger->socket.fd);
+	/* its own lines change: it writes out what it has and ends; the next
+	 * one gets all pipes */
+	logger->closing = true;
+	loop_remove(&core->loop, &logger->socket);
+	fd_close(&logger->socket.fd);
+}
+
+int
+capture_map(struct core *core, struct err *err)
+{
+	off_t bytes = (off_t)tally_bytes(core->max_workers);
+	struct stat st;
+
+	/* another build's may be of another size: then we count anew */
+	if (core->tally_fd != -1 &&
+	    (fstat(core->tally_fd, &st) == -1 || st.st_size != bytes))
+		fd_close(&core->tally_fd);
+	if (core->tally_fd == -1) {
+		core->tally_fd = memfd_create("reeve-counts", MFD_CLOEXEC);
+		if (core->tally_fd == -1)
+			return err_sys(err, "memfd for the counts of output");
+		if (ftruncate(core->tally_fd, bytes) == -1)
+			return err_sys(err, "size of the counts of output");
 	}
+	core->tallies = tally_map(core->tally_fd, core->max_workers, err);
+	return core->tallies == NULL ? -1 : 0;
 }
 
 void

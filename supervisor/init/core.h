@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/secret.h"
+#include "supervisor/init/tally.h"
 #include "supervisor/wire/messages.h"
 #include "supervisor/wire/place.h"
 #include "supervisor/wire/plan.h"
@@ -108,6 +109,7 @@ struct wires {
 	int out[2];               /* read ends of stdout and stderr; -1 */
 	int log_pid;              /* the process that they were made for */
 	bool attached[2];
+	uint64_t logs_sum; /* of the settings that the logger was told */
 	bool queued;
 	int16_t start;      /* index in core.starts, or -1 */
 	int32_t probers[4]; /* index in core.probers + 1, or 0 */
@@ -213,11 +215,12 @@ struct logger {
 	struct loop_timer timer;
 	struct backoff backoff;
 	int64_t started_ms;
-	uint32_t protocol;     /* LOGGER_MAGIC of the image that started it */
-	int32_t attach_at;     /* next slot to look at; CORE_NO_SLOT: none */
-	bool wanted;           /* the settings ask for it, and it can be had */
-	bool closing;          /* told to end */
-	uint32_t format, keep; /* that it was started with */
+	uint32_t protocol; /* LOGGER_MAGIC of the image that started it */
+	int32_t attach_at; /* next slot to look at; CORE_NO_SLOT: none */
+	bool wanted;       /* the plan asks for it, and it can be had */
+	bool closing;      /* told to end */
+	bool json;         /* its own lines: as it was started */
+	bool counted;      /* there has been one: its memory is in use */
 };
 
 /* The process that answers liveness probes over HTTP. */
@@ -276,6 +279,8 @@ struct core {
 	uint8_t padding;
 	uint32_t max_workers;
 
+	int tally_fd; /* of `tallies`, for the logger; -1 */
+	struct tallies *tallies;
 	struct instance *instances;
 	struct wires *wires;
 	struct run *runs, *spare_runs;
@@ -570,7 +575,9 @@ void answer_exited(struct core *core);
 void answer_resume(struct core *core); /* after a fault: another process */
 void answer_timer(struct loop_timer *timer, int64_t now_ms);
 
-/* Starts, or goes on without, the logger, as the settings say. */
+/* The memory that it counts in; after a fault that of `tally_fd`. */
+int capture_map(struct core *core, struct err *err) MUST_CHECK;
+/* Starts, or goes on without, the logger, as the plan says. */
 void capture_apply(struct core *core);
 void capture_exited(struct core *core, const struct worker_exit *ended);
 void capture_timer(struct loop_timer *timer, int64_t now_ms);
@@ -581,6 +588,10 @@ int capture_open(struct core *core, int32_t slot, int ret_write[2],
 void capture_attach(struct core *core, int32_t slot, pid_t pid);
 /* Its read ends are given up; the logger goes on with its own. */
 void capture_release(struct core *core, int32_t slot);
+/* The slot becomes another instance's. */
+void capture_forget(struct core *core, int32_t slot);
+/* A child has changed: was the logger stopped? */
+void capture_look(struct core *core);
 void capture_close(struct core *core);
 void capture_resume(struct core *core); /* after a fault: its wire */
 

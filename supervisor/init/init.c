@@ -329,7 +329,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->upgrade.exec_fd = core->upgrade.said_fd = -1;
 	core->upgrade.report_fd = core->upgrade.client = -1;
 	core->logger.attach_at = CORE_NO_SLOT;
-	core->control.fd = core->kept_fd = -1;
+	core->control.fd = core->kept_fd = core->tally_fd = -1;
 	core->max_workers = max_workers;
 	core->budget_ms = -1;
 	core->null_fd = core->self_fd = core->state_fd = -1;
@@ -352,7 +352,7 @@ static int
 core_start(struct core *core, struct err *err)
 {
 	if (open_basics(core, err) == -1 || table_map(core, err) == -1 ||
-	    watch_signals(core, err) == -1)
+	    capture_map(core, err) == -1 || watch_signals(core, err) == -1)
 		return -1;
 	mind_stalls(core);
 	fingerprint_key_random(&core->key);

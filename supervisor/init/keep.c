@@ -8,7 +8,7 @@
 #include "supervisor/init/keep.h"
 
 enum {
-	RING_MIN = 8192, /* a whole line of 4096 and its head fit */
+	RING_MIN = 32768, /* a line of LOGGER_LINE_MAX and its head fit */
 	ALIGN = 8,
 };
 
@@ -32,12 +32,10 @@ power_of_two(uint32_t at_least)
 }
 
 int
-keep_init(struct keep *keep, uint32_t max, uint32_t ring_bytes,
-    uint32_t lines_max, struct err *err)
+keep_init(struct keep *keep, uint32_t max, uint32_t ring_bytes, struct err *err)
 {
-	struct keep fresh = {.max = max,
-	    .ring_bytes = power_of_two(ring_bytes),
-	    .lines_max = lines_max};
+	struct keep fresh = {
+	    .max = max, .ring_bytes = power_of_two(ring_bytes)};
 
 	fresh.instances = map(max * sizeof(*fresh.instances));
 	if (fresh.instances == NULL)
@@ -66,46 +64,36 @@ keep_fini(struct keep *keep)
 	*keep = (struct keep){.max = 0};
 }
 
-static struct keep_instance *
-free_instance(struct keep *keep)
-{
-	struct keep_instance *oldest = NULL;
-
-	if (keep->count < keep->max)
-		return &keep->instances[keep->count++];
-	for (uint32_t i = 0; i < keep->count; i++) {
-		struct keep_instance *instance = &keep->instances[i];
-		if (instance->streams == 0 &&
-		    (oldest == NULL || instance->used < oldest->used))
-			oldest = instance;
-	}
-	return oldest;
-}
-
 struct keep_instance *
-keep_instance(struct keep *keep, const char *worker, uint32_t replica)
+keep_instance(struct keep *keep, uint32_t slot, uint32_t incarnation,
+    const char *worker, uint32_t replica)
 {
-	struct keep_instance *instance;
+	struct keep_instance *instance = &keep->instances[slot];
 
-	for (uint32_t i = 0; i < keep->count; i++) {
-		instance = &keep->instances[i];
-		if (instance->replica == replica &&
-		    text_equal(instance->worker, worker))
-			return instance;
-	}
-	instance = free_instance(keep);
-	if (instance == NULL ||
-	    text_copy(
-	        instance->worker, sizeof(instance->worker), worker, NULL) == -1)
-		return NULL;
+	assert(slot < keep->max);
+	keep->count = MAX(keep->count, slot + 1);
+	if (instance->worker[0] != '\0' && instance->incarnation == incarnation)
+		return instance;
 	/* offsets and numbers go on: who still reads here sees a loss, not
 	 * another's lines as its own */
+	(void)!text_copy(
+	    instance->worker, sizeof(instance->worker), worker, NULL);
 	instance->replica = replica;
-	instance->streams = 0;
+	instance->slot = slot;
+	instance->incarnation = incarnation;
+	instance->pid = instance->previous = 0;
 	instance->tail = instance->head;
 	instance->first = instance->next;
-	instance->used = keep->order;
 	return instance;
+}
+
+void
+keep_started(struct keep_instance *instance, int64_t pid)
+{
+	if (instance->pid == pid)
+		return;
+	instance->previous = instance->pid;
+	instance->pid = pid;
 }
 
 static char *
@@ -157,27 +145,35 @@ forget_oldest(struct keep *keep, struct keep_instance *instance)
 }
 
 void
-keep_add(struct keep *keep, struct keep_instance *instance,
+keep_add(struct keep *keep, struct keep_instance *instance, uint32_t lines_max,
     struct keep_line *line, const char *text)
 {
 	uint64_t size = line_size(line);
 
 	line->order = keep->order++;
 	line->number = instance->next++;
-	instance->used = line->order;
-	if (size > keep->ring_bytes) {
+	if (size > keep->ring_bytes || lines_max == 0) {
 		instance->tail = instance->head;
 		instance->first = instance->next;
 		return;
 	}
 	while (instance->head - instance->tail + size > keep->ring_bytes ||
 	       (instance->tail < instance->head &&
-	           line->number - instance->first >= keep->lines_max))
+	           line->number - instance->first >= lines_max))
 		forget_oldest(keep, instance);
 	ring_put(keep, instance, instance->head, line, sizeof(*line));
 	ring_put(
 	    keep, instance, instance->head + sizeof(*line), text, line->len);
 	instance->head += size;
+}
+
+void
+keep_skip(struct keep *keep, struct keep_instance *instance, uint32_t count)
+{
+	keep->order += count;
+	instance->next += count;
+	instance->tail = instance->head;
+	instance->first = instance->next;
 }
 
 bool

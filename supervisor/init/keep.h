@@ -22,17 +22,18 @@ struct keep_line {
 	uint64_t order;  /* over all instances: who came first */
 	uint64_t number; /* within the instance, from 0, without gaps */
 	uint64_t generation;
+	int64_t pid;
 	int64_t wall_ms;
 };
 
 struct keep_instance {
 	char worker[WORKER_NAME_MAX + 1];
 	uint32_t replica;
-	uint32_t streams;    /* pipes that are attached; 0: may be forgotten */
-	uint64_t tail, head; /* kept lines are at [tail, head) */
-	uint64_t first;      /* number of the line at `tail` */
-	uint64_t next;       /* number of the line that comes */
-	uint64_t used;       /* `order` of the last line */
+	uint32_t slot, incarnation; /* the init's name for it */
+	int64_t pid, previous;      /* its last two processes; 0: none */
+	uint64_t tail, head;        /* kept lines are at [tail, head) */
+	uint64_t first;             /* number of the line at `tail` */
+	uint64_t next;              /* number of the line that comes */
 };
 
 struct keep {
@@ -40,22 +41,27 @@ struct keep {
 	char *rings;
 	uint32_t count, max;
 	uint32_t ring_bytes; /* a power of two */
-	uint32_t lines_max;
 	uint64_t order;
 };
 
 /* Maps for `max` instances; takes smaller rings, and says so in `ring_bytes`,
  * when there isn't address space for what was asked. */
 int keep_init(struct keep *keep, uint32_t max, uint32_t ring_bytes,
-    uint32_t lines_max, struct err *err) MUST_CHECK;
+    struct err *err) MUST_CHECK;
 void keep_fini(struct keep *keep);
-/* The instance, new where it wasn't known: then the longest silent one without
- * a pipe gives way when the table is full. NULL: none can. */
-struct keep_instance *keep_instance(
-    struct keep *keep, const char *worker, uint32_t replica);
-/* Keeps a line; sets its order and number. Longer than the ring: not kept. */
+/* That of `slot`, which is < max. When another instance had the slot before,
+ * its lines are forgotten. */
+struct keep_instance *keep_instance(struct keep *keep, uint32_t slot,
+    uint32_t incarnation, const char *worker, uint32_t replica);
+/* Another process of it begins to write. */
+void keep_started(struct keep_instance *instance, int64_t pid);
+/* Keeps a line, and `lines_max` in all; sets its order and number. Longer than
+ * the ring, or none may be kept: it isn't. */
 void keep_add(struct keep *keep, struct keep_instance *instance,
-    struct keep_line *line, const char *text);
+    uint32_t lines_max, struct keep_line *line, const char *text);
+/* As `count` keep_add()s of lines that are pushed out again at once. */
+void keep_skip(
+    struct keep *keep, struct keep_instance *instance, uint32_t count);
 /* Reads the line at `*at` (moved up to `tail` when that was overwritten) and
  * moves `*at` behind it. false: none is there yet. `text` may be NULL. */
 bool keep_read(const struct keep *keep, const struct keep_instance *instance,

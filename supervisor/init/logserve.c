@@ -76,31 +76,48 @@ matches(
 	           (uint32_t)request->replica == instance->replica);
 }
 
-/* Queues the instance when it has a line that this client hasn't had. */
+static bool
+is_wanted(const struct logs_request *request,
+    const struct keep_instance *instance, const struct keep_line *line)
+{
+	if ((request->flags & LOGS_PREVIOUS) != 0 &&
+	    (instance->previous == 0 || line->pid != instance->previous))
+		return false;
+	return line->wall_ms >= request->since_ms;
+}
+
+/* Queues the instance when it has a line that this client wants and hasn't had.
+ */
 static void
 look(struct logserve_client *client, uint32_t index)
 {
 	const struct keep *keep = client->server->keep;
+	const struct keep_instance *instance = &keep->instances[index];
 	struct logserve_place *place = &client->places[index];
 	struct keep_line line;
 	uint64_t at = place->at;
 
-	if (place->queued ||
-	    !keep_read(keep, &keep->instances[index], &at, &line, NULL))
+	if (place->queued)
 		return;
-	place->order = line.order;
-	push(client, index);
+	while (keep_read(keep, instance, &at, &line, NULL)) {
+		if (is_wanted(&client->request, instance, &line)) {
+			place->order = line.order;
+			push(client, index);
+			return;
+		}
+		place->at = at;
+		place->number = line.number + 1;
+	}
 }
 
-static void
-put_record(struct logserve_client *client, const struct logs_record *record,
-    const char *text)
+static char *
+put_record(struct logserve_client *client, const struct logs_record *record)
 {
 	char *end = client->out + client->out_start + client->out_len;
 
 	memcpy(end, record, sizeof(*record));
-	memcpy(end + sizeof(*record), text, record->len);
 	client->out_len += sizeof(*record) + record->len;
+	return end + sizeof(*record);
 }
 
 static void
@@ -111,25 +128,27 @@ put_line(struct logserve_client *client, uint32_t index)
 	struct logserve_place *place = &client->places[index];
 	struct logs_record record = {.magic = LOGS_MAGIC};
 	struct keep_line line;
-	char text[LOGS_TEXT_MAX];
+	uint64_t at = place->at;
 
-	if (!keep_read(keep, instance, &place->at, &line, text))
+	if (!keep_read(keep, instance, &at, &line, NULL))
 		return;
 	memcpy(record.worker, instance->worker, sizeof(record.worker));
 	record.replica = instance->replica;
 	record.stream = line.stream;
 	record.generation = line.generation;
+	record.pid = line.pid;
 	record.wall_ms = line.wall_ms;
 	if (line.number != place->number) {
 		record.flags = LOGS_LOST;
 		record.lost = (uint32_t)MIN(
 		    line.number - place->number, (uint64_t)UINT32_MAX);
-		put_record(client, &record, "");
+		(void)put_record(client, &record);
 		record.lost = 0;
 	}
 	record.flags = line.flags;
 	record.len = line.len;
-	put_record(client, &record, text);
+	(void)keep_read(
+	    keep, instance, &place->at, &line, put_record(client, &record));
 	place->number = line.number + 1;
 }
 
@@ -209,29 +228,40 @@ client_pump(struct logserve_client *client)
 		client_close(client);
 }
 
+/* Behind all but the last `tail` lines that are wanted. */
+static void
+go_to_tail(struct logserve_client *client, uint32_t index)
+{
+	const struct keep *keep = client->server->keep;
+	const struct keep_instance *instance = &keep->instances[index];
+	struct logserve_place *place = &client->places[index];
+	struct keep_line line;
+	uint64_t wanted = 0;
+	uint64_t at = instance->tail;
+
+	while (keep_read(keep, instance, &at, &line, NULL))
+		wanted += is_wanted(&client->request, instance, &line);
+	place->at = instance->tail;
+	place->number = instance->first;
+	while (wanted > client->request.tail &&
+	       keep_read(keep, instance, &place->at, &line, NULL)) {
+		wanted -= is_wanted(&client->request, instance, &line);
+		place->number++;
+	}
+}
+
 /* The request is here: start at the last `tail` lines of each instance. */
 static void
 client_begin(struct logserve_client *client)
 {
 	const struct keep *keep = client->server->keep;
-	struct keep_line line;
 
 	for (uint32_t i = 0; i < keep->max; i++)
 		client->places[i] = (struct logserve_place){.queued = false};
 	for (uint32_t i = 0; i < keep->count; i++) {
-		const struct keep_instance *instance = &keep->instances[i];
-		struct logserve_place *place = &client->places[i];
-		uint64_t lines = instance->next - instance->first;
-
-		place->at = instance->tail;
-		place->number = instance->first;
-		if (!matches(&client->request, instance))
+		if (!matches(&client->request, &keep->instances[i]))
 			continue;
-		for (; lines > client->request.tail; lines--) {
-			(void)keep_read(
-			    keep, instance, &place->at, &line, NULL);
-			place->number++;
-		}
+		go_to_tail(client, i);
 		look(client, i);
 	}
 }
@@ -354,6 +384,15 @@ logserve_added(struct logserve *server, const struct keep_instance *instance)
 		    matches(&client->request, instance))
 			look(client, index);
 	}
+}
+
+bool
+logserve_followed(const struct logserve *server)
+{
+	for (size_t i = 0; i < ARRAY_LEN(server->clients); i++)
+		if (server->clients[i].source.fd != -1)
+			return true;
+	return false;
 }
 
 void

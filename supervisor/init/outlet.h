@@ -6,32 +6,72 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/nowait.h"
+#include "supervisor/init/tally.h"
 
 /*
- * Where captured lines leave: stdout or stderr, and a queue of fixed size for
- * when their reader is slow. A line goes in whole or is dropped and counted:
- * the newest gives way, nobody waits. Whole lines of up to PIPE_BUF are written
- * in one call each, so that others' lines on the same pipe stay whole too.
+ * Where captured lines leave: stdout or stderr, and a queue for when their
+ * reader is slow. A line goes in whole, or is dropped whole and counted; nobody
+ * waits. What a full queue means is each line's own policy (worker_logs): a
+ * dropNew line is dropped itself; a dropOldest line makes room at the cost of
+ * the oldest such lines; a line of a worker that blocks always goes in, because
+ * its pipe isn't read while outlet_full() holds.
+ *
+ * To a file everything that there is goes in one write, to anything else what
+ * ends with a line within PIPE_BUF: so others' lines on the same pipe stay
+ * whole too.
  */
+enum {
+	OUTLET_LIMIT = 1 << 20, /* bytes: then the queue is full */
+	OUTLET_LINES = 3 << 20, /* lines that it may hold */
+	OUTLET_BYTES = OUTLET_LIMIT + (30 << 20), /* with the one read, each
+	                                             byte a line in JSON, that
+	                                             made it full */
+	OUTLET_RETRY_MS = 250, /* a disk that is full is tried again */
+};
+
+/* A line, or a piece of one, on its way. */
+struct outlet_line {
+	uint32_t out_len; /* bytes to write */
+	uint32_t raw_len; /* bytes that the worker wrote */
+	uint32_t slot, incarnation;
+	uint32_t policy; /* enum logs_blocked */
+	uint32_t dead;   /* used within outlet.c */
+};
+
 struct outlet {
 	struct loop *loop;
 	struct loop_source source; /* while bytes wait for room */
+	struct loop_timer timer;   /* while the disk is full */
 	struct nowait out;
-	char *queue; /* borrowed */
-	size_t size, start, len;
+	struct tallies *tallies;
+	char *queue; /* mapped; touched as far as it is used */
+	size_t start, len;
+	struct outlet_line *lines;
+	uint32_t first, nlines;
+	size_t sent; /* bytes of the first line that are written already */
 	uint64_t dropped_lines, dropped_bytes; /* since the last report */
-	bool closed; /* nobody will ever read: no more tries */
+	bool is_file;
+	bool closed;  /* nobody will ever read: no more tries */
+	bool no_room; /* ENOSPC and the like: the timer tries again */
 	/* room again after a drop: report `dropped_…`, then clear them */
 	void (*flows)(struct outlet *outlet);
 	void *user; /* of `flows` */
 };
 
-void outlet_init(
-    struct outlet *outlet, struct loop *loop, int fd, char *queue, size_t size);
-/* One line, with its newline. */
-void outlet_put(struct outlet *outlet, const char *bytes, size_t len);
+/* `fd` stays the caller's. */
+int outlet_init(struct outlet *outlet, struct loop *loop, int fd,
+    struct tallies *tallies, struct err *err) MUST_CHECK;
+/* `count` lines that lie behind one another at `bytes`. */
+void outlet_send(struct outlet *outlet, const char *bytes,
+    const struct outlet_line *lines, uint32_t count);
+/* A line of our own: counted for nobody. */
+void outlet_say(struct outlet *outlet, const char *text);
 /* Writes what can be written now, and waits for room in the loop. */
 void outlet_flush(struct outlet *outlet);
 bool outlet_empty(const struct outlet *outlet);
+/* Who may wait should. */
+bool outlet_full(const struct outlet *outlet);
+/* What waits, and what comes, is dropped. */
+void outlet_close(struct outlet *outlet);
 
 #endif

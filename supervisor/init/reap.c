@@ -43,7 +43,7 @@ instance_forget(struct core *core, int32_t slot)
 {
 	start_dequeue(core, slot);
 	leave_run(core, slot);
-	capture_release(core, slot);
+	capture_forget(core, slot);
 	instance_change(core, slot, EVENT_FORGET);
 	plan_unbind(core, slot);
 	table_release(core, slot);
@@ -503,6 +503,7 @@ reap(struct core *core)
 {
 	unsigned count = 0;
 
+	capture_look(core);
 	for (; count < CORE_REAP_BUDGET; count++) {
 		siginfo_t info = {.si_pid = 0};
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==

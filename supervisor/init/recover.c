@@ -80,7 +80,7 @@ keep_all(const struct core *core, int flags)
 	const int own[] = {core->null_fd, core->self_fd, core->state_fd,
 	    core->kept_fd, core->control.fd, core->operate.exec_fd,
 	    core->operate.report_fd, core->operate.peer.source.fd,
-	    core->logger.listen_fd, core->logger.socket.fd,
+	    core->logger.listen_fd, core->logger.socket.fd, core->tally_fd,
 	    core->answer.listen_fd};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)

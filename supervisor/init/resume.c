@@ -46,6 +46,7 @@ take_descriptors(struct core *core)
 	core->null_fd = take(old.null_fd);
 	core->self_fd = take(old.self_fd);
 	core->kept_fd = take(old.kept_fd);
+	core->tally_fd = take(old.tally_fd);
 	core->control.fd = take(old.control.fd);
 	core->operate.exec_fd = take(old.operate.exec_fd);
 	core->operate.report_fd = take(old.operate.report_fd);
@@ -127,8 +128,8 @@ take_children(struct core *core)
 	logger->protocol = old.logger.protocol;
 	logger->wanted = old.logger.wanted;
 	logger->closing = old.logger.closing;
-	logger->format = old.logger.format;
-	logger->keep = old.logger.keep;
+	logger->json = old.logger.json;
+	logger->counted = old.logger.counted;
 	answer->pid = take_child(core, old.answer.pid, OWNER_ANSWER);
 	answer->port = old.answer.port;
 	answer->started_ms = old.answer.started_ms;
@@ -177,6 +178,8 @@ take_all(struct core *core, struct err *err)
 	take_drain(core);
 	take_descriptors(core);
 	take_children(core);
+	if (capture_map(core, err) == -1)
+		return -1;
 	if (apply_resume(core, &old, err) == -1)
 		return -1;
 	if (!plan_applied(core) && core->operate.exec_fd == -1)
@@ -251,6 +254,7 @@ take_wires(struct core *core, int32_t slot, const struct wires *was)
 	for (size_t i = 0; i < ARRAY_LEN(wires->out); i++) {
 		wires->out[i] = take(was->out[i]);
 		wires->attached[i] = was->attached[i];
+		wires->logs_sum = was->logs_sum;
 	}
 	if (was->start < 0 || was->start >= CORE_STARTS_MAX ||
 	    old.starts[was->start].slot != slot)

@@ -81,6 +81,28 @@ snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
 	}
 }
 
+static struct wire_count
+count_of(const struct tally_count *count)
+{
+	return (struct wire_count){count->lines, count->bytes};
+}
+
+/* Read while the logger counts: what doesn't add up by a line is on its way. */
+static void
+snapshot_output(const struct tally *tally, struct wire_output *to)
+{
+	struct tally_count held = tally_held(tally);
+
+	to->captured = tally->place[0].pid != 0 || tally->place[1].pid != 0;
+	to->unsure = tally->unsure;
+	to->received = count_of(&tally->received);
+	to->written = count_of(&tally->written);
+	to->dropped = count_of(&tally->dropped);
+	to->limited = count_of(&tally->limited);
+	to->lost = count_of(&tally->lost);
+	to->held = count_of(&held);
+}
+
 void
 snapshot_instance(const struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret)
@@ -121,6 +143,8 @@ snapshot_instance(const struct core *core, int32_t slot,
 	(void)snprintf(to->probe_text, sizeof(to->probe_text), "%s",
 	    prober_text(core, slot));
 	order_text(core, slot, to->wait_text, sizeof(to->wait_text));
+	if (core->logger.counted)
+		snapshot_output(&core->tallies->slots[slot], &to->output);
 }
 
 /* --- sending it, as it goes --- */

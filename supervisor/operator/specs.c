@@ -259,6 +259,48 @@ hook(const struct declared_worker *from)
 	return to;
 }
 
+static uint32_t
+word_index(const char *word, const char *const *words, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (text_equal(word, words[i]))
+			return i;
+	return 0;
+}
+
+static uint32_t
+logs_format(const char *word)
+{
+	static const char *const formats[] = {
+	    [LOGS_NONE] = "none",
+	    [LOGS_PLAIN] = "plain",
+	    [LOGS_PREFIX] = "prefix",
+	    [LOGS_JSON] = "json",
+	};
+
+	return word_index(word, formats, ARRAY_LEN(formats));
+}
+
+static struct worker_logs
+logs(const struct declared_logs *from)
+{
+	static const char *const whens[] = {
+	    [LOGS_DROP_NEW] = "dropNew",
+	    [LOGS_DROP_OLDEST] = "dropOldest",
+	    [LOGS_BLOCK] = "block",
+	};
+
+	return (struct worker_logs){
+	    .format = logs_format(from->format),
+	    .when_blocked =
+	        word_index(from->when_blocked, whens, ARRAY_LEN(whens)),
+	    .keep_lines = bounded(from->keep_lines, LOGS_KEEP_MAX),
+	    .rate_lines = bounded(from->rate_lines, LOGS_RATE_LINES_MAX),
+	    .rate_bytes = (uint64_t)MIN(from->rate_bytes, LOGS_RATE_BYTES_MAX),
+	    .burst_ms = MIN(from->burst_ms, (int64_t)LOGS_BURST_MAX_MS),
+	};
+}
+
 static int
 worker(struct arena *arena, const struct declared *declared,
     const struct declared_worker *from, const struct fingerprint_key *key,
@@ -293,6 +335,7 @@ worker(struct arena *arena, const struct declared *declared,
 	                              ? (uint64_t)from->memory_limit_bytes
 	                              : 0,
 	    .generation = 1,
+	    .logs = logs(&from->logs),
 	};
 
 	to.envp = environment(arena, from);
@@ -320,31 +363,19 @@ settings(
 	    [EXIT_CODE_FIRST] = "first",
 	    [EXIT_CODE_FIXED] = "fixed",
 	};
-	static const char *const logs[] = {
-	    [LOGS_NONE] = "none",
-	    [LOGS_PLAIN] = "plain",
-	    [LOGS_PREFIX] = "prefix",
-	    [LOGS_JSON] = "json",
-	};
 	const struct declared_supervisor *from = &declared->supervisor;
 
 	plan_settings_default(ret);
 	ret->name = declared->name;
 	ret->grace_ms = from->grace_ms;
 	ret->exit_on_term = (int32_t)from->exit_on_term;
-	for (uint32_t i = 0; i < ARRAY_LEN(second_terms); i++)
-		if (text_equal(from->second_term, second_terms[i]))
-			ret->second_term = i;
-	for (uint32_t i = 0; i < ARRAY_LEN(exit_codes); i++)
-		if (text_equal(from->exit_code, exit_codes[i]))
-			ret->exit_code = i;
-	for (uint32_t i = 0; i < ARRAY_LEN(logs); i++)
-		if (text_equal(from->logs_format, logs[i]))
-			ret->logs = i;
+	ret->second_term = word_index(
+	    from->second_term, second_terms, ARRAY_LEN(second_terms));
+	ret->exit_code =
+	    word_index(from->exit_code, exit_codes, ARRAY_LEN(exit_codes));
+	ret->logs = logs_format(from->logs.format);
 	if (from->liveness_port > 0)
 		ret->liveness_port = bounded(from->liveness_port, UINT16_MAX);
-	if (from->logs_keep_lines > 0)
-		ret->logs_keep = bounded(from->logs_keep_lines, INT32_MAX);
 	if (from->control_group != NULL) {
 		const struct group *group = getgrnam(from->control_group);
 		if (group == NULL)

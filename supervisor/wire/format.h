@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "worker/process.h"
+#include "worker/spec.h"
 
 /*
  * The bytes of a plan, shared by plan.c (reads) and plan_encode.c (writes).
@@ -106,6 +107,7 @@ struct plan_record {
 	uint32_t rank;
 	uint32_t failures_max;
 	int64_t deadline_ms;
+	struct worker_logs logs;
 	uint8_t config_digest[16];
 	struct worker_process process;
 	struct plan_probe probes[PLAN_PROBES];
@@ -115,8 +117,8 @@ struct plan_options {
 	struct plan_text name;
 	int64_t grace_ms, control_gid;
 	int32_t exit_on_term;
-	uint32_t second_term, exit_code, liveness_port, logs, logs_keep;
-	uint32_t flags, zero;
+	uint32_t second_term, exit_code, liveness_port, logs;
+	uint32_t flags;
 	uint8_t manifest_digest[32];
 };
 
@@ -136,6 +138,7 @@ static_assert(sizeof(struct worker_process) ==
                   32 + 16 * WORKER_LIMITS + 8 * WORKER_CPU_WORDS + 16,
     "without gaps");
 static_assert(sizeof(union plan_slot) == 8, "a slot is a pointer");
+static_assert(sizeof(struct worker_logs) == 32, "no gaps in a record");
 
 /* FNV-1a, 64 bits, over `len` bytes, from `sum` on. Against accidents, not
  * against people: who can send a plan may send a right one. */

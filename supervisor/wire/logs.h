@@ -15,19 +15,21 @@
  */
 enum {
 	LOGS_MAGIC = 0x52564c51, /* "RVLQ"; another number: another version */
-	LOGS_TEXT_MAX = 4096,
+	LOGS_TEXT_MAX = 16384,
 	LOGS_CLIENTS_MAX = 16,
 };
 
 enum logs_request_flags {
-	LOGS_FOLLOW = 1
+	LOGS_FOLLOW = 1,
+	LOGS_PREVIOUS = 2, /* of the process before the last one only */
 };
 
 struct logs_request {
 	uint32_t magic;
 	uint32_t flags;
-	uint32_t tail;   /* at most so many lines of each instance */
-	int32_t replica; /* -1: all */
+	uint32_t tail;    /* at most so many lines of each instance */
+	int32_t replica;  /* -1: all */
+	int64_t since_ms; /* Unix time; older lines are left out */
 	char worker[WORKER_NAME_MAX + 1]; /* "": all */
 };
 
@@ -44,6 +46,7 @@ struct logs_record {
 	uint32_t stream; /* 1 stdout, 2 stderr */
 	uint32_t lost;
 	uint64_t generation;
+	int64_t pid;
 	int64_t wall_ms;
 	char worker[WORKER_NAME_MAX + 1];
 };

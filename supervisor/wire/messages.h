@@ -197,6 +197,18 @@ enum instance_event {
 	EVENT_COUNT
 };
 
+struct wire_count {
+	uint64_t lines, bytes;
+};
+
+/* Its output: received = written + dropped + limited + lost + what the logger
+ * holds. docs/design/logger.md. */
+struct wire_output {
+	uint32_t captured; /* 0: nothing was ever read for it */
+	uint32_t unsure;   /* 1: off by at most one read or write */
+	struct wire_count received, written, dropped, limited, lost, held;
+};
+
 struct wire_instance {
 	struct wire_head head;
 	uint64_t snapshot; /* 0: a change, not part of one */
@@ -224,6 +236,7 @@ struct wire_instance {
 	int64_t last_ran_ms;
 	char probe_text[128]; /* the last probe's failure, "" when none */
 	char wait_text[WIRE_WAIT_MAX]; /* what it waits for, "" when nothing */
+	struct wire_output output;
 };
 
 /*

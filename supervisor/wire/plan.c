@@ -571,7 +571,6 @@ plan_settings_of(const struct plan *plan, struct plan_settings *ret)
 	    .exit_code = options->exit_code,
 	    .liveness_port = options->liveness_port,
 	    .logs = options->logs,
-	    .logs_keep = options->logs_keep,
 	    .control_gid = options->control_gid,
 	    .log_json = (options->flags & SETTINGS_FLAG_LOG_JSON) != 0,
 	};
@@ -644,6 +643,7 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .memory_limit_bytes = record->memory_limit_bytes,
 	    .process = record->process,
 	    .generation = record->generation,
+	    .logs = record->logs,
 	};
 	probe_view(&view, &record->probes[PLAN_READINESS], &ret->readiness);
 	probe_view(&view, &record->probes[PLAN_LIVENESS], &ret->liveness);

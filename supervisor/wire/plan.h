@@ -43,13 +43,6 @@ enum plan_exit_code {
 	EXIT_CODE_FIXED,     /* 70 when any failed */
 };
 
-enum plan_logs {
-	LOGS_NONE = 0, /* pure pass-through: workers inherit fds 1 and 2 */
-	LOGS_PLAIN,    /* captured; lines go through unchanged (default) */
-	LOGS_PREFIX,
-	LOGS_JSON,
-};
-
 /* supervisor.* of the manifest (product.md, decisions.md 12). */
 struct plan_settings {
 	const char *name;       /* the system's; names socket and state */
@@ -58,8 +51,7 @@ struct plan_settings {
 	uint32_t second_term;   /* enum plan_second_term */
 	uint32_t exit_code;     /* enum plan_exit_code */
 	uint32_t liveness_port; /* 0: none */
-	uint32_t logs;          /* enum plan_logs */
-	uint32_t logs_keep;     /* lines kept for each worker */
+	uint32_t logs; /* enum logs_format: of the logger's own lines */
 	/* group whose members may use the control socket, as number; -1 */
 	int64_t control_gid;
 	bool log_json; /* the init's own log lines */

@@ -153,6 +153,24 @@ check_process(const struct worker_process *process, struct err *err)
 	    "oom_score_adj", err);
 }
 
+static int
+check_logs(const struct worker_logs *logs, struct err *err)
+{
+	if (in_range(logs->format, LOGS_NONE, LOGS_JSON, "log format", err) ==
+	        -1 ||
+	    in_range(logs->when_blocked, LOGS_DROP_NEW, LOGS_BLOCK,
+	        "whenBlocked", err) == -1 ||
+	    in_range(logs->keep_lines, 0, LOGS_KEEP_MAX, "kept lines", err) ==
+	        -1 ||
+	    in_range(logs->rate_lines, 0, LOGS_RATE_LINES_MAX, "lines a second",
+	        err) == -1 ||
+	    in_range((int64_t)MIN(logs->rate_bytes, (uint64_t)INT64_MAX), 0,
+	        LOGS_RATE_BYTES_MAX, "bytes a second", err) == -1 ||
+	    in_range(logs->burst_ms, 0, LOGS_BURST_MAX_MS, "burst", err) == -1)
+		return -1;
+	return 0;
+}
+
 int
 plan_check_numbers(const struct plan_record *record, struct err *err)
 {
@@ -164,7 +182,8 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	};
 
 	if (check_ids(record, err) == -1 || check_notify(record, err) == -1 ||
-	    check_process(&record->process, err) == -1)
+	    check_process(&record->process, err) == -1 ||
+	    check_logs(&record->logs, err) == -1)
 		return -1;
 	if (in_range(record->replicas, 0, WORKER_REPLICAS_MAX, "replicas",
 	        err) == -1 ||
@@ -198,14 +217,12 @@ plan_check_options(const struct plan_options *options, struct err *err)
 	        err) == -1 ||
 	    in_range(options->liveness_port, 0, 65535, "liveness port", err) ==
 	        -1 ||
-	    in_range(options->logs, 0, LOGS_JSON, "log format", err) == -1 ||
-	    in_range(options->logs_keep, 0, 1000000, "kept lines", err) == -1)
+	    in_range(options->logs, 0, LOGS_JSON, "log format", err) == -1)
 		return -1;
 	if (options->exit_on_term != 0 && options->exit_on_term != 143)
 		return err_set(err, ERR_INPUT, "exitOnTerm %d is not 0 or 143",
 		    options->exit_on_term);
-	if (options->zero != 0 ||
-	    (options->flags & ~(uint32_t)SETTINGS_FLAGS) != 0)
+	if ((options->flags & ~(uint32_t)SETTINGS_FLAGS) != 0)
 		return err_set(err, ERR_INPUT, "unknown flags");
 	return 0;
 }

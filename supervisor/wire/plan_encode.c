@@ -151,6 +151,7 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	    .replicas = spec->replicas,
 	    .restart = spec->restart,
 	    .drain_signal = spec->drain_signal,
+	    .logs = spec->logs,
 	};
 
 	if (spec->executable == NULL || spec->argv == NULL)
@@ -216,7 +217,6 @@ put_options(struct encoder *encoder, const struct plan_settings *settings)
 	    .exit_code = settings->exit_code,
 	    .liveness_port = settings->liveness_port,
 	    .logs = settings->logs,
-	    .logs_keep = settings->logs_keep,
 	    .flags = settings->log_json ? SETTINGS_FLAG_LOG_JSON : 0,
 	};
 	const char *name = settings->name;
@@ -363,6 +363,5 @@ plan_settings_default(struct plan_settings *ret)
 	    .second_term = SECOND_TERM_IGNORE,
 	    .exit_code = EXIT_CODE_WORST,
 	    .logs = LOGS_PLAIN,
-	    .logs_keep = 1000,
 	    .control_gid = -1};
 }

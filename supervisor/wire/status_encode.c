@@ -40,6 +40,34 @@ restart_counts(struct jsonw *json, const struct wire_instance *wire)
 	jsonw_end(json);
 }
 
+static void
+status_count(
+    struct jsonw *json, const char *key, const struct wire_count *count)
+{
+	jsonw_object(json, key);
+	jsonw_i64(json, "lines", (int64_t)count->lines);
+	jsonw_i64(json, "bytes", (int64_t)count->bytes);
+	jsonw_end(json);
+}
+
+static void
+status_output(struct jsonw *json, const struct wire_output *output)
+{
+	if (output->captured == 0) {
+		jsonw_null(json, "output");
+		return;
+	}
+	jsonw_object(json, "output");
+	status_count(json, "received", &output->received);
+	status_count(json, "written", &output->written);
+	status_count(json, "dropped", &output->dropped);
+	status_count(json, "limited", &output->limited);
+	status_count(json, "lost", &output->lost);
+	status_count(json, "held", &output->held);
+	jsonw_bool(json, "exact", output->unsure == 0);
+	jsonw_end(json);
+}
+
 void
 status_instance(struct jsonw *json, const struct wire_instance *wire)
 {
@@ -70,5 +98,6 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	status_time(json, "last_exit_at", wire->last_exit_wall_ms);
 	jsonw_text(json, "probe", wire->probe_text);
 	jsonw_text(json, "waits_for", wire->wait_text);
+	status_output(json, &wire->output);
 	jsonw_end(json);
 }

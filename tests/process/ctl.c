@@ -75,6 +75,17 @@ show_one(void *arg, const union wire_message *message)
 			(void)printf(" after-%s %u",
 			    exit_class_name((enum exit_class)kind),
 			    it->restarted[kind]);
+		const struct wire_output *output = &it->output;
+		const struct wire_count *counts[] = {&output->received,
+		    &output->written, &output->dropped, &output->limited,
+		    &output->lost, &output->held};
+		static const char *const names[] = {"received", "written",
+		    "dropped", "limited", "lost", "held"};
+		for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+			(void)printf(" %s-lines %llu %s-bytes %llu", names[i],
+			    (unsigned long long)counts[i]->lines, names[i],
+			    (unsigned long long)counts[i]->bytes);
+		(void)printf(" unsure %u", output->unsure);
 		(void)printf(" waits=%s\n", it->wait_text);
 	}
 }
@@ -113,7 +124,7 @@ logs(char *argv[])
 	    .flags = argv[2] != NULL ? LOGS_FOLLOW : 0};
 	struct logs_record record;
 	struct err err = ERR_INIT;
-	char text[LOGS_TEXT_MAX];
+	static char text[LOGS_TEXT_MAX];
 	int got;
 
 	if (text_copy(request.worker, sizeof(request.worker), argv[0], &err) ==

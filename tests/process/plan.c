@@ -42,6 +42,8 @@ static struct worker_spec specs[WORKERS_MAX];
 static struct building parts[WORKERS_MAX];
 static size_t nspecs;
 static struct plan_settings settings;
+/* of the workers that come */
+static struct worker_logs logs = {.format = LOGS_PLAIN, .keep_lines = 1000};
 static struct probe_spec *last_probe;
 static char *lines[LINES_MAX]; /* specs point into them */
 static size_t nlines;
@@ -134,6 +136,7 @@ worker(const char *value)
 	    .backoff_cap_ms = 60000,
 	    .grace_ms = 30000,
 	    .drain_signal = SIGTERM,
+	    .logs = logs,
 	    .ports = building->ports,
 	    .dependencies = building->dependencies,
 	    .generation = 1};
@@ -251,6 +254,17 @@ notify(char *value)
 	spec()->notify.watchdog_ms = watchdog == NULL ? 0 : duration(watchdog);
 }
 
+/* LINES BYTES BURST */
+static void
+rate(char *value)
+{
+	char *rest = value;
+
+	logs.rate_lines = (uint32_t)number(word(&rest));
+	logs.rate_bytes = (uint64_t)number(word(&rest));
+	logs.burst_ms = duration(word(&rest));
+}
+
 static void
 cpus(char *value)
 {
@@ -337,10 +351,15 @@ line(const char *key, char *value)
 	else if (text_equal(key, "liveness-port"))
 		settings.liveness_port = (uint32_t)number(value);
 	else if (text_equal(key, "logs"))
-		settings.logs =
+		logs.format = settings.logs =
 		    ONE_OF(value, "none", "plain", "prefix", "json");
 	else if (text_equal(key, "keep"))
-		settings.logs_keep = (uint32_t)number(value);
+		logs.keep_lines = (uint32_t)number(value);
+	else if (text_equal(key, "when-blocked"))
+		logs.when_blocked =
+		    ONE_OF(value, "dropNew", "dropOldest", "block");
+	else if (text_equal(key, "rate"))
+		rate(value);
 	else if (text_equal(key, "worker"))
 		worker(value);
 	else

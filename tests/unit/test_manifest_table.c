@@ -128,8 +128,8 @@ static const char *const samples[] = {"a", "\"\"", "''", "\"1\"", "1", "0",
     "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none", "A", "[A]",
     "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1", "$(CANARY)", "Never",
     "alert", "GET", "HTTP", "json", "slack", "plain", "worst", "kill",
-    "in-band", "left", "gone", "redis", "batch", "idle", "[KILL]", "\"a\\nb\"",
-    "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
+    "in-band", "left", "gone", "redis", "block", "batch", "idle", "[KILL]",
+    "\"a\\nb\"", "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
 
 struct path { /* how to come to a mapping from the top */
 	const struct row *row[8];

@@ -27,7 +27,11 @@ struct rig {
 	int out, err; /* read ends */
 	struct sockaddr_un address;
 	socklen_t address_len;
+	struct worker_logs logs; /* of those that are attached */
+	uint32_t slots;          /* given out */
 };
+
+static char slot_names[100][64];
 
 static int
 listener(struct rig *rig)
@@ -47,7 +51,7 @@ listener(struct rig *rig)
 }
 
 static void
-rig_start(struct rig *rig, const char *format, const char *lines)
+rig_start(struct rig *rig, enum logs_format format, uint32_t lines)
 {
 	int pair[2];
 	int out[2];
@@ -55,6 +59,7 @@ rig_start(struct rig *rig, const char *format, const char *lines)
 	char socket_fd[12];
 	char listen_fd[12];
 
+	rig->slots = 0;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(err, O_CLOEXEC), 0);
@@ -64,8 +69,7 @@ rig_start(struct rig *rig, const char *format, const char *lines)
 	rig->pid = fork();
 	if (rig->pid == 0) {
 		const char *words[] = {"--socket", socket_fd, "--listen",
-		    listen_fd, "--format", format, "--keep-lines", lines,
-		    "--instances", "100"};
+		    listen_fd, "--instances", "100"};
 		char copies[ARRAY_LEN(words)][16];
 		char *argv[ARRAY_LEN(words) + 1] = {NULL};
 		sigset_t all;
@@ -86,6 +90,7 @@ rig_start(struct rig *rig, const char *format, const char *lines)
 		(void)close(err[1]);
 		_exit(logger_main(ARRAY_LEN(words), argv));
 	}
+	rig->logs = (struct worker_logs){.format = format, .keep_lines = lines};
 	rig->socket = pair[0];
 	rig->out = out[0];
 	rig->err = err[0];
@@ -93,6 +98,19 @@ rig_start(struct rig *rig, const char *format, const char *lines)
 	(void)close(out[1]);
 	(void)close(err[1]);
 	(void)close(listening);
+}
+
+static uint32_t
+slot_of(struct rig *rig, const char *worker, uint32_t replica)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s/%u", worker, replica);
+	for (uint32_t i = 0; i < rig->slots; i++)
+		if (strcmp(slot_names[i], name) == 0)
+			return i;
+	memcpy(slot_names[rig->slots], name, sizeof(name));
+	return rig->slots++;
 }
 
 /* Returns the write end of a new worker's pipe. */
@@ -104,7 +122,10 @@ attach_worker(struct rig *rig, const char *worker, uint32_t replica,
 	    .kind = LOGGER_ATTACH,
 	    .replica = replica,
 	    .stream = stream,
-	    .generation = 1};
+	    .slot = slot_of(rig, worker, replica),
+	    .generation = 1,
+	    .pid = 4711,
+	    .logs = rig->logs};
 	int fds[2];
 
 	(void)snprintf(message.worker, sizeof(message.worker), "%s", worker);
@@ -168,7 +189,7 @@ lines_pass_unchanged_each_to_its_stream(void **state)
 	static const char odd[] = "\xff\xfe caf\xe9\t\x1b[31m\r\n\n";
 	(void)state;
 
-	rig_start(&rig, "plain", "100");
+	rig_start(&rig, LOGS_PLAIN, 100);
 	int out = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int err = attach_worker(&rig, "a", 0, LOGGER_STDERR);
 	put(out, odd);
@@ -186,7 +207,7 @@ lines_of_two_workers_dont_mix(void **state)
 	struct rig rig;
 	(void)state;
 
-	rig_start(&rig, "plain", "100");
+	rig_start(&rig, LOGS_PLAIN, 100);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int b = attach_worker(&rig, "b", 0, LOGGER_STDOUT);
 	put(a, "first half, ");
@@ -214,7 +235,7 @@ a_line_longer_than_the_buffer_passes_whole(void **state)
 	for (size_t i = 0; i < sizeof(line) - 1; i++)
 		line[i] = (char)('a' + i % 26);
 	line[sizeof(line) - 1] = '\n';
-	rig_start(&rig, "plain", "100");
+	rig_start(&rig, LOGS_PLAIN, 100);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	assert_int_equal(write(a, line, sizeof(line)), sizeof(line));
 	expect(rig.out, line, sizeof(line));
@@ -234,18 +255,18 @@ prefix_and_json_say_whose_line_it_is(void **state)
 	struct rig rig;
 	(void)state;
 
-	rig_start(&rig, "prefix", "100");
+	rig_start(&rig, LOGS_PREFIX, 100);
 	int a = attach_worker(&rig, "mail", 3, LOGGER_STDOUT);
 	put(a, "hello\n");
 	expect_text(rig.out, "mail/3 | hello\n");
 	(void)close(a);
 	rig_end(&rig);
 
-	rig_start(&rig, "json", "100");
+	rig_start(&rig, LOGS_JSON, 100);
 	a = attach_worker(&rig, "mail", 3, LOGGER_STDERR);
 	put(a, "a \"quoted\" \\ line\t\xff\xc3\xa9\n");
 	expect_text(rig.err, "{\"at\":\"20");
-	char rest[256];
+	char rest[512];
 	ssize_t n = 0;
 	do {
 		ssize_t got =
@@ -256,8 +277,9 @@ prefix_and_json_say_whose_line_it_is(void **state)
 	rest[n] = '\0';
 	assert_non_null(strstr(rest,
 	    "\"worker\":\"mail\",\"replica\":3,\"generation\":1,"
-	    "\"stream\":\"stderr\",\"text\":\"a \\\"quoted\\\" \\\\ "
-	    "line\\u0009\\ufffd\xc3\xa9\",\"lossy\":true}\n"));
+	    "\"pid\":4711,\"stream\":\"stderr\","
+	    "\"text\":\"a \\\"quoted\\\" \\\\ line\\u0009\\ufffd\xc3\xa9\","
+	    "\"base64\":\"YSAicXVvdGVkIiBcIGxpbmUJ/8Op\"}\n"));
 	(void)close(a);
 	rig_end(&rig);
 }
@@ -270,7 +292,7 @@ the_init_learns_that_a_stream_has_ended(void **state)
 	struct pollfd ready;
 	(void)state;
 
-	rig_start(&rig, "plain", "100");
+	rig_start(&rig, LOGS_PLAIN, 100);
 	int a = attach_worker(&rig, "a", 7, LOGGER_STDERR);
 	int held = dup(a); /* a grandchild holds it */
 	(void)close(a);
@@ -301,7 +323,7 @@ an_unread_stdout_stops_no_worker_and_losses_are_counted(void **state)
 	unsigned written = 20000;
 	(void)state;
 
-	rig_start(&rig, "plain", "100");
+	rig_start(&rig, LOGS_PLAIN, 100);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int e = attach_worker(&rig, "a", 0, LOGGER_STDERR);
 	for (unsigned i = 0; i < written; i++) {
@@ -362,7 +384,7 @@ static void
 expect_record(int fd, const char *worker, const char *want)
 {
 	struct logs_record record;
-	char text[LOGS_TEXT_MAX];
+	static char text[LOGS_TEXT_MAX];
 
 	assert_int_equal(logs_next(fd, &record, text, 20000, NULL), 1);
 	assert_string_equal(record.worker, worker);
@@ -374,7 +396,7 @@ static void
 expect_end(int fd)
 {
 	struct logs_record record;
-	char text[LOGS_TEXT_MAX];
+	static char text[LOGS_TEXT_MAX];
 
 	assert_int_equal(logs_next(fd, &record, text, 20000, NULL), 0);
 	(void)close(fd);
@@ -386,7 +408,7 @@ kept_lines_are_served_in_order_and_followed(void **state)
 	struct rig rig;
 	(void)state;
 
-	rig_start(&rig, "plain", "3");
+	rig_start(&rig, LOGS_PLAIN, 3);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int b = attach_worker(&rig, "b", 0, LOGGER_STDOUT);
 	put(a, "a1\na2\n");
@@ -429,7 +451,7 @@ a_follower_that_doesnt_read_loses_lines_and_is_told(void **state)
 {
 	struct rig rig;
 	struct logs_record record;
-	char text[LOGS_TEXT_MAX];
+	static char text[LOGS_TEXT_MAX];
 	char line[1001];
 	unsigned lost = 0;
 	unsigned got = 0;
@@ -438,7 +460,7 @@ a_follower_that_doesnt_read_loses_lines_and_is_told(void **state)
 
 	memset(line, 'x', 1000);
 	line[999] = '\n';
-	rig_start(&rig, "plain", "10");
+	rig_start(&rig, LOGS_PLAIN, 10);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int fd = logs(&rig, "", 0, LOGS_FOLLOW);
 	put(a, "begin\n");
@@ -475,7 +497,7 @@ garbage_from_a_client_closes_it_and_nothing_else(void **state)
 	char text[16];
 	(void)state;
 
-	rig_start(&rig, "plain", "10");
+	rig_start(&rig, LOGS_PLAIN, 10);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(
@@ -499,7 +521,7 @@ what_was_attached_just_before_the_end_is_passed_on_too(void **state)
 	int status = 0;
 	(void)state;
 
-	rig_start(&rig, "plain", "10");
+	rig_start(&rig, LOGS_PLAIN, 10);
 	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
 	(void)close(a);
 	/* its end was told, and nobody reads that: a close is a reset then */

@@ -173,7 +173,7 @@ what_is_encoded_is_what_is_read(void **state)
 	plan_settings_of(&plan, &settings);
 	assert_string_equal(settings.name, "system");
 	assert_int_equal(settings.grace_ms, 20000);
-	assert_int_equal(settings.logs_keep, 1000);
+	assert_int_equal(settings.logs, LOGS_PLAIN);
 	assert_string_equal(plan_worker_name(&plan, 0), "zeta");
 	plan_worker(&plan, 0, &spec);
 	assert_string_equal(spec.executable, "/bin/a");

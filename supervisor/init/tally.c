@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <sys/mman.h>
+
+#include "supervisor/init/tally.h"
+
+size_t
+tally_bytes(uint32_t slots)
+{
+	return sizeof(struct tallies) + (size_t)slots * sizeof(struct tally);
+}
+
+struct tallies *
+tally_map(int fd, uint32_t slots, struct err *err)
+{
+	int flags = fd == -1 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *memory = mmap(
+	    NULL, tally_bytes(slots), PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (memory == MAP_FAILED) {
+		(void)err_sys(err, "map the counts of output");
+		return NULL;
+	}
+	return memory;
+}
+
+struct tally_count
+tally_held(const struct tally *tally)
+{
+	const struct tally_count *gone[] = {
+	    &tally->written, &tally->dropped, &tally->limited, &tally->lost};
+	struct tally_count held = tally->received;
+
+	/* read while the logger counts: never below nothing */
+	for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
+		held.lines -= MIN(held.lines, gone[i]->lines);
+		held.bytes -= MIN(held.bytes, gone[i]->bytes);
+	}
+	return held;
+}
+
+void
+tally_settle(struct tallies *tallies)
+{
+	for (uint32_t i = 0; i < tallies->used; i++) {
+		struct tally *tally = &tallies->slots[i];
+		struct tally_count held = tally_held(tally);
+
+		tally_add(&tally->lost, held.lines, held.bytes);
+		if (tallies->reading == i + 1 ||
+		    (tallies->writing != 0 && held.bytes > 0))
+			tally->unsure = 1;
+	}
+	tallies->reading = tallies->writing = 0;
+}
