@@ -187,13 +187,13 @@ $(UNIT_INIT): $(B)/tests/unit/%: tests/unit/%.c $(B)/libinit.a
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $< $(UNIT_WRAP_$(notdir $*)) $(B)/libinit.a -lcmocka
 
 # --- the other tests ---------------------------------------------------------
-# Small programs that the bats files run: helper is static as the init is, the
-# others are linked with the tool's objects.
-HELPER       := $(B)/tests/process/helper
+# Small programs that the bats files run: helper and hostile are static as the
+# init is, the others are linked with the tool's objects.
+HELPER       := $(B)/tests/process/helper $(B)/tests/pid1/hostile
 HELPERS_TOOL := $(filter-out $(HELPER),$(patsubst %.c,$(B)/%,\
   $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
 HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve
-$(HELPER): tests/process/helper.c $(B)/flags
+$(HELPER): $(B)/%: %.c $(B)/flags
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
@@ -260,10 +260,11 @@ $(BENCH): $(B)/%: %.c $(B)/flags
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
 
 BATS_process   = $(wildcard tests/process/*.bats)
+BATS_pid1      = $(wildcard tests/pid1/*.bats)
 BATS_service   = $(wildcard tests/service/*.bats)
 BATS_incidents = $(wildcard tests/incidents/*/*.bats)
 BATS_lint      = $(wildcard tests/lint/*.bats)
-BATS = $(BATS_process) $(BATS_service) $(BATS_incidents) $(BATS_lint)
+BATS = $(BATS_process) $(BATS_pid1) $(BATS_service) $(BATS_incidents) $(BATS_lint)
 export REEVE_BUILD = $(abspath $(B))
 
 AGAIN = env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -s VARIANT=$(VARIANT) CC=$(CC)
@@ -289,8 +290,8 @@ unit: $(UNIT_TOOL) $(UNIT_INIT) ## unit tests alone
 corpus: $(B)/tests/unit/test_corpus ## the corpus alone: what each declaration and observation must lead to
 	@tests/run $^
 
-.PHONY: process service incidents
-process service incidents: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
+.PHONY: process pid1 service incidents
+process pid1 service incidents: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
 
 .PHONY: bench

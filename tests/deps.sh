@@ -39,7 +39,8 @@ packages() {
 		test curl speaks to the control socket in tests
 		test openssl certificates for tests
 		test podman runs a real container in tests
-		test crun the runtime that podman uses
+		test crun a runtime that podman uses
+		test runc the runtime that Kubernetes uses
 		test uidmap user namespaces for podman
 		test tini an init to compare with
 		test dumb-init an init to compare with

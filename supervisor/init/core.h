@@ -425,6 +425,12 @@ int64_t order_reserve_ms(
 void order_note_needed(struct core *core);
 bool order_is_needed(const struct core *core, int32_t slot);
 
+/* --- room.c --- */
+
+/* What limits the number of processes, to go behind "clone: no more": ": …", or
+ * nothing when that can't be read. */
+void room_for_processes(char *dst, size_t size);
+
 /* --- stop.c --- */
 
 /* Asks a living instance to end, or takes one that isn't alive out of the race.

@@ -23,6 +23,7 @@ enum {
 	FINISH_KILL_MS = 1000,
 	FINISH_LOGGER_MS = LOGGER_LAST_MS + 500,
 	FINISH_POLL_MS = 20,
+	FINISH_NAMES_MAX = 16, /* of those who are left, in the log */
 };
 
 /* --- exit codes --- */
@@ -104,12 +105,31 @@ struct sweep {
 	unsigned count;
 };
 
+/* Whoever left its worker behind is named: nothing else tells whose it is. */
+static void
+name_left(pid_t pid)
+{
+	char path[64], name[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	ssize_t len = read(fd, name, sizeof(name));
+	fd_close(&fd);
+	if (len > 1)
+		log_warning("drain.left", "pid=%d name='%.*s': TERM", (int)pid,
+		    (int)len - 1, name);
+}
+
 static void
 sweep_child(struct sweep *sweep, pid_t pid)
 {
 	if (pid <= 1 || pid == sweep->core->logger.pid ||
 	    (sweep->session != 0 && getsid(pid) != sweep->session))
 		return;
+	if (sweep->signo == SIGTERM && sweep->count < FINISH_NAMES_MAX)
+		name_left(pid);
 	sweep->count++;
 	if (sweep->signo != 0)
 		(void)send_to_process(pid, sweep->signo);
@@ -163,9 +183,7 @@ enter_phase(struct core *core, enum phase phase)
 		wait_at_most(core, FINISH_OPERATOR_MS);
 		return;
 	case PHASE_SWEEP:
-		if (finish_sweep(core, SIGTERM, 0) > 0)
-			log_info("drain.sweep",
-			    "processes without a worker are left: TERM");
+		(void)finish_sweep(core, SIGTERM, 0);
 		wait_at_most(core, FINISH_POLL_MS);
 		return;
 	case PHASE_LOGGER:
@@ -260,6 +278,8 @@ finish_timer(struct loop_timer *timer, int64_t now_ms)
 	struct core *core = timer->owner;
 
 	(void)now_ms;
+	/* its SIGCHLD may have been lost, and not every child has a pidfd */
+	reap(core);
 	if (!phase_over(core))
 		phase_late(core);
 	finish_step(core);

@@ -292,7 +292,7 @@ safety_timer(struct loop_timer *timer, int64_t now_ms)
 	struct core *core = timer->owner;
 
 	reap(core);
-	if (core->alive > 0)
+	if (core->alive > 0 || core->phase != PHASE_RUN)
 		core_wake(core, timer, clock_after(now_ms, INIT_SAFETY_MS));
 }
 

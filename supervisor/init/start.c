@@ -199,9 +199,12 @@ clone_failed(struct core *core, int32_t slot, const struct err *err)
 {
 	struct instance *instance = &core->instances[slot];
 	int64_t delay_ms = START_RETRY_MS / 2 + core_noise() % START_RETRY_MS;
+	char room[160] = "";
 
-	log_error("worker.not-made", "worker=%s: %s: again in %lld ms",
-	    instance_label(core, slot), err->text, (long long)delay_ms);
+	if (err->sys == EAGAIN)
+		room_for_processes(room, sizeof(room));
+	log_error("worker.not-made", "worker=%s: %s%s: again in %lld ms",
+	    instance_label(core, slot), err->text, room, (long long)delay_ms);
 	instance->why = WHY_RESOURCES;
 	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
 	instance_change(core, slot, EVENT_CLONE_FAILED);

@@ -46,11 +46,6 @@ teardown() { finish; }
 	[[ $output == *--nonsense* ]]
 }
 
-@test "no SIGTERM of 400 in the first milliseconds is lost" {
-	"$HELPER" early 200 pid1 143 "$REEVE" run -- "$HELPER" wait
-	"$HELPER" early 200 child 143 "$REEVE" run -- "$HELPER" wait
-}
-
 @test "200 commands that end at once give 200 right codes" {
 	for i in {1..100}; do
 		local code=0
@@ -59,24 +54,6 @@ teardown() { finish; }
 		code=0
 		reeve_as pid1 run -- "$HELPER" exit $((i + 1)) || code=$?
 		[ $code -eq $((i + 1)) ]
-	done
-}
-
-@test "ignored SIGCHLD at start: the exit code is known all the same" {
-	run timeout -k 1 10 "$HELPER" born ignored "$REEVE" run -- "$HELPER" exit 7
-	[ "$status" -eq 7 ]
-	run timeout -k 1 10 "${PID1[@]}" "$HELPER" born ignored \
-		"$REEVE" run -- "$HELPER" exit 7
-	[ "$status" -eq 7 ]
-}
-
-@test "whatever was blocked or ignored at start, the command is born clean, in its own group" {
-	for born in blocked ignored; do
-		run "$HELPER" born $born "$REEVE" run -- "$HELPER" signals
-		[ "$output" = "pgid own" ]
-		run "${PID1[@]}" "$HELPER" born $born "$REEVE" run -- \
-			"$HELPER" signals
-		[ "$output" = "pgid own" ]
 	done
 }
 

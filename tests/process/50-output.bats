@@ -90,26 +90,6 @@ talkers() {
 	until_ok grep -q four "$T/followed"
 }
 
-@test "a stdout that nobody reads stops neither workers nor orders" {
-	mkfifo "$T/pipe"
-	exec 8<>"$T/pipe"
-	plan_of a.plan <<-END
-		worker a
-		arg /bin/sh
-		arg -c
-		arg '$HELPER' lines 200000 100; echo done >$T/done; exec '$HELPER' wait
-	END
-	for how in pid1 child; do
-		rm -f "$T/done"
-		supervise $how >"$T/pipe" 2>"$T/err"
-		until_ok file_there "$T/done"
-		"$CTL" live
-		kill -TERM "$INIT"
-		expect_code 0
-	done
-	exec 8>&-
-}
-
 @test "a logger that is killed is started again; the workers don't notice" {
 	plan_of a.plan <<-END
 		worker a
@@ -126,16 +106,4 @@ talkers() {
 	until_ok grep -qx "line $((last + 50))" "$T/out"
 	[ "$(figure a/0 pid)" = "$pid" ]
 	[ "$(figure a/0 restarts)" = 0 ]
-}
-
-@test "a grandchild that holds stdout hides no exit" {
-	plan_of a.plan <<-END
-		worker a
-		arg $HELPER
-		arg hold
-		arg $T/ready
-		restart never
-	END
-	supervise child
-	expect_code 0
 }

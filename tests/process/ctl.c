@@ -8,6 +8,7 @@
  *     ctl start|stop|restart|scale|signal WORKER [REPLICA [VALUE]]
  *     ctl logs WORKER TAIL [follow]
  *     ctl flood COUNT             connections full of what isn't for it
+ *     ctl descriptors N           an order with N descriptors that nobody wants
  */
 #include "base/base.h"
 
@@ -51,13 +52,14 @@ show_one(void *arg, const union wire_message *message)
 	(void)arg;
 	if (message->head.type == WIRE_SNAPSHOT_END) {
 		(void)printf("init %d operator %s %d logger %d draining %u "
-		             "orphans %llu\n",
+		             "orphans %llu dropped %llu\n",
 		    message->snapshot.init_pid,
 		    wire_operator_name(
 		        (enum wire_operator)message->snapshot.operator_state),
 		    message->snapshot.operator_pid,
 		    message->snapshot.logger_pid, message->snapshot.draining,
-		    (unsigned long long)message->snapshot.orphans_reaped);
+		    (unsigned long long)message->snapshot.orphans_reaped,
+		    (unsigned long long)message->snapshot.log_dropped);
 	} else if (message->head.type == WIRE_WORKER) {
 		(void)printf("worker %s desired %u running %u ready %u\n",
 		    message->worker.name, message->worker.desired,
@@ -65,12 +67,16 @@ show_one(void *arg, const union wire_message *message)
 	} else if (message->head.type == WIRE_INSTANCE) {
 		const struct wire_instance *it = &message->instance;
 		(void)printf("instance %s/%u %s pid %d restarts %u why %s "
-		             "exit %u:%d",
+		             "exit %u:%d stage %s survivors %u exits %u "
+		             "config %u crash %u",
 		    it->name, it->replica,
 		    instance_state_name((enum instance_state)it->state),
 		    it->pid, it->restarts,
 		    instance_why_name((enum instance_why)it->why),
-		    (unsigned)it->last_exit.kind, it->last_exit.value);
+		    (unsigned)it->last_exit.kind, it->last_exit.value,
+		    spawn_stage_name(it->last_exit.stage),
+		    it->last_exit.group_survivors, it->total_exits,
+		    it->failures[CLASS_CONFIG], it->failures[CLASS_CRASH]);
 		for (unsigned kind = 0; kind < CLASS_COUNT; kind++)
 			(void)printf(" after-%s %u",
 			    exit_class_name((enum exit_class)kind),
@@ -195,6 +201,32 @@ flood(unsigned count)
 	return connections > 0 ? 0 : 1;
 }
 
+static int
+descriptors(struct wire_client *client, const char *count)
+{
+	union wire_message message;
+	int fds[64];
+	size_t len = (size_t)number(count) * sizeof(fds[0]);
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control = {.head = {.cmsg_len = CMSG_LEN(len),
+	                 .cmsg_level = SOL_SOCKET,
+	                 .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = &message};
+	struct msghdr header = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = CMSG_SPACE(len)};
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = STDIN_FILENO;
+	memcpy(CMSG_DATA(&control.head), fds, len);
+	wire_prepare(&message, WIRE_LIVE, 1);
+	iov.iov_len = message.head.length;
+	return sendmsg(client->fd, &header, MSG_NOSIGNAL) == -1;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -232,6 +264,8 @@ main(int argc, char *argv[])
 			die(&err);
 		return 0;
 	}
+	if (argc == 3 && text_equal(argv[1], "descriptors"))
+		return descriptors(&client, argv[2]);
 	for (size_t i = 0; i < ARRAY_LEN(orders); i++)
 		if (text_equal(argv[1], orders[i].name))
 			return order(&client, orders[i].type, argv + 2);

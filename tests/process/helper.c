@@ -24,66 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-NORETURN static void
-die(const char *what)
-{
-	perror(what);
-	_exit(99);
-}
-
-static int
-number(const char *text)
-{
-	char *end = NULL;
-	long value = strtol(text, &end, 10);
-
-	if (end == text || *end != '\0')
-		die(text);
-	return (int)value;
-}
-
-/* The file appears whole or not at all. */
-static void
-mark(const char *path, const char *text)
-{
-	char temporary[512];
-	int len = snprintf(
-	    temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-	if (len < 0 || (size_t)len >= sizeof(temporary))
-		die("path");
-	int fd =
-	    open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd == -1 || write(fd, text, strlen(text)) == -1)
-		die(temporary);
-	(void)close(fd);
-	if (rename(temporary, path) == -1)
-		die(path);
-}
-
-static void
-mark_pid(const char *path)
-{
-	char text[32];
-
-	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	mark(path, text);
-}
-
-static void
-handle(int signo, void (*handler)(int))
-{
-	struct sigaction action = {.sa_handler = handler};
-
-	if (sigaction(signo, &action, NULL) == -1)
-		die("sigaction");
-}
-
-NORETURN static void
-wait_for_ever(void)
-{
-	for (;;)
-		(void)pause();
-}
+#include "tests/process/props.h"
 
 /* exit N */
 static int
@@ -192,14 +133,6 @@ mode_signals(char *argv[])
 	}
 	(void)printf("pgid %s\n", getpgrp() == getpid() ? "own" : "shared");
 	return fflush(stdout) == 0 ? 0 : 1;
-}
-
-static void
-fork_or_die(pid_t *ret)
-{
-	*ret = fork();
-	if (*ret == -1)
-		die("fork");
 }
 
 /* orphans N DONE: N grandchildren end with nobody but the init to reap them */
@@ -513,11 +446,7 @@ mode_readonly(char *argv[])
 	die(argv[2]);
 }
 
-static const struct mode {
-	const char *name;
-	int args; /* at least */
-	int (*run)(char *argv[]);
-} modes[] = {
+static const struct mode modes[] = {
     {"exit", 1, mode_exit},
     {"die", 1, mode_die},
     {"wait", 0, mode_wait},
@@ -541,10 +470,5 @@ static const struct mode {
 int
 main(int argc, char *argv[])
 {
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(modes); i++)
-		if (strcmp(argv[1], modes[i].name) == 0 &&
-		    argc - 2 >= modes[i].args)
-			return modes[i].run(argv + 2);
-	(void)fprintf(stderr, "helper: no such mode, or arguments missing\n");
-	return 99;
+	return run_mode(modes, ARRAY_LEN(modes), argc, argv);
 }

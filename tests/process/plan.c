@@ -156,6 +156,22 @@ env(const char *value)
 	part()->env[part()->nenv++] = value;
 }
 
+/* A file that holds NAME=VALUE, whatever bytes VALUE is made of. */
+static void
+env_of(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *bytes = NULL;
+	size_t size = 0;
+
+	if (file == NULL || nlines == LINES_MAX ||
+	    getdelim(&bytes, &size, '\0', file) <= 0)
+		die(path, "can't be read");
+	(void)fclose(file);
+	lines[nlines++] = bytes;
+	env(bytes);
+}
+
 /* KIND [PORT [PATH]], or exec ARG… */
 static void
 probe(struct probe_spec *which, size_t index, char *value)
@@ -285,6 +301,8 @@ of_worker(const char *key, char *value)
 		arg(value);
 	else if (text_equal(key, "env"))
 		env(value);
+	else if (text_equal(key, "env-of"))
+		env_of(value);
 	else if (text_equal(key, "replicas"))
 		spec()->replicas = (uint32_t)number(value);
 	else if (text_equal(key, "restart"))
