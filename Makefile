@@ -31,7 +31,8 @@ JOBFLAG = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # --- what is built -----------------------------------------------------------
 # The init (program `reeve`): libc only, nothing that allocates.
 INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c \
-             base/log.c base/loop.c base/nowait.c base/fingerprint.c
+             base/log.c base/loop.c base/nowait.c base/fingerprint.c \
+             base/cgroup.c
 INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
              $(filter-out %_encode.c %client.c,$(wildcard supervisor/wire/*.c)) \
              $(wildcard supervisor/init/*.c)
@@ -192,7 +193,8 @@ $(UNIT_INIT): $(B)/tests/unit/%: tests/unit/%.c $(B)/libinit.a
 HELPER       := $(B)/tests/process/helper $(B)/tests/pid1/hostile
 HELPERS_TOOL := $(filter-out $(HELPER),$(patsubst %.c,$(B)/%,\
   $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
-HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve
+HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve \
+                $(B)/tests/cgroup2/xstate.so
 $(HELPER): $(B)/%: %.c $(B)/flags
 	$(call say,LD)
 	@mkdir -p $(@D)
@@ -210,6 +212,13 @@ $(NEXT): $(NEXT_OBJ)
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+
+# Loaded into another program, so it is no one's object.
+XSTATE := $(B)/tests/cgroup2/xstate.so
+$(XSTATE): tests/cgroup2/xstate.c $(B)/flags
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -O1 -fPIC -shared -o $@ $<
 
 $(HELPERS_TOOL): $(B)/%: %.c $(B)/libtool.a
 	$(call say,LD)

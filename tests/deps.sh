@@ -42,6 +42,7 @@ packages() {
 		test crun a runtime that podman uses
 		test runc the runtime that Kubernetes uses
 		test uidmap user namespaces for podman
+		test user-mode-linux a kernel with cgroup v2 for tests
 		test tini an init to compare with
 		test dumb-init an init to compare with
 		test binutils reads the init's symbols

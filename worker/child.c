@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
 #include "worker/child.h"
 
 enum {
@@ -82,7 +83,8 @@ step_stdio(struct child *child)
 	}
 	memcpy(fds, child->request->fds, nfds * sizeof(fds[0]));
 	/* no source may lie where another's target is */
-	if (move_up(&child->report_fd) == -1 || move_up(&child->exec_fd) == -1)
+	if (move_up(&child->report_fd) == -1 ||
+	    move_up(&child->exec_fd) == -1 || move_up(&child->cgroup_fd) == -1)
 		return -1;
 	for (size_t i = 0; i < nfds; i++)
 		if (fds[i].from != fds[i].to && move_up(&fds[i].from) == -1)
@@ -96,6 +98,15 @@ step_stdio(struct child *child)
 		}
 	}
 	return 0;
+}
+
+/* While we may still write there: before the user changes. */
+static int
+step_cgroup(struct child *child)
+{
+	if (child->cgroup_fd < 0)
+		return 0;
+	return cgroup_write(child->cgroup_fd, "cgroup.procs", "0") ? 0 : -1;
 }
 
 static bool
@@ -229,6 +240,7 @@ static const struct {
     {STAGE_SIGNALS, step_signals},
     {STAGE_SESSION, step_session},
     {STAGE_STDIO, step_stdio},
+    {STAGE_CGROUP, step_cgroup},
     {STAGE_ENVIRONMENT, step_environment},
     /* with the init's rights */
     {STAGE_OOM, child_oom},

@@ -19,6 +19,7 @@ struct child {
 	const struct worker_spec *spec;
 	int report_fd;
 	int exec_fd;
+	int cgroup_fd; /* still to be joined; -1: nothing to do */
 	pid_t parent;
 	const char **envp;
 	uint32_t detail; /* of the step that failed; see struct worker_exit */

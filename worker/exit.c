@@ -18,6 +18,7 @@ static const char *const stage_names[] = {
     [STAGE_SIGNALS] = "signals",
     [STAGE_SESSION] = "session",
     [STAGE_STDIO] = "stdio",
+    [STAGE_CGROUP] = "cgroup",
     [STAGE_ENVIRONMENT] = "environment",
     [STAGE_OOM] = "oom_score_adj",
     [STAGE_LIMITS] = "limits",
@@ -145,6 +146,15 @@ exit_from_wait(int how, int status, struct worker_exit *ret)
 	ret->kind = how == CLD_EXITED ? EXIT_CODE : EXIT_SIGNAL;
 }
 
+bool
+exit_is_child(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return pid > 0 && waitid(P_PID, (id_t)pid, &info,
+	                      WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 enum exit_class
 exit_classify(const struct worker_exit *ended)
 {
@@ -156,6 +166,8 @@ exit_classify(const struct worker_exit *ended)
 	case EXIT_SIGNAL:
 		return ended->oom == OOM_YES ? CLASS_OOM : CLASS_CRASH;
 	case EXIT_CODE:
+		if (ended->oom == OOM_YES)
+			return CLASS_OOM;
 		if (ended->value == 0)
 			return CLASS_CLEAN;
 		return ended->value == EXIT_MANIFEST ? CLASS_CONFIG
@@ -275,7 +287,8 @@ exit_text(const struct worker_exit *ended, char *dst, size_t size)
 		exec_text(ended, dst, size);
 		break;
 	case EXIT_CODE:
-		(void)snprintf(dst, size, "exit code %d", (int)ended->value);
+		(void)snprintf(dst, size, "exit code %d%s", (int)ended->value,
+		    ended->oom == OOM_YES ? ", out of memory" : "");
 		break;
 	case EXIT_SIGNAL:
 		(void)snprintf(dst, size, "killed by %s%s%s%s",
@@ -286,5 +299,9 @@ exit_text(const struct worker_exit *ended, char *dst, size_t size)
 		                                           : "");
 		break;
 	}
+	size_t len = strlen(dst);
+	if (ended->escaped > 0)
+		(void)snprintf(dst + len, size - len, ", escaped: %u",
+		    (unsigned)ended->escaped);
 	return dst;
 }

@@ -4,6 +4,8 @@
 
 #include "base/base.h"
 
+#include <sys/types.h>
+
 /*
  * How a process ended, and what kind of end that is for the restart policy.
  * An end before exec is not an exit of the worker: it carries the stage and the
@@ -23,6 +25,7 @@ enum spawn_stage {
 	STAGE_SIGNALS,
 	STAGE_SESSION,
 	STAGE_STDIO,
+	STAGE_CGROUP,
 	STAGE_ENVIRONMENT,
 	STAGE_OOM,
 	STAGE_LIMITS,
@@ -58,6 +61,9 @@ struct worker_exit {
 	int32_t value; /* code, signal or errno */
 	/* processes of its group that outlived it and were killed */
 	uint32_t group_survivors;
+	/* ... that had left its group, and its cgroup held; 0 also where it
+	 * has none: not known */
+	uint32_t escaped;
 	uint8_t by_us;  /* the signal that we had sent it last, or 0 */
 	uint8_t detail; /* STAGE_LIMITS: enum worker_limit_id + 1; else 0 */
 	uint16_t zero;
@@ -80,6 +86,8 @@ const char *spawn_stage_name(enum spawn_stage stage);
 const char *exit_class_name(enum exit_class kind);
 /* `how` (si_code) and `status` as waitid gives them. */
 void exit_from_wait(int how, int status, struct worker_exit *ret);
+/* A child of ours, alive or not yet reaped: its number is its own. */
+bool exit_is_child(pid_t pid);
 enum exit_class exit_classify(const struct worker_exit *ended);
 /* 0..255 as a shell would say it: 128 + signal; 126/127 for a failed exec. */
 int exit_shell_code(const struct worker_exit *ended);

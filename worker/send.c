@@ -29,6 +29,14 @@ send_to_process(pid_t pid, int signo)
 }
 
 int
+send_to_opened(int pidfd, pid_t pid, int signo)
+{
+	if (pidfd < 0 || pid <= 1)
+		return send_signal(pid, false, signo);
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
+}
+
+int
 send_to_group(pid_t pgid, int pidfd, int signo)
 {
 	if (pidfd >= 0 && pgid > 1) {

@@ -14,6 +14,8 @@
 /* 0, or -1 with errno (ESRCH: gone; EINVAL: refused). The caller has not
  * reaped `pid` yet, so the number can't belong to another process. */
 int send_to_process(pid_t pid, int signo);
+/* To whom `pidfd` is open; by number where the kernel opens none (-1). */
+int send_to_opened(int pidfd, pid_t pid, int signo);
 /* To every member of the group. With a pidfd of its (possibly reaped) leader
  * the kernel knows which group is meant (Linux 6.9); without, or on an older
  * kernel, by number, which the members still pin. */

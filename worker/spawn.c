@@ -3,20 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "worker/child.h"
+#include "worker/clone.h"
 #include "worker/spawn.h"
-
-#ifndef CLONE_PIDFD
-#define CLONE_PIDFD 0x1000
-#endif
 
 /* --- what the init adds to the environment --- */
 
@@ -90,29 +84,11 @@ spawn_extra_worker(
 
 /* --- the parent --- */
 
-/* Like fork, with a pidfd where the kernel has them. glibc's fork runs handlers
- * and its posix_spawn needs clone3, which old seccomp profiles refuse
- * (pid1.md M11). */
-static pid_t
-clone_child(int *ret_pidfd)
-{
-	int pidfd = -1;
-	long pid = syscall(SYS_clone, (unsigned long)CLONE_PIDFD | SIGCHLD,
-	    NULL, &pidfd, 0L, 0L);
-
-	if (pid == -1 && (errno == EINVAL || errno == ENOSYS)) {
-		pidfd = -1;
-		pid = fork();
-	}
-	*ret_pidfd = pidfd;
-	return (pid_t)pid;
-}
-
 int
 spawn_start(
     const struct spawn_request *request, struct spawned *ret, struct err *err)
 {
-	int report[2], pidfd;
+	int report[2];
 
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) == -1)
 		return err_sys(err, "pipe for the exec report");
@@ -120,11 +96,16 @@ spawn_start(
 	    .spec = request->spec,
 	    .report_fd = report[1],
 	    .exec_fd = request->exec_fd,
+	    .cgroup_fd = request->cgroup_fd > 0 ? request->cgroup_fd : -1,
 	    .parent = getpid()};
-	pid_t pid = clone_child(&pidfd);
-	if (pid == 0)
+	struct cloned cloned =
+	    clone_process(request->cgroup_clone ? child.cgroup_fd : -1);
+	if (cloned.pid == 0) {
+		if (cloned.into_cgroup)
+			child.cgroup_fd = -1;
 		child_become(&child);
-	if (pid == -1) {
+	}
+	if (cloned.pid == -1) {
 		(void)err_sys(err, "clone");
 		fd_close(&report[0]);
 		fd_close(&report[1]);
@@ -132,7 +113,7 @@ spawn_start(
 	}
 	fd_close(&report[1]);
 	*ret = (struct spawned){
-	    .pid = pid, .pidfd = pidfd, .report_fd = report[0]};
+	    .pid = cloned.pid, .pidfd = cloned.pidfd, .report_fd = report[0]};
 	return 0;
 }
 

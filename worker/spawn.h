@@ -44,8 +44,12 @@ struct spawn_request {
 	const char *path;               /* NULL: the spec's executable */
 	/* a path without '/' is looked for along the worker's PATH */
 	bool look_up;
-	bool die_with_parent;  /* SIGKILL when the init is gone (not PID 1) */
-	bool plain;            /* our own children: no ids, umask, limits */
+	bool die_with_parent; /* SIGKILL when the init is gone (not PID 1) */
+	bool plain;           /* our own children: no ids, umask, limits */
+	/* directory of the cgroup that the child is born in (`cgroup_clone`)
+	 * or joins; 0: it stays in ours */
+	int cgroup_fd;
+	bool cgroup_clone;
 	int16_t oom_score_adj; /* SPAWN_OOM_KEEP */
 	/* in memory that the child shares: it writes its number there first;
 	 * NULL: nowhere */

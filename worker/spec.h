@@ -151,6 +151,8 @@ struct worker_spec {
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */
 	struct worker_process process;
+	uint32_t cpu_limit_milli; /* thousandths of a processor; 0: none */
+	uint32_t pids_limit;      /* processes and threads; 0: none */
 	/* not part of config_digest: a change reaches running ones at once */
 	struct worker_logs logs;
 	/* configuration identity: fingerprint of environment, argv, cwd, ids,

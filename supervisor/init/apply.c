@@ -354,6 +354,7 @@ plan_switch(struct core *core, int place, const struct plan *plan)
 	take_settings(core, plan);
 	recover_note_plan(core);
 	order_apply(core);
+	limits_judge(core);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		if (core->instances[slot].state != INSTANCE_NONE)
 			adopt_instance(core, (int32_t)slot);

@@ -11,6 +11,7 @@
 #include "supervisor/wire/place.h"
 #include "supervisor/wire/plan.h"
 #include "worker/backoff.h"
+#include "worker/cgroup.h"
 #include "worker/exit.h"
 #include "worker/limit.h"
 #include "worker/spawn.h"
@@ -25,6 +26,7 @@
  *     start.c    pending -> starting -> running
  *     stop.c     asking an instance to end, escalating; the drain
  *     reap.c     who died, and what comes of it
+ *     limits.c   cgroups of instances: limits, whoever escaped, OOM kills
  *     order.c    who waits for whom, at the start and in the drain
  *     prober.c   readiness, liveness and startup probes; preStop hooks
  *     apply.c    plans, and what should run
@@ -76,6 +78,7 @@ struct instance {
 	uint8_t ended_as;  /* enum exit_class that its next start comes after */
 	uint8_t has_turn;  /* next_start_ms is its turn in run.limit */
 	uint8_t wait_told; /* what it waits for was logged */
+	uint8_t in_cgroup; /* it has a cgroup of its own */
 	uint16_t worker;   /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
@@ -94,6 +97,7 @@ struct instance {
 	int64_t kill_at_ms; /* while stopping */
 	uint64_t generation, plan_number;
 	uint8_t config_digest[16];
+	uint32_t oom_kills; /* in its cgroups, over all starts */
 	struct backoff backoff;
 	struct worker_exit last_exit;
 	int64_t last_exit_wall_ms, last_ran_ms;
@@ -301,6 +305,8 @@ struct core {
 	struct loop_timer ending_timer, safety_timer;
 	int64_t ending_poll_ms;
 	uint64_t orphans_reaped;
+	struct cgroup_tree cgroup;
+	bool limits_told; /* that declared limits don't hold */
 
 	struct plan plans[CORE_PLANS_MAX];
 	uint32_t plan_users[CORE_PLANS_MAX];
@@ -464,14 +470,35 @@ void instance_ended(struct core *core, int32_t slot);
 void instance_forget(struct core *core, int32_t slot);
 /* After a fault: is it still our child? Its end is noted where it isn't. */
 void reap_resume(struct core *core, int32_t slot);
-/* A child of ours, alive or not yet reaped. */
-bool reap_is_child(pid_t pid);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
 /* Its backoff is over: it is to start now, or in its turn (run.limit). */
 void instance_due(struct core *core, int32_t slot);
 /* It is to start, because somebody says so: no failure of the past counts. */
 void instance_order(struct core *core, int32_t slot);
+
+/* --- limits.c --- */
+
+/* Before the first child: makes cgroups where they can be made. */
+void limits_open(struct core *core);
+/* At the end: leaves the cgroup as it was found. */
+void limits_close(struct core *core);
+/* A plan came: says which of its limits don't hold. */
+void limits_judge(struct core *core);
+/* The cgroup for a start: `ret_dir` is its directory, 0 none. -1: an old one
+ * isn't empty, so it would run twice. */
+int limits_prepare(struct core *core, int32_t slot,
+    const struct worker_spec *spec, int *ret_dir, struct err *err) MUST_CHECK;
+/* Its main process has ended: adds to the exit what the kernel did to it. */
+void limits_note_exit(
+    struct core *core, int32_t slot, struct worker_exit *ended);
+/* SIGTERM: to those who left its group and are ours to reach; how many they
+ * are. SIGKILL: to everybody in its cgroup. */
+uint32_t limits_signal(struct core *core, int32_t slot, int signo);
+/* Somebody is left of its group, or in its cgroup. */
+bool limits_left(const struct core *core, int32_t slot);
+/* Nobody is left. */
+void limits_gone(struct core *core, int32_t slot);
 
 /* --- prober.c --- */
 

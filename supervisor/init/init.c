@@ -328,6 +328,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->answer.listen_fd = -1;
 	core->upgrade.exec_fd = core->upgrade.said_fd = -1;
 	core->upgrade.report_fd = core->upgrade.client = -1;
+	core->cgroup = CGROUP_TREE_INIT;
 	core->logger.attach_at = CORE_NO_SLOT;
 	core->control.fd = core->kept_fd = core->tally_fd = -1;
 	core->max_workers = max_workers;
@@ -357,6 +358,7 @@ core_start(struct core *core, struct err *err)
 	mind_stalls(core);
 	fingerprint_key_random(&core->key);
 	become_init(core);
+	limits_open(core);
 	return 0;
 }
 
@@ -380,6 +382,7 @@ core_run(struct core *core)
 	log_info("init.ends", "%s; exit code %d", core->end_reason, code);
 	finish_termination_log(core, code);
 	peers_close(core);
+	limits_close(core);
 	return code;
 }
 

@@ -207,7 +207,7 @@ probers_take(struct core *core, uint32_t used)
 		forget_names(core, (int32_t)i);
 	for (uint32_t i = core->probers_used; i-- > 0;) {
 		struct prober *prober = &core->probers[i];
-		if (reap_is_child(prober->pid)) {
+		if (exit_is_child(prober->pid)) {
 			(void)send_to_group(prober->pid, -1, SIGKILL);
 			(void)send_to_process(prober->pid, SIGKILL);
 		}

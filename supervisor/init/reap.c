@@ -285,6 +285,7 @@ static void
 group_gone(struct core *core, int32_t slot)
 {
 	fd_close(&core->wires[slot].pidfd.fd);
+	limits_gone(core, slot);
 	core->instances[slot].pgid = 0;
 	instance_ended(core, slot);
 }
@@ -309,7 +310,7 @@ reap_endings(struct core *core)
 		struct instance *instance = &core->instances[slot];
 		int32_t next = instance->next_queued;
 		instance->next_queued = CORE_NO_SLOT;
-		if (send_group_exists(instance->pgid)) {
+		if (limits_left(core, slot)) {
 			instance->next_queued = core->ending_first;
 			core->ending_first = slot;
 		} else {
@@ -354,8 +355,9 @@ tell_group(struct core *core, int32_t slot)
 	struct instance *instance = &core->instances[slot];
 	struct worker_spec spec;
 
-	(void)send_to_group(instance->pgid, core->wires[slot].pidfd.fd,
-	    instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM);
+	int signo = instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM;
+	(void)send_to_group(instance->pgid, core->wires[slot].pidfd.fd, signo);
+	instance->last_exit.escaped = limits_signal(core, slot, signo);
 	instance->group_told = 1;
 	if (instance->kill_at_ms != 0)
 		return;
@@ -393,6 +395,7 @@ note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 	if (wires->start >= 0 && core->starts[wires->start].failed)
 		ended = core->starts[wires->start].exit;
 	ended.by_us = instance->last_signal;
+	limits_note_exit(core, slot, &ended);
 	instance->last_exit = ended;
 	instance->last_exit_wall_ms = clock_wall_ms();
 	instance->last_ran_ms = core->loop.now_ms - instance->started_ms;
@@ -417,8 +420,9 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	owner_clear(core, pid);
 	instance->pid = 0;
 	log_exit(core, slot, pid);
-	bool left = send_group_exists(instance->pgid);
-	instance->last_exit.group_survivors = left ? 1 : 0;
+	instance->last_exit.group_survivors =
+	    send_group_exists(instance->pgid) ? 1 : 0;
+	bool left = limits_left(core, slot);
 	instance_change(core, slot, EVENT_EXITED);
 	if (!left) {
 		group_gone(core, slot);
@@ -427,15 +431,6 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	if (instance->state != INSTANCE_KILLING)
 		instance_wake_at(core, slot, instance->kill_at_ms);
 	ending_add(core, slot);
-}
-
-bool
-reap_is_child(pid_t pid)
-{
-	siginfo_t info = {.si_pid = 0};
-
-	return pid > 0 && waitid(P_PID, (id_t)pid, &info,
-	                      WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 void

@@ -81,7 +81,7 @@ keep_all(const struct core *core, int flags)
 	    core->kept_fd, core->control.fd, core->operate.exec_fd,
 	    core->operate.report_fd, core->operate.peer.source.fd,
 	    core->logger.listen_fd, core->logger.socket.fd, core->tally_fd,
-	    core->answer.listen_fd};
+	    core->answer.listen_fd, core->cgroup.dir, core->cgroup.oom_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		keep(own[i], flags);

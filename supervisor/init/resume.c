@@ -54,6 +54,10 @@ take_descriptors(struct core *core)
 	core->logger.listen_fd = take(old.logger.listen_fd);
 	core->logger.socket.fd = take(old.logger.socket.fd);
 	core->answer.listen_fd = take(old.answer.listen_fd);
+	core->cgroup = old.cgroup;
+	core->cgroup.dir = take(old.cgroup.dir);
+	core->cgroup.oom_file = take(old.cgroup.oom_file);
+	core->limits_told = old.limits_told;
 	for (size_t i = 0; i < ARRAY_LEN(old.plans); i++)
 		old.plans[i].fd = take(old.plans[i].fd);
 }
@@ -101,7 +105,7 @@ take_drain(struct core *core)
 static int32_t
 take_child(struct core *core, int32_t pid, enum owner_kind kind)
 {
-	if (!reap_is_child(pid))
+	if (!exit_is_child(pid))
 		return 0;
 	if (owner_set(core, pid, kind, 0, NULL) == -1)
 		log_error("owners.full", "pid=%d", (int)pid);
@@ -298,7 +302,7 @@ take_pid(struct core *core, int32_t slot, int pidfd)
 
 	if (instance->cloning && !alive)
 		find_clone(core, slot);
-	if (instance->pid != 0 && !reap_is_child(instance->pid))
+	if (instance->pid != 0 && !exit_is_child(instance->pid))
 		instance->pid = 0;
 	if (instance->pid == 0) {
 		core->wires[slot].pidfd.fd = pidfd;
@@ -337,7 +341,7 @@ take_instance(struct core *core, int32_t slot)
 	if (!is_sound(core, instance)) {
 		/* nothing is known of it but that it must not run twice */
 		if (instance->state != INSTANCE_NONE &&
-		    reap_is_child(instance->pid)) {
+		    exit_is_child(instance->pid)) {
 			(void)send_to_group(instance->pid, -1, SIGKILL);
 			(void)send_to_process(instance->pid, SIGKILL);
 		}

@@ -49,6 +49,8 @@ snapshot_frame(const struct core *core, const struct peer *peer,
 	frame->draining = core->phase != PHASE_RUN;
 	frame->log_dropped = log_dropped();
 	frame->orphans_reaped = core->orphans_reaped;
+	frame->cgroup = core->cgroup.have;
+	memcpy(frame->cgroup_why, core->cgroup.why, sizeof(frame->cgroup_why));
 	memcpy(frame->name, core->name, sizeof(frame->name));
 	memcpy(frame->operator_text, core->operate.text,
 	    sizeof(frame->operator_text));
@@ -125,6 +127,7 @@ snapshot_instance(const struct core *core, int32_t slot,
 		to->failures[i] = instance->backoff.failures[i];
 	memcpy(to->restarted, instance->restarted, sizeof(to->restarted));
 	to->total_exits = instance->total_exits;
+	to->oom_kills = instance->oom_kills;
 	to->has_readiness = worker_says_ready(&spec);
 	to->generation = instance->generation;
 	to->plan_number = instance->plan_number;

@@ -168,6 +168,8 @@ spawn_worker(
 		return err_set(err, ERR_CAPACITY, "too many ports");
 	if (capture_open(core, slot, out, err) == -1)
 		return -1;
+	int cgroup = 0;
+	int rc = limits_prepare(core, slot, &spec, &cgroup, err);
 	const struct spawn_fd fds[] = {
 	    {core->null_fd, STDIN_FILENO},
 	    {out[0] >= 0 ? out[0] : STDOUT_FILENO, STDOUT_FILENO},
@@ -176,6 +178,8 @@ spawn_worker(
 	const struct spawn_request request = {
 	    .spec = &spec,
 	    .exec_fd = -1,
+	    .cgroup_fd = cgroup,
+	    .cgroup_clone = (core->cgroup.have & CGROUP_CLONE) != 0,
 	    .die_with_parent = core->die_with_parent,
 	    .oom_score_adj = SPAWN_OOM_KEEP,
 	    .nofile_soft = core->nofile_soft,
@@ -184,11 +188,16 @@ spawn_worker(
 	    .fds = fds,
 	    .nfds = ARRAY_LEN(fds),
 	};
-	int rc = spawn_start(&request, ret, err);
+	if (rc == 0)
+		rc = spawn_start(&request, ret, err);
 	fd_close(&out[0]);
 	fd_close(&out[1]);
-	if (rc == -1)
+	if (cgroup > 0)
+		fd_close(&cgroup);
+	if (rc == -1) {
+		limits_gone(core, slot);
 		capture_release(core, slot);
+	}
 	return rc;
 }
 

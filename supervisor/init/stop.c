@@ -203,6 +203,7 @@ instance_kill(struct core *core, int32_t slot)
 		instance_change(core, slot, EVENT_KILL);
 	}
 	signal_group(core, slot, SIGKILL);
+	(void)limits_signal(core, slot, SIGKILL);
 	/* it may not have its own group yet */
 	if (instance->pid > 0)
 		signal_main(core, slot, SIGKILL);

@@ -99,6 +99,7 @@ struct plan_record {
 	int64_t limit_window_ms, watchdog_ms;
 	uint32_t limit_count, notify_ready, notify_fd, zero_too;
 	uint64_t memory_limit_bytes, generation;
+	uint32_t cpu_limit_milli, pids_limit;
 	uint32_t umask, flags, replicas, restart;
 	int32_t drain_signal;
 	uint32_t zero;

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "worker/cgroup.h"
 #include "worker/exit.h"
 #include "worker/spec.h"
 
@@ -131,6 +132,9 @@ struct wire_snapshot {
 	uint64_t orphans_reaped;
 	char name[64];
 	char operator_text[128]; /* what it last said of itself */
+	uint32_t cgroup;         /* bits of enum cgroup_have */
+	uint32_t padding;
+	char cgroup_why[128]; /* what of it is missing, and why */
 };
 
 struct wire_worker {
@@ -223,6 +227,7 @@ struct wire_instance {
 	/* starts in all, by the class of the end that they came after */
 	uint32_t restarted[CLASS_COUNT];
 	uint32_t total_exits;
+	uint32_t oom_kills;     /* in its cgroups, over all starts */
 	uint32_t has_readiness; /* 0: ready means started */
 	uint64_t generation;    /* REEVE_GENERATION that it was started with */
 	uint64_t plan_number;   /* the plan that it was started from */

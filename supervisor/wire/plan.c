@@ -642,6 +642,8 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .init = (record->flags & RECORD_FLAG_INIT) != 0,
 	    .memory_limit_bytes = record->memory_limit_bytes,
 	    .process = record->process,
+	    .cpu_limit_milli = record->cpu_limit_milli,
+	    .pids_limit = record->pids_limit,
 	    .generation = record->generation,
 	    .logs = record->logs,
 	};

@@ -197,7 +197,10 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    in_range(record->drain_signal, 1, 64, "drain signal", err) == -1 ||
 	    in_range(record->deadline_ms, 0, TIME_MAX_MS, "deadline", err) ==
 	        -1 ||
-	    in_range(record->rank, 0, PLAN_RANK_MAX, "rank", err) == -1)
+	    in_range(record->rank, 0, PLAN_RANK_MAX, "rank", err) == -1 ||
+	    in_range(record->cpu_limit_milli, 0, INT32_MAX, "cpu limit", err) ==
+	        -1 ||
+	    in_range(record->pids_limit, 0, INT32_MAX, "pids limit", err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
 		if (check_probe(&record->probes[i], names[i], err) == -1)

@@ -141,6 +141,8 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	    .watchdog_ms = spec->notify.watchdog_ms,
 	    .memory_limit_bytes = spec->memory_limit_bytes,
 	    .process = spec->process,
+	    .cpu_limit_milli = spec->cpu_limit_milli,
+	    .pids_limit = spec->pids_limit,
 	    .generation = spec->generation,
 	    .umask = spec->umask,
 	    .flags = (spec->no_new_privs ? RECORD_FLAG_NO_NEW_PRIVS : 0U) |

@@ -52,14 +52,15 @@ show_one(void *arg, const union wire_message *message)
 	(void)arg;
 	if (message->head.type == WIRE_SNAPSHOT_END) {
 		(void)printf("init %d operator %s %d logger %d draining %u "
-		             "orphans %llu dropped %llu\n",
+		             "orphans %llu dropped %llu cgroup %u: %s\n",
 		    message->snapshot.init_pid,
 		    wire_operator_name(
 		        (enum wire_operator)message->snapshot.operator_state),
 		    message->snapshot.operator_pid,
 		    message->snapshot.logger_pid, message->snapshot.draining,
 		    (unsigned long long)message->snapshot.orphans_reaped,
-		    (unsigned long long)message->snapshot.log_dropped);
+		    (unsigned long long)message->snapshot.log_dropped,
+		    message->snapshot.cgroup, message->snapshot.cgroup_why);
 	} else if (message->head.type == WIRE_WORKER) {
 		(void)printf("worker %s desired %u running %u ready %u\n",
 		    message->worker.name, message->worker.desired,
@@ -92,7 +93,8 @@ show_one(void *arg, const union wire_message *message)
 			    (unsigned long long)counts[i]->lines, names[i],
 			    (unsigned long long)counts[i]->bytes);
 		(void)printf(" unsure %u", output->unsure);
-		(void)printf(" waits=%s\n", it->wait_text);
+		(void)printf(" oom-kills %u escaped %u waits=%s\n",
+		    it->oom_kills, it->last_exit.escaped, it->wait_text);
 	}
 }
 

@@ -10,13 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -430,6 +434,40 @@ mode_port(char *argv[])
 	return printf("%d\n", ntohs(name.sin_port)) < 0;
 }
 
+/* refuse-clone3 CMD…: as under an old container runtime's seccomp profile */
+static int
+mode_refuse_clone3(char *argv[])
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(
+	        BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {ARRAY_LEN(code), code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
+		die("seccomp");
+	(void)execv(argv[0], argv);
+	die(argv[0]);
+}
+
+/* eat MIB: takes that much memory, and waits */
+static int
+mode_eat(char *argv[])
+{
+	size_t bytes = (size_t)number(argv[0]) << 20;
+	volatile char *memory = malloc(bytes);
+
+	if (memory == NULL)
+		die("malloc");
+	for (size_t at = 0; at < bytes; at += 4096)
+		memory[at] = 1;
+	wait_for_ever();
+}
+
 /* readonly DIR UID CMD…: DIR becomes the whole, read-only world of CMD: no
  * /tmp, no /run, no /proc but what is in it */
 static int
@@ -464,6 +502,8 @@ static const struct mode modes[] = {
     {"pty", 2, mode_pty},
     {"serve", 3, mode_serve},
     {"port", 0, mode_port},
+    {"refuse-clone3", 1, mode_refuse_clone3},
+    {"eat", 1, mode_eat},
     {"readonly", 3, mode_readonly},
 };
 

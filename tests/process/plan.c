@@ -320,6 +320,12 @@ of_worker(const char *key, char *value)
 		spec()->uid = spec()->gid = number(value);
 	else if (text_equal(key, "cpus"))
 		cpus(value);
+	else if (text_equal(key, "memory"))
+		spec()->memory_limit_bytes = (uint64_t)number(value);
+	else if (text_equal(key, "cpu"))
+		spec()->cpu_limit_milli = (uint32_t)number(value);
+	else if (text_equal(key, "pids"))
+		spec()->pids_limit = (uint32_t)number(value);
 	else if (text_equal(key, "generation"))
 		spec()->generation = (uint64_t)number(value);
 	else if (text_equal(key, "digest"))
