@@ -295,8 +295,7 @@ exit_text(const struct worker_exit *ended, char *dst, size_t size)
 		    exit_signal_name(ended->value, spare, sizeof(spare)),
 		    ended->core_dumped ? ", core dumped" : "",
 		    ended->oom == OOM_YES ? ", out of memory" : "",
-		    ended->by_us == ended->value ? " (sent by reeve)"
-		                                           : "");
+		    ended->by_us == ended->value ? " (sent by reeve)" : "");
 		break;
 	}
 	size_t len = strlen(dst);
