@@ -12,8 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <microhttpd.h>
-
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,28 +26,20 @@
  */
 enum {
 	CONNECTIONS_MAX = 16,
-	IDLE_S = 10,
-	MEMORY_MAX = 32 * 1024,
 	BACKLOG = 16,
-	ANSWER_MAX = 64 << 20,
 };
 
 struct control {
 	struct operator_core *op;
-	int listen_fd;
 	struct sockaddr_un address; /* to remove */
 	socklen_t address_len;
-	struct MHD_Daemon *daemon;
-	struct loop_source source;
-	struct loop_timer timer;
+	struct http_server server;
 };
 
 /* One request. */
 struct ask {
 	struct operator_core *op;
-	struct MHD_Connection *connection;
-	struct buffer out;
-	unsigned status;
+	struct http_request *request;
 };
 
 typedef void ask_fn(struct ask *ask);
@@ -65,22 +55,21 @@ say(struct ask *ask, unsigned status, bool ok, const char *text)
 {
 	struct jsonw json;
 
-	ask->status = status;
-	buffer_clear(&ask->out);
-	jsonw_init(&json, &ask->out, false);
+	ask->request->status = status;
+	buffer_clear(&ask->request->out);
+	jsonw_init(&json, &ask->request->out, false);
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "schema", "reeve.control/1");
 	jsonw_bool(&json, "ok", ok);
 	jsonw_text(&json, "text", text);
 	jsonw_end(&json);
-	buffer_text(&ask->out, "\n");
+	buffer_text(&ask->request->out, "\n");
 }
 
 static const char *
 argument(const struct ask *ask, const char *key)
 {
-	return MHD_lookup_connection_value(
-	    ask->connection, MHD_GET_ARGUMENT_KIND, key);
+	return http_argument(ask->request, key);
 }
 
 /* The worker that is meant; NULL after the answer was given. `ret_replica` is
@@ -124,45 +113,25 @@ worker_meant(struct ask *ask, int32_t *ret_replica)
 static void
 get_status(struct ask *ask)
 {
-	status_write(ask->op, &ask->out);
-}
-
-/* A number of the query; -1 after the answer was given. */
-static int
-number_meant(struct ask *ask, const char *key, int64_t max, int64_t *ret)
-{
-	const char *text = argument(ask, key);
-	struct err err = ERR_INIT;
-
-	if (text == NULL || text_i64(text, 0, max, ret, &err) == 0)
-		return 0;
-	say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
-	return -1;
+	status_write(ask->op, &ask->request->out);
 }
 
 static void
 get_events(struct ask *ask)
 {
-	struct events_query query = {
-	    .worker = argument(ask, "worker"),
-	    .limit = EVENTS_ANSWER_MAX,
-	};
 	struct err err = ERR_INIT;
 
-	if (number_meant(ask, "since_ms", INT64_MAX, &query.since_ms) == -1 ||
-	    number_meant(ask, "after", INT64_MAX, &query.after) == -1 ||
-	    number_meant(ask, "limit", EVENTS_ANSWER_MAX, &query.limit) == -1)
-		return;
-	if (ask->op->events == NULL)
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no history");
-	else if (events_write(ask->op->events, &query, &ask->out, &err) == -1)
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
+	if (status_events(ask->op, ask->request, &err) == -1)
+		say(ask,
+		    err.kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
+		                          : MHD_HTTP_SERVICE_UNAVAILABLE,
+		    false, err.text);
 }
 
 static void
 get_diff(struct ask *ask)
 {
-	status_diff(ask->op, &ask->out);
+	status_diff(ask->op, &ask->request->out);
 }
 
 static void
@@ -317,12 +286,9 @@ static int
 peer_of(const struct ask *ask, struct ucred *ret)
 {
 	socklen_t len = sizeof(*ret);
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-	    ask->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-	return info == NULL ? -1
-	                    : getsockopt(info->connect_fd, SOL_SOCKET,
-	                          SO_PEERCRED, ret, &len);
+	return getsockopt(
+	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
 }
 
 /* Root, our own user, or a member of supervisor.control.group. */
@@ -375,7 +341,8 @@ route(struct ask *ask, const char *method, const char *path)
 			    "group may change things");
 		else
 			one->run(ask);
-		if (one->changes && ask->status < MHD_HTTP_MULTIPLE_CHOICES)
+		if (one->changes &&
+		    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
 			note_order(ask, path);
 		return;
 	}
@@ -388,98 +355,16 @@ route(struct ask *ask, const char *method, const char *path)
 		    "/reload");
 }
 
-static enum MHD_Result
-answer(struct ask *ask)
+static void
+answer(void *arg, struct http_request *request)
 {
-	if (ask->out.overflow)
-		say(ask, MHD_HTTP_INTERNAL_SERVER_ERROR, false, "too much");
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-	    ask->out.len, ask->out.data, MHD_RESPMEM_MUST_COPY);
-
-	if (response == NULL)
-		return MHD_NO;
-	(void)MHD_add_response_header(
-	    response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
-	(void)MHD_add_response_header(
-	    response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	enum MHD_Result rc =
-	    MHD_queue_response(ask->connection, ask->status, response);
-
-	MHD_destroy_response(response);
-	return rc;
-}
-
-/* The signature is libmicrohttpd's.
- * NOLINTBEGIN(readability-function-size) */
-static enum MHD_Result
-handle(void *arg, struct MHD_Connection *connection, const char *url,
-    const char *method, const char *version, const char *upload_data,
-    size_t *upload_data_size, void **request)
-{
-	static int seen;
 	struct control *control = arg;
+	struct ask ask = {.op = control->op, .request = request};
 
-	(void)version;
-	(void)upload_data;
-	/* First the head alone; then the body, which nobody needs, in parts;
-	 * then the request is whole. */
-	if (*request == NULL) {
-		*request = &seen;
-		return MHD_YES;
-	}
-	if (*upload_data_size > 0) {
-		*upload_data_size = 0;
-		return MHD_YES;
-	}
-	struct ask ask = {
-	    .op = control->op,
-	    .connection = connection,
-	    .status = MHD_HTTP_OK,
-	};
-
-	buffer_init(&ask.out, ANSWER_MAX);
-	route(&ask, method, url);
-	enum MHD_Result rc = answer(&ask);
-
-	buffer_fini(&ask.out);
-	return rc;
-}
-/* NOLINTEND(readability-function-size) */
-
-/* --- the loop ---------------------------------------------------------- */
-
-static void
-run(struct control *control)
-{
-	struct err err = ERR_INIT;
-	unsigned long long timeout_ms = 0;
-
-	(void)MHD_run(control->daemon);
-	if (MHD_get_timeout(control->daemon, &timeout_ms) != MHD_YES) {
-		loop_timer_clear(&control->op->loop, &control->timer);
-		return;
-	}
-	int64_t at_ms =
-	    clock_after(clock_ms(), (int64_t)MIN(timeout_ms, 60000ULL));
-
-	if (loop_timer_set(&control->op->loop, &control->timer, at_ms, &err) ==
-	    -1)
-		log_warning("control", "%s", err.text);
+	route(&ask, request->method, request->path);
 }
 
-static void
-ready(struct loop_source *source, uint32_t events)
-{
-	(void)events;
-	run(source->owner);
-}
-
-static void
-due(struct loop_timer *timer, int64_t now_ms)
-{
-	(void)now_ms;
-	run(timer->owner);
-}
+/* --- life ------------------------------------------------------------- */
 
 static bool
 is_path(const struct control *control)
@@ -488,7 +373,7 @@ is_path(const struct control *control)
 }
 
 static int
-start_listening(struct control *control, struct err *err)
+start_listening(struct control *control, int fd, struct err *err)
 {
 	struct place_socket place = {.dir = ""};
 	const struct operator_core *op = control->op;
@@ -499,19 +384,15 @@ start_listening(struct control *control, struct err *err)
 	    place_address(&place, PLACE_OPERATOR_SOCKET, &control->address,
 	        &control->address_len, err) == -1)
 		return -1;
-	control->listen_fd =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->listen_fd == -1)
-		return err_sys(err, "control socket");
 	/* A socket that is there is our predecessor's, which is dead: the init
 	 * starts one of us at a time. One that lives is another supervisor's.
 	 */
 	if (is_path(control) &&
 	    !place_lives(&control->address, control->address_len, SOCK_STREAM))
 		(void)unlink(control->address.sun_path);
-	if (bind(control->listen_fd, (struct sockaddr *)&control->address,
+	if (bind(fd, (struct sockaddr *)&control->address,
 	        control->address_len) == -1 ||
-	    listen(control->listen_fd, BACKLOG) == -1)
+	    listen(fd, BACKLOG) == -1)
 		return err_sys(err, "control socket '%s'",
 		    control->address.sun_path + (is_path(control) ? 0 : 1));
 	/* Whoever reaches the directory may look; changes are authorised. */
@@ -520,43 +401,26 @@ start_listening(struct control *control, struct err *err)
 	return 0;
 }
 
-static int
-start_serving(struct control *control, struct err *err)
-{
-	control->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handle,
-	    control, MHD_OPTION_LISTEN_SOCKET, control->listen_fd,
-	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
-	    MHD_OPTION_END);
-	if (control->daemon == NULL)
-		return err_set(err, ERR_SYSTEM, "libmicrohttpd can't start");
-	control->listen_fd = -1; /* its own now */
-	const union MHD_DaemonInfo *info =
-	    MHD_get_daemon_info(control->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-
-	if (info == NULL)
-		return err_set(err, ERR_SYSTEM, "libmicrohttpd has no epoll");
-	control->source.fd = info->epoll_fd;
-	return loop_add(&control->op->loop, &control->source, EPOLLIN, err);
-}
-
 struct control *
 control_new(struct operator_core *op, struct err *err)
 {
 	struct control *control = calloc(1, sizeof(*control));
+	struct http_options options = {.connections = CONNECTIONS_MAX};
 
 	if (control == NULL) {
 		(void)err_sys(err, "control");
 		return NULL;
 	}
 	control->op = op;
-	control->listen_fd = -1;
-	control->source =
-	    (struct loop_source){.fd = -1, .ready = ready, .owner = control};
-	control->timer = (struct loop_timer){.fire = due, .owner = control};
-	if (start_listening(control, err) == -1 ||
-	    start_serving(control, err) == -1) {
+	options.listen_fd =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (options.listen_fd == -1)
+		(void)err_sys(err, "control socket");
+	else if (start_listening(control, options.listen_fd, err) == -1)
+		fd_close(&options.listen_fd);
+	if (options.listen_fd == -1 ||
+	    http_open(&control->server, &op->loop, &options, answer, control,
+	        err) == -1) {
 		control_free(control);
 		return NULL;
 	}
@@ -568,11 +432,6 @@ control_free(struct control *control)
 {
 	if (control == NULL)
 		return;
-	if (control->source.added)
-		loop_remove(&control->op->loop, &control->source);
-	loop_timer_clear(&control->op->loop, &control->timer);
-	if (control->daemon != NULL)
-		MHD_stop_daemon(control->daemon);
-	fd_close(&control->listen_fd);
+	http_close(&control->server);
 	free(control);
 }

@@ -11,6 +11,7 @@
 #include "supervisor/operator/events.h"
 #include "supervisor/operator/files.h"
 #include "supervisor/operator/history.h"
+#include "supervisor/operator/http.h"
 #include "supervisor/operator/intent.h"
 #include "supervisor/operator/reconcile.h"
 #include "supervisor/operator/running.h"
@@ -179,6 +180,10 @@ void queues_write(const struct queues *queues, struct jsonw *json);
 /* --- status.c --- */
 void status_write(struct operator_core *op, struct buffer *out);
 void status_diff(struct operator_core *op, struct buffer *out);
+/* reeve.events/1, by the request's `since_ms`, `after`, `worker` and `limit`.
+ * ERR_INPUT: they are wrong. */
+int status_events(struct operator_core *op, struct http_request *request,
+    struct err *err) MUST_CHECK;
 
 /* --- control.c --- */
 struct control *control_new(struct operator_core *op, struct err *err);

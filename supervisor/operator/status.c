@@ -283,3 +283,23 @@ status_diff(struct operator_core *op, struct buffer *out)
 	jsonw_end(&json);
 	buffer_text(out, "\n");
 }
+
+int
+status_events(
+    struct operator_core *op, struct http_request *request, struct err *err)
+{
+	struct events_query query = {
+	    .worker = http_argument(request, "worker"),
+	    .limit = EVENTS_ANSWER_MAX,
+	};
+
+	if (http_number(request, "since_ms", INT64_MAX, &query.since_ms, err) ==
+	        -1 ||
+	    http_number(request, "after", INT64_MAX, &query.after, err) == -1 ||
+	    http_number(
+	        request, "limit", EVENTS_ANSWER_MAX, &query.limit, err) == -1)
+		return -1;
+	if (op->events == NULL)
+		return err_set(err, ERR_SYSTEM, "no history is kept");
+	return events_write(op->events, &query, &request->out, err);
+}

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <microhttpd.h>
 
+#include "base/address.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/jsonw.h"
@@ -18,8 +17,7 @@ enum {
 	BODY_MAX = 2048,
 	CONNECTIONS_MAX = 16,
 	CONNECTION_TIMEOUT_S = 5,
-	CONNECTION_MEMORY = 16 << 10,
-	ADDRESS_MAX = 64
+	CONNECTION_MEMORY = 16 << 10
 };
 
 static bool
@@ -93,47 +91,13 @@ answer(void *arg, struct MHD_Connection *connection, const char *url,
 }
 /* NOLINTEND(readability-function-size) */
 
-/* Numeric only: a listener needs no resolver. */
-static int
-parse_address(const char *text, struct sockaddr_storage *ret, struct err *err)
-{
-	const char *colon = strrchr(text, ':');
-	char host[ADDRESS_MAX] = "";
-	int64_t port = 0;
-
-	if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
-		return err_set(
-		    err, ERR_INPUT, "'%.80s' is not ADDRESS:PORT", text);
-	if (text_i64(colon + 1, 1, UINT16_MAX, &port, err) == -1)
-		return err_wrap(err, "the port of '%.80s'", text);
-	memcpy(host, text, (size_t)(colon - text));
-	size_t len = strlen(host);
-
-	if (host[0] == '[' && host[len - 1] == ']') {
-		struct sockaddr_in6 *v6 = (void *)ret;
-
-		host[len - 1] = '\0';
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1)
-			return 0;
-	} else {
-		struct sockaddr_in *v4 = (void *)ret;
-
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-		if (len == 0 || inet_pton(AF_INET, host, &v4->sin_addr) == 1)
-			return 0;
-	}
-	return err_set(err, ERR_INPUT, "'%s' is not a numeric address", host);
-}
-
 int
 health_start(struct health *health, const char *address, struct err *err)
 {
-	struct sockaddr_storage where = {0};
+	struct sockaddr_storage where;
+	socklen_t len = 0;
 
-	if (parse_address(address, &where, err) == -1)
+	if (address_parse(address, &where, &len, err) == -1)
 		return -1;
 	unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD;
 
