@@ -168,7 +168,10 @@ UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/order_encode
 UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
   -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
-  -Wl,--wrap=waitid
+  -Wl,--wrap=waitid,--wrap=log_open
+UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
+  -Wl,--wrap=spawn_start,--wrap=spawn_report,--wrap=send_to_process \
+  -Wl,--wrap=send_to_group,--wrap=send_group_exists,--wrap=waitid,--wrap=log_open
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
 
 $(B)/libtool.a: $(TOOL_LIB_OBJ) $(PAGES_OBJ)

@@ -119,6 +119,57 @@ two_workers() {
 	expect_code 0
 }
 
+# What is there of a worker: nobody twice, nobody else.
+replicas_of() { pgrep -P "$INIT" -fx "$HELPER wait $1" | while read -r pid; do
+	tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep '^REEVE_REPLICA'
+done | sort; }
+all_once() { [[ $(replicas_of "$T/c") == "$(printf 'REEVE_REPLICA=%s\n' 0 1 2 3)" ]]; }
+
+@test "faults at random moments under load: no worker is lost, none is there twice (REEVE_FAULTS=N)" {
+	needs_faults
+	export REEVE_TEST_CRASH_AGAIN_OK=1
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg wait
+		replicas 30
+		worker b
+		arg $HELPER
+		arg exit
+		arg 1
+		replicas 4
+		backoff 10ms 10ms
+		worker c
+		arg $HELPER
+		arg wait
+		arg $T/c
+		replicas 4
+	END
+	supervise pid1 2>"$T/err"
+	until_ok worker_has a ready 30
+	until_ok worker_has c ready 4
+	before=$("$CTL" show | awk '$2 ~ /^a\// { print $2, $5 }' | sort)
+	for ((i = 0; i < ${REEVE_FAULTS:-15}; i++)); do
+		# in the middle of restarts and of what was ordered
+		"$CTL" restart c $((i % 4)) 3>&- &
+		read -rt "0.0$((RANDOM % 6))$((RANDOM % 10))" <> <(:) || :
+		kill -SEGV "$INIT"
+		# its connection may have ended with the image
+		wait $! || :
+		until_ok faulted $((i + 1))
+		until_ok worker_has c ready 4
+		until_ok all_once
+	done
+	[ "$("$CTL" show | awk '$2 ~ /^a\// { print $2, $5 }' | sort)" = "$before" ]
+	restarts=$(figure b/0 restarts)
+	until_ok at_least b/0 restarts $((restarts + 2))
+	"$CTL" stop b
+	until_ok worker_has b running 0
+	until_ok no_zombies "$INIT"
+	kill -TERM "$INIT"
+	expect_code 0
+}
+
 @test "a fault between a clone and its record: the worker runs once" {
 	needs_faults
 	export REEVE_TEST_CRASH_AGAIN_OK=1
