@@ -69,11 +69,11 @@ put_digits(char *dst, int64_t value, unsigned digits)
 
 /* Days since 1970 to year, month, day: the Gregorian calendar in years that
  * begin in March, so that the leap day is the last one. */
-static void
-civil(int64_t days, int64_t *year, int64_t *month, int64_t *day)
+void
+clock_civil(int64_t days, int64_t *year, int64_t *month, int64_t *day)
 {
 	int64_t shifted = days + 719468; /* since 0000-03-01 */
-	int64_t era = shifted / 146097;
+	int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
 	int64_t doe = shifted - era * 146097;
 	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -96,7 +96,7 @@ clock_text(int64_t wall_ms, char dst[CLOCK_TEXT_SIZE])
 	int64_t day;
 	char *p = dst;
 
-	civil(s / 86400, &year, &month, &day);
+	clock_civil(s / 86400, &year, &month, &day);
 	p = put_digits(p, year, 4);
 	*p++ = '-';
 	p = put_digits(p, month, 2);

@@ -18,6 +18,9 @@ int64_t clock_after(int64_t now_ms, int64_t delay_ms);
 /* For poll and epoll_wait: -1 for CLOCK_NEVER, else 0..60000 ms. */
 int clock_timeout(int64_t now_ms, int64_t deadline_ms);
 
+/* The date of a day counted from 1 January 1970, Gregorian. */
+void clock_civil(int64_t days, int64_t *year, int64_t *month, int64_t *day);
+
 enum {
 	CLOCK_TEXT_SIZE = sizeof("2026-11-22T02:18:00.123Z")
 };

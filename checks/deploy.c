@@ -37,6 +37,8 @@ need_not_run(const struct worker_look *look)
 {
 	if (look->worker->init && look->supervised == NULL)
 		return "an init worker: it runs once, before all others";
+	if (look->worker->schedule.text != NULL)
+		return "it runs by its schedule";
 	return look->worker->replicas > 0 ? NULL : "0 replicas are declared";
 }
 

@@ -661,6 +661,10 @@ judge_presence(struct parity *parity)
 	    count_components(parity, FOREIGN_KUBERNETES) == 0)
 		for (size_t w = 0; declared != NULL && w < declared->nworkers;
 		     w++) {
+			/* elsewhere these aren't components of their own */
+			if (declared->workers[w].init ||
+			    declared->workers[w].schedule.text != NULL)
+				continue;
 			judge_deployed(parity, &declared->workers[w]);
 			judge_replicas(parity, &declared->workers[w]);
 		}

@@ -88,6 +88,29 @@ print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 	buffer_text(out, "\n");
 }
 
+static const char *
+or_never(const char *time)
+{
+	return *time == '\0' ? "never" : time;
+}
+
+static void
+print_schedule(struct arena *arena, struct buffer *out, const cJSON *worker)
+{
+	bool suspended =
+	    cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "suspended"));
+
+	buffer_format(out,
+	    "worker %s  runs by '%s'%s  next %s  last run %s  last success %s  "
+	    "missed %s",
+	    text_of(worker, "name"), text_of(worker, "schedule"),
+	    suspended ? " (suspended)" : "",
+	    or_never(text_of(worker, "next_run")),
+	    or_never(text_of(worker, "last_run")),
+	    or_never(text_of(worker, "last_success")),
+	    number_of(arena, worker, "missed"));
+}
+
 static void
 print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -99,10 +122,14 @@ print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 		const char *held = text_of(worker, "held");
 		bool stopped = cJSON_IsTrue(
 		    cJSON_GetObjectItemCaseSensitive(worker, "stopped"));
-		buffer_format(out, "worker %s  %s of %s ready%s",
-		    text_of(worker, "name"), number_of(arena, worker, "ready"),
-		    number_of(arena, worker, "desired"),
-		    stopped ? "  stopped by order" : "");
+		if (*text_of(worker, "schedule") != '\0')
+			print_schedule(arena, out, worker);
+		else
+			buffer_format(out, "worker %s  %s of %s ready",
+			    text_of(worker, "name"),
+			    number_of(arena, worker, "ready"),
+			    number_of(arena, worker, "desired"));
+		buffer_text(out, stopped ? "  stopped by order" : "");
 		if (*held != '\0')
 			buffer_format(out, "  not as declared: %s", held);
 		buffer_text(out, "\n");
@@ -200,6 +227,7 @@ begin_worker(struct rebuilt *rebuilt, const struct wire_worker *wire)
 	jsonw_i64(rebuilt->json, "ready", wire->ready);
 	jsonw_i64(rebuilt->json, "generation", (int64_t)wire->generation);
 	jsonw_bool(rebuilt->json, "stopped", wire->held != 0);
+	status_schedule(rebuilt->json, wire);
 	jsonw_array(rebuilt->json, "instances");
 	rebuilt->in_worker = true;
 }

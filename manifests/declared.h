@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/calendar.h"
 #include "base/err.h"
 #include "base/secret.h"
 
@@ -157,6 +158,21 @@ enum declared_condition {
 	DECLARED_COMPLETED
 };
 
+enum declared_concurrency {
+	DECLARED_ALLOW,
+	DECLARED_FORBID,
+	DECLARED_REPLACE
+};
+
+struct declared_schedule {
+	const char *text; /* NULL: it isn't scheduled */
+	const char *zone; /* "UTC" */
+	struct calendar_rule rule;
+	enum declared_concurrency concurrency;
+	int64_t starting_deadline_s; /* -1: none */
+	bool suspended;
+};
+
 /* One entry of dependsOn. */
 struct declared_dependency {
 	const char *worker;
@@ -244,6 +260,7 @@ struct declared_worker {
 	struct declared_probe pre_stop; /* only what it does */
 	struct declared_dependency *dependencies;
 	size_t ndependencies;
+	struct declared_schedule schedule; /* then `replicas` is 0 */
 	bool init;             /* of initWorkers: these come first */
 	int64_t deadline_ms;   /* activeDeadlineSeconds; 0: none */
 	int64_t backoff_limit; /* -1: retried for ever */

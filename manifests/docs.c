@@ -159,6 +159,10 @@ form_name(enum row_form form)
 		return "rate";
 	case FORM_LIMIT:
 		return "rate or `off`";
+	case FORM_CRON:
+		return "schedule";
+	case FORM_ZONE:
+		return "time zone";
 	case FORM_DATE:
 		return "date";
 	case FORM_FINDING:

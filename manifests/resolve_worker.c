@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include "base/text.h"
+#include "manifests/cron.h"
 #include "manifests/expand.h"
 #include "manifests/resolve.h"
 
@@ -182,9 +183,10 @@ take_restart(const struct manifest_restart *raw, struct declared_worker *worker)
 	raw = raw == NULL ? &no_restart : raw;
 	const struct manifest_backoff *backoff =
 	    raw->backoff == NULL ? &no_backoff : raw->backoff;
-	worker->restart = worker->init ? DECLARED_ON_FAILURE : DECLARED_ALWAYS;
-	worker->backoff_limit = resolve_int(
-	    raw->backoff_limit, worker->init ? JOB_BACKOFF_LIMIT : "-1");
+	bool ends = worker->init || worker->schedule.text != NULL;
+	worker->restart = ends ? DECLARED_ON_FAILURE : DECLARED_ALWAYS;
+	worker->backoff_limit =
+	    resolve_int(raw->backoff_limit, ends ? JOB_BACKOFF_LIMIT : "-1");
 	if (raw->policy != NULL && *raw->policy == WORD_restart_policy_NEVER)
 		worker->restart = DECLARED_NEVER;
 	if (raw->policy != NULL &&
@@ -270,6 +272,30 @@ take_limits(
 		    raw->limits->cpu, &worker->cpu_limit_milli, NULL);
 }
 
+static void
+take_schedule(struct resolve *r, const struct manifest_worker *raw,
+    struct declared_worker *worker)
+{
+	struct declared_schedule *to = &worker->schedule;
+
+	to->starting_deadline_s = resolve_int(raw->starting_deadline, "-1");
+	if (raw->schedule == NULL ||
+	    cron_parse(raw->schedule, &to->rule, NULL) == -1)
+		return;
+	to->text = arena_text(r->arena, raw->schedule);
+	to->zone = arena_text(r->arena, raw->time_zone == NULL
+	                                    ? DEFAULT_OF(worker, time_zone)
+	                                    : raw->time_zone);
+	to->suspended = raw->suspend != NULL && *raw->suspend;
+	if (raw->concurrency != NULL &&
+	    *raw->concurrency == WORD_concurrency_FORBID)
+		to->concurrency = DECLARED_FORBID;
+	if (raw->concurrency != NULL &&
+	    *raw->concurrency == WORD_concurrency_REPLACE)
+		to->concurrency = DECLARED_REPLACE;
+	worker->replicas = 0;
+}
+
 /* While `scale` doesn't act, a worker stands at its minimum, but never at none:
  * nothing would wake it. */
 static int64_t
@@ -285,6 +311,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
     struct declared_worker *worker)
 {
 	worker->replicas = replicas_of(raw);
+	take_schedule(r, raw, worker);
 	worker->requires = resolve_texts(r, raw->requires, raw->requires_count);
 	worker->working_dir = arena_text(r->arena, raw->working_dir);
 	worker->nports = raw->ports_count;

@@ -36,6 +36,8 @@ pattern_of(enum row_form form)
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_TITLE:
+	case FORM_CRON:
+	case FORM_ZONE:
 	case FORM_FILE:
 	case FORM_URL:
 	case FORM_SQL:

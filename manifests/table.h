@@ -49,6 +49,8 @@ enum row_form {
 	FORM_RATE,  /* "3 per 1h" */
 	FORM_LIMIT, /* a rate, or "off" */
 	FORM_DATE,
+	FORM_CRON, /* crontab(5) */
+	FORM_ZONE, /* of the IANA database */
 	FORM_FINDING,
 	FORM_QUEUE_KIND,
 	FORM_ID,     /* a user or group: number or name */

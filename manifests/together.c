@@ -330,6 +330,18 @@ check_expansions(struct place_look *look, const struct mapping *mapping,
 
 /* --- workers --- */
 
+/* `what` without `needs` says nothing. */
+static void
+check_goes_with(struct validation *v, const struct node *map, const char *what,
+    const char *needs)
+{
+	const struct node *node = node_get(map, what);
+
+	if (node != NULL && node_get(map, needs) == NULL)
+		complain(v->complaints, node->key, "'%s' needs '%s' beside it",
+		    what, needs);
+}
+
 static const struct node *
 port_named(const struct node *worker, const char *name)
 {
@@ -452,14 +464,46 @@ check_ends(struct validation *v, const struct node *worker)
 	const struct node *limit = node_get(restart, "backoffLimit");
 	const struct node *deadline = node_get(worker, "activeDeadlineSeconds");
 
-	if (limit != NULL && !text_equal(policy, "OnFailure"))
+	bool scheduled = node_get(worker, "schedule") != NULL;
+
+	if (limit != NULL && !text_equal(policy, "OnFailure") &&
+	    (policy != NULL || !scheduled))
 		complain(v->complaints, limit->key,
 		    "'backoffLimit' needs 'policy: OnFailure' beside it");
-	if (deadline != NULL &&
+	if (deadline != NULL && !scheduled &&
 	    (policy == NULL || text_equal(policy, "Always")))
 		complain(v->complaints, deadline->key,
 		    "'activeDeadlineSeconds' is for a worker that ends: with "
 		    "'restart: {policy: OnFailure}' or Never");
+}
+
+/* Keys that go with `schedule`, and those that don't. */
+static void
+check_schedule(struct validation *v, const struct node *worker)
+{
+	static const char *const with[] = {"timeZone", "concurrencyPolicy",
+	    "startingDeadlineSeconds", "suspend"};
+	static const char *const without[] = {
+	    "replicas", "scale", "maxUnavailable", "consumes"};
+	const struct node *policy =
+	    node_get(node_get(worker, "restart"), "policy");
+
+	for (size_t i = 0; i < ARRAY_LEN(with); i++)
+		check_goes_with(v, worker, with[i], "schedule");
+	if (node_get(worker, "schedule") == NULL)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(without); i++) {
+		const struct node *value = node_get(worker, without[i]);
+		if (value != NULL)
+			complain(v->complaints, value->key,
+			    "'%s' beside 'schedule': it runs when it is due, "
+			    "and ends",
+			    without[i]);
+	}
+	if (text_equal(node_text(policy), "Always"))
+		complain(v->complaints, policy,
+		    "with 'schedule' a worker has to end: valid: OnFailure, "
+		    "Never");
 }
 
 static void
@@ -483,15 +527,16 @@ check_worker(struct validation *v, const struct node *worker)
 	    most);
 	check_backoff(v, worker);
 	check_ends(v, worker);
+	check_schedule(v, worker);
 }
 
 /* What makes sense for what is started again for ever, or isn't. */
 static void
 check_init_worker(struct validation *v, const struct node *worker)
 {
-	static const char *const not_here[] = {"replicas", "scale", "consumes",
-	    "readinessProbe", "livenessProbe", "startupProbe", "dependsOn",
-	    "maxUnavailable"};
+	static const char *const not_here[] = {"schedule", "replicas", "scale",
+	    "consumes", "readinessProbe", "livenessProbe", "startupProbe",
+	    "dependsOn", "maxUnavailable"};
 	const struct node *name = node_get(worker, "name");
 
 	for (size_t i = 0; i < ARRAY_LEN(not_here); i++) {
@@ -516,18 +561,6 @@ check_init_worker(struct validation *v, const struct node *worker)
 }
 
 /* --- checks and smoke --- */
-
-/* `what` without `needs` says nothing. */
-static void
-check_goes_with(struct validation *v, const struct node *map, const char *what,
-    const char *needs)
-{
-	const struct node *node = node_get(map, what);
-
-	if (node != NULL && node_get(map, needs) == NULL)
-		complain(v->complaints, node->key, "'%s' needs '%s' beside it",
-		    what, needs);
-}
 
 static void
 check_check(struct validation *v, const struct node *check)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "manifests/cron.h"
 #include "manifests/expand.h"
 #include "manifests/settings_form.h"
 #include "manifests/validate.h"
@@ -334,6 +335,8 @@ form_fault(enum row_form form, const char *text)
 		return form_date(text);
 	case FORM_FINDING:
 		return form_finding(text);
+	case FORM_CRON:
+	case FORM_ZONE:
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_FILE:
@@ -415,6 +418,15 @@ check_text(struct validation *v, const struct row *row, const struct node *node)
 	}
 	if (node->len == 0 && (row->flags & F_MAY_BE_EMPTY) == 0) {
 		complain(v->complaints, node, "'%s' is empty", row->key);
+		return;
+	}
+	struct err err = ERR_INIT;
+	struct calendar_rule rule;
+	if ((row->form == FORM_CRON &&
+	        cron_parse(node->text, &rule, &err) == -1) ||
+	    (row->form == FORM_ZONE &&
+	        cron_zone_check(node->text, &err) == -1)) {
+		complain(v->complaints, node, "'%s': %s", row->key, err.text);
 		return;
 	}
 	const char *fault = form_fault(row->form, node->text);

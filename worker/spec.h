@@ -3,6 +3,7 @@
 #define REEVE_WORKER_SPEC_H
 
 #include "base/base.h"
+#include "base/calendar.h"
 #include "worker/process.h"
 
 /*
@@ -71,6 +72,25 @@ enum worker_condition {
 	CONDITION_COUNT
 };
 
+/* What happens when a run is due while one still runs (CronJob's). */
+enum worker_concurrency {
+	CONCURRENCY_ALLOW,
+	CONCURRENCY_FORBID,
+	CONCURRENCY_REPLACE,
+	CONCURRENCY_COUNT
+};
+
+/* A worker that runs by the calendar; `text` NULL: it doesn't. */
+struct worker_schedule {
+	const char *text; /* as declared, for people */
+	const char *zone_name;
+	struct calendar_rule rule;
+	struct calendar_zone zone;
+	enum worker_concurrency concurrency;
+	int64_t starting_deadline_s; /* -1: none */
+	bool suspended;
+};
+
 struct worker_dependency {
 	const char *worker;
 	uint32_t condition; /* enum worker_condition */
@@ -114,6 +134,8 @@ enum {
 	WORKER_REPLICAS_MAX = 10000,
 	WORKER_ID_NONE = -1,
 	WORKER_DEPENDENCIES_MAX = 64,
+	/* runs of a scheduled worker at once, with `Allow` */
+	WORKER_RUNS_MAX = 64,
 };
 
 struct worker_spec {
@@ -146,6 +168,7 @@ struct worker_spec {
 	uint32_t ndependencies;
 	/* longest chain of dependencies below it; the plan's writer fills it */
 	uint32_t rank;
+	struct worker_schedule schedule;
 	bool init; /* of initWorkers: the container ends when it gives up */
 	const struct worker_port *ports;
 	uint32_t nports;

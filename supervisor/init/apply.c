@@ -66,13 +66,21 @@ instance_name(const struct core *core, const struct instance *instance)
 	return plan_worker_name(&core->plans[instance->plan], instance->worker);
 }
 
+/* How many instances it may have. */
+static uint32_t
+places_of(const struct core *core, int32_t run)
+{
+	return schedule_is(core, run) ? WORKER_RUNS_MAX
+	                              : core->runs[run].desired;
+}
+
 bool
 plan_rebind(struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
 
 	if (instance->run == CORE_NO_RUN ||
-	    instance->replica >= core->runs[instance->run].desired)
+	    instance->replica >= places_of(core, instance->run))
 		return false;
 	/* runs are in the order of the current plan's workers */
 	plan_move(core, slot, (uint16_t)instance->run);
@@ -81,7 +89,7 @@ plan_rebind(struct core *core, int32_t slot)
 
 /* --- what should run --- */
 
-static bool
+bool
 run_add(struct core *core, int32_t run, uint32_t replica)
 {
 	int32_t slot = table_take(core);
@@ -118,10 +126,10 @@ run_reconcile(struct core *core, int32_t run)
 		uint32_t replica = core->instances[slot].replica;
 		next = core->instances[slot].next_in_run;
 		present[replica / 64] |= UINT64_C(1) << (replica % 64);
-		if (replica >= desired)
+		if (replica >= places_of(core, run))
 			instance_stop(core, slot, WHY_SCALED);
 	}
-	if (core->runs[run].held)
+	if (core->runs[run].held || schedule_is(core, run))
 		return;
 	for (uint32_t i = 0; i < desired; i++)
 		if ((present[i / 64] >> (i % 64) & 1) == 0 &&
@@ -297,6 +305,7 @@ make_runs(struct core *core, const struct plan *plan, const struct plan *old)
 			continue;
 		runs[i].held = core->runs[before].held;
 		runs[i].limit = core->runs[before].limit;
+		schedule_carry(&runs[i], &core->runs[before]);
 	}
 	core->spare_runs = core->runs;
 	core->runs = runs;
@@ -386,6 +395,7 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 	}
 	capture_apply(core);
 	answer_apply(core);
+	schedule_apply(core);
 	for (uint32_t run = 0; run < core->nruns; run++)
 		run_reconcile(core, (int32_t)run);
 	start_pump(core);

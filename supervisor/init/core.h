@@ -28,6 +28,7 @@
  *     reap.c     who died, and what comes of it
  *     limits.c   cgroups of instances: limits, whoever escaped, OOM kills
  *     order.c    who waits for whom, at the start and in the drain
+ *     schedule.c workers that run by the calendar
  *     prober.c   readiness, liveness and startup probes; preStop hooks
  *     apply.c    plans, and what should run
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
@@ -138,6 +139,12 @@ struct run {
 	bool needed; /* in a drain: who depends on it is still there */
 	uint32_t alive, started, ready, completed;
 	int64_t after_ms; /* what its dependencies may need after it */
+	/* schedule.c: of one that runs by the calendar */
+	uint32_t missed;
+	int64_t due_s;  /* next, unix time; 0: it isn't scheduled */
+	int64_t done_s; /* the last time that it was due; 0: never */
+	int64_t last_run_ms, last_success_ms; /* wall time; 0: never */
+	uint8_t schedule[16];                 /* fingerprint of the rule */
 };
 
 enum prober_kind {
@@ -269,6 +276,7 @@ struct core {
 	uint64_t came; /* signals that were read and not handled yet, by bit */
 	struct loop loop;
 	struct loop_source signals, control;
+	struct loop_source calendar; /* wall clock timer; fd -1: not needed */
 	int null_fd, self_fd, state_fd;
 	int kept_fd; /* what the operator left for its successor; -1 */
 	int32_t pid; /* our own */
@@ -437,6 +445,20 @@ bool order_is_needed(const struct core *core, int32_t slot);
  * nothing when that can't be read. */
 void room_for_processes(char *dst, size_t size);
 
+/* --- schedule.c --- */
+
+/* A plan was applied, or this is the image after a fault: what is due, and
+ * when the next is. */
+void schedule_apply(struct core *core);
+/* Runs by the calendar. */
+bool schedule_is(const struct core *core, int32_t run);
+/* A run now, whatever the time is; false: there is one too many. */
+bool schedule_run(struct core *core, uint32_t run);
+/* A run of it is over. */
+void schedule_ended(struct core *core, int32_t slot);
+/* The same worker in another plan. */
+void schedule_carry(struct run *to, const struct run *from);
+
 /* --- stop.c --- */
 
 /* Asks a living instance to end, or takes one that isn't alive out of the race.
@@ -524,6 +546,8 @@ const char *prober_text(const struct core *core, int32_t slot);
  * goes on. */
 int apply_plan(
     struct core *core, int fd, bool sealed, struct err *err) MUST_CHECK;
+/* An instance of it, which is to start. */
+bool run_add(struct core *core, int32_t run, uint32_t replica);
 /* Starts what is missing and stops what is too much of one worker. */
 void run_reconcile(struct core *core, int32_t run);
 /* The instance belongs to no plan any more, or to another. */

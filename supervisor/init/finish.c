@@ -68,7 +68,8 @@ finish_if_complete(struct core *core)
 		return;
 	for (uint32_t i = 0; i < core->nruns; i++) {
 		plan_worker(&core->plans[core->current], i, &spec);
-		if (spec.restart == RESTART_ALWAYS || core->runs[i].held)
+		if (spec.restart == RESTART_ALWAYS || core->runs[i].held ||
+		    schedule_is(core, (int32_t)i))
 			return;
 		wanted += core->runs[i].desired;
 	}

@@ -331,6 +331,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->cgroup = CGROUP_TREE_INIT;
 	core->logger.attach_at = CORE_NO_SLOT;
 	core->control.fd = core->kept_fd = core->tally_fd = -1;
+	core->calendar.fd = -1;
 	core->max_workers = max_workers;
 	core->budget_ms = -1;
 	core->null_fd = core->self_fd = core->state_fd = -1;

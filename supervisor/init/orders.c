@@ -161,6 +161,11 @@ act_on_run(struct core *core, int32_t run, const struct wire_order *order)
 	int32_t next;
 
 	order_run(core, run, order);
+	if (order->head.type == WIRE_START && schedule_is(core, run)) {
+		affected = schedule_run(core, (uint32_t)run) ? 1 : 0;
+		schedule_apply(core); /* held no more: its time goes on */
+		return affected;
+	}
 	if (order->head.type == WIRE_SCALE) {
 		run_reconcile(core, run);
 		return (uint32_t)order->value;

@@ -275,6 +275,7 @@ instance_ended(struct core *core, int32_t slot)
 		instance->why = WHY_ENDED;
 	finish_note_exit(core, &instance->last_exit, true);
 	instance_change(core, slot, EVENT_FINISH);
+	schedule_ended(core, slot);
 	if (spec.init && (kind != CLASS_CLEAN || instance->why == WHY_DEADLINE))
 		init_worker_failed(core, slot);
 }

@@ -479,6 +479,7 @@ resume_work(struct core *core)
 	resume_signals(core);
 	for (uint32_t run = 0; run < core->nruns; run++)
 		run_reconcile(core, (int32_t)run);
+	schedule_apply(core);
 	start_pump(core);
 	/* ends that came meanwhile: their SIGCHLD may have been read */
 	core->reap_again = true;

@@ -57,6 +57,22 @@ snapshot_frame(const struct core *core, const struct peer *peer,
 }
 
 static void
+snapshot_schedule(const struct run *run, const struct worker_schedule *schedule,
+    struct wire_worker *ret)
+{
+	if (schedule->text == NULL)
+		return;
+	(void)snprintf(ret->schedule, sizeof(ret->schedule), "%.80s %.40s",
+	    schedule->text, schedule->zone_name);
+	ret->suspended = schedule->suspended;
+	ret->missed = run->missed;
+	ret->last_run_wall_ms = run->last_run_ms;
+	ret->last_success_wall_ms = run->last_success_ms;
+	if (run->due_s != CALENDAR_NEVER && !run->held && !schedule->suspended)
+		ret->next_run_wall_ms = run->due_s * 1000;
+}
+
+static void
 snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
     union wire_message *ret)
 {
@@ -74,6 +90,7 @@ snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
 	worker->generation = spec.generation;
 	memcpy(worker->config_digest, spec.config_digest,
 	    sizeof(worker->config_digest));
+	snapshot_schedule(&core->runs[run], &spec.schedule, worker);
 	for (int32_t slot = core->runs[run].first; slot != CORE_NO_SLOT;
 	     slot = core->instances[slot].next_in_run) {
 		uint8_t state = core->instances[slot].state;

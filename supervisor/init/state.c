@@ -49,7 +49,7 @@ static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 enum {
 	/* that the compiler leaves between the fields */
 	GAPS_INSTANCE = 14,
-	GAPS_RUN = 14,
+	GAPS_RUN = 18,
 	GAPS_PROBER = 9,
 };
 

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/text.h"
+#include "manifests/cron.h"
 #include "supervisor/operator/settings.h"
 #include "supervisor/operator/specs.h"
 #include "supervisor/wire/plan_encode.h"
@@ -301,6 +303,41 @@ logs(const struct declared_logs *from)
 	};
 }
 
+static enum worker_concurrency
+concurrency(enum declared_concurrency declared)
+{
+	switch (declared) {
+	case DECLARED_ALLOW:
+		return CONCURRENCY_ALLOW;
+	case DECLARED_FORBID:
+		return CONCURRENCY_FORBID;
+	case DECLARED_REPLACE:
+		return CONCURRENCY_REPLACE;
+	}
+	UNREACHABLE("a policy");
+}
+
+/* The zone's offsets go along: the init has no time zone data. */
+static int
+schedule(struct arena *arena, const struct declared_worker *worker,
+    struct worker_schedule *ret, struct err *err)
+{
+	const struct declared_schedule *from = &worker->schedule;
+	struct worker_schedule to = {.text = from->text,
+	    .zone_name = from->zone,
+	    .rule = from->rule,
+	    .concurrency = concurrency(from->concurrency),
+	    .starting_deadline_s = from->starting_deadline_s,
+	    .suspended = from->suspended};
+
+	if (from->text != NULL &&
+	    cron_zone(
+	        arena, from->zone, clock_wall_ms() / 1000, &to.zone, err) == -1)
+		return err_wrap(err, "worker '%s'", worker->name);
+	*ret = to;
+	return 0;
+}
+
 static int
 worker(struct arena *arena, const struct declared *declared,
     const struct declared_worker *from, const struct fingerprint_key *key,
@@ -340,7 +377,8 @@ worker(struct arena *arena, const struct declared *declared,
 
 	to.envp = environment(arena, from);
 	to.executable = resolve(arena, &to);
-	if (settings_make(arena, from, &to, err) == -1)
+	if (settings_make(arena, from, &to, err) == -1 ||
+	    schedule(arena, from, &to.schedule, err) == -1)
 		return -1;
 	ports(arena, from, &to);
 	dependencies(arena, declared, from, &to);
@@ -546,6 +584,21 @@ copy_dependencies(struct arena *arena, const struct worker_spec *spec)
 	return list;
 }
 
+static struct worker_schedule
+copy_schedule(struct arena *arena, const struct worker_schedule *from)
+{
+	struct worker_schedule copy = *from;
+	struct calendar_change *changes =
+	    arena_array(arena, from->zone.count + 1, sizeof(*changes));
+
+	for (size_t i = 0; i < from->zone.count; i++)
+		changes[i] = from->zone.changes[i];
+	copy.zone.changes = changes;
+	copy.text = arena_text(arena, from->text);
+	copy.zone_name = arena_text(arena, from->zone_name);
+	return copy;
+}
+
 static void
 copy_probe(struct arena *arena, struct probe_spec *spec)
 {
@@ -578,6 +631,7 @@ specs_copy(struct arena *arena, const struct worker_spec *spec)
 	copy.groups = groups;
 	copy.ports = port_list;
 	copy.dependencies = copy_dependencies(arena, spec);
+	copy.schedule = copy_schedule(arena, &spec->schedule);
 	copy_probe(arena, &copy.readiness);
 	copy_probe(arena, &copy.liveness);
 	copy_probe(arena, &copy.pre_stop);

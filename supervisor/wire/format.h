@@ -24,6 +24,7 @@ enum plan_section {
 	SECTION_SLOTS,   /* union plan_slot: lists of texts, each ended by 0 */
 	SECTION_PORTS,   /* struct plan_port */
 	SECTION_DEPENDENCIES, /* struct plan_dependency */
+	SECTION_CHANGES,      /* struct calendar_change */
 	SECTION_NUMBERS,      /* int64_t: supplementary groups */
 	SECTION_TEXTS,        /* bytes; the first is 0 */
 	SECTION_COUNT
@@ -91,6 +92,15 @@ enum {
 	PLAN_PROBES
 };
 
+struct plan_schedule {
+	struct plan_text text, zone_name; /* no text: not scheduled */
+	struct plan_list changes;
+	uint64_t minutes;
+	uint32_t hours, days, months, weekdays;
+	uint32_t either_day, suspended, concurrency, zero;
+	int64_t starting_deadline_s;
+};
+
 struct plan_record {
 	struct plan_text name, executable, cwd;
 	struct plan_list argv, envp, groups, ports, dependencies;
@@ -111,6 +121,7 @@ struct plan_record {
 	struct worker_logs logs;
 	uint8_t config_digest[16];
 	struct worker_process process;
+	struct plan_schedule schedule;
 	struct plan_probe probes[PLAN_PROBES];
 };
 
@@ -154,5 +165,8 @@ struct err;
 int plan_check_numbers(const struct plan_record *record, struct err *err);
 int plan_check_options(const struct plan_options *options, struct err *err);
 int plan_check_name(const char *name, struct err *err);
+struct calendar_rule;
+void plan_rule_of(
+    const struct plan_schedule *schedule, struct calendar_rule *ret);
 
 #endif

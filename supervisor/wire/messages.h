@@ -144,10 +144,16 @@ struct wire_worker {
 	uint32_t desired; /* replicas, with SCALE and STOP taken into account */
 	uint32_t declared;
 	uint32_t running, ready;
-	uint32_t held; /* 1: stopped by order */
-	uint32_t padding;
+	uint32_t held;   /* 1: stopped by order */
+	uint32_t missed; /* runs that were due and were not made */
 	uint64_t generation;
 	uint8_t config_digest[16]; /* of the current plan */
+	/* of one that runs by the calendar; "": it doesn't */
+	char schedule[128];
+	uint32_t suspended;
+	uint32_t padding;
+	int64_t last_run_wall_ms, last_success_wall_ms; /* 0: never */
+	int64_t next_run_wall_ms;                       /* 0: none */
 };
 
 enum instance_state {

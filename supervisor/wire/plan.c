@@ -34,6 +34,7 @@ struct view {
 	union plan_slot *slots;
 	struct plan_port *ports;
 	struct plan_dependency *dependencies;
+	struct calendar_change *changes;
 	int64_t *numbers;
 	const char *texts;
 	uint64_t count[SECTION_COUNT];
@@ -55,6 +56,7 @@ view_of(uint8_t *bytes, struct view *ret)
 	ret->slots = at[SECTION_SLOTS];
 	ret->ports = at[SECTION_PORTS];
 	ret->dependencies = at[SECTION_DEPENDENCIES];
+	ret->changes = at[SECTION_CHANGES];
 	ret->numbers = at[SECTION_NUMBERS];
 	ret->texts = at[SECTION_TEXTS];
 }
@@ -226,6 +228,30 @@ check_probe_texts(
 	return check_list(view, probe->headers, "probe headers", err);
 }
 
+static struct calendar_zone
+zone_of(const struct view *view, const struct plan_schedule *schedule)
+{
+	return (struct calendar_zone){
+	    view->changes + schedule->changes.first, schedule->changes.count};
+}
+
+static int
+check_calendar(const struct view *view, const struct plan_schedule *schedule,
+    struct err *err)
+{
+	if (check_text(view, schedule->text, false, "schedule", err) == -1 ||
+	    check_text(view, schedule->zone_name, schedule->text.offset != 0,
+	        "time zone", err) == -1 ||
+	    check_range(view, SECTION_CHANGES, schedule->changes,
+	        CALENDAR_CHANGES_MAX, "changes of the clock", err) == -1)
+		return -1;
+	struct calendar_zone zone = zone_of(view, schedule);
+	if (!calendar_zone_valid(&zone))
+		return err_set(
+		    err, ERR_INPUT, "the changes of the clock aren't in order");
+	return 0;
+}
+
 static int
 check_record(
     const struct view *view, const struct plan_record *record, struct err *err)
@@ -245,6 +271,8 @@ check_record(
 		return err_set(err, ERR_INPUT, "no arguments");
 	if (check_environment(view, record, err) == -1 ||
 	    check_groups_ports(view, record, err) == -1)
+		return -1;
+	if (check_calendar(view, &record->schedule, err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
 		if (check_probe_texts(view, &record->probes[i], err) == -1)
@@ -600,6 +628,21 @@ probe_view(const struct view *view, const struct plan_probe *probe,
 	};
 }
 
+static void
+schedule_view(const struct view *view, const struct plan_schedule *schedule,
+    struct worker_schedule *ret)
+{
+	*ret = (struct worker_schedule){
+	    .text = text_at(view, schedule->text),
+	    .zone_name = text_at(view, schedule->zone_name),
+	    .zone = zone_of(view, schedule),
+	    .concurrency = (enum worker_concurrency)schedule->concurrency,
+	    .starting_deadline_s = schedule->starting_deadline_s,
+	    .suspended = schedule->suspended != 0,
+	};
+	plan_rule_of(schedule, &ret->rule);
+}
+
 void
 plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 {
@@ -651,6 +694,7 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	probe_view(&view, &record->probes[PLAN_LIVENESS], &ret->liveness);
 	probe_view(&view, &record->probes[PLAN_STARTUP], &ret->startup);
 	probe_view(&view, &record->probes[PLAN_PRE_STOP], &ret->pre_stop);
+	schedule_view(&view, &record->schedule, &ret->schedule);
 	memcpy(ret->config_digest, record->config_digest,
 	    sizeof(ret->config_digest));
 }

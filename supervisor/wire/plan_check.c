@@ -32,6 +32,7 @@ plan_item_bytes(enum plan_section section)
 	    [SECTION_SLOTS] = sizeof(union plan_slot),
 	    [SECTION_PORTS] = sizeof(struct plan_port),
 	    [SECTION_DEPENDENCIES] = sizeof(struct plan_dependency),
+	    [SECTION_CHANGES] = sizeof(struct calendar_change),
 	    [SECTION_NUMBERS] = sizeof(int64_t),
 	    [SECTION_TEXTS] = 1,
 	};
@@ -171,6 +172,37 @@ check_logs(const struct worker_logs *logs, struct err *err)
 	return 0;
 }
 
+void
+plan_rule_of(const struct plan_schedule *schedule, struct calendar_rule *ret)
+{
+	*ret = (struct calendar_rule){.minutes = schedule->minutes,
+	    .hours = schedule->hours,
+	    .days = schedule->days,
+	    .months = schedule->months,
+	    .weekdays = schedule->weekdays,
+	    .either_day = schedule->either_day != 0};
+}
+
+static int
+check_schedule(const struct plan_record *record, struct err *err)
+{
+	const struct plan_schedule *schedule = &record->schedule;
+	struct calendar_rule rule;
+
+	if (schedule->text.offset == 0)
+		return 0;
+	plan_rule_of(schedule, &rule);
+	if (!calendar_rule_valid(&rule) || schedule->zero != 0 ||
+	    schedule->either_day > 1 || schedule->suspended > 1 ||
+	    schedule->concurrency >= CONCURRENCY_COUNT)
+		return err_set(err, ERR_INPUT, "schedule: nothing to run by");
+	if (record->restart == RESTART_ALWAYS)
+		return err_set(err, ERR_INPUT,
+		    "schedule: with restart policy Always it would never end");
+	return in_range(schedule->starting_deadline_s, -1, TIME_MAX_MS / 1000,
+	    "starting deadline", err);
+}
+
 int
 plan_check_numbers(const struct plan_record *record, struct err *err)
 {
@@ -200,7 +232,9 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	    in_range(record->rank, 0, PLAN_RANK_MAX, "rank", err) == -1 ||
 	    in_range(record->cpu_limit_milli, 0, INT32_MAX, "cpu limit", err) ==
 	        -1 ||
-	    in_range(record->pids_limit, 0, INT32_MAX, "pids limit", err) == -1)
+	    in_range(record->pids_limit, 0, INT32_MAX, "pids limit", err) ==
+	        -1 ||
+	    check_schedule(record, err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
 		if (check_probe(&record->probes[i], names[i], err) == -1)

@@ -101,6 +101,34 @@ put_dependencies(struct encoder *encoder, const struct worker_spec *spec)
 	return at;
 }
 
+static struct plan_schedule
+put_schedule(struct encoder *encoder, const struct worker_schedule *from)
+{
+	struct buffer *changes = &encoder->sections[SECTION_CHANGES];
+	struct plan_schedule to = {.text = {0}};
+
+	to.changes.first =
+	    (uint32_t)(changes->len / sizeof(struct calendar_change));
+	if (from->text == NULL)
+		return to;
+	to.text = put_text(encoder, from->text);
+	to.zone_name = put_text(encoder, from->zone_name);
+	to.changes.count = (uint32_t)from->zone.count;
+	for (size_t i = 0; i < from->zone.count; i++)
+		buffer_append(changes, &from->zone.changes[i],
+		    sizeof(from->zone.changes[i]));
+	to.minutes = from->rule.minutes;
+	to.hours = from->rule.hours;
+	to.days = from->rule.days;
+	to.months = from->rule.months;
+	to.weekdays = from->rule.weekdays;
+	to.either_day = from->rule.either_day ? 1 : 0;
+	to.suspended = from->suspended ? 1 : 0;
+	to.concurrency = from->concurrency;
+	to.starting_deadline_s = from->starting_deadline_s;
+	return to;
+}
+
 static struct plan_probe
 put_probe(struct encoder *encoder, const struct probe_spec *probe)
 {
@@ -166,6 +194,7 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	record.groups = put_groups(encoder, spec);
 	record.ports = put_ports(encoder, spec);
 	record.dependencies = put_dependencies(encoder, spec);
+	record.schedule = put_schedule(encoder, &spec->schedule);
 	memcpy(record.config_digest, spec->config_digest,
 	    sizeof(record.config_digest));
 	record.probes[PLAN_READINESS] = put_probe(encoder, &spec->readiness);

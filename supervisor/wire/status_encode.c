@@ -69,6 +69,21 @@ status_output(struct jsonw *json, const struct wire_output *output)
 }
 
 void
+status_schedule(struct jsonw *json, const struct wire_worker *wire)
+{
+	if (wire->schedule[0] == '\0') {
+		jsonw_null(json, "schedule");
+		return;
+	}
+	jsonw_text(json, "schedule", wire->schedule);
+	jsonw_bool(json, "suspended", wire->suspended != 0);
+	status_time(json, "last_run", wire->last_run_wall_ms);
+	status_time(json, "last_success", wire->last_success_wall_ms);
+	status_time(json, "next_run", wire->next_run_wall_ms);
+	jsonw_i64(json, "missed", wire->missed);
+}
+
+void
 status_instance(struct jsonw *json, const struct wire_instance *wire)
 {
 	char text[EXIT_TEXT_SIZE];

@@ -11,6 +11,8 @@
  * from the init's own snapshot while the operator doesn't answer. For the tool;
  * the init writes no JSON.
  */
+/* When it runs, of a worker that runs by the calendar; else only nulls. */
+void status_schedule(struct jsonw *json, const struct wire_worker *wire);
 void status_instance(struct jsonw *json, const struct wire_instance *wire);
 /* Unix milliseconds as RFC 3339; null for 0, which is "never". */
 void status_time(struct jsonw *json, const char *key, int64_t wall_ms);

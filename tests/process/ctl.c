@@ -62,9 +62,14 @@ show_one(void *arg, const union wire_message *message)
 		    (unsigned long long)message->snapshot.log_dropped,
 		    message->snapshot.cgroup, message->snapshot.cgroup_why);
 	} else if (message->head.type == WIRE_WORKER) {
-		(void)printf("worker %s desired %u running %u ready %u\n",
+		(void)printf("worker %s desired %u running %u ready %u missed "
+		             "%u last %lld success %lld next %lld\n",
 		    message->worker.name, message->worker.desired,
-		    message->worker.running, message->worker.ready);
+		    message->worker.running, message->worker.ready,
+		    message->worker.missed,
+		    (long long)message->worker.last_run_wall_ms,
+		    (long long)message->worker.last_success_wall_ms,
+		    (long long)message->worker.next_run_wall_ms);
 	} else if (message->head.type == WIRE_INSTANCE) {
 		const struct wire_instance *it = &message->instance;
 		(void)printf("instance %s/%u %s pid %d restarts %u why %s "

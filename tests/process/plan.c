@@ -20,6 +20,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "manifests/cron.h"
 #include "supervisor/wire/plan_encode.h"
 
 enum {
@@ -237,6 +238,18 @@ after(char *value)
 	to->condition = ONE_OF(word(&rest), "started", "ready", "completed");
 }
 
+/* Five fields, in UTC. */
+static void
+schedule(const char *value)
+{
+	struct err err = ERR_INIT;
+
+	spec()->schedule = (struct worker_schedule){
+	    .text = value, .zone_name = "UTC", .starting_deadline_s = -1};
+	if (cron_parse(value, &spec()->schedule.rule, &err) == -1)
+		die(value, err.text);
+}
+
 static void
 backoff(char *value)
 {
@@ -348,6 +361,15 @@ of_worker(const char *key, char *value)
 		after(value);
 	else if (text_equal(key, "init"))
 		spec()->init = true;
+	else if (text_equal(key, "schedule"))
+		schedule(value);
+	else if (text_equal(key, "concurrency"))
+		spec()->schedule.concurrency = (enum worker_concurrency)ONE_OF(
+		    value, "allow", "forbid", "replace");
+	else if (text_equal(key, "starting-deadline"))
+		spec()->schedule.starting_deadline_s = number(value);
+	else if (text_equal(key, "suspend"))
+		spec()->schedule.suspended = true;
 	else if (text_equal(key, "failures"))
 		spec()->failures_max = (uint32_t)number(value);
 	else if (text_equal(key, "deadline"))

@@ -122,12 +122,12 @@ drivers_are_kinds_that_act_with_the_same_keys(void **state)
 /* One value, tried at every key of every mapping. */
 static const char *const samples[] = {"a", "\"\"", "''", "\"1\"", "1", "0",
     "80", "143", "200", "-1", "010", "0x10", "0o17", "1.5", "1e3", ".inf",
-    "1_000", "ready", "true", "false", "yes", "~", "null", "", "[]", "{}",
-    "[a]", "[\"\"]", "[1]", "[200, 404]", "[a, [b]]", "{a: b}", "{\"\": \"\"}",
-    "[{}]", "30s", "1h30m", "512Mi", "250m", "10%", "0.1", "3 per 1h",
-    "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none", "A", "[A]",
-    "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1", "$(CANARY)", "Never",
-    "alert", "GET", "HTTP", "json", "slack", "plain", "worst", "kill",
+    "1_000", "ready", "\"@daily\"", "UTC", "true", "false", "yes", "~", "null",
+    "", "[]", "{}", "[a]", "[\"\"]", "[1]", "[200, 404]", "[a, [b]]", "{a: b}",
+    "{\"\": \"\"}", "[{}]", "30s", "1h30m", "512Mi", "250m", "10%", "0.1",
+    "3 per 1h", "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none",
+    "A", "[A]", "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1", "$(CANARY)",
+    "Never", "alert", "GET", "HTTP", "json", "slack", "plain", "worst", "kill",
     "in-band", "left", "gone", "redis", "block", "batch", "idle", "[KILL]",
     "\"a\\nb\"", "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
 
@@ -174,6 +174,10 @@ simple_value(const struct row *row)
 		return "w";
 	case FORM_URL:
 		return "redis://h";
+	case FORM_CRON:
+		return "\"@daily\"";
+	case FORM_ZONE:
+		return "UTC";
 	case FORM_DATE:
 		return "2026-12-31";
 	case FORM_FINDING:
@@ -394,7 +398,10 @@ needs_another(const struct row *row)
 	static const char *const keys[] = {"query", "equals", "atLeast", "key",
 	    "exists", "queue", "state",
 	    /* of one that ends */
-	    "backoffLimit", "activeDeadlineSeconds"};
+	    "backoffLimit", "activeDeadlineSeconds",
+	    /* beside `schedule` */
+	    "timeZone", "concurrencyPolicy", "startingDeadlineSeconds",
+	    "suspend"};
 
 	if (row->type == ROW_MAP || row->type == ROW_LIST)
 		return true;

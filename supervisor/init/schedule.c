@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/calendar.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "supervisor/init/core.h"
+
+/*
+ * Workers that run by the calendar. Each knows the time at which it is due
+ * next; one timer of the wall clock stands at the earliest of them, and says so
+ * too when somebody sets the clock. What was missed meanwhile (a clock set
+ * forward, a frozen container) is counted, and made up for once at most.
+ */
+enum {
+	/* A clock that is set back by less is waited for, as cron does: what
+	 * ran isn't run again. */
+	SCHEDULE_BACK_S = 3 * 3600,
+};
+
+static int64_t
+wall_s(void)
+{
+	int64_t now_ms = clock_wall_ms();
+
+	return now_ms / 1000 - (now_ms % 1000 < 0);
+}
+
+static void
+spec_of(const struct core *core, uint32_t run, struct worker_spec *ret)
+{
+	plan_worker(&core->plans[core->current], run, ret);
+}
+
+/* --- one run --- */
+
+static int32_t
+slot_of(const struct core *core, uint32_t run, uint32_t replica)
+{
+	int32_t slot = core->runs[run].first;
+
+	while (slot != CORE_NO_SLOT && core->instances[slot].replica != replica)
+		slot = core->instances[slot].next_in_run;
+	return slot;
+}
+
+/* It has a process, or is about to have one. */
+static bool
+is_active(const struct core *core, int32_t slot)
+{
+	enum instance_state state =
+	    (enum instance_state)core->instances[slot].state;
+
+	return instance_state_alive(state) || state == INSTANCE_PENDING ||
+	       state == INSTANCE_BACKOFF;
+}
+
+static bool
+start_replica(struct core *core, uint32_t run, uint32_t replica)
+{
+	int32_t slot = slot_of(core, run, replica);
+
+	if (slot == CORE_NO_SLOT)
+		return run_add(core, (int32_t)run, replica);
+	instance_order(core, slot);
+	return true;
+}
+
+/* The first of its places at which nothing runs; -1: none is left. */
+static int32_t
+free_replica(const struct core *core, uint32_t run, uint32_t most)
+{
+	for (uint32_t i = 0; i < most; i++) {
+		int32_t slot = slot_of(core, run, i);
+		if (slot == CORE_NO_SLOT || !is_active(core, slot))
+			return (int32_t)i;
+	}
+	return -1;
+}
+
+bool
+schedule_run(struct core *core, uint32_t run)
+{
+	struct worker_spec spec;
+
+	spec_of(core, run, &spec);
+	bool alone = spec.schedule.concurrency != CONCURRENCY_ALLOW;
+	int32_t replica = free_replica(core, run, alone ? 1 : WORKER_RUNS_MAX);
+	if (replica < 0 && spec.schedule.concurrency == CONCURRENCY_REPLACE) {
+		/* ended, with its grace, and started again when it is gone */
+		instance_stop(core, slot_of(core, run, 0), WHY_ORDER_RESTART);
+		replica = 0;
+	} else if (replica < 0 ||
+	           !start_replica(core, run, (uint32_t)replica)) {
+		return false;
+	}
+	core->runs[run].last_run_ms = clock_wall_ms();
+	return true;
+}
+
+void
+schedule_ended(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	if (instance->run != CORE_NO_RUN &&
+	    instance->last_exit.kind == EXIT_CODE &&
+	    instance->last_exit.value == 0 && instance->why != WHY_DEADLINE)
+		core->runs[instance->run].last_success_ms =
+		    instance->last_exit_wall_ms;
+}
+
+/* --- when --- */
+
+static void
+note_missed(struct core *core, uint32_t run, uint32_t count, const char *why)
+{
+	if (count == 0)
+		return;
+	core->runs[run].missed += count;
+	log_warning("schedule.missed", "worker=%s %u run%s: %s",
+	    plan_worker_name(&core->plans[core->current], run), count,
+	    count == 1 ? "" : "s", why);
+}
+
+static void
+fire(struct core *core, uint32_t run, const struct worker_schedule *schedule,
+    int64_t now_s)
+{
+	struct run *at = &core->runs[run];
+	uint32_t count = 0;
+	int64_t last_s = calendar_last(
+	    &schedule->rule, &schedule->zone, at->due_s - 1, now_s, &count);
+
+	at->due_s = calendar_next(&schedule->rule, &schedule->zone, now_s);
+	if (count == 0)
+		return; /* another schedule than the one that was due */
+	at->done_s = last_s;
+	note_missed(core, run, count - 1, "the clock or the container stood");
+	if (schedule->starting_deadline_s >= 0 &&
+	    now_s - last_s > schedule->starting_deadline_s) {
+		note_missed(core, run, 1, "startingDeadlineSeconds are over");
+		return;
+	}
+	log_info("schedule.due", "worker=%s",
+	    plan_worker_name(&core->plans[core->current], run));
+	if (!schedule_run(core, run))
+		note_missed(core, run, 1,
+		    schedule->concurrency == CONCURRENCY_ALLOW
+		        ? "too many runs at once"
+		        : "the one before still runs");
+}
+
+/* The clock was set back: what was run isn't due again, unless it is that far
+ * back that waiting would be silence. */
+static void
+look_again(
+    struct run *run, const struct worker_schedule *schedule, int64_t now_s)
+{
+	if (run->done_s != 0 && now_s < run->done_s - SCHEDULE_BACK_S)
+		run->done_s = 0;
+	if (run->due_s > now_s)
+		run->due_s = calendar_next(
+		    &schedule->rule, &schedule->zone, MAX(now_s, run->done_s));
+}
+
+/* The timer at the earliest time that anybody waits for. */
+static void
+arm(struct core *core)
+{
+	struct itimerspec at = {.it_value = {.tv_sec = 0}};
+	int64_t due_s = CALENDAR_NEVER;
+	struct worker_spec spec;
+
+	for (uint32_t i = 0; i < core->nruns; i++) {
+		const struct run *run = &core->runs[i];
+		if (run->due_s == 0 || run->held)
+			continue;
+		spec_of(core, i, &spec);
+		if (!spec.schedule.suspended)
+			due_s = MIN(due_s, run->due_s);
+	}
+	if (due_s != CALENDAR_NEVER)
+		at.it_value.tv_sec = (time_t)due_s;
+	if (core->calendar.fd != -1 &&
+	    timerfd_settime(core->calendar.fd,
+	        TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL) == -1)
+		log_error("schedule.timer", "error %d", errno);
+}
+
+static void
+look_at_all(struct core *core, bool clock_was_set)
+{
+	int64_t now_s = wall_s();
+	struct worker_spec spec;
+
+	if (core->phase != PHASE_RUN)
+		return;
+	for (uint32_t i = 0; i < core->nruns; i++) {
+		struct run *run = &core->runs[i];
+		if (run->due_s == 0)
+			continue;
+		spec_of(core, i, &spec);
+		if (clock_was_set)
+			look_again(run, &spec.schedule, now_s);
+		if (run->due_s <= now_s && !run->held &&
+		    !spec.schedule.suspended)
+			fire(core, i, &spec.schedule, now_s);
+	}
+	arm(core);
+	start_pump(core);
+}
+
+static void
+calendar_ready(struct loop_source *source, uint32_t events)
+{
+	uint64_t expirations;
+	ssize_t got = read(source->fd, &expirations, sizeof(expirations));
+
+	(void)events;
+	look_at_all(source->owner, got == -1 && errno == ECANCELED);
+}
+
+static void
+open_timer(struct core *core)
+{
+	struct err err = ERR_INIT;
+	int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	core->calendar = (struct loop_source){
+	    .fd = fd, .ready = calendar_ready, .owner = core};
+	if (fd == -1)
+		(void)err_sys(&err, "timerfd");
+	if (fd == -1 ||
+	    loop_add(&core->loop, &core->calendar, EPOLLIN, &err) == -1) {
+		log_error("schedule.timer", "%s", err.text);
+		fd_close(&core->calendar.fd);
+	}
+}
+
+/* --- plans and orders --- */
+
+/* Another rule or zone begins anew, from now; the same one goes on. */
+static void
+take(struct core *core, uint32_t run, const struct worker_schedule *schedule)
+{
+	struct run *at = &core->runs[run];
+
+	if (schedule->text == NULL) {
+		at->due_s = 0;
+		return;
+	}
+	struct fingerprint rule =
+	    fingerprint_of(&core->key, schedule->text, strlen(schedule->text));
+	struct fingerprint zone = fingerprint_of(
+	    &core->key, schedule->zone_name, strlen(schedule->zone_name));
+	for (size_t i = 0; i < sizeof(rule.bytes); i++)
+		rule.bytes[i] ^= zone.bytes[i];
+	if (at->due_s != 0 &&
+	    memcmp(at->schedule, rule.bytes, sizeof(at->schedule)) == 0)
+		return;
+	memcpy(at->schedule, rule.bytes, sizeof(at->schedule));
+	at->due_s = calendar_next(
+	    &schedule->rule, &schedule->zone, MAX(wall_s(), at->done_s));
+}
+
+void
+schedule_apply(struct core *core)
+{
+	struct worker_spec spec;
+	bool any = false;
+
+	for (uint32_t i = 0; i < core->nruns; i++) {
+		spec_of(core, i, &spec);
+		take(core, i, &spec.schedule);
+		any = any || spec.schedule.text != NULL;
+	}
+	if (any && core->calendar.fd == -1)
+		open_timer(core);
+	look_at_all(core, false);
+}
+
+bool
+schedule_is(const struct core *core, int32_t run)
+{
+	return core->runs[run].due_s != 0;
+}
+
+void
+schedule_carry(struct run *to, const struct run *from)
+{
+	to->due_s = from->due_s;
+	to->done_s = from->done_s;
+	to->last_run_ms = from->last_run_ms;
+	to->last_success_ms = from->last_success_ms;
+	to->missed = from->missed;
+	memcpy(to->schedule, from->schedule, sizeof(to->schedule));
+}
