@@ -36,6 +36,8 @@ static const struct cli_option status_options[] = {
 static const struct cli_option logs_options[] = {
     {"name", "NAME", "which supervisor, where several run"},
     {"tail", "N", "at most so many lines of each instance (100)"},
+    {"since", "DURATION", "no lines that are older"},
+    {"previous", NULL, "of the process before the last one"},
     {"follow", NULL, "go on with what comes"},
     {0},
 };
@@ -52,6 +54,8 @@ static const struct cli_option events_options[] = {
     {"name", "NAME", "which supervisor, where several run"},
     {"since", "DURATION", "not older than this (all that is kept)"},
     {"tail", "N", "at most so many, the newest (100)"},
+    {"since", "DURATION", "no lines that are older"},
+    {"previous", NULL, "of the process before the last one"},
     {"follow", NULL, "go on with what comes"},
     {0},
 };
@@ -244,6 +248,7 @@ const struct cli_command cli_commands[] = {
         .arguments = "[WORKER[/REPLICA]]",
         .summary = "the last lines that the workers wrote",
         .examples = "  reeve logs fileprocess --tail 20\n"
+                    "  reeve logs fileprocess/0 --previous --since 10m\n"
                     "  reeve logs --follow\n",
         .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
         .args_max = 1,

@@ -42,6 +42,7 @@ write_record(struct cli *cli, const struct logs_record *record,
 	jsonw_i64(&json, "replica", record->replica);
 	jsonw_text(&json, "stream", record->stream == 2 ? "stderr" : "stdout");
 	jsonw_i64(&json, "generation", (int64_t)record->generation);
+	jsonw_i64(&json, "pid", record->pid);
 	jsonw_bool(&json, "partial", (record->flags & LOGS_PARTIAL) != 0);
 	if ((record->flags & LOGS_LOST) != 0)
 		jsonw_i64(&json, "lost", record->lost);
@@ -87,6 +88,7 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 	struct err err = ERR_INIT;
 	const char *name = "";
 	int64_t tail = 0;
+	int64_t since_ms = 0;
 	struct logs_request request = {
 	    .magic = LOGS_MAGIC,
 	    .flags = cli_flag(cli, "follow") ? LOGS_FOLLOW : 0,
@@ -96,6 +98,12 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 	if (cli_number(cli, "tail", 0, INT32_MAX, TAIL_DEFAULT, &tail) == -1)
 		return EXIT_USAGE;
 	request.tail = (uint32_t)tail;
+	if (cli_duration(cli, "since", -1, &since_ms) == -1)
+		return EXIT_USAGE;
+	if (since_ms >= 0)
+		request.since_ms = clock_wall_ms() - since_ms;
+	if (cli_flag(cli, "previous"))
+		request.flags |= LOGS_PREVIOUS;
 	if (argc > 0) {
 		int rc = control_target(cli, argv[0], &name, &request.replica);
 		if (rc != EXIT_PASSED)
