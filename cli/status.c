@@ -72,6 +72,7 @@ print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 	const char *last = text_of(instance, "last_exit");
 	const char *probe = text_of(instance, "probe");
 	const char *waits = text_of(instance, "waits_for");
+	const char *says = text_of(instance, "status_text");
 
 	buffer_format(out, "  %-4s %-9s pid %-8s restarts %-4s %s",
 	    number_of(arena, instance, "index"), text_of(instance, "state"),
@@ -84,6 +85,8 @@ print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 		buffer_format(out, "  probe: %s", probe);
 	if (*waits != '\0')
 		buffer_format(out, "  %s", waits);
+	if (*says != '\0')
+		buffer_format(out, "  says: %s", says);
 	print_output(arena, out, instance);
 	buffer_text(out, "\n");
 }

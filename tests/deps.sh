@@ -35,6 +35,7 @@ packages() {
 		test iproute2 networks of their own for tests
 		test procps looks at processes in tests
 		test util-linux unshare, setpriv
+		test systemd systemd-notify, which tells a worker's state
 		test python3 servers that misbehave in tests
 		test curl speaks to the control socket in tests
 		test openssl certificates for tests

@@ -249,20 +249,22 @@ check_room(const struct core *core, const struct plan *plan, struct err *err)
 {
 	struct worker_spec spec;
 	struct rlimit files;
-	uint64_t total = 0;
-	uint64_t captured = 0;
+	uint64_t total = 0, captured = 0, newlines = 0;
 
 	for (uint32_t i = 0; i < plan->nworkers; i++) {
 		plan_worker(plan, i, &spec);
 		total += spec.replicas;
 		captured += spec.logs.format == LOGS_NONE ? 0 : spec.replicas;
+		if (spec.notify.ready == NOTIFY_NEWLINE)
+			newlines += spec.replicas;
 	}
 	if (total > core->max_workers)
 		return err_set(err, ERR_CAPACITY,
 		    "%llu replicas are more than the %u that are reserved "
 		    "(--max-workers)",
 		    (unsigned long long)total, core->max_workers);
-	uint64_t need = APPLY_FDS_OWN + captured * APPLY_FDS_CAPTURED +
+	uint64_t need = APPLY_FDS_OWN + newlines +
+	                captured * APPLY_FDS_CAPTURED +
 	                (total - captured) * APPLY_FDS_PLAIN;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < need)
 		return err_set(err, ERR_CAPACITY,

@@ -14,6 +14,7 @@
 #include "worker/cgroup.h"
 #include "worker/exit.h"
 #include "worker/limit.h"
+#include "worker/notify.h"
 #include "worker/spawn.h"
 
 #include <sys/types.h>
@@ -30,6 +31,7 @@
  *     order.c    who waits for whom, at the start and in the drain
  *     schedule.c workers that run by the calendar
  *     prober.c   readiness, liveness and startup probes; preStop hooks
+ *     notify.c   what workers say of themselves; the watchdog
  *     apply.c    plans, and what should run
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
  *     journal.c  what happened, for an operator that was away
@@ -80,7 +82,9 @@ struct instance {
 	uint8_t has_turn;  /* next_start_ms is its turn in run.limit */
 	uint8_t wait_told; /* what it waits for was logged */
 	uint8_t in_cgroup; /* it has a cgroup of its own */
-	uint16_t worker;   /* index in that plan */
+	uint8_t said_ready; /* by notify, since it was cloned */
+	uint8_t extended;   /* it asked for more time to end, and got it */
+	uint16_t worker;    /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
@@ -95,7 +99,8 @@ struct instance {
 	int64_t started_ms, ready_ms; /* monotonic; 0: not */
 	int64_t well_ms; /* the longest that this process was ready on end */
 	int64_t next_start_ms;
-	int64_t kill_at_ms; /* while stopping */
+	int64_t kill_at_ms;     /* while stopping */
+	int64_t watchdog_at_ms; /* 0: not watched */
 	uint64_t generation, plan_number;
 	uint8_t config_digest[16];
 	uint32_t oom_kills; /* in its cgroups, over all starts */
@@ -106,13 +111,25 @@ struct instance {
 	int32_t next_queued; /* list of those that wait to start, or to end */
 };
 
+/* What it last said over NOTIFY_SOCKET, beside struct instance: pages of
+ * those that say nothing are never touched. */
+struct notice {
+	char status[NOTIFY_STATUS_SIZE];
+	uint8_t untold; /* to the peers */
+	uint8_t warned; /* that something is refused */
+	uint8_t padding[6];
+};
+
 /* What belongs to this image only. */
 struct wires {
 	TEST_LAYOUT
 	struct loop_timer timer;  /* of the state; see stop.c */
 	struct loop_source pidfd; /* second witness of its end */
-	int out[2];               /* read ends of stdout and stderr; -1 */
-	int log_pid;              /* the process that they were made for */
+	struct loop_source
+	    newline;            /* read end of its descriptor of readiness */
+	uint32_t newline_bytes; /* that came before the newline */
+	int out[2];             /* read ends of stdout and stderr; -1 */
+	int log_pid;            /* the process that they were made for */
 	bool attached[2];
 	uint64_t logs_sum; /* of the settings that the logger was told */
 	bool queued;
@@ -234,6 +251,12 @@ struct logger {
 	bool counted;      /* there has been one: its memory is in use */
 };
 
+struct notify {
+	struct loop_source socket; /* -1: no worker has a notify yet */
+	struct loop_timer timer;   /* the peers are told of statuses */
+	uint64_t dropped;          /* datagrams of nobody that may speak */
+};
+
 /* The process that answers liveness probes over HTTP. */
 struct answer {
 	int32_t pid;
@@ -294,6 +317,7 @@ struct core {
 	int tally_fd; /* of `tallies`, for the logger; -1 */
 	struct tallies *tallies;
 	struct instance *instances;
+	struct notice *notices;
 	struct wires *wires;
 	struct run *runs, *spare_runs;
 	struct start starts[CORE_STARTS_MAX];
@@ -338,6 +362,7 @@ struct core {
 	struct place_socket place;
 	struct operate operate;
 	struct logger logger;
+	struct notify notify;
 	struct answer answer;
 	struct upgrade upgrade;
 	struct peer clients[CORE_CLIENTS_MAX];
@@ -417,8 +442,10 @@ void start_adopt(struct core *core, int32_t slot);
 /* Waits for the end of the process in wires.pidfd.fd. */
 void start_watch(struct core *core, int32_t slot, int pidfd);
 
-/* Its deadline counts from now on, if it has one. */
-void start_deadline(struct core *core, int32_t slot);
+/* When its activeDeadlineSeconds are over, or CLOCK_NEVER. */
+int64_t start_deadline(const struct core *core, int32_t slot);
+/* It is up: wakes it at that time, or at its watchdog's, if there is one. */
+void start_limits(struct core *core, int32_t slot);
 
 /* --- order.c --- */
 
@@ -465,6 +492,10 @@ void schedule_carry(struct run *to, const struct run *from);
  * Idempotent; the first reason stays unless the new one is final. */
 void instance_stop(struct core *core, int32_t slot, enum instance_why why);
 void instance_kill(struct core *core, int32_t slot);
+/* It asks for so much more time to end, from now. */
+void instance_extend(struct core *core, int32_t slot, int64_t ms);
+/* What its main process is told to end with. */
+int instance_stop_signal(const struct core *core, int32_t slot);
 /* Its state's timer fired. */
 void instance_timer(struct loop_timer *timer, int64_t now_ms);
 /* The preStop hook is over, or there is none: the drain signal. */
@@ -531,6 +562,8 @@ void probers_end(struct core *core, int32_t slot);
 bool prober_hook(struct core *core, int32_t slot);
 /* Gives up its hook; false: none runs. */
 bool prober_hook_end(struct core *core, int32_t slot);
+/* Ready, when nothing is missing any more: neither a probe nor its own word. */
+void instance_check_ready(struct core *core, int32_t slot);
 /* After a fault: takes over those that instances still name, ends what was
  * under way, which says nothing. */
 void probers_take(struct core *core, uint32_t used);
@@ -539,6 +572,28 @@ void probers_resume(struct core *core, int32_t slot);
 void prober_exited(
     struct core *core, int32_t index, const struct worker_exit *ended);
 const char *prober_text(const struct core *core, int32_t slot);
+
+/* --- notify.c --- */
+
+/* Before a start: what it needs to speak; `ret_write`: the worker's end of the
+ * pipe for its descriptor of readiness, or -1. */
+int notify_open(struct core *core, int32_t slot, struct spawn_extra *extra,
+    int *ret_write, struct err *err) MUST_CHECK;
+/* It executes. */
+void notify_begin(struct core *core, int32_t slot);
+/* Its main process is gone. */
+void notify_end(struct core *core, int32_t slot);
+/* It has to say that it is ready, and hasn't. */
+bool notify_awaited(const struct core *core, int32_t slot);
+/* The watchdog's time begins (again), or is over. */
+void notify_watch(struct core *core, int32_t slot);
+void notify_due(struct core *core, int32_t slot, int64_t now_ms);
+/* What has come, up to a budget: before processes are reaped, so that the last
+ * words of one still have a sender. */
+void notify_read(struct core *core);
+void notify_reset(struct core *core);
+void notify_resume(struct core *core); /* after a fault */
+void notify_resume_slot(struct core *core, int32_t slot);
 
 /* --- apply.c --- */
 

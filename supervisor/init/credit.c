@@ -31,6 +31,8 @@ core_stalled(struct loop *loop, int64_t gap_ms)
 		struct instance *instance = &core->instances[slot];
 		later(&instance->next_start_ms, gap_ms);
 		later(&instance->kill_at_ms, gap_ms);
+		later(&instance->watchdog_at_ms, gap_ms);
+		later(&instance->active_ms, gap_ms);
 	}
 	for (uint32_t run = 0; run < core->nruns; run++)
 		later(&core->runs[run].limit.full_at_us, gap_ms * 1000);

@@ -341,6 +341,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->environment = (const char *const *)environ;
 	core->started_wall_ms = clock_wall_ms();
 	set_timers(core);
+	notify_reset(core);
 }
 
 static void

@@ -132,7 +132,25 @@ probers_begin(struct core *core, int32_t slot)
 	if (spec.readiness.kind != PROBE_NONE)
 		prober_add(core, slot, PROBER_READINESS);
 	else
-		instance_change(core, slot, EVENT_READY);
+		instance_check_ready(core, slot);
+}
+
+void
+instance_check_ready(struct core *core, int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	const struct prober *prober = prober_of(core, slot, PROBER_READINESS);
+	struct worker_spec spec;
+
+	if (instance->state != INSTANCE_RUNNING || notify_awaited(core, slot) ||
+	    core->wires[slot].probers[PROBER_STARTUP] != 0)
+		return;
+	instance_spec(core, slot, &spec);
+	if (spec.readiness.kind != PROBE_NONE &&
+	    (prober == NULL ||
+	        prober->successes < spec.readiness.success_threshold))
+		return;
+	instance_change(core, slot, EVENT_READY);
 }
 
 void
@@ -257,6 +275,7 @@ probers_resume(struct core *core, int32_t slot)
 		prober_drop(core, slot, PROBER_STARTUP);
 		prober_resume(core, slot, PROBER_LIVENESS);
 		prober_resume(core, slot, PROBER_READINESS);
+		instance_check_ready(core, slot);
 	}
 }
 
@@ -382,16 +401,14 @@ static void
 prober_passed(
     struct core *core, struct prober *prober, const struct probe_spec *probe)
 {
-	struct instance *instance = &core->instances[prober->slot];
 	int32_t slot = prober->slot;
 
 	prober->failures = 0;
 	prober->successes += prober->successes < UINT32_MAX;
 	if (prober->successes < probe->success_threshold)
 		return;
-	if (prober->kind == PROBER_READINESS &&
-	    instance->state == INSTANCE_RUNNING)
-		instance_change(core, slot, EVENT_READY);
+	if (prober->kind == PROBER_READINESS)
+		instance_check_ready(core, slot);
 	if (prober->kind != PROBER_STARTUP)
 		return;
 	/* over for good: now the others begin */
@@ -402,7 +419,7 @@ prober_passed(
 	if (spec.readiness.kind != PROBE_NONE)
 		prober_add(core, slot, PROBER_READINESS);
 	else
-		instance_change(core, slot, EVENT_READY);
+		instance_check_ready(core, slot);
 }
 
 static void

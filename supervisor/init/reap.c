@@ -54,7 +54,8 @@ static bool
 was_unordered(const struct instance *instance)
 {
 	return instance->why == WHY_ENDED || instance->why == WHY_EXEC ||
-	       instance->why == WHY_LIVENESS || instance->why == WHY_STARTUP;
+	       instance->why == WHY_LIVENESS || instance->why == WHY_STARTUP ||
+	       instance->why == WHY_WATCHDOG;
 }
 
 void
@@ -145,6 +146,7 @@ class_of(const struct instance *instance)
 		return CLASS_ORDERED;
 	case WHY_LIVENESS:
 	case WHY_STARTUP:
+	case WHY_WATCHDOG:
 		return CLASS_PROBE;
 	case WHY_NONE:
 	case WHY_ORDER_STOP:
@@ -414,6 +416,7 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	note_exit(core, slot, info);
 	start_forget(core, slot);
 	probers_end(core, slot);
+	notify_end(core, slot);
 	tell_group(core, slot);
 	reap_one(pid);
 	RECOVER_POINT(POINT_REAPED);
@@ -447,6 +450,7 @@ reap_resume(struct core *core, int32_t slot)
 	    instance->state != INSTANCE_KILLING) {
 		start_forget(core, slot);
 		probers_end(core, slot);
+		notify_end(core, slot);
 		instance_change(core, slot, EVENT_EXITED);
 	}
 	if (instance->kill_at_ms == 0) {
@@ -500,6 +504,7 @@ reap(struct core *core)
 	unsigned count = 0;
 
 	capture_look(core);
+	notify_read(core);
 	for (; count < CORE_REAP_BUDGET; count++) {
 		siginfo_t info = {.si_pid = 0};
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==

@@ -69,6 +69,7 @@ keep_slots(const struct core *core, int flags)
 		if (core->instances[slot].state == INSTANCE_NONE)
 			continue;
 		keep(wires->pidfd.fd, flags);
+		keep(wires->newline.fd, flags);
 		keep(wires->out[0], flags);
 		keep(wires->out[1], flags);
 	}
@@ -81,7 +82,8 @@ keep_all(const struct core *core, int flags)
 	    core->kept_fd, core->control.fd, core->operate.exec_fd,
 	    core->operate.report_fd, core->operate.peer.source.fd,
 	    core->logger.listen_fd, core->logger.socket.fd, core->tally_fd,
-	    core->answer.listen_fd, core->cgroup.dir, core->cgroup.oom_file};
+	    core->answer.listen_fd, core->notify.socket.fd, core->cgroup.dir,
+	    core->cgroup.oom_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		keep(own[i], flags);

@@ -58,6 +58,7 @@ take_descriptors(struct core *core)
 	core->cgroup.dir = take(old.cgroup.dir);
 	core->cgroup.oom_file = take(old.cgroup.oom_file);
 	core->limits_told = old.limits_told;
+	core->notify.socket.fd = take(old.notify.socket.fd);
 	for (size_t i = 0; i < ARRAY_LEN(old.plans); i++)
 		old.plans[i].fd = take(old.plans[i].fd);
 }
@@ -79,6 +80,7 @@ take_process(struct core *core)
 	core->current = old.current;
 	core->plan_number = old.plan_number;
 	core->orphans_reaped = old.orphans_reaped;
+	core->notify.dropped = old.notify.dropped;
 	core->snapshots = old.snapshots;
 	core->journalled = old.journalled;
 	core->came = old.came;
@@ -254,6 +256,8 @@ take_wires(struct core *core, int32_t slot, const struct wires *was)
 	struct wires *wires = &core->wires[slot];
 
 	wires->log_pid = was->log_pid;
+	wires->newline.fd = take(was->newline.fd);
+	wires->newline_bytes = was->newline_bytes;
 	memcpy(wires->probers, was->probers, sizeof(wires->probers));
 	for (size_t i = 0; i < ARRAY_LEN(wires->out); i++) {
 		wires->out[i] = take(was->out[i]);
@@ -362,7 +366,6 @@ static void
 resume_instance(struct core *core, int32_t slot)
 {
 	struct instance *instance = &core->instances[slot];
-	struct worker_spec spec;
 
 	switch ((enum instance_state)instance->state) {
 	case INSTANCE_NONE:
@@ -379,14 +382,17 @@ resume_instance(struct core *core, int32_t slot)
 		instance_wake_at(core, slot, instance->next_start_ms);
 		return;
 	case INSTANCE_STARTING:
-		if (instance->pid > 0)
+		if (instance->pid > 0) {
+			notify_resume_slot(core, slot);
 			start_resume(core, slot);
+		}
 		break;
 	case INSTANCE_RUNNING:
 	case INSTANCE_READY:
 		if (instance->pid > 0) {
-			start_deadline(core, slot);
 			probers_resume(core, slot);
+			notify_resume_slot(core, slot);
+			start_limits(core, slot);
 		}
 		break;
 	case INSTANCE_STOPPING:
@@ -400,9 +406,9 @@ resume_instance(struct core *core, int32_t slot)
 	/* asked to end, and not told yet */
 	if (instance->state == INSTANCE_STOPPING && instance->pid > 0 &&
 	    instance->last_signal == 0 && core->wires[slot].start < 0) {
-		instance_spec(core, slot, &spec);
-		instance->last_signal = (uint8_t)spec.drain_signal;
-		(void)send_to_process(instance->pid, spec.drain_signal);
+		int signo = instance_stop_signal(core, slot);
+		instance->last_signal = (uint8_t)signo;
+		(void)send_to_process(instance->pid, signo);
 	}
 }
 
@@ -434,6 +440,7 @@ resume_timers(struct core *core)
 {
 	operator_resume(core, old.operate.timer.at_ms);
 	answer_resume(core);
+	notify_resume(core);
 	capture_resume(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		core_wake(core, &core->ending_timer, core->loop.now_ms);

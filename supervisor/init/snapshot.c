@@ -122,6 +122,28 @@ snapshot_output(const struct tally *tally, struct wire_output *to)
 	to->held = count_of(&held);
 }
 
+/* What it waits for, where `why` alone doesn't say it. */
+static void
+wait_text(const struct core *core, int32_t slot, const struct worker_spec *spec,
+    char *dst, size_t size)
+{
+	const struct instance *instance = &core->instances[slot];
+	bool running = instance->state == INSTANCE_RUNNING;
+
+	order_text(core, slot, dst, size);
+	if (instance->state == INSTANCE_BACKOFF && instance->has_turn != 0)
+		(void)snprintf(dst, size,
+		    "waits for its turn: restart.startLimit is %u per %lld ms",
+		    spec->start_limit.count,
+		    (long long)spec->start_limit.window_ms);
+	else if (running && notify_awaited(core, slot))
+		(void)snprintf(dst, size, "%s",
+		    spec->notify.ready == NOTIFY_NEWLINE
+		        ? "has not written a newline to its descriptor of "
+		          "readiness"
+		        : "has not said READY=1");
+}
+
 void
 snapshot_instance(const struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret)
@@ -162,7 +184,9 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->last_ran_ms = instance->last_ran_ms;
 	(void)snprintf(to->probe_text, sizeof(to->probe_text), "%s",
 	    prober_text(core, slot));
-	order_text(core, slot, to->wait_text, sizeof(to->wait_text));
+	wait_text(core, slot, &spec, to->wait_text, sizeof(to->wait_text));
+	(void)snprintf(to->status_text, sizeof(to->status_text), "%s",
+	    core->notices[slot].status);
 	if (core->logger.counted)
 		snapshot_output(&core->tallies->slots[slot], &to->output);
 }

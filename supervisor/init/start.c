@@ -85,16 +85,27 @@ start_forget(struct core *core, int32_t slot)
 	wires->start = -1;
 }
 
-void
-start_deadline(struct core *core, int32_t slot)
+int64_t
+start_deadline(const struct core *core, int32_t slot)
 {
 	struct worker_spec spec;
 
 	instance_spec(core, slot, &spec);
-	if (spec.deadline_ms > 0)
-		instance_wake_at(core, slot,
-		    clock_after(
-		        core->instances[slot].active_ms, spec.deadline_ms));
+	if (spec.deadline_ms == 0)
+		return CLOCK_NEVER;
+	return clock_after(core->instances[slot].active_ms, spec.deadline_ms);
+}
+
+void
+start_limits(struct core *core, int32_t slot)
+{
+	int64_t watchdog_ms = core->instances[slot].watchdog_at_ms;
+	int64_t at_ms = start_deadline(core, slot);
+
+	if (watchdog_ms != 0)
+		at_ms = MIN(at_ms, watchdog_ms);
+	if (at_ms != CLOCK_NEVER)
+		instance_wake_at(core, slot, at_ms);
 }
 
 /* It executes; a stop that came before is handed on now: a signal before the
@@ -110,14 +121,14 @@ execed(struct core *core, int32_t slot)
 		loop_timer_clear(&core->loop, &core->wires[slot].timer);
 	instance_change(core, slot, EVENT_EXECED);
 	if (!stopping) {
-		start_deadline(core, slot);
+		start_limits(core, slot);
 		probers_begin(core, slot);
+		notify_begin(core, slot);
 		return;
 	}
-	struct worker_spec spec;
-	instance_spec(core, slot, &spec);
-	int signo =
-	    instance->state == INSTANCE_KILLING ? SIGKILL : spec.drain_signal;
+	int signo = instance->state == INSTANCE_KILLING
+	                ? SIGKILL
+	                : instance_stop_signal(core, slot);
 	instance->last_signal = (uint8_t)signo;
 	if (send_to_process(instance->pid, signo) == -1 && errno != ESRCH)
 		log_error("signal.failed", "worker=%s: error %d",
@@ -160,20 +171,26 @@ spawn_worker(
 	static struct spawn_extra extra;
 	const struct instance *instance = &core->instances[slot];
 	struct worker_spec spec;
-	int out[2] = {-1, -1};
+	int out[2] = {-1, -1}, newline = -1;
 
 	instance_spec(core, slot, &spec);
 	extra.count = extra.used = 0;
 	if (!spawn_extra_worker(&extra, &spec, instance->replica))
 		return err_set(err, ERR_CAPACITY, "too many ports");
-	if (capture_open(core, slot, out, err) == -1)
+	if (notify_open(core, slot, &extra, &newline, err) == -1)
 		return -1;
+	if (capture_open(core, slot, out, err) == -1) {
+		fd_close(&newline);
+		notify_end(core, slot);
+		return -1;
+	}
 	int cgroup = 0;
 	int rc = limits_prepare(core, slot, &spec, &cgroup, err);
 	const struct spawn_fd fds[] = {
 	    {core->null_fd, STDIN_FILENO},
 	    {out[0] >= 0 ? out[0] : STDOUT_FILENO, STDOUT_FILENO},
 	    {out[1] >= 0 ? out[1] : STDERR_FILENO, STDERR_FILENO},
+	    {newline, (int)spec.notify.fd},
 	};
 	const struct spawn_request request = {
 	    .spec = &spec,
@@ -186,7 +203,7 @@ spawn_worker(
 	    .extra = &extra,
 	    .pid_note = &core->instances[slot].pid,
 	    .fds = fds,
-	    .nfds = ARRAY_LEN(fds),
+	    .nfds = ARRAY_LEN(fds) - (newline < 0),
 	};
 	if (rc == 0)
 		rc = spawn_start(&request, ret, err);
@@ -194,7 +211,9 @@ spawn_worker(
 	fd_close(&out[1]);
 	if (cgroup > 0)
 		fd_close(&cgroup);
+	fd_close(&newline);
 	if (rc == -1) {
+		notify_end(core, slot);
 		limits_gone(core, slot);
 		capture_release(core, slot);
 	}
@@ -270,7 +289,7 @@ note_process(struct core *core, int32_t slot, pid_t pid)
 	instance->restarts_before = instance->restarts;
 	instance->exits_before = instance->total_exits;
 	instance->why = WHY_NONE;
-	instance->last_signal = instance->group_told = 0;
+	instance->last_signal = instance->group_told = instance->extended = 0;
 	instance->kill_at_ms = 0;
 	instance->next_start_ms = 0;
 	instance->started_ms = core->loop.now_ms;

@@ -27,6 +27,7 @@
 #define OF_PLAN(field)     ROW(STATE_PLAN, struct plan, field)
 #define OF_START(field)    ROW(STATE_START, struct start, field)
 #define OF_INSTANCE(field) ROW(STATE_INSTANCE, struct instance, field)
+#define OF_NOTICE(field)   ROW(STATE_NOTICE, struct notice, field)
 #define OF_WIRES(field)    ROW(STATE_WIRES, struct wires, field)
 #define OF_RUN(field)      ROW(STATE_RUN, struct run, field)
 #define OF_SPARE(field)    ROW(STATE_SPARE, struct run, field)
@@ -40,7 +41,9 @@ static const struct state_field own_fields[] = {STATE_KEPT_FIELDS(OF_KEPT)
                 STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN)
                     STATE_RUN_FIELDS(OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
                         STATE_FINGERPRINT_FIELDS(OF_ALLOWED)
-                            STATE_JOURNAL_FIELDS(OF_JOURNAL)};
+                            STATE_JOURNAL_FIELDS(OF_JOURNAL)
+
+                                STATE_NOTICE_FIELDS(OF_NOTICE)};
 
 static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 
@@ -48,7 +51,7 @@ static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 /* A fact that is listed nowhere would be lost with an upgrade. */
 enum {
 	/* that the compiler leaves between the fields */
-	GAPS_INSTANCE = 14,
+	GAPS_INSTANCE = 12,
 	GAPS_RUN = 18,
 	GAPS_PROBER = 9,
 };

@@ -19,7 +19,7 @@ enum {
 	/* The oldest that this image can take over. */
 	STATE_OLDEST = 1,
 	STATE_TABLES_MAX = 16,
-	STATE_FIELDS_MAX = 192,
+	STATE_FIELDS_MAX = 256,
 	STATE_NAME_SIZE = 28,
 };
 
@@ -37,6 +37,7 @@ enum state_table {
 	STATE_PROBER,
 	STATE_ALLOWED,
 	STATE_JOURNAL,
+	STATE_NOTICE,
 	STATE_TABLES
 };
 

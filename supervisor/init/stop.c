@@ -14,6 +14,10 @@
 enum {
 	STOP_KILL_AGAIN_MS = 1000,
 	STOP_HOOK_EXTRA_MS = 2000,
+	/* an extension ends so long before the platform's deadline, and the
+	 * group hears TERM so long before its end */
+	STOP_MARGIN_MS = 2000,
+	STOP_REAP_MS = 1000,
 	/* of the container's budget (pid1.md 5.4 rule 10) */
 	STOP_GROUP_PCT = 70,
 	STOP_KILL_PCT = 90,
@@ -52,7 +56,11 @@ group_term_at(const struct core *core, int32_t slot)
 	const struct instance *instance = &core->instances[slot];
 	int64_t kill_ms = budget_kill_at(core, slot);
 
-	if (instance->group_told != 0 || kill_ms > instance->kill_at_ms)
+	if (instance->group_told != 0)
+		return CLOCK_NEVER;
+	if (instance->extended != 0)
+		return instance->kill_at_ms - STOP_MARGIN_MS;
+	if (kill_ms > instance->kill_at_ms)
 		return CLOCK_NEVER;
 	return core->drain_started_ms + (kill_ms - core->drain_started_ms) *
 	                                    STOP_GROUP_PCT / STOP_KILL_PCT;
@@ -98,6 +106,18 @@ signal_group(struct core *core, int32_t slot, int signo)
 		    instance->pgid, core->wires[slot].pidfd.fd, SIGCONT);
 }
 
+/* systemd's WatchdogSignal=: where it hangs is what its core says. */
+int
+instance_stop_signal(const struct core *core, int32_t slot)
+{
+	struct worker_spec spec;
+
+	if (core->instances[slot].why == WHY_WATCHDOG)
+		return SIGABRT;
+	instance_spec(core, slot, &spec);
+	return spec.drain_signal;
+}
+
 static void
 stop_living(struct core *core, int32_t slot, enum instance_why why)
 {
@@ -106,14 +126,15 @@ stop_living(struct core *core, int32_t slot, enum instance_why why)
 
 	instance_spec(core, slot, &spec);
 	instance->why = (uint8_t)why;
-	instance->group_told = 0;
+	instance->group_told = instance->extended = 0;
 	instance->kill_at_ms =
 	    MIN(clock_after(core->loop.now_ms, spec.grace_ms),
 	        budget_kill_at(core, slot));
 	probers_end(core, slot);
 	instance_change(core, slot, EVENT_STOP);
 	/* between clone and exec: start.c hands it on when it executes */
-	if (core->wires[slot].start < 0 && !prober_hook(core, slot))
+	if (core->wires[slot].start < 0 &&
+	    (why == WHY_WATCHDOG || !prober_hook(core, slot)))
 		stop_hooked(core, slot);
 	plan_escalation(core, slot);
 }
@@ -121,10 +142,7 @@ stop_living(struct core *core, int32_t slot, enum instance_why why)
 void
 stop_hooked(struct core *core, int32_t slot)
 {
-	struct worker_spec spec;
-
-	instance_spec(core, slot, &spec);
-	signal_main(core, slot, spec.drain_signal);
+	signal_main(core, slot, instance_stop_signal(core, slot));
 }
 
 /* It is ending already: a reason that decides what comes after wins. */
@@ -261,6 +279,24 @@ escalate(struct core *core, int32_t slot, int64_t now_ms)
 	plan_escalation(core, slot);
 }
 
+/* What it is up for may be limited, and it may have to say that it lives. */
+static void
+limit_over(struct core *core, int32_t slot, int64_t now_ms)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	notify_due(core, slot, now_ms);
+	if (instance->state != INSTANCE_RUNNING &&
+	    instance->state != INSTANCE_READY)
+		return;
+	if (now_ms < start_deadline(core, slot)) {
+		start_limits(core, slot);
+		return;
+	}
+	log_warning("worker.deadline", "worker=%s", instance_label(core, slot));
+	instance_stop(core, slot, WHY_DEADLINE);
+}
+
 void
 instance_timer(struct loop_timer *timer, int64_t now_ms)
 {
@@ -287,9 +323,7 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 		return;
 	case INSTANCE_RUNNING:
 	case INSTANCE_READY:
-		log_warning(
-		    "worker.deadline", "worker=%s", instance_label(core, slot));
-		instance_stop(core, slot, WHY_DEADLINE);
+		limit_over(core, slot, now_ms);
 		return;
 	case INSTANCE_NONE:
 	case INSTANCE_PENDING:
@@ -298,6 +332,39 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 	case INSTANCE_STATES:
 		return;
 	}
+}
+
+/* Somebody wants the end sooner than the workers do. */
+static bool
+is_hurried(const struct core *core)
+{
+	return core->terms > 1 &&
+	       core->settings.second_term != SECOND_TERM_IGNORE;
+}
+
+void
+instance_extend(struct core *core, int32_t slot, int64_t ms)
+{
+	struct instance *instance = &core->instances[slot];
+	int64_t at_ms = clock_after(core->loop.now_ms, ms);
+
+	if (instance->state != INSTANCE_STOPPING || is_hurried(core))
+		return;
+	/* the platform doesn't wait: what is left then is for everybody else */
+	if (core->phase != PHASE_RUN && core->budget_ms >= 0)
+		at_ms = MIN(at_ms, budget_at(core, 100) - STOP_MARGIN_MS);
+	if (at_ms <= instance->kill_at_ms)
+		return;
+	instance->kill_at_ms = at_ms;
+	instance->extended = 1;
+	log_info("worker.extended", "worker=%s: %lld ms more to end",
+	    instance_label(core, slot), (long long)(at_ms - core->loop.now_ms));
+	plan_escalation(core, slot);
+	if (core->phase != PHASE_DRAIN ||
+	    clock_after(at_ms, STOP_REAP_MS) <= core->drain_deadline_ms)
+		return;
+	core->drain_deadline_ms = clock_after(at_ms, STOP_REAP_MS);
+	core_wake(core, &core->phase_timer, core->drain_deadline_ms);
 }
 
 /* --- the drain --- */

@@ -33,7 +33,8 @@ map_bytes(size_t bytes, void **ret, struct err *err)
 
 /* Where what lies in the state memfd: all that the next image wants to read. */
 struct layout {
-	size_t instances, wires, runs, spare, probers, allowed, journal, total;
+	size_t instances, notices, wires, runs, spare, probers, allowed,
+	    journal, total;
 };
 
 static size_t
@@ -53,6 +54,7 @@ layout_of(const struct core *core)
 
 	(void)place(&at, 1, sizeof(struct kept));
 	ret.instances = place(&at, core->max_workers, sizeof(struct instance));
+	ret.notices = place(&at, core->max_workers, sizeof(struct notice));
 	ret.wires = place(&at, core->max_workers, sizeof(struct wires));
 	ret.runs = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
 	ret.spare = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
@@ -74,6 +76,7 @@ map_state(struct core *core, int fd, struct err *err)
 		return err_sys(err, "map the state");
 	core->kept = (void *)base;
 	core->instances = (void *)(base + at.instances);
+	core->notices = (void *)(base + at.notices);
 	core->wires = (void *)(base + at.wires);
 	core->runs = (void *)(base + at.runs);
 	core->spare_runs = (void *)(base + at.spare);
@@ -98,6 +101,8 @@ describe(struct core *core)
 	    [STATE_START] = {offsetof(struct kept, core.starts),
 	        sizeof(struct start), CORE_STARTS_MAX},
 	    [STATE_INSTANCE] = {at.instances, sizeof(struct instance),
+	        core->max_workers},
+	    [STATE_NOTICE] = {at.notices, sizeof(struct notice),
 	        core->max_workers},
 	    [STATE_WIRES] = {at.wires, sizeof(struct wires), core->max_workers},
 	    [STATE_RUN] = {at.runs, sizeof(struct run), PLAN_WORKERS_MAX},
@@ -212,6 +217,7 @@ rows_of(const struct state_head *from, const char *base,
 	} counted[] = {
 	    {STATE_INSTANCE, "slots_used"},
 	    {STATE_WIRES, "slots_used"},
+	    {STATE_NOTICE, "slots_used"},
 	    {STATE_RUN, "nruns"},
 	    {STATE_SPARE, "nruns"},
 	    {STATE_PROBER, "probers_used"},
@@ -274,6 +280,7 @@ table_reset_wires(struct core *core, int32_t slot)
 	core->wires[slot] =
 	    (struct wires){.timer = {.fire = instance_timer, .owner = core},
 	        .pidfd = {.fd = -1},
+	        .newline = {.fd = -1},
 	        .out = {-1, -1},
 	        .start = -1};
 }

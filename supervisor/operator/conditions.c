@@ -90,10 +90,11 @@ why_not_ready(struct judged *judged, const struct running_worker *worker)
 {
 	for (size_t i = 0; i < worker->ninstances; i++) {
 		const struct wire_instance *wire = &worker->instances[i].wire;
-		if (wire->state == INSTANCE_RUNNING &&
-		    *wire->probe_text != '\0')
+		const char *why = *wire->probe_text != '\0' ? wire->probe_text
+		                                            : wire->wait_text;
+		if (wire->state == INSTANCE_RUNNING && *why != '\0')
 			return arena_format(judged->arena, "%s/%" PRIu32 ": %s",
-			    wire->name, wire->replica, wire->probe_text);
+			    wire->name, wire->replica, why);
 	}
 	return last_words(judged, worker);
 }

@@ -24,7 +24,7 @@ struct text_field {
 
 static const struct shape {
 	uint16_t length;
-	struct text_field texts[3];
+	struct text_field texts[4];
 } shapes[] = {
     [WIRE_HELLO] = {sizeof(struct wire_hello),
         {TEXT(wire_hello, version), TEXT(wire_hello, name),
@@ -36,7 +36,7 @@ static const struct shape {
         {TEXT(wire_worker, name), TEXT(wire_worker, schedule)}},
     [WIRE_INSTANCE] = {sizeof(struct wire_instance),
         {TEXT(wire_instance, name), TEXT(wire_instance, probe_text),
-            TEXT(wire_instance, wait_text)}},
+            TEXT(wire_instance, wait_text), TEXT(wire_instance, status_text)}},
     [WIRE_SNAPSHOT_END] = {sizeof(struct wire_snapshot),
         {TEXT(wire_snapshot, name), TEXT(wire_snapshot, operator_text),
             TEXT(wire_snapshot, cgroup_why)}},
@@ -203,6 +203,7 @@ static const char *const why_names[] = {
     [WHY_RESOURCES] = "no process could be made",
     [WHY_WAITS] = "waits for another worker",
     [WHY_DEADLINE] = "its deadline passed",
+    [WHY_WATCHDOG] = "missed its watchdog",
 };
 static_assert(ARRAY_LEN(why_names) == WHY_COUNT, "every reason");
 

@@ -186,6 +186,7 @@ enum instance_why {
 	WHY_RESOURCES, /* no process could be made: EAGAIN, ENOMEM, EMFILE */
 	WHY_WAITS,     /* for a worker that it depends on */
 	WHY_DEADLINE,  /* activeDeadlineSeconds are over */
+	WHY_WATCHDOG,  /* didn't say that it lives */
 	WHY_COUNT
 };
 
@@ -247,6 +248,7 @@ struct wire_instance {
 	int64_t last_ran_ms;
 	char probe_text[128]; /* the last probe's failure, "" when none */
 	char wait_text[WIRE_WAIT_MAX]; /* what it waits for, "" when nothing */
+	char status_text[128]; /* what it says of itself (STATUS=), or "" */
 	struct wire_output output;
 };
 

@@ -113,6 +113,7 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	status_time(json, "last_exit_at", wire->last_exit_wall_ms);
 	jsonw_text(json, "probe", wire->probe_text);
 	jsonw_text(json, "waits_for", wire->wait_text);
+	jsonw_text(json, "status_text", wire->status_text);
 	status_output(json, &wire->output);
 	jsonw_end(json);
 }

@@ -100,6 +100,9 @@ show_one(void *arg, const union wire_message *message)
 		(void)printf(" unsure %u", output->unsure);
 		(void)printf(" oom-kills %u escaped %u waits=%s\n",
 		    it->oom_kills, it->last_exit.escaped, it->wait_text);
+		if (*it->status_text != '\0')
+			(void)printf("says %s/%u %s\n", it->name, it->replica,
+			    it->status_text);
 	}
 }
 

@@ -23,7 +23,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -484,6 +486,136 @@ mode_readonly(char *argv[])
 	die(argv[2]);
 }
 
+/* A datagram to NOTIFY_SOCKET with `count` descriptors; '|' is a new line. */
+static void
+notify(char *text, size_t len, int fd, int count)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	const char *name = getenv("NOTIFY_SOCKET");
+	static char control[CMSG_SPACE(253 * sizeof(int))];
+	int to_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (name == NULL || to_fd == -1)
+		die("NOTIFY_SOCKET");
+	memcpy(to.sun_path, name, strlen(name));
+	to.sun_path[0] = '\0';
+	for (size_t i = 0; i < len; i++)
+		if (text[i] == '|')
+			text[i] = '\n';
+	struct iovec iov = {.iov_base = text, .iov_len = len};
+	struct msghdr header = {.msg_name = &to,
+	    .msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+	                               strlen(name)),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1};
+	if (count > 0) {
+		header.msg_control = control;
+		header.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+		struct cmsghdr *part = CMSG_FIRSTHDR(&header);
+		part->cmsg_level = SOL_SOCKET;
+		part->cmsg_type = SCM_RIGHTS;
+		part->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+		for (int i = 0; i < count; i++)
+			memcpy(CMSG_DATA(part) + (size_t)i * sizeof(int), &fd,
+			    sizeof(fd));
+	}
+	if (sendmsg(to_fd, &header, MSG_NOSIGNAL) == -1)
+		die("sendmsg");
+	(void)close(to_fd);
+}
+
+/* sd_notify_barrier(3): returns when the other side has closed the pipe */
+static void
+barrier(void)
+{
+	char text[] = "BARRIER=1";
+	int ends[2];
+
+	if (pipe(ends) == -1)
+		die("pipe");
+	notify(text, strlen(text), ends[1], 1);
+	(void)close(ends[1]);
+	struct pollfd end = {.fd = ends[0]};
+	while (poll(&end, 1, -1) != 1)
+		continue;
+	(void)close(ends[0]);
+}
+
+static void
+notify_garbage(size_t len)
+{
+	static char bytes[8192];
+
+	for (size_t i = 0; i < len && i < sizeof(bytes); i++)
+		bytes[i] = (char)(i % 251);
+	memcpy(bytes, "STATUS=", 7);
+	notify(bytes, len < sizeof(bytes) ? len : sizeof(bytes), -1, 0);
+}
+
+static void
+say(char *word, char *rest)
+{
+	pid_t pid;
+
+	if (strcmp(word, "send") == 0) {
+		notify(rest, strlen(rest), -1, 0);
+	} else if (strcmp(word, "garbage") == 0) {
+		notify_garbage((size_t)number(rest));
+	} else if (strcmp(word, "fds") == 0) {
+		char text[] = "FDSTORE=1|STATUS=with descriptors";
+		notify(text, strlen(text), STDIN_FILENO, number(rest));
+	} else if (strcmp(word, "stray") == 0) {
+		fork_or_die(&pid);
+		if (pid == 0) {
+			(void)setsid();
+			notify(rest, strlen(rest), -1, 0);
+			_exit(0);
+		}
+		(void)waitpid(pid, NULL, 0);
+	} else if (strcmp(word, "barrier") == 0) {
+		barrier();
+		mark(rest, "done\n");
+	} else if (strcmp(word, "write") == 0) {
+		char *fd = rest + strcspn(rest, " ");
+		*fd++ = '\0';
+		for (char *p = fd; *p != '\0'; p++)
+			*p = *p == '|' ? '\n' : *p;
+		if (write(number(rest), fd, strlen(fd)) == -1)
+			die("write");
+	} else if (strcmp(word, "close") == 0) {
+		(void)close(number(rest));
+	} else if (strcmp(word, "exit") == 0) {
+		_exit(number(rest));
+	} else {
+		die(word);
+	}
+}
+
+/* says FIFO [READY]: does what lines there tell it: send TEXT, garbage BYTES,
+ * fds COUNT, stray TEXT (from another session), barrier FILE, write FD TEXT,
+ * close FD, exit CODE. TERM is not heard. */
+NORETURN static int
+mode_says(char *argv[])
+{
+	static char line[8192];
+
+	handle(SIGTERM, SIG_IGN);
+	(void)mkfifo(argv[0], 0600);
+	FILE *orders = fopen(argv[0], "r+e");
+	if (orders == NULL)
+		die(argv[0]);
+	if (argv[1] != NULL)
+		mark_pid(argv[1]);
+	while (fgets(line, sizeof(line), orders) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		char *rest = line + strcspn(line, " ");
+		if (*rest != '\0')
+			*rest++ = '\0';
+		say(line, rest);
+	}
+	die("fgets");
+}
+
 static const struct mode modes[] = {
     {"exit", 1, mode_exit},
     {"die", 1, mode_die},
@@ -505,6 +637,7 @@ static const struct mode modes[] = {
     {"refuse-clone3", 1, mode_refuse_clone3},
     {"eat", 1, mode_eat},
     {"readonly", 3, mode_readonly},
+    {"says", 1, mode_says},
 };
 
 int
