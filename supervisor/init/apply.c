@@ -395,6 +395,7 @@ apply_plan(struct core *core, int fd, bool sealed, struct err *err)
 		drain_begin(core, "another supervisor is here", EXIT_AGAIN);
 		return 0;
 	}
+	guard_start(core);
 	capture_apply(core);
 	answer_apply(core);
 	schedule_apply(core);

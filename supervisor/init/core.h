@@ -36,7 +36,7 @@
  *     peers.c    the sockets; orders.c what is asked there; snapshot.c
  *     journal.c  what happened, for an operator that was away
  *     operate.c  the operator's process; capture.c the logger's; answer.c
- *                that of the liveness port
+ *                that of the liveness port; watchman.c the guard's
  *     credit.c   what a freeze of the init does to all deadlines
  *     finish.c   the end: sweep, exit code, termination log
  *     recover.c  a fault in the init itself; resume.c the image after it
@@ -197,6 +197,7 @@ enum owner_kind {
 	OWNER_LOGGER,
 	OWNER_ANSWER,
 	OWNER_UPGRADE,
+	OWNER_GUARD,
 };
 
 struct owner {
@@ -282,6 +283,15 @@ struct upgrade {
 	char version[32];
 };
 
+/* guard.h: who ends what is left when the init is killed (not PID 1). */
+struct guard {
+	int32_t pid;
+	bool waits; /* for that of the init before: nothing is started yet */
+	int64_t started_ms;
+	struct loop_timer timer;
+	struct backoff backoff;
+};
+
 enum phase {
 	PHASE_RUN = 0,
 	PHASE_DRAIN,    /* workers end */
@@ -365,6 +375,7 @@ struct core {
 	struct notify notify;
 	struct answer answer;
 	struct upgrade upgrade;
+	struct guard guard;
 	struct peer clients[CORE_CLIENTS_MAX];
 	const char *const *environment;
 	uint64_t snapshots;
@@ -386,6 +397,8 @@ int table_remap(struct core *core, int fd, const struct core *old,
 int table_convert(struct core *core, int fd, struct err *err) MUST_CHECK;
 /* Which of the two tables of runs is in use, as `old` had it. */
 void table_take_turns(struct core *core, const struct core *old);
+/* The tables in `fd`, of another process, to be read: maps them. */
+int table_look(struct core *core, int fd, struct err *err) MUST_CHECK;
 /* No timer, no descriptor. */
 void table_reset_wires(struct core *core, int32_t slot);
 /* A zeroed slot, or CORE_NO_SLOT. */
@@ -429,6 +442,10 @@ void instance_wake_at(struct core *core, int32_t slot, int64_t at_ms);
 void start_queue(struct core *core, int32_t slot);
 /* Takes it out again, if it is there. */
 void start_dequeue(struct core *core, int32_t slot);
+/* What a process for a worker has in its environment beside the worker's own;
+ * false: no room. */
+bool start_extra(const struct core *core, struct spawn_extra *extra,
+    const struct worker_spec *spec, uint32_t replica);
 /* Starts as many as may start now. */
 void start_pump(struct core *core);
 /* The news of an exec, if there is any; called by the pipe and by the reaper.
@@ -630,6 +647,9 @@ void journal_pump(struct core *core, struct peer *peer);
 /* False: another supervisor of that name listens at its place. */
 bool peers_listen(struct core *core); /* once the name is known */
 void peers_close(struct core *core);
+/* The socket that says that our guard lives; err->sys EADDRINUSE: another's
+ * does. */
+int peers_listen_guard(struct core *core, struct err *err) MUST_CHECK;
 void peers_resume(struct core *core); /* after a fault: listens again */
 int peer_open(
     struct core *core, struct peer *peer, int fd, struct err *err) MUST_CHECK;
@@ -686,6 +706,13 @@ void answer_apply(struct core *core);
 void answer_exited(struct core *core);
 void answer_resume(struct core *core); /* after a fault: another process */
 void answer_timer(struct loop_timer *timer, int64_t now_ms);
+
+/* watchman.c: the guard; none as PID 1. */
+void guard_start(struct core *core);
+void guard_exited(struct core *core);
+void guard_resume(struct core *core);
+void guard_end(struct core *core);
+void guard_timer(struct loop_timer *timer, int64_t now_ms);
 
 /* The memory that it counts in; after a fault that of `tally_fd`. */
 int capture_map(struct core *core, struct err *err) MUST_CHECK;

@@ -309,6 +309,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = operator_timer, .owner = core};
 	core->answer.timer =
 	    (struct loop_timer){.fire = answer_timer, .owner = core};
+	core->guard.timer =
+	    (struct loop_timer){.fire = guard_timer, .owner = core};
 	core->logger.timer =
 	    (struct loop_timer){.fire = capture_timer, .owner = core};
 	core->upgrade.timer =
@@ -383,6 +385,7 @@ core_run(struct core *core)
 	int code = finish_code(core);
 	log_info("init.ends", "%s; exit code %d", core->end_reason, code);
 	finish_termination_log(core, code);
+	guard_end(core);
 	peers_close(core);
 	limits_close(core);
 	return code;

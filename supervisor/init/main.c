@@ -8,6 +8,7 @@
 
 #include "base/exitcode.h"
 #include "base/text.h"
+#include "supervisor/init/guard.h"
 #include "supervisor/init/init.h"
 #include "supervisor/init/live.h"
 #include "supervisor/init/logger.h"
@@ -160,7 +161,8 @@ main(int argc, char *argv[])
 {
 	const char *command = argc > 1 ? argv[1] : "";
 
-	if (text_equal(command, "run") || text_equal(command, "--logger"))
+	if (text_equal(command, "run") || text_equal(command, "--logger") ||
+	    text_equal(command, "--guard"))
 		block_signals(false);
 	else if (text_starts(command, "--recover") ||
 	         text_starts(command, "--take-"))
@@ -179,6 +181,8 @@ main(int argc, char *argv[])
 		return init_take_back(argc - 2, argv + 2);
 	if (text_equal(command, "--state"))
 		return state_say();
+	if (text_equal(command, "--guard"))
+		return guard_main(argc - 2, argv + 2);
 	if (text_equal(command, "--live"))
 		return live_main();
 	if (text_equal(command, "--probe"))

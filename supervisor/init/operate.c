@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/recover.h"
 #include "worker/send.h"
 
 enum {
@@ -59,7 +60,7 @@ operator_spawn(struct core *core, int socket_fd, struct err *err)
 	fd_close(&spawned.pidfd);
 	fd_close(&operate->report_fd);
 	operate->report_fd = spawned.report_fd;
-	operate->pid = spawned.pid;
+	operate->pid = core->kept->operator_pid = spawned.pid;
 	return owner_set(core, spawned.pid, OWNER_OPERATOR, 0, err);
 }
 
@@ -215,7 +216,7 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 	if (spawn_report(operate->report_fd, &report) == -1)
 		result = report;
 	fd_close(&operate->report_fd);
-	operate->pid = 0;
+	operate->pid = core->kept->operator_pid = 0;
 	peer_close(core, &operate->peer);
 	/* its probers go with it, wherever in its session they are */
 	(void)send_to_group(pid, -1, SIGKILL);

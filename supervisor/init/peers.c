@@ -393,6 +393,15 @@ peers_listen(struct core *core)
 	return true;
 }
 
+int
+peers_listen_guard(struct core *core, struct err *err)
+{
+	if (!core->placed)
+		return err_set(err, ERR_SYSTEM, "there is no place for it");
+	return listen_at(
+	    core, &core->place, SOCK_SEQPACKET, PLACE_GUARD_SOCKET, err);
+}
+
 void
 peers_resume(struct core *core)
 {
@@ -411,7 +420,7 @@ peers_close(struct core *core)
 	struct sockaddr_un address;
 	socklen_t len;
 	static const char *const files[] = {
-	    PLACE_INIT_SOCKET, PLACE_LOGS_SOCKET};
+	    PLACE_INIT_SOCKET, PLACE_LOGS_SOCKET, PLACE_GUARD_SOCKET};
 
 	for (size_t i = 0; i < ARRAY_LEN(core->clients); i++)
 		if (core->clients[i].source.fd != -1)

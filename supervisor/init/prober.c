@@ -294,7 +294,7 @@ prober_spawn(struct core *core, struct prober *prober,
 	if (probe_command(&probe, instance->replica, &command, err) == -1)
 		return -1;
 	extra.count = extra.used = 0;
-	if (!spawn_extra_worker(&extra, spec, instance->replica))
+	if (!start_extra(core, &extra, spec, instance->replica))
 		return err_set(err, ERR_CAPACITY, "too many ports");
 	const struct spawn_fd fds[] = {{core->null_fd, STDIN_FILENO},
 	    {core->null_fd, STDOUT_FILENO}, {text_fd, STDERR_FILENO}};

@@ -491,6 +491,9 @@ child_ended(struct core *core, const siginfo_t *info)
 	case OWNER_UPGRADE:
 		upgrade_exited(core, &ended);
 		return;
+	case OWNER_GUARD:
+		guard_exited(core);
+		return;
 	case OWNER_NONE:
 	case OWNER_INSTANCE:
 		core->orphans_reaped++;

@@ -348,7 +348,7 @@ recover_note_plan(struct core *core)
  */
 
 struct last {
-	pid_t pid, logger;
+	pid_t pid, logger, guard;
 	int logger_fd;
 	int64_t until_ms;
 };
@@ -369,6 +369,7 @@ last_read(const char *fd_text, struct last *ret)
 	    kept->core_bytes != sizeof(kept->core))
 		return;
 	ret->logger = kept->core.logger.pid;
+	ret->guard = kept->core.guard.pid;
 	ret->logger_fd = kept->core.logger.socket.fd;
 	ret->until_ms = now() + kept->grace_ms;
 	if (kept->core.phase != PHASE_RUN)
@@ -385,7 +386,7 @@ last_read(const char *fd_text, struct last *ret)
 static unsigned
 last_tell(const struct last *last, pid_t pid, int signo)
 {
-	if (pid <= 1 || pid == last->logger)
+	if (pid <= 1 || pid == last->logger || pid == last->guard)
 		return 0;
 	if (signo != 0 && send_to_group(pid, -1, signo) == -1)
 		(void)send_to_process(pid, signo);

@@ -39,6 +39,10 @@ struct kept {
 	int64_t grace_ms;   /* the longest of the workers; for the drain */
 	uint64_t address;   /* that the fault was about */
 	int32_t signo, code;
+	/* for the guard, as it is at any time */
+	int32_t operator_pid;
+	uint32_t zero;
+	uint64_t run_id;  /* REEVE_RUN */
 	char version[32]; /* of the build that wrote it */
 	char what[128];   /* the assertion that failed, or "" */
 	struct core core;

@@ -137,6 +137,10 @@ take_children(struct core *core)
 	logger->json = old.logger.json;
 	logger->counted = old.logger.counted;
 	answer->pid = take_child(core, old.answer.pid, OWNER_ANSWER);
+	core->guard.pid = take_child(core, old.guard.pid, OWNER_GUARD);
+	core->guard.waits = old.guard.waits;
+	core->guard.started_ms = old.guard.started_ms;
+	core->guard.backoff = old.guard.backoff;
 	answer->port = old.answer.port;
 	answer->started_ms = old.answer.started_ms;
 	answer->backoff = old.answer.backoff;
@@ -233,6 +237,8 @@ resume_commit(struct core *core, int fd)
 	    core->kept->version);
 	(void)snprintf(core->kept->version, sizeof(core->kept->version), "%s",
 	    REEVE_VERSION);
+	/* it reads the other's state: another one comes */
+	guard_end(core);
 	log_info("init.upgraded", "from=%s to=%s", from, REEVE_VERSION);
 }
 
@@ -442,6 +448,7 @@ resume_timers(struct core *core)
 	answer_resume(core);
 	notify_resume(core);
 	capture_resume(core);
+	guard_resume(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		core_wake(core, &core->ending_timer, core->loop.now_ms);
 	if (core->no_pidfd)

@@ -164,6 +164,17 @@ free_start(const struct core *core)
 	return -1;
 }
 
+bool
+start_extra(const struct core *core, struct spawn_extra *extra,
+    const struct worker_spec *spec, uint32_t replica)
+{
+	if (!spawn_extra_worker(extra, spec, replica))
+		return false;
+	/* as PID 1 everything ends with us: nobody has to be found */
+	return core->pid1 ||
+	       spawn_extra_add_number(extra, "REEVE_RUN", core->kept->run_id);
+}
+
 static int
 spawn_worker(
     struct core *core, int32_t slot, struct spawned *ret, struct err *err)
@@ -175,7 +186,7 @@ spawn_worker(
 
 	instance_spec(core, slot, &spec);
 	extra.count = extra.used = 0;
-	if (!spawn_extra_worker(&extra, &spec, instance->replica))
+	if (!start_extra(core, &extra, &spec, instance->replica))
 		return err_set(err, ERR_CAPACITY, "too many ports");
 	if (notify_open(core, slot, &extra, &newline, err) == -1)
 		return -1;
@@ -360,7 +371,8 @@ start_resume(struct core *core, int32_t slot)
 void
 start_pump(struct core *core)
 {
-	while (core->queue_first != CORE_NO_SLOT && core->phase == PHASE_RUN) {
+	while (core->queue_first != CORE_NO_SLOT && core->phase == PHASE_RUN &&
+	       !core->guard.waits) {
 		int index = free_start(core);
 		if (index == -1)
 			return; /* goes on when an exec is over */

@@ -141,6 +141,9 @@ make_state(struct core *core, struct err *err)
 		return -1;
 	}
 	describe(core);
+	while (core->kept->run_id == 0)
+		core->kept->run_id =
+		    (uint64_t)core_noise() << 32 | core_noise();
 	return 0;
 }
 
@@ -272,6 +275,22 @@ table_convert(struct core *core, int fd, struct err *err)
 	int rc = convert_from(core, base, bytes, err);
 	(void)munmap(base, bytes);
 	return rc;
+}
+
+int
+table_look(struct core *core, int fd, struct err *err)
+{
+	static struct kept kept;
+
+	if (pread(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept))
+		return err_sys(err, "read the state");
+	if (kept.head.magic != STATE_MAGIC ||
+	    kept.core_bytes != sizeof(struct core) ||
+	    kept.instance_bytes != sizeof(struct instance))
+		return err_set(err, ERR_SYSTEM, "the state isn't one of ours");
+	core->max_workers = kept.max_workers;
+	size_tables(core);
+	return map_state(core, fd, err);
 }
 
 void

@@ -29,6 +29,7 @@ struct place_socket {
 #define PLACE_INIT_SOCKET     "init.sock"
 #define PLACE_OPERATOR_SOCKET "operator.sock"
 #define PLACE_LOGS_SOCKET     "logs.sock"
+#define PLACE_GUARD_SOCKET    "guard.sock"
 
 /* The listener's choice: makes the directory (0700, or 0750 with a control
  * group) and tries to write there; falls back as above, never fails for want

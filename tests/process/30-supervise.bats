@@ -111,7 +111,8 @@ teardown() { finish; }
 	END
 	"$HELPER" born ignored "$REEVE" run --plan "$T/a.plan"
 	run ! grep -E 'blocked|ignored' "$T/signals"
-	sort "$T/env" | grep -vE '^(PWD|SHLVL|_|OLDPWD)=' >"$T/got"
+	grep -qE '^REEVE_RUN=[0-9]+$' "$T/env"
+	sort "$T/env" | grep -vE '^(PWD|SHLVL|_|OLDPWD|REEVE_RUN)=' >"$T/got"
 	diff - "$T/got" <<-'END'
 		A=b c=d %$
 		PATH=/usr/bin:/bin

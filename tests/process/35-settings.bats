@@ -279,11 +279,11 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 	finish
 	begun '    inheritEnv: [OF_THE_IMAGE]'
 	[ "$(tr '\0' '\n' <"/proc/$PID/environ" | cut -d= -f1 | sort | xargs)" \
-		= 'OF_THE_IMAGE REEVE_GENERATION REEVE_REPLICA REEVE_WORKER' ]
+		= 'OF_THE_IMAGE REEVE_GENERATION REEVE_REPLICA REEVE_RUN REEVE_WORKER' ]
 	finish
 	begun "$(printf '%s\n' '    inheritEnv: none' '    env: [{name: OWN, value: it}]')"
 	[ "$(tr '\0' '\n' <"/proc/$PID/environ" | cut -d= -f1 | sort | xargs)" \
-		= 'OWN REEVE_GENERATION REEVE_REPLICA REEVE_WORKER' ]
+		= 'OWN REEVE_GENERATION REEVE_REPLICA REEVE_RUN REEVE_WORKER' ]
 }
 
 @test "a changed setting is drift by its key, and onDrift: {config: restart} mends it" {
