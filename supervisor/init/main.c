@@ -171,6 +171,9 @@ main(int argc, char *argv[])
 		return run(argc - 2, argv + 2);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
+	if (text_starts(command, "--recover-run="))
+		return oneshot_recover(
+		    strchr(command, '=') + 1, argc - 2, argv + 2);
 	if (text_equal(command, "--recover"))
 		return init_recover(argc - 2, argv + 2);
 	if (text_equal(command, "--recover-drain"))

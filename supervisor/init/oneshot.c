@@ -20,7 +20,7 @@
 #include "base/nowait.h"
 #include "base/text.h"
 #include "supervisor/init/oneshot.h"
-#include "supervisor/init/oneshot_args.h"
+#include "supervisor/init/oneshot_again.h"
 #include "worker/exit.h"
 #include "worker/send.h"
 
@@ -33,33 +33,6 @@ enum {
 	EXIT_NOT_RUN = 126,
 	EXIT_NOT_FOUND = 127,
 	EXIT_SIGNAL_BASE = 128,
-};
-
-enum phase {
-	PHASE_STARTING, /* between clone and exec: signals wait */
-	PHASE_RUNNING,
-	PHASE_LEAVING, /* CMD is gone; what it left behind has had TERM */
-	PHASE_KILLING, /* … and KILL */
-	PHASE_DONE,
-};
-
-struct oneshot {
-	struct oneshot_args args;
-
-	bool first;    /* we are PID 1: the whole namespace is ours */
-	pid_t self;    /* our own pid */
-	pid_t parent;  /* ours, as we began */
-	pid_t pid;     /* CMD's */
-	pid_t sweeper; /* the last child of sweep() */
-	int pidfd;     /* -1: this kernel has none */
-	int signal_fd;
-	int exec_fd;      /* brings an errno, or its end when exec is done */
-	int exec_errno;   /* 0: executed */
-	bool foreground;  /* CMD has the terminal */
-	bool no_children; /* waitid said ECHILD */
-	enum phase phase;
-	int64_t deadline_ms;
-	int code; /* valid from PHASE_LEAVING on */
 };
 
 /* One line of ours; lost rather than waited for when nobody reads stderr. */
@@ -269,6 +242,25 @@ forward(const struct oneshot *oneshot, int signo)
 		say_more(oneshot, "%s: errno %d", sent, errno);
 }
 
+/* A fault that somebody sent, and that comes by a handler: forwarded as all. */
+static void
+sent_fault(struct oneshot *oneshot, int signo)
+{
+	if (oneshot->phase == PHASE_STARTING)
+		oneshot->came |= UINT64_C(1) << signo;
+	else
+		forward(oneshot, signo);
+}
+
+static void
+forward_what_came(struct oneshot *oneshot)
+{
+	for (int signo = 1; oneshot->came != 0 && signo < NSIG - 1; signo++)
+		if ((oneshot->came >> signo & 1) != 0)
+			forward(oneshot, signo);
+	oneshot->came = 0;
+}
+
 static void
 give_terminal(const struct oneshot *oneshot, pid_t group)
 {
@@ -373,8 +365,10 @@ read_signals(struct oneshot *oneshot)
 	ssize_t len = read(oneshot->signal_fd, infos, sizeof(infos));
 
 	for (size_t i = 0; len > 0 && i < (size_t)len / sizeof(infos[0]); i++)
-		if (infos[i].ssi_signo != SIGCHLD)
+		if (infos[i].ssi_signo != SIGCHLD) {
+			ONESHOT_POINT((int)infos[i].ssi_signo);
 			forward(oneshot, (int)infos[i].ssi_signo);
+		}
 }
 
 static bool
@@ -446,6 +440,8 @@ turn(struct oneshot *oneshot, bool more)
 	if (starting) {
 		if (fds[0].revents != 0 || clock_ms() >= oneshot->deadline_ms)
 			executed(oneshot);
+		if (oneshot->phase != PHASE_STARTING)
+			forward_what_came(oneshot);
 		return true;
 	}
 	/* signals before reaping: one that came first goes to CMD, which is
@@ -458,32 +454,47 @@ turn(struct oneshot *oneshot, bool more)
 	return more;
 }
 
+/* Signals, orphans: the same for whoever starts CMD and whoever goes on with
+ * it. */
 static int
-oneshot_run(struct oneshot *oneshot, struct err *err)
+prepare(struct oneshot *oneshot, char *whole[], struct err *err)
 {
 	struct sigaction plain = {.sa_handler = SIG_DFL};
 	sigset_t set;
-	bool more = false;
 
-	assert(oneshot->args.command != NULL);
 	/* ignored by whoever started us, the kernel would reap for itself and
 	 * we never learn an exit code (tini, catatonit: wait for ever) */
 	(void)sigaction(SIGCHLD, &plain, NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		say_more(oneshot, "no subreaper here: errno %d", errno);
-	if (follow(oneshot, oneshot->parent) == -1)
-		return err_sys(err, "-p");
-	/* faults too: only sent ones wait, those of our own end us anyway */
 	(void)sigfillset(&set);
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	oneshot->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (oneshot->signal_fd == -1)
 		return err_sys(err, "signalfd");
-	if (start(oneshot, err) == -1)
+	oneshot_again_arm(oneshot, whole, sent_fault);
+	return 0;
+}
+
+static int
+oneshot_run(struct oneshot *oneshot, char *whole[], struct err *err)
+{
+	assert(oneshot->args.command != NULL);
+	if (follow(oneshot, oneshot->parent) == -1)
+		return err_sys(err, "-p");
+	if (prepare(oneshot, whole, err) == -1 || start(oneshot, err) == -1)
 		return -1;
+	return 0;
+}
+
+static int
+finish(struct oneshot *oneshot)
+{
+	bool more = true;
+
 	while (oneshot->phase != PHASE_DONE)
 		more = turn(oneshot, more);
-	return 0;
+	return oneshot->code;
 }
 
 /* A closed 0, 1 or 2 would be taken by a descriptor of ours. */
@@ -525,9 +536,30 @@ oneshot_main(int argc, char *argv[])
 		say_line(&err);
 		return EXIT_USAGE;
 	}
-	if (oneshot_run(&oneshot, &err) == -1) {
+	/* main's own vector: "reeve", "run", and what we were given */
+	if (oneshot_run(&oneshot, argv - 2, &err) == -1) {
 		say_line(&err);
 		return EXIT_AGAIN;
 	}
-	return oneshot.code;
+	return finish(&oneshot);
+}
+
+int
+oneshot_recover(const char *fd_text, int argc, char *argv[])
+{
+	static struct oneshot oneshot;
+	struct err err = ERR_INIT;
+
+	(void)prctl(PR_SET_NAME, "reeve");
+	if (oneshot_again_take(fd_text, &oneshot, &err) == -1 ||
+	    oneshot_args_read(argc, argv, &oneshot.args, &err) == -1 ||
+	    prepare(&oneshot, argv - 2, &err) == -1) {
+		say_line(&err);
+		return EXIT_BUG;
+	}
+	(void)err_set(&err, ERR_SYSTEM,
+	    "fault %u of this init; process %d is kept", oneshot.crashes,
+	    (int)oneshot.pid);
+	say_line(&err);
+	return finish(&oneshot);
 }

@@ -16,6 +16,8 @@
 /* `argv` are the arguments after "run"; all signals but faults are blocked.
  * Returns the exit code of the program. */
 int oneshot_main(int argc, char *argv[]);
+/* `reeve --recover-run=FD …`, after a fault: `argv` as before. */
+int oneshot_recover(const char *fd_text, int argc, char *argv[]);
 
 /* True when `argv` has a "--" with a command after it. */
 bool oneshot_wanted(int argc, char *const argv[]);
