@@ -113,7 +113,8 @@ ring_put(const struct keep *keep, const struct keep_instance *instance,
 	size_t room = MIN(len, keep->ring_bytes - start);
 
 	memcpy(ring + start, bytes, room);
-	memcpy(ring, (const char *)bytes + room, len - room);
+	if (room < len)
+		memcpy(ring, (const char *)bytes + room, len - room);
 }
 
 static void

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/text.h"
 #include "base/utf8.h"
 #include "supervisor/init/lineform.h"
 
@@ -132,12 +130,10 @@ put_base64(struct lineform *form, const char *text, size_t len)
 
 void
 lineform_json(struct lineform *form, const struct logger_message *who,
-    int64_t wall_ms, const char *text, size_t len, bool partial)
+    const char *at, const char *text, size_t len, bool partial)
 {
-	char at[CLOCK_TEXT_SIZE];
-
 	put_text(form, "{\"at\":\"");
-	put_text(form, clock_text(wall_ms, at));
+	put_text(form, at);
 	put_text(form, "\",\"worker\":\"");
 	(void)put_json(form, who->worker, strlen(who->worker));
 	put_text(form, "\",\"replica\":");

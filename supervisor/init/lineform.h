@@ -30,7 +30,8 @@ size_t lineform_most(size_t len);
  * has passed already; `partial`: its end comes later. */
 void lineform_prefix(struct lineform *form, const struct logger_message *who,
     const char *text, size_t len, bool continued);
+/* `at`: the time, as clock_text() writes it. */
 void lineform_json(struct lineform *form, const struct logger_message *who,
-    int64_t wall_ms, const char *text, size_t len, bool partial);
+    const char *at, const char *text, size_t len, bool partial);
 
 #endif

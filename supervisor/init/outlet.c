@@ -279,6 +279,17 @@ outlet_flush(struct outlet *outlet)
 		outlet->flows(outlet);
 }
 
+/* All of them are out: they are of one instance. */
+static void
+count_batch(const struct outlet *outlet, const struct outlet_line *lines,
+    uint32_t count, size_t raw)
+{
+	struct tally *tally = tally_of(outlet, lines);
+
+	if (tally != NULL)
+		tally_add(&tally->written, count, raw);
+}
+
 /* Past the queue, while nothing waits in it. Returns the lines that are done,
  * and how much of the next one. */
 static uint32_t
@@ -286,16 +297,26 @@ send_straight(struct outlet *outlet, const char *bytes,
     const struct outlet_line *lines, uint32_t count, size_t *ret_sent)
 {
 	size_t len = 0;
+	size_t raw = 0;
 	size_t sent = 0;
 	uint32_t done = 0;
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		len += lines[i].out_len;
+		raw += lines[i].raw_len;
+	}
+	size_t all = len;
+
 	outlet->tallies->writing = 1;
 	while (len > 0) {
 		size_t n = write_piece(outlet, bytes, len);
 		if (n == 0)
 			break;
+		if (n == all) { /* in one write: no need to look at each */
+			count_batch(outlet, lines, count, raw);
+			done = count;
+			break;
+		}
 		bytes += n;
 		len -= n;
 		for (sent += n; done < count && sent >= lines[done].out_len;
@@ -321,6 +342,8 @@ outlet_send(struct outlet *outlet, const char *bytes,
 
 	if (straight)
 		at = send_straight(outlet, bytes, lines, count, &sent);
+	if (at == count)
+		return;
 	for (uint32_t i = 0; i < at; i++)
 		bytes += lines[i].out_len;
 	if (at < count && sent > 0 && !outlet->closed) {

@@ -61,6 +61,7 @@ wall_ms(struct streams *all)
 	if (all->now_ms != all->loop->now_ms || all->wall_ms == 0) {
 		all->now_ms = all->loop->now_ms;
 		all->wall_ms = clock_wall_ms();
+		(void)clock_text(all->wall_ms, all->wall_text);
 	}
 	return all->wall_ms;
 }
@@ -182,7 +183,7 @@ format_line(const struct stream *stream, struct lineform *form,
 		lineform_prefix(form, &stream->who, text, len, continued);
 	else
 		lineform_json(
-		    form, &stream->who, wall_ms(all), text, len, partial);
+		    form, &stream->who, all->wall_text, text, len, partial);
 }
 
 /* `count` lines, one behind the other, all of which pass. */
@@ -194,6 +195,7 @@ send_lines(const struct stream *stream, const char *bytes,
 	struct outlet *outlet = outlet_of(stream);
 	uint32_t first = 0;
 
+	(void)wall_ms(stream->all);
 	if (stream->who.logs.format == LOGS_PLAIN) {
 		outlet_send(outlet, bytes, lines, count);
 		return;
@@ -363,6 +365,7 @@ feed_last(struct stream *stream)
 
 	if (stream->len == 0 && !stream->continued)
 		return;
+	(void)wall_ms(stream->all);
 	memcpy(bytes, stream->text, stream->len);
 	bytes[stream->len] = '\n';
 	stream->all->batch = bytes;

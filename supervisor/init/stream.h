@@ -3,6 +3,7 @@
 #define REEVE_SUPERVISOR_INIT_STREAM_H
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "supervisor/init/keep.h"
@@ -67,6 +68,7 @@ struct streams {
 	int socket_fd;  /* to the init */
 	int64_t now_ms; /* of the loop's turn that `wall_ms` is of */
 	int64_t wall_ms;
+	char wall_text[CLOCK_TEXT_SIZE];
 
 	struct outlet_line *lines; /* of one read */
 	const char *batch;         /* where they begin */
