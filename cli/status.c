@@ -257,6 +257,10 @@ rebuild(void *arg, const union wire_message *message)
 		jsonw_i64(
 		    rebuilt->json, "restarts", snapshot->operator_restarts);
 		jsonw_end(rebuilt->json);
+		jsonw_object(rebuilt->json, "init");
+		jsonw_i64(rebuilt->json, "pid", snapshot->init_pid);
+		status_cgroup(rebuilt->json, snapshot);
+		jsonw_end(rebuilt->json);
 		jsonw_array(rebuilt->json, "workers");
 		break;
 	case WIRE_WORKER:

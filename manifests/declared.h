@@ -265,7 +265,7 @@ struct declared_worker {
 	int64_t deadline_ms;   /* activeDeadlineSeconds; 0: none */
 	int64_t backoff_limit; /* -1: retried for ever */
 	int64_t grace_ms;
-	int64_t memory_limit_bytes, cpu_limit_milli; /* -1 */
+	int64_t memory_limit_bytes, cpu_limit_milli, pids_limit; /* -1 */
 	enum declared_restart restart;
 	int64_t backoff_first_ms, backoff_cap_ms;
 	int64_t start_limit_count, start_limit_window_ms; /* 0: off */

@@ -262,6 +262,7 @@ take_limits(
     const struct manifest_resources *raw, struct declared_worker *worker)
 {
 	worker->memory_limit_bytes = worker->cpu_limit_milli = -1;
+	worker->pids_limit = -1;
 	if (raw == NULL || raw->limits == NULL)
 		return;
 	if (raw->limits->memory != NULL)
@@ -270,6 +271,8 @@ take_limits(
 	if (raw->limits->cpu != NULL)
 		(void)!text_quantity_milli(
 		    raw->limits->cpu, &worker->cpu_limit_milli, NULL);
+	if (raw->limits->pids != NULL)
+		worker->pids_limit = resolve_int(raw->limits->pids, "1");
 }
 
 static void

@@ -96,11 +96,17 @@ act_stop(struct core *core, int32_t slot, int32_t value)
 static bool
 act_restart(struct core *core, int32_t slot, int32_t value)
 {
-	(void)value;
-	if (core->instances[slot].state == INSTANCE_STOPPED ||
-	    core->instances[slot].state == INSTANCE_NONE)
+	enum instance_state state =
+	    (enum instance_state)core->instances[slot].state;
+
+	if (state == INSTANCE_STOPPED || state == INSTANCE_NONE)
 		return false;
-	instance_stop(core, slot, WHY_ORDER_RESTART);
+	if (value != WIRE_RESTART_MEMORY)
+		instance_stop(core, slot, WHY_ORDER_RESTART);
+	else if (state == INSTANCE_RUNNING || state == INSTANCE_READY)
+		instance_stop(core, slot, WHY_MEMORY);
+	else
+		return false;
 	return true;
 }
 

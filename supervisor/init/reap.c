@@ -55,7 +55,7 @@ was_unordered(const struct instance *instance)
 {
 	return instance->why == WHY_ENDED || instance->why == WHY_EXEC ||
 	       instance->why == WHY_LIVENESS || instance->why == WHY_STARTUP ||
-	       instance->why == WHY_WATCHDOG;
+	       instance->why == WHY_WATCHDOG || instance->why == WHY_MEMORY;
 }
 
 void
@@ -148,6 +148,8 @@ class_of(const struct instance *instance)
 	case WHY_STARTUP:
 	case WHY_WATCHDOG:
 		return CLASS_PROBE;
+	case WHY_MEMORY:
+		return CLASS_OOM;
 	case WHY_NONE:
 	case WHY_ORDER_STOP:
 	case WHY_SCALED:

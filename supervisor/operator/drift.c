@@ -450,6 +450,10 @@ compare_rest(struct comparison *comparison, const struct worker_spec *running,
 	compare_numbers(comparison, "resources.limits.memory",
 	    (int64_t)running->memory_limit_bytes,
 	    (int64_t)declared->memory_limit_bytes);
+	compare_numbers(comparison, "resources.limits.cpu",
+	    running->cpu_limit_milli, declared->cpu_limit_milli);
+	compare_numbers(comparison, "resources.limits.pids",
+	    running->pids_limit, declared->pids_limit);
 }
 
 enum drift_policy

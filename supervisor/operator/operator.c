@@ -408,6 +408,7 @@ alive(struct loop_timer *timer, int64_t now_ms)
 	struct err err = ERR_INIT;
 
 	ask_again(op, now_ms);
+	ceiling_look(op);
 	ask(op, WIRE_ALIVE, NULL);
 	ask(op, WIRE_GET_SNAPSHOT, NULL);
 	if (loop_timer_set(&op->loop, timer,

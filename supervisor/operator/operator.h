@@ -28,6 +28,7 @@
  *     operator.c   life, the loop, the wire to the init
  *     plans.c      what the init should have, and sending it
  *     judge.c      a pass: drift, reconcile, and doing it
+ *     ceiling.c    memory limits that no cgroup holds
  *     conditions.c what of it somebody should be told
  *     notes.c      what is remembered on disk
  *     watch.c      news of the manifest and of secrets (inotify)
@@ -157,6 +158,10 @@ int64_t judge_pass(struct operator_core *op);
 /* --- conditions.c --- */
 /* Says what is wrong to alerts.c; returns when time alone may change it. */
 int64_t conditions_judge(struct operator_core *op, int64_t now_ms);
+
+/* --- ceiling.c --- */
+/* Looks once for workers above a memory limit that no cgroup holds. */
+void ceiling_look(struct operator_core *op);
 
 /* --- notes.c --- */
 void notes_read(struct operator_core *op);

@@ -18,6 +18,7 @@ struct running_instance {
 	struct wire_instance wire;
 	uint64_t marked;     /* the snapshot that last had it */
 	int64_t since_ms;    /* monotonic: of its state and readiness */
+	unsigned over;       /* looks in a row above its memory limit */
 	uint32_t exits_seen; /* ends that were judged already */
 	/* a restart was ordered and nothing was heard of it yet; monotonic,
 	 * 0: none */

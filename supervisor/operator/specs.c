@@ -371,6 +371,8 @@ worker(struct arena *arena, const struct declared *declared,
 	    .memory_limit_bytes = from->memory_limit_bytes > 0
 	                              ? (uint64_t)from->memory_limit_bytes
 	                              : 0,
+	    .cpu_limit_milli = bounded(from->cpu_limit_milli, INT32_MAX),
+	    .pids_limit = bounded(from->pids_limit, INT32_MAX),
 	    .generation = 1,
 	    .logs = logs(&from->logs),
 	};
@@ -534,6 +536,8 @@ specs_digest(const struct fingerprint_key *key, const struct worker_spec *spec,
 	digest_number(&bytes, spec->umask);
 	digest_number(&bytes, spec->no_new_privs ? 1 : 0);
 	digest_number(&bytes, (int64_t)spec->memory_limit_bytes);
+	digest_number(&bytes, spec->cpu_limit_milli);
+	digest_number(&bytes, spec->pids_limit);
 	buffer_append(&bytes, &spec->process, sizeof(spec->process));
 	for (uint32_t i = 0; i < spec->nports; i++) {
 		digest_text(&bytes, spec->ports[i].name);

@@ -119,6 +119,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	jsonw_text(json, "version", op->init.hello.version);
 	jsonw_bool(json, "draining", op->draining);
 	status_time(json, "started_at", op->init.hello.started_wall_ms);
+	status_cgroup(json, snapshot);
 	jsonw_end(json);
 }
 

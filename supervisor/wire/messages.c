@@ -204,6 +204,7 @@ static const char *const why_names[] = {
     [WHY_WAITS] = "waits for another worker",
     [WHY_DEADLINE] = "its deadline passed",
     [WHY_WATCHDOG] = "missed its watchdog",
+    [WHY_MEMORY] = "held more memory than its limit",
 };
 static_assert(ARRAY_LEN(why_names) == WHY_COUNT, "every reason");
 

@@ -29,6 +29,9 @@ enum {
 	/* the operator's end of the socketpair is this descriptor */
 	WIRE_OPERATOR_FD = 3,
 	WIRE_ALL_REPLICAS = -1,
+	/* `value` of WIRE_RESTART: more memory than its limit, which no
+	 * cgroup holds; counts as an OOM kill. 0: ordered */
+	WIRE_RESTART_MEMORY = 1,
 	WIRE_WAIT_MAX = 256,
 };
 
@@ -187,6 +190,7 @@ enum instance_why {
 	WHY_WAITS,     /* for a worker that it depends on */
 	WHY_DEADLINE,  /* activeDeadlineSeconds are over */
 	WHY_WATCHDOG,  /* didn't say that it lives */
+	WHY_MEMORY,    /* above its memory limit, which no cgroup holds */
 	WHY_COUNT
 };
 

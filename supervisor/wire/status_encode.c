@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/secret.h"
 #include "supervisor/wire/status_encode.h"
 #include "worker/exit.h"
@@ -68,6 +72,42 @@ status_output(struct jsonw *json, const struct wire_output *output)
 	jsonw_end(json);
 }
 
+static void
+status_amount(struct jsonw *json, int dir, const char *key, const char *file)
+{
+	uint64_t bytes;
+
+	if (cgroup_read_number(dir, file, &bytes) && bytes <= INT64_MAX)
+		jsonw_i64(json, key, (int64_t)bytes);
+	else
+		jsonw_null(json, key);
+}
+
+/* As the instance's own cgroup has it; null where it has none that counts, or
+ * we can't see it. */
+static void
+status_memory(struct jsonw *json, int32_t pid)
+{
+	char path[CGROUP_PATH_MAX] = "";
+	int dir = -1;
+
+	if (pid > 0 &&
+	    cgroup_find(pid, CGROUP_V2, path, sizeof(path), NULL) == 0 &&
+	    strstr(path, "/worker.") != NULL)
+		dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1 || faccessat(dir, "memory.current", R_OK, 0) == -1) {
+		fd_close(&dir);
+		jsonw_null(json, "memory");
+		return;
+	}
+	jsonw_object(json, "memory");
+	status_amount(json, dir, "current_bytes", "memory.current");
+	status_amount(json, dir, "peak_bytes", "memory.peak");
+	status_amount(json, dir, "limit_bytes", "memory.max");
+	jsonw_end(json);
+	fd_close(&dir);
+}
+
 void
 status_schedule(struct jsonw *json, const struct wire_worker *wire)
 {
@@ -114,6 +154,21 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	jsonw_text(json, "probe", wire->probe_text);
 	jsonw_text(json, "waits_for", wire->wait_text);
 	jsonw_text(json, "status_text", wire->status_text);
+	jsonw_i64(json, "oom_kills", wire->oom_kills);
+	jsonw_i64(json, "escaped", wire->last_exit.escaped);
+	status_memory(json, wire->pid);
 	status_output(json, &wire->output);
+	jsonw_end(json);
+}
+
+void
+status_cgroup(struct jsonw *json, const struct wire_snapshot *snapshot)
+{
+	jsonw_object(json, "cgroup");
+	jsonw_bool(json, "tree", (snapshot->cgroup & CGROUP_TREE) != 0);
+	jsonw_bool(json, "memory", (snapshot->cgroup & CGROUP_MEMORY) != 0);
+	jsonw_bool(json, "cpu", (snapshot->cgroup & CGROUP_CPU) != 0);
+	jsonw_bool(json, "pids", (snapshot->cgroup & CGROUP_PIDS) != 0);
+	jsonw_text(json, "why", snapshot->cgroup_why);
 	jsonw_end(json);
 }

@@ -94,3 +94,35 @@ says() { grep -q -- "$1" "$T/log"; }
 	until_ok at_least calm/0 after-crash 1
 	[ "$(figure calm/0 after-oom)" = 0 ]
 }
+
+@test "cgroup: where none holds the memory limit the operator drains and restarts" {
+	# this shell's own cgroup is shared, so none is made
+	cat >"$T/reeve.yaml" <<-END
+		apiVersion: reeve/v1
+		name: ceiling
+		workers:
+		  - name: hog
+		    command: [$HELPER, eat, "96"]
+		    resources: {limits: {memory: 32Mi}}
+		    restart: {backoff: {first: 100ms, cap: 1s}}
+		  - name: calm
+		    command: [$HELPER, wait]
+		    resources: {limits: {memory: 32Mi}}
+	END
+	export REEVE_SOCKET=$T/socket
+	launch child run -f "$T/reeve.yaml" 2>"$T/log"
+	until_ok says "limits.off.*the operator watches memory"
+	until_ok is hog/0 ready
+	local first
+	first=$(figure hog/0 pid)
+	"$REEVE" status --output json >"$T/status"
+	[ "$(jq -r .init.cgroup.memory "$T/status")" = false ]
+	[ -n "$(jq -r .init.cgroup.why "$T/status")" ]
+	[ "$(jq -r '.workers[0].instances[0].memory' "$T/status")" = null ]
+	# two looks in a row, ten seconds apart
+	PATIENCE=90 until_ok at_least hog/0 after-oom 1
+	gone "$first"
+	says "memory.ceiling.*worker=hog/0: .* in 2 looks in a row, limit 33554432"
+	[ "$(figure calm/0 restarts)" = 0 ]
+	[ "$(figure hog/0 after-ordered)" = 0 ]
+}
