@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031 # every test is a process of its own
+# shellcheck disable=SC2016 # $(NAME) is for reeve
 # What a worker's process is given: read from /proc of the real worker, and
 # what happens when it can't be had.
 

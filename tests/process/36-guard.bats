@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2119,SC2120 # a round may have options
 # An init that isn't PID 1 and is killed: nothing of its workers goes on
 # without it, and the next one doubles nothing.
 
@@ -69,7 +70,7 @@ round() {
 
 @test "killed 20 times and started again at once: nothing survives, nothing is doubled" {
 	tree_plan
-	for i in {1..20}; do
+	for _ in {1..20}; do
 		round
 		until_ok whole_tree
 		kill -KILL "$INIT"
@@ -98,7 +99,7 @@ round() {
 		  - {name: caps, command: [$open/helper, wait], securityContext: {runAsUser: 4123456, capabilities: {add: [KILL], drop: [ALL]}}}
 		  - {name: suid, command: [$open/setuid, wait], securityContext: {runAsUser: 4123456, allowPrivilegeEscalation: true}}
 	END
-	for i in {1..5}; do
+	for _ in {1..5}; do
 		launch child run -f "$T/reeve.yaml" 2>>"$T/err"
 		for worker in user/0 user/1 group/0 caps/0 suid/0; do
 			until_ok is $worker ready
