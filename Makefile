@@ -235,6 +235,9 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay-%)
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
 FUZZ_WRAP_redis = -Wl,--wrap=socket,--wrap=connect
+# The init's own: its objects too.
+FUZZ_WRAP_orders = $(B)/libinit.a -Wl,--wrap=spawn_start
+$(B)/tests/fuzz/replay-orders $(B)/tests/fuzz/fuzz-orders: $(B)/libinit.a
 FUZZ_LINK = $(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) $(1) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $(filter %.c,$^) $(FUZZ_WRAP_$*) $(B)/libtool.a $(TOOL_LIBS)
 
 $(REPLAYS): $(B)/tests/fuzz/replay-%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtool.a
