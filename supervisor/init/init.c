@@ -34,6 +34,7 @@ enum {
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
 	INIT_STALL_MS = 2000,
+	INIT_DRAIN_LOOK_MS = 500,
 	INIT_OLD_FDS = 65536, /* marked one by one on an old kernel */
 };
 
@@ -366,6 +367,19 @@ core_start(struct core *core, struct err *err)
 	return 0;
 }
 
+/* A freeze within a long wait for a deadline can't be told from the wait, but
+ * for the part that is beyond it. So in a drain, where deadlines kill, no wait
+ * is longer than what counts as a stall. */
+static int64_t
+look_at_ms(const struct core *core)
+{
+	if (core->reap_again || core->order_due)
+		return core->loop.now_ms;
+	return core->phase == PHASE_RUN
+	           ? CLOCK_NEVER
+	           : clock_after(clock_ms(), INIT_DRAIN_LOOK_MS);
+}
+
 /* From here on nothing ends the process but the drain. */
 static int
 core_run(struct core *core)
@@ -373,9 +387,7 @@ core_run(struct core *core)
 	struct err err = ERR_INIT;
 
 	while (core->phase != PHASE_DONE) {
-		bool more = core->reap_again || core->order_due;
-		int64_t until_ms = more ? core->loop.now_ms : CLOCK_NEVER;
-		if (loop_turn(&core->loop, until_ms, &err) == -1)
+		if (loop_turn(&core->loop, look_at_ms(core), &err) == -1)
 			log_error("loop", "%s", err.text);
 		if (core->reap_again)
 			reap(core);

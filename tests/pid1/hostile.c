@@ -220,6 +220,20 @@ mode_open(char *argv[])
 	wait_for_ever();
 }
 
+/* operate: in the operator's place: nonsense, and then the end */
+static int
+mode_operate(char *argv[])
+{
+	static char nonsense[4096];
+
+	(void)argv;
+	memset(nonsense, 0xa5, sizeof(nonsense));
+	for (size_t len = 1; len <= sizeof(nonsense); len *= 2)
+		(void)!write(STDERR_FILENO + 1, nonsense, len);
+	rest(50);
+	return 3;
+}
+
 /* --- what happens to the init
  * ---------------------------------------------------
  */
@@ -473,6 +487,7 @@ static const struct mode modes[] = {
     {"talk-later", 2, mode_talk_later},
     {"eat", 1, mode_eat},
     {"open", 2, mode_open},
+    {"operate", 0, mode_operate},
     {"deafen", 1, mode_deafen},
     {"aim", 1, mode_aim},
     {"strangers", 3, mode_strangers},

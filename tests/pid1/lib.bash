@@ -27,7 +27,7 @@ make_world() {
 	((EUID == 0)) || skip "needs root"
 	WORLD=$(mktemp -d "${TMPDIR:-/tmp}/reeve-pid1.XXXXXX")
 	IMAGE=$WORLD/image
-	mkdir -p "$WORLD/bin" "$IMAGE"/{proc,dev,sys,run}
+	mkdir -p "$WORLD/bin" "$IMAGE"/{proc,dev,sys,run,bare}
 	chmod 755 "$WORLD" "$IMAGE"
 	cp "$REEVE" "$HELPER" "$REEVE_BUILD/tests/pid1/hostile" "$WORLD/bin"
 	[[ ${1:-} != tool ]] || cp "$REEVE_TOOL" "$WORLD/bin"
@@ -55,6 +55,7 @@ setup_file() { make_world; }
 teardown_file() {
 	[[ -n ${WORLD:-} ]] || return 0
 	podman_is
+	"${POD[@]}" unpause -a >/dev/null
 	"${POD[@]}" rm -af >/dev/null
 	rm -rf "$WORLD"
 }
@@ -84,7 +85,7 @@ setup() {
 	# shellcheck disable=SC2034 # used by the tests
 	HOSTILE=$WORLD/bin/hostile
 	T=$WORLD/t$BATS_TEST_NUMBER
-	mkdir "$T"
+	mkdir -p "$T" "$IMAGE$T"
 	chmod 777 "$T"
 	LAUNCHED=()
 	ALSO=()

@@ -164,31 +164,6 @@ teardown() { finish; }
 	expect_code 0
 }
 
-@test "as a uid that nobody knows, on a read-only root with nothing in it" {
-	needs_root
-	needs_static
-	plan_of a.plan <<-END
-		worker a
-		arg /helper
-		arg exit
-		arg 7
-		restart never
-	END
-	run unshare -m bash -c "
-		mkdir '$T/world' && mount -t tmpfs none '$T/world' &&
-		cp '$REEVE' '$HELPER' '$T/world' && cp '$T/a.plan' '$T/world/plan' &&
-		chmod 755 '$T/world' && chmod 644 '$T/world/plan' &&
-		mount -o remount,ro '$T/world' || exit 9
-		unset REEVE_SOCKET
-		for uid in 0 12345; do
-			'$HELPER' readonly '$T/world' \$uid /reeve run --plan /plan
-			[ \$? = 7 ] || exit 1
-			unshare -fp '$HELPER' readonly '$T/world' \$uid /reeve run --plan /plan
-			[ \$? = 7 ] || exit 2
-		done"
-	[ "$status" -eq 0 ]
-}
-
 @test "a plan that isn't one, or isn't there, is refused at the start" {
 	head -c 5000 /dev/urandom >"$T/junk"
 	run "$REEVE" run --plan "$T/junk"

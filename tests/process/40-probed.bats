@@ -105,22 +105,6 @@ teardown() {
 	until_ok is a/0 running
 }
 
-@test "a probe that hangs is killed and reaped, and counts as failed" {
-	plan_of a.plan <<-END
-		worker a
-		arg $HELPER
-		arg wait
-		readiness exec $HELPER ignore-term $T/probing
-		times 0 20ms 100ms 1 1
-	END
-	supervise child
-	until_ok file_there "$T/probing"
-	first=$(<"$T/probing")
-	until_ok gone "$first"
-	until_ok no_zombies "$INIT"
-	is a/0 running
-}
-
 @test "startup holds the others back, and a worker that never starts up is restarted" {
 	plan_of a.plan <<-END
 		worker a

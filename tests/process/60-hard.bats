@@ -39,25 +39,3 @@ teardown() { finish; }
 	kill -TERM "$INIT"
 	expect_code 0
 }
-
-@test "frozen for a while, it fires no deadline that it slept through" {
-	plan_of a.plan <<-END
-		worker a
-		arg $HELPER
-		arg drain
-		arg $T/ready
-		arg $T/mark
-		arg 100
-		grace 2s
-	END
-	supervise child
-	until_ok file_there "$T/ready"
-	worker=$(<"$T/ready")
-	kill -STOP "$worker" "$INIT"
-	kill -TERM "$INIT"
-	# longer than the grace: the one wait in these tests that is for time
-	read -rt 3 <> <(:) || :
-	kill -CONT "$INIT" "$worker"
-	expect_code 0
-	[ -e "$T/mark" ]
-}

@@ -43,12 +43,6 @@ operator() {
 	"$CTL" show | awk -v word="$1" '$1 == "init" { print $(3 + word) }'
 }
 operator_is() { [[ $(operator 1) == "$1" ]]; }
-# In one look: between two it may die.
-another_operator() {
-	local state pid
-	read -r state pid < <("$CTL" show | awk '$1 == "init" { print $4, $5 }')
-	[[ $state == running && $pid != "$1" ]]
-}
 # "worker/replica pid" of all.
 pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 
@@ -111,52 +105,6 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 	kill -TERM "$INIT"
 	expect_code 0
 	rm -r "$dir"
-}
-
-@test "an operator that is killed changes no worker's pid and comes back" {
-	manifest
-	for how in pid1 child; do
-		run_manifest $how
-		before=$(pids)
-		for _ in 1 2 3; do
-			# its pid in our namespace, not in that of the workers
-			local old host
-			old=$(operator 2)
-			host=$(operator_host)
-			[ -n "$host" ]
-			kill -KILL "$host"
-			until_ok another_operator "$old"
-		done
-		[ "$(pids)" = "$before" ]
-		run "$REEVE" status
-		[[ $output == *"2 of 2 ready"* ]]
-		kill -TERM "$INIT"
-		expect_code 0
-	done
-}
-
-# The operator's pid as we see it, not as its namespace does.
-operator_host() {
-	local pid
-	for pid in $(children_of "$INIT"); do
-		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q ' operate' && echo "$pid"
-	done
-	return 0
-}
-
-@test "while the operator hangs, crashed workers are restarted and orders obeyed" {
-	manifest
-	run_manifest child
-	kill -STOP "$(operator_host)"
-	old=$(figure a/0 pid)
-	kill -KILL "$old"
-	until_ok at_least a/0 restarts 1
-	until_ok is a/0 ready
-	"$CTL" live
-	"$CTL" stop talker
-	until_ok is talker/0 stopped
-	kill -TERM "$INIT"
-	expect_code 0
 }
 
 @test "SIGHUP: what changed is changed, what didn't is left alone" {
