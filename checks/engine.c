@@ -253,6 +253,12 @@ check_begin(struct check *check, const struct subject *subject)
 	label_belongings(check, finding, subject);
 	if (need == NULL)
 		return finding;
+	/* what need not be, need not be well: not a look that is missing */
+	if (need->finding.result == RESULT_SKIPPED) {
+		check_set(check, finding, RESULT_SKIPPED, "%s",
+		    need->finding.summary);
+		return NULL;
+	}
 	check_set(check, finding, RESULT_BLOCKED, "needs %s %s, which %s %s",
 	    need->finding.id, need->finding.slug,
 	    need->finding.result == RESULT_FAILED ? "has" : "is",

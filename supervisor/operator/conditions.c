@@ -92,11 +92,23 @@ why_not_ready(struct judged *judged, const struct running_worker *worker)
 		const struct wire_instance *wire = &worker->instances[i].wire;
 		const char *why = *wire->probe_text != '\0' ? wire->probe_text
 		                                            : wire->wait_text;
-		if (wire->state == INSTANCE_RUNNING && *why != '\0')
+		if ((wire->state == INSTANCE_RUNNING ||
+		        wire->state == INSTANCE_PENDING) &&
+		    *why != '\0')
 			return arena_format(judged->arena, "%s/%" PRIu32 ": %s",
 			    wire->name, wire->replica, why);
 	}
 	return last_words(judged, worker);
+}
+
+/* Waiting for another worker is no fault of its own, and that one is judged by
+ * itself; unless it is known to get no further (the init says so behind ';').
+ */
+static bool
+waits_in_order(const struct wire_instance *wire)
+{
+	return wire->state == INSTANCE_PENDING && wire->why == WHY_WAITS &&
+	       strchr(wire->wait_text, ';') == NULL;
 }
 
 static void
@@ -110,7 +122,7 @@ not_ready(struct judged *judged, const struct declared_worker *declared,
 		if (wire->replica < worker->wire.desired &&
 		    wire->state != INSTANCE_READY &&
 		    wire->state != INSTANCE_FINISHED &&
-		    wire->state != INSTANCE_STOPPED)
+		    wire->state != INSTANCE_STOPPED && !waits_in_order(wire))
 			missing++;
 	}
 	if (missing == 0) {

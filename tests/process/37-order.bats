@@ -10,6 +10,7 @@ teardown() { finish; }
 
 # What instance WORKER/REPLICA waits for.
 waits() { "$CTL" show | sed -n "s|^instance $1 .* waits=||p"; }
+# shellcheck disable=SC2053 # a pattern
 waits_like() { [[ $(waits "$1") == $2 ]]; }
 
 # worker NAME SCRIPT: a shell that runs SCRIPT.

@@ -11,11 +11,14 @@ teardown() { finish; }
 # The number behind WORD in the line of WORKER.
 of() { "$CTL" show | sed -n "s/^worker $1 .* $2 \([0-9-]*\).*/\1/p"; }
 is_set() { (($(of "$1" "$2") > 0)); }
+begins() { ((10#$(date +%S) < 50)); } # a minute
+says() { "$REEVE" status -f "$T/reeve.yaml" "${@:2}" | grep -q "$1"; }
 lines() { [[ -e $T/$1 && $(wc -l <"$T/$1") -ge $2 ]]; }
-# scheduled NAME SCRIPT: once a year, at a time that doesn't come.
+# worker NAME SCRIPT: a shell that runs SCRIPT.
 worker() {
 	printf 'worker %s\narg /bin/sh\narg -c\narg %s\nrestart never\n' "$1" "$2"
 }
+# In a leap year, at a time that doesn't come meanwhile.
 NEVER='schedule 0 0 29 2 *'
 
 @test "start NAME runs it now; status has the last run, the last success and the next run" {
@@ -91,6 +94,7 @@ NEVER='schedule 0 0 29 2 *'
 }
 
 @test "at the full minute each runs once: after a fault of the init too; what is suspended or stopped doesn't" {
+	# shellcheck disable=SC2034 # until_ok's
 	PATIENCE=90
 	{
 		worker every "echo x >>$T/every"
@@ -105,7 +109,7 @@ NEVER='schedule 0 0 29 2 *'
 		echo "concurrency forbid"
 	} | plan_of a.plan
 	# not in the last seconds of a minute: what is asked first is asked in it
-	until_ok eval '((10#$(date +%S) < 50))'
+	until_ok begins
 	supervise pid1 2>"$T/err"
 	until_ok "$CTL" live
 	"$CTL" stop stopped
@@ -143,9 +147,9 @@ NEVER='schedule 0 0 29 2 *'
 	export REEVE_SOCKET=$T/socket
 	launch child run -f "$T/reeve.yaml"
 	until_ok "$REEVE" status -f "$T/reeve.yaml"
-	until_ok eval '"$REEVE" status -f "$T/reeve.yaml" | grep -q "runs by .30 2 \* \* \* Europe/Berlin.  next 20"'
+	until_ok says "runs by .30 2 \* \* \* Europe/Berlin.  next 20"
 	"$REEVE" start report -f "$T/reeve.yaml"
-	until_ok eval '"$REEVE" status -f "$T/reeve.yaml" --output json | grep -q "\"last_success\": *\"20"'
+	until_ok says '"last_success": *"20' --output json
 	"$REEVE" diff -f "$T/reeve.yaml"
 	kill -TERM "$INIT"
 	expect_code 0
