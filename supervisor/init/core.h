@@ -55,6 +55,7 @@ enum {
 	CORE_REAP_BUDGET = 256,
 	CORE_MESSAGE_BUDGET = 64,
 	CORE_EXEC_DEADLINE_MS = 5000,
+	ROOM_TEXT_SIZE = 160,
 	CORE_JOURNAL = 512, /* events that are kept */
 	CORE_NO_SLOT = -1,
 	CORE_NO_RUN = -1,
@@ -347,6 +348,8 @@ struct core {
 	struct loop_timer ending_timer, safety_timer;
 	int64_t ending_poll_ms;
 	uint64_t orphans_reaped;
+	char room[ROOM_TEXT_SIZE]; /* why no process could be made; "" */
+	int64_t room_ms;           /* when that was looked at */
 	struct cgroup_tree cgroup;
 	bool limits_told; /* that declared limits don't hold */
 
@@ -487,6 +490,7 @@ bool order_is_needed(const struct core *core, int32_t slot);
 
 /* What limits the number of processes, to go behind "clone: no more": ": …", or
  * nothing when that can't be read. */
+/* ": pids.current=… of pids.max=…, N zombies", as far as it is known. */
 void room_for_processes(char *dst, size_t size);
 
 /* --- schedule.c --- */

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
+
+enum {
+	ROOM_LOOKS = 4096, /* processes; it is in our own time */
+};
 
 /* A file's first bytes as text without its last newline; false: none. */
 static bool
@@ -71,21 +77,66 @@ count_by_path(char *dst, size_t size)
 	return false;
 }
 
+/* Processes that have ended and that their parent doesn't reap: not ours, and
+ * often what fills the limit. -1: not known. */
+static int
+zombies(void)
+{
+	char bytes[4096], path[64], text[512];
+	unsigned looked = 0;
+	int count = 0;
+	long got;
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return -1;
+	while (looked < ROOM_LOOKS &&
+	       (got = syscall(SYS_getdents64, fd, bytes, sizeof(bytes))) > 0)
+		for (long at = 0; at < got && looked < ROOM_LOOKS;) {
+			const struct dirent64 *entry =
+			    (const void *)(bytes + at);
+			at += entry->d_reclen;
+			if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+				continue;
+			looked++;
+			(void)snprintf(path, sizeof(path), "/proc/%.16s/stat",
+			    entry->d_name);
+			if (!read_text(path, text, sizeof(text)))
+				continue;
+			const char *state = strrchr(text, ')');
+			count += state != NULL && text_starts(state, ") Z");
+		}
+	fd_close(&fd);
+	return count;
+}
+
+/* What `dst` says so far, and more of it. */
+static void
+add_limit(char *dst, size_t size)
+{
+	size_t used = strlen(dst);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NPROC, &limit) == -1 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return;
+	(void)snprintf(dst + used, size - used,
+	    "%s this user may have %llu (RLIMIT_NPROC)", used > 0 ? ";" : ":",
+	    (unsigned long long)limit.rlim_cur);
+}
+
 void
 room_for_processes(char *dst, size_t size)
 {
-	struct rlimit limit;
-
 	dst[0] = '\0';
 	/* a container sees its own cgroup there */
 	if (!count_of("/sys/fs/cgroup", dst, size) &&
 	    !count_of("/sys/fs/cgroup/pids", dst, size))
 		(void)count_by_path(dst, size);
-	if (getrlimit(RLIMIT_NPROC, &limit) == -1 ||
-	    limit.rlim_cur == RLIM_INFINITY)
-		return;
+	add_limit(dst, size);
+	int dead = zombies();
 	size_t used = strlen(dst);
-	(void)snprintf(dst + used, size - used,
-	    "%s this user may have %llu (RLIMIT_NPROC)", used > 0 ? ";" : ":",
-	    (unsigned long long)limit.rlim_cur);
+	if (dead >= 0)
+		(void)snprintf(dst + used, size - used, "%s %d zombies",
+		    used > 0 ? "," : ":", dead);
 }

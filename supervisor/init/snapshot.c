@@ -136,6 +136,9 @@ wait_text(const struct core *core, int32_t slot, const struct worker_spec *spec,
 		    "waits for its turn: restart.startLimit is %u per %lld ms",
 		    spec->start_limit.count,
 		    (long long)spec->start_limit.window_ms);
+	else if (instance->state == INSTANCE_BACKOFF &&
+	         instance->why == WHY_RESOURCES)
+		(void)snprintf(dst, size, "%s", core->room);
 	else if (running && notify_awaited(core, slot))
 		(void)snprintf(dst, size, "%s",
 		    spec->notify.ready == NOTIFY_NEWLINE

@@ -16,6 +16,7 @@
 
 enum {
 	START_RETRY_MS = 1000, /* no process could be made */
+	START_LOOK_MS = 500,   /* why: looked at no more often */
 };
 
 /* --- the queue: first come, first started --- */
@@ -238,12 +239,18 @@ clone_failed(struct core *core, int32_t slot, const struct err *err)
 {
 	struct instance *instance = &core->instances[slot];
 	int64_t delay_ms = START_RETRY_MS / 2 + core_noise() % START_RETRY_MS;
-	char room[160] = "";
 
-	if (err->sys == EAGAIN)
-		room_for_processes(room, sizeof(room));
-	log_error("worker.not-made", "worker=%s: %s%s: again in %lld ms",
-	    instance_label(core, slot), err->text, room, (long long)delay_ms);
+	if (core->room_ms == 0 ||
+	    core->loop.now_ms - core->room_ms >= START_LOOK_MS) {
+		core->room_ms = core->loop.now_ms;
+		size_t used = (size_t)snprintf(
+		    core->room, sizeof(core->room), "%.80s", err->text);
+		if (err->sys == EAGAIN || err->sys == ENOMEM)
+			room_for_processes(
+			    core->room + used, sizeof(core->room) - used);
+	}
+	log_error("worker.not-made", "worker=%s: %s: again in %lld ms",
+	    instance_label(core, slot), core->room, (long long)delay_ms);
 	instance->why = WHY_RESOURCES;
 	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
 	instance_change(core, slot, EVENT_CLONE_FAILED);

@@ -147,3 +147,40 @@ so_many_restarted() { (($(restarted) >= $1)); }
 	PATIENCE=60 until_ok so_many_restarted 50
 	PATIENCE=60 until_ok worker_has a ready 50
 }
+
+late_says() { "$CTL" show | grep '^instance late/0 backoff' | grep -q "$1"; }
+
+@test "no room for a process: no crash is counted, status says what is full, and it starts when there is room" {
+	needs_root
+	# another user gets neither here nor into the folders of bats
+	local place
+	place=$(mktemp -d)
+	chmod 777 "$place"
+	plan_of a.plan <<-END
+		worker hog
+		arg /bin/sleep
+		arg 1000
+		replicas 10
+		worker late
+		arg /bin/sleep
+		arg 1000
+		replicas 3
+	END
+	export REEVE_SOCKET=$place/socket
+	install -m 644 "$T/a.plan" "$place/a.plan"
+	install -m 755 "$REEVE" "$place/reeve"
+	# the init, its logger and ten: more than this user may have
+	setpriv --reuid 61357 --regid 61357 --clear-groups \
+	    bash -c 'ulimit -u 11; exec "$@"' - "$place/reeve" run --plan "$place/a.plan" 2>"$T/err" 3>&- &
+	INIT=$!
+	export TOP=$INIT
+	LAUNCHED+=("$INIT")
+	until_ok late_says 'this user may have 11 (RLIMIT_NPROC).* zombies'
+	"$CTL" stop hog
+	until_ok worker_has late ready 3
+	[ "$(counts late/0)" = "" ]
+	[ "$(figure late/0 restarts)" = 0 ]
+	kill -TERM "$INIT"
+	expect_code 0
+	rm -r "$place"
+}

@@ -47,6 +47,9 @@ products_example_loads_clean(void **state)
 	assert_true(w->memory_limit_bytes == INT64_C(1) << 30);
 	assert_int_equal(w->cpu_limit_milli, 1000);
 	assert_int_equal(w->alert_after_count, 3);
+	assert_int_equal(w->start_limit_count, 5);
+	assert_int_equal(w->start_limit_window_ms, 1000);
+	assert_int_equal(w->notify, DECLARED_NOTIFY_ABSENT);
 	assert_int_equal(w->alert_after_window_ms, 3600000);
 	assert_int_equal(w->on_drift.secret, DRIFT_RESTART);
 	assert_int_equal(w->on_drift.executable, DRIFT_ALERT);
