@@ -110,9 +110,8 @@ write_plan(struct cli *cli, const struct declared *declared, const char *path,
 
 	buffer_init(&bytes, PLAN_BYTES_MAX);
 	int rc = specs_make(declared, &no_key, &cli->arena, &specs, &err);
-	if (rc == 0)
-		for (size_t i = 0; i < specs.count; i++)
-			specs.specs[i].generation = 1;
+	for (size_t i = 0; rc == 0 && i < specs.count; i++)
+		specs.specs[i].generation = 1;
 	if (rc == 0)
 		rc = plan_encode(
 		    specs.specs, specs.count, &specs.settings, &bytes, &err);

@@ -35,6 +35,7 @@
 #define OF_ALLOWED(field)  ROW(STATE_ALLOWED, struct fingerprint, field)
 #define OF_JOURNAL(field)  ROW(STATE_JOURNAL, struct wire_event, field)
 
+/* Pointers are taken as numbers: NOLINTBEGIN(bugprone-sizeof-expression) */
 static const struct state_field own_fields[] = {STATE_KEPT_FIELDS(OF_KEPT)
         STATE_CORE_FIELDS(OF_CORE) STATE_PLAN_FIELDS(OF_PLAN)
             STATE_START_FIELDS(OF_START) STATE_INSTANCE_FIELDS(OF_INSTANCE)
@@ -45,6 +46,7 @@ static const struct state_field own_fields[] = {STATE_KEPT_FIELDS(OF_KEPT)
 
                                 STATE_NOTICE_FIELDS(OF_NOTICE)};
 
+/* NOLINTEND(bugprone-sizeof-expression) */
 static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 
 #ifndef REEVE_TEST_LAYOUT
@@ -151,16 +153,11 @@ state_number(const struct state_head *from, const char *from_base,
 }
 
 static void
-copy_field(const struct state_place *from, const struct state_field *was,
-    const char *from_base, const struct state_place *to,
-    const struct state_field *is, char *to_base, uint32_t rows)
+copy_column(const char *from, uint32_t from_stride, char *to,
+    uint32_t to_stride, size_t bytes, uint32_t rows)
 {
-	const char *source = from_base + from->offset + was->offset;
-	char *target = to_base + to->offset + is->offset;
-
 	for (uint64_t row = 0; row < rows; row++)
-		memcpy(target + row * to->stride, source + row * from->stride,
-		    MIN(was->size, is->size));
+		memcpy(to + row * to_stride, from + row * from_stride, bytes);
 }
 
 void
@@ -176,8 +173,10 @@ state_copy(const struct state_head *from, const char *from_base,
 		uint32_t count =
 		    MIN(rows[is->table], MIN(source->count, target->count));
 		if (was != NULL)
-			copy_field(
-			    source, was, from_base, target, is, to_base, count);
+			copy_column(from_base + source->offset + was->offset,
+			    source->stride,
+			    to_base + target->offset + is->offset,
+			    target->stride, MIN(was->size, is->size), count);
 	}
 }
 
