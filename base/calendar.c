@@ -207,7 +207,7 @@ calendar_last(const struct calendar_rule *rule,
     uint32_t *ret_count)
 {
 	static const int64_t windows_s[] = {
-	    2 * HOUR_S, 2 * DAY_S, INT64_C(64) * DAY_S};
+	    INT64_C(2) * HOUR_S, INT64_C(2) * DAY_S, INT64_C(64) * DAY_S};
 	int64_t last_s = CALENDAR_NEVER, at_s = after_s;
 	uint32_t count = 0;
 

@@ -159,7 +159,8 @@ entry(struct reader *reader, uint64_t *mask, struct err *err)
 		if (step(reader, &by, err) == -1)
 			return -1;
 	}
-	for (uint32_t i = first; i <= last; i += by)
+	/* value() keeps them in the field's range; 63 is what a mask has */
+	for (uint32_t i = first; i <= last && i < 64; i += by)
 		*mask |= UINT64_C(1) << i;
 	return 0;
 }

@@ -98,7 +98,6 @@ schedule_run(struct core *core, uint32_t run)
 	if (replica < 0 && spec.schedule.concurrency == CONCURRENCY_REPLACE) {
 		/* ended, with its grace, and started again when it is gone */
 		instance_stop(core, slot_of(core, run, 0), WHY_ORDER_RESTART);
-		replica = 0;
 	} else if (replica < 0 ||
 	           !start_replica(core, run, (uint32_t)replica)) {
 		return false;
