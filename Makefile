@@ -106,6 +106,18 @@ ALL_CFLAGS = -std=gnu17 $(WARN) $(WARN_$(VARIANT)) $(CFLAGS_$(VARIANT)) \
 ALL_LDFLAGS = $(LDFLAGS_$(VARIANT)) -Wl,--gc-sections $(LDFLAGS)
 # A sanitizer's runtime is dynamic: the init is static everywhere else.
 INIT_LINK = $(if $(filter asan coverage fuzz,$(VARIANT)),-pie,-static-pie)
+# ... and there its libc is musl (choices.md: a quarter of the size); glibc with
+# MUSL= or where musl-tools isn't. Its wrapper musl-gcc knows no static-pie.
+MUSL ?= $(if $(filter debug release,$(VARIANT)),$(wildcard /usr/lib/$(shell uname -m)-linux-musl))
+# Its macros convert signs; the same sources compile strictly with glibc for the
+# unit tests. The kernel's headers are beside glibc's.
+MUSL_CFLAGS = -Wno-conversion -Wno-sign-conversion -nostdinc -isystem $(MUSL:/usr/lib/%=/usr/include/%) \
+  -isystem $(shell $(CC) -print-file-name=include) \
+  -idirafter /usr/include/$(shell uname -m)-linux-gnu -idirafter /usr/include
+MUSL_START = -nostdlib $(MUSL)/rcrt1.o $(MUSL)/crti.o $(shell $(CC) -print-file-name=crtbeginS.o)
+MUSL_END   = -L$(MUSL) -Wl,--start-group -lc -lgcc -Wl,--end-group \
+  $(shell $(CC) -print-file-name=crtendS.o) $(MUSL)/crtn.o
+REEVE_OBJ  = $(if $(MUSL),$(INIT_SRC:%.c=$(B)/musl/%.o),$(INIT_OBJ))
 
 # --- programs ----------------------------------------------------------------
 .PHONY: all
@@ -126,6 +138,11 @@ $(INIT_OBJ): $(B)/init/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(INIT_SRC:%.c=$(B)/musl/%.o): $(B)/musl/%.o: %.c $(B)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(MUSL_CFLAGS) -MMD -MP -c -o $@ $<
+
 $(TOOL_OBJ): $(B)/tool/%.o: %.c $(B)/flags
 	$(call say,CC)
 	@mkdir -p $(@D)
@@ -143,9 +160,10 @@ $(PAGES_OBJ): $(B)/made/explain_pages.c $(B)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -MMD -MP -c -o $@ $<
 
-$(B)/reeve: $(INIT_OBJ)
+$(B)/reeve: $(REEVE_OBJ)
 	$(call say,LD)
-	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ \
+	    $(if $(MUSL),$(MUSL_START) $^ $(MUSL_END),$^)
 
 $(B)/reeve-tool: $(TOOL_OBJ) $(PAGES_OBJ)
 	$(call say,LD)

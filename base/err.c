@@ -62,6 +62,17 @@ int(err_set)(struct err *err, enum err_kind kind, const char *fmt, ...)
 	return -1;
 }
 
+/* Not glibc's strerror: it translates, and so may load a locale. */
+static const char *
+describe(int sys)
+{
+#ifdef __GLIBC__
+	return strerrordesc_np(sys);
+#else
+	return strerror(sys);
+#endif
+}
+
 int(err_sys)(struct err *err, const char *fmt, ...)
 {
 	int sys = errno;
@@ -74,8 +85,7 @@ int(err_sys)(struct err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	err_vformat(text, sizeof(text), fmt, args);
 	va_end(args);
-	/* not strerror: it translates, and so may load a locale */
-	const char *name = strerrordesc_np(sys);
+	const char *name = describe(sys);
 	if (name != NULL)
 		(void)snprintf(reason, sizeof(reason), ": %s", name);
 	else

@@ -9,11 +9,22 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/nowait.h"
+
+#ifndef RWF_NOWAIT /* musl 1.2.3 has neither */
+#define RWF_NOWAIT 0x8
+
+static ssize_t
+pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	return syscall(SYS_pwritev2, fd, iov, (long)count, offset, 0L, flags);
+}
+#endif
 
 enum {
 	TTY_ROOM = 1024 /* of a terminal's output queue */

@@ -15,6 +15,7 @@ packages() {
 		build make the build
 		build pkg-config finds the libraries
 		build libc6-dev the C library, static too
+		build musl-tools the C library of the init
 		build libcyaml-dev reads reeve.yaml
 		build libyaml-dev reads Kubernetes and Compose files
 		build libcjson-dev reads JSON

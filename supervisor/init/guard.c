@@ -181,7 +181,7 @@ look_around(bool ends, struct pass *ret)
 	*ret = (struct pass){0};
 	if (fd == -1)
 		return -1;
-	while ((got = getdents64(fd, bytes, sizeof(bytes))) > 0)
+	while ((got = getdents64(fd, (void *)bytes, sizeof(bytes))) > 0)
 		for (ssize_t at = 0; at < got;) {
 			const struct dirent64 *entry =
 			    (const void *)(bytes + at);
