@@ -328,7 +328,7 @@ process pid1 service incidents: all $(HELPERS) ## these tests alone (process: PR
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
 
 .PHONY: bench
-bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (root; about 8 minutes)
+bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (root; about 15 minutes; QUICK=1: 2, reeve alone)
 	@tests/deps.sh build bench
 	@$(MAKE) -s $(JOBFLAG) VARIANT=release benched
 

@@ -53,6 +53,7 @@ enum {
 	CORE_STARTS_MAX = 64, /* between clone and exec at once */
 	CORE_CLIENTS_MAX = 16,
 	CORE_REAP_BUDGET = 256,
+	CORE_PIDFDS_MAX = 512, /* every clone copies them, every exec closes */
 	CORE_MESSAGE_BUDGET = 64,
 	CORE_EXEC_DEADLINE_MS = 5000,
 	ROOM_TEXT_SIZE = 160,
@@ -340,6 +341,7 @@ struct core {
 	uint32_t owners_mask;
 	uint32_t slots_used; /* slots above were never used */
 	int32_t free_first;  /* of those below, linked by next_queued */
+	uint32_t pidfds;     /* in the wait set */
 	uint32_t alive;      /* instances with a process */
 	int32_t queue_first, queue_last; /* waiting to start */
 	int32_t ending_first;            /* main process gone, group not */

@@ -286,14 +286,14 @@ watch_signals(struct core *core, struct err *err)
 	return loop_add(&core->loop, &core->signals, EPOLLIN, err);
 }
 
-/* Only where the kernel has no pidfds (decisions.md 18). */
+/* Only while some worker has no pidfd in the wait set (decisions.md 18). */
 static void
 safety_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
 
 	reap(core);
-	if (core->alive > 0 || core->phase != PHASE_RUN)
+	if (core->alive > core->pidfds || core->phase != PHASE_RUN)
 		core_wake(core, timer, clock_after(now_ms, INIT_SAFETY_MS));
 }
 

@@ -422,6 +422,7 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	tell_group(core, slot);
 	reap_one(pid);
 	RECOVER_POINT(POINT_REAPED);
+	core->pidfds -= (uint32_t)core->wires[slot].pidfd.added;
 	loop_remove(&core->loop, &core->wires[slot].pidfd);
 	owner_clear(core, pid);
 	instance->pid = 0;

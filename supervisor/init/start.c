@@ -272,12 +272,15 @@ start_watch(struct core *core, int32_t slot, int pidfd)
 
 	wires->pidfd = (struct loop_source){
 	    .fd = pidfd, .ready = pidfd_ready, .owner = core};
-	if (pidfd == -1 ||
-	    loop_add(&core->loop, &wires->pidfd, EPOLLIN, &err) == -1) {
-		core->no_pidfd = true;
-		core_wake(core, &core->safety_timer,
-		    clock_after(core->loop.now_ms, 1000));
+	if (pidfd != -1 && core->pidfds < CORE_PIDFDS_MAX &&
+	    loop_add(&core->loop, &wires->pidfd, EPOLLIN, &err) == 0) {
+		core->pidfds++;
+		return;
 	}
+	fd_close(&wires->pidfd.fd);
+	core->no_pidfd = true;
+	core_wake(
+	    core, &core->safety_timer, clock_after(core->loop.now_ms, 1000));
 }
 
 static void
