@@ -45,6 +45,55 @@ function head(first, names, i, n, parts, line, rule) {
 	print line " |\n" rule "|"
 }
 
+# A target: what it is, a figure (and the one that it is a ratio to), the most
+# that it may be. One that has no figure makes the whole run fail.
+function target(title, value, to, most, shown, verdict, most_shown) {
+	if (value == "" || (to != "-" && to + 0 == 0)) {
+		print "| " title " | | not measured | **missed** |"
+		incomplete = 1
+		return
+	}
+	if (to != "-") {
+		value /= to
+		shown = sprintf("%.2f×", value)
+		most_shown = most " ×"
+	} else {
+		shown = value + 0
+		most_shown = most
+	}
+	verdict = value <= most ? "reached" : "**missed**"
+	print "| " title " | ≤ " most_shown " | " shown " | " verdict " |"
+}
+
+function of(who, key, nr) {
+	return median(seen[who, key, nr])
+}
+
+function ratio(title, key, nr, most) {
+	target(title, of("reeve", key, nr), of("limit", key, nr), most)
+}
+
+function targets(i, n, parts) {
+	print "| target (reeve, the init alone) | wanted | here | |\n|---|---|---|---|"
+	n = split("100 1000 " big, parts, " ")
+	for (i = 1; i <= n; i++)
+		ratio("start of " parts[i], "round" parts[i], 1, 1.3)
+	ratio("stop of 1,000", "round1000", 8, 1.3)
+	target("private dirty memory at 1,000, KiB", of("reeve", "round1000", 4), "-", 300)
+	target("PSS at 1,000, KiB", of("reeve", "round1000", 3), "-", 1024)
+	target("PSS at 1,000 with the operator, KiB", of("reeve+operator", "round1000", 3), "-", 12288)
+	n = split("1 100 1000", parts, " ")
+	for (i = 1; i <= n; i++) {
+		ratio("restart among " parts[i] ", p50", "round" parts[i], 6, 1.3)
+		ratio("restart among " parts[i] ", p99", "round" parts[i], 7, 3)
+	}
+	target("restart beside a crash loop of 100, p50", of("reeve-crashing", "round1", 6), of("limit", "round1", 6), 3)
+	target("wake-ups a minute at rest", of("reeve", "idle", 1), "-", 0)
+	ratio("10,000 orphans", "storm", 1, 1.1)
+	target("SIGTERMs lost", of("reeve-run--", "lost", 1), "-", 0)
+	target("SIGTERMs lost, to the group", of("reeve-run-g", "lost", 1), "-", 0)
+}
+
 {
 	for (i = 3; i <= NF; i++)
 		if ($i == "-")
@@ -58,15 +107,18 @@ END {
 	head("", who)
 	row("100 workers started and reporting, ms", "round100", 1, 1, who)
 	row("1,000, ms", "round1000", 1, 1, who)
-	if (big > 0)
-		row(big ", ms", "round" big, 1, 1, who)
+	nbig = split(big, sizes, " ")
+	for (s = 1; s <= nbig; s++)
+		row(sizes[s] ", ms", "round" sizes[s], 1, 1, who)
 	row("processor time of the supervisor for 1,000 starts, ms", "round1000", 2, 1, who)
 	row("supervising processes at 1,000", "round1000", 5, 0, who)
 	row("their PSS at 1,000, KiB", "round1000", 3, 0, who)
 	row("their private dirty memory at 100, KiB", "round100", 4, 0, who)
 	row("the same at 1,000, KiB", "round1000", 4, 0, who)
-	if (big > 0)
-		row("the same at " big ", KiB", "round" big, 4, 0, who)
+	for (s = 1; s <= nbig; s++)
+		row("the same at " sizes[s] ", KiB", "round" sizes[s], 4, 0, who)
+	row("restart after SIGKILL of one alone, p50 ms", "round1", 6, 1, who)
+	row("the same, p99 ms", "round1", 7, 1, who)
 	row("restart after SIGKILL among 100, p50 ms", "round100", 6, 1, who)
 	row("the same, p99 ms", "round100", 7, 1, who)
 	row("restart after SIGKILL among 1,000, p50 ms", "round1000", 6, 1, who)
@@ -83,4 +135,7 @@ END {
 	head("SIGTERM 0–4 ms after the start", who)
 	row("accepted", "lost", 2, 0, who)
 	row("of these lost", "lost", 1, 0, who)
+	print ""
+	targets()
+	exit incomplete
 }
