@@ -111,6 +111,8 @@ struct observed_supervisor {
 	const char *why;
 	const char *name;
 	const char *operator_state;
+	/* why no cgroup holds memory limits there; "" one does, or unknown */
+	const char *limits_why;
 	const char *manifest_digest; /* of what it goes by; "" unknown */
 	struct observed_worker *workers;
 	size_t nworkers;

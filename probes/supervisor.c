@@ -161,6 +161,17 @@ parse_drift(struct arena *arena, const cJSON *json,
 	return 0;
 }
 
+static const char *
+limits_why(struct arena *arena, const cJSON *json)
+{
+	const cJSON *init = cJSON_GetObjectItemCaseSensitive(json, "init");
+	const cJSON *cgroup = cJSON_GetObjectItemCaseSensitive(init, "cgroup");
+
+	if (!cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(cgroup, "memory")))
+		return "";
+	return text_or_empty(arena, cgroup, "why");
+}
+
 int
 supervisor_parse(const char *text, size_t len, struct arena *arena,
     struct observed_supervisor *ret, struct err *err)
@@ -184,6 +195,7 @@ supervisor_parse(const char *text, size_t len, struct arena *arena,
 	sup.name = text_or_empty(arena, json, "name");
 	sup.operator_state =
 	    head == NULL ? "" : text_or_empty(arena, head, "state");
+	sup.limits_why = limits_why(arena, json);
 	sup.manifest_digest =
 	    head == NULL ? "" : text_or_empty(arena, head, "manifest_digest");
 	*ret = sup;
@@ -281,6 +293,7 @@ not_there(struct look *look, const char *where)
 	    .why = look->out.summary,
 	    .name = "",
 	    .operator_state = "",
+	    .limits_why = "",
 	    .manifest_digest = ""};
 	look->out.supervisor = sup;
 }
