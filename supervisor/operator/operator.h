@@ -13,6 +13,7 @@
 #include "supervisor/operator/history.h"
 #include "supervisor/operator/http.h"
 #include "supervisor/operator/intent.h"
+#include "supervisor/operator/queues.h"
 #include "supervisor/operator/reconcile.h"
 #include "supervisor/operator/running.h"
 #include "supervisor/wire/client.h"
@@ -37,7 +38,6 @@
  *     status.c     what is said about it all; control.c to whom
  */
 struct watch;
-struct queues;
 struct control;
 
 /* What is known of one declared worker beside what is declared and what runs.
@@ -175,12 +175,6 @@ struct watch *watch_new(struct operator_core *op, struct err *err);
 void watch_free(struct watch *watch);
 /* After each reading of the manifest: what is to be watched now. */
 void watch_set(struct watch *watch);
-
-/* --- queues.c --- */
-struct queues *queues_new(struct operator_core *op);
-void queues_free(struct queues *queues);
-void queues_set(struct queues *queues); /* after each reading */
-void queues_write(const struct queues *queues, struct jsonw *json);
 
 /* --- status.c --- */
 void status_write(struct operator_core *op, struct buffer *out);

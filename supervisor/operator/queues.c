@@ -12,26 +12,37 @@
 #include "supervisor/operator/operator.h"
 
 /*
- * The declared queues, looked at every few seconds by probers: one process for
- * each endpoint, which keeps its connection, and is killed when it doesn't
- * answer in time. Only the last answers are kept.
+ * A round of an endpoint asks each of its queues once, a few at a time ahead of
+ * the answers. An answer is decoded when it comes and kept until the next one.
+ * What ends a round early (a prober that hangs, a server that can't be reached)
+ * counts for every queue that had no answer yet. The next round begins behind
+ * the queue at which this one ended, so one that can't be asked in time hides
+ * no other; after a round without any answer it is put off, longer each time.
  */
 enum {
 	LOOK_EVERY_MS = 5 * 1000,
+	BACKOFF_MAX_MS = 60 * 1000,
+	/* A slow server is asked so much less often that it spends at most one
+	 * part in so many of its time on us. */
+	ROUND_SHARE = 10,
 	ANSWER_MS = 4 * 1000,
 	KILL_MS = 6 * 1000,
+	AHEAD_MAX = 32, /* asked and not yet answered */
 	REQUEST_MAX = 1 << 20,
 	ANSWER_MAX = 4 << 20,
 };
 
 static const char PROGRESS[] = "{\"progress\":";
+static const struct queue_state UNKNOWN = {.paused = -1};
 
 struct endpoint;
 struct observed_queue {
-	char *name, *kind, *url; /* the URL without its password */
-	char *request;           /* one line, holds secrets */
-	char *answer;            /* the last verdict line, or NULL */
-	char *trouble;           /* why there is no newer one, or NULL */
+	char *name, *kind, *url;        /* the URL without its password */
+	char *request;                  /* one line, holds secrets */
+	struct arena arena;             /* of `seen` */
+	const struct observation *seen; /* the last answer, or NULL */
+	char *trouble;                  /* why there is no newer one, or NULL */
+	int64_t trouble_wall_ms, known_ms, still_ms;
 	struct endpoint *endpoint;
 };
 
@@ -40,8 +51,12 @@ struct endpoint {
 	struct queues *queues;
 	struct helper prober;
 	struct loop_timer tick;
-	size_t
-	    asking; /* index of the queue whose answer is awaited, or count */
+	size_t *own;            /* indices of its queues */
+	size_t count, first;    /* of them; where the round began */
+	size_t asked, answered; /* in this round; equal to count: it is over */
+	int64_t round_ms;       /* monotonic: when it began */
+	unsigned failures;      /* rounds in a row without any answer */
+	bool ending;            /* the prober was killed, and not yet reaped */
 };
 
 struct queues {
@@ -51,8 +66,6 @@ struct queues {
 	struct endpoint **endpoints;
 	size_t nendpoints;
 };
-
-static void ask_next(struct endpoint *endpoint);
 
 static void
 wipe(char **text)
@@ -71,6 +84,7 @@ clear(struct queues *queues)
 		helper_fini(&endpoint->prober);
 		loop_timer_clear(&queues->op->loop, &endpoint->tick);
 		wipe(&endpoint->url);
+		free(endpoint->own);
 		free(endpoint);
 	}
 	for (size_t i = 0; i < queues->count; i++) {
@@ -79,7 +93,7 @@ clear(struct queues *queues)
 		free(queue->kind);
 		free(queue->url);
 		wipe(&queue->request);
-		free(queue->answer);
+		arena_fini(&queue->arena);
 		free(queue->trouble);
 	}
 	free(queues->endpoints);
@@ -89,94 +103,261 @@ clear(struct queues *queues)
 	queues->count = queues->nendpoints = 0;
 }
 
+/* --- one queue --------------------------------------------------------- */
+
 static void
-keep(char **at, const char *text, size_t len)
+set_trouble(struct observed_queue *queue, const char *why)
 {
-	free(*at);
-	*at = text == NULL ? NULL : strndup(text, len);
+	if (why != NULL && queue->trouble == NULL)
+		queue->trouble_wall_ms = clock_wall_ms();
+	if (why == NULL)
+		queue->trouble_wall_ms = 0;
+	else
+		queue->still_ms = 0;
+	if (text_equal(why, queue->trouble))
+		return;
+	free(queue->trouble);
+	queue->trouble = why == NULL ? NULL : strdup(why);
 }
 
 static void
-no_answer(struct endpoint *endpoint, const char *why)
+view_of(const struct observed_queue *queue, struct queue_view *ret)
 {
-	struct queues *queues = endpoint->queues;
+	const struct observation *seen = queue->seen;
 
-	for (size_t i = 0; i < queues->count; i++)
-		if (queues->list[i].endpoint == endpoint)
-			keep(&queues->list[i].trouble, why, strlen(why));
-	endpoint->asking = queues->count;
+	*ret = (struct queue_view){
+	    .name = queue->name,
+	    .kind = queue->kind,
+	    .url = queue->url,
+	    .state = &UNKNOWN,
+	    .trouble = queue->trouble,
+	    .trouble_wall_ms = queue->trouble_wall_ms,
+	    .at_wall_ms = seen == NULL ? 0 : seen->at_wall_ms,
+	    .known_ms = queue->known_ms,
+	    .still_ms = queue->still_ms,
+	};
+	if (seen == NULL && queue->trouble == NULL)
+		ret->trouble = "not looked at yet";
+	else if (seen != NULL && seen->queue != NULL && queue->trouble == NULL)
+		ret->state = seen->queue;
+}
+
+static bool
+changed(struct queue_number before, struct queue_number now)
+{
+	return before.know == KNOW_EXACT && now.know == KNOW_EXACT &&
+	       before.value != now.value;
+}
+
+/* Whether something was seen to be done between two looks. */
+static bool
+moved(const struct queue_state *before, const struct queue_state *now)
+{
+	return changed(before->completed, now->completed) ||
+	       changed(before->failed, now->failed) ||
+	       changed(before->dead, now->dead) ||
+	       changed(before->active, now->active) ||
+	       !text_equal(before->head, now->head) ||
+	       (changed(before->waiting, now->waiting) &&
+	           now->waiting.value < before->waiting.value);
+}
+
+/* `before` is the answer that `queue->seen` replaces. */
+static void
+follow_progress(struct observed_queue *queue, const struct observation *before)
+{
+	const struct queue_state *now = queue->seen->queue;
+	bool waits = now->waiting.know == KNOW_EXACT ||
+	             now->waiting.know == KNOW_AT_LEAST;
+
+	queue->known_ms = clock_ms();
+	if (!waits || now->waiting.value == 0)
+		queue->still_ms = 0;
+	else if (queue->still_ms == 0 || before == NULL ||
+	         before->queue == NULL || moved(before->queue, now))
+		queue->still_ms = queue->known_ms;
+}
+
+/* Whether it speaks for the server rather than for this queue. */
+static bool
+of_endpoint(const struct observation *seen)
+{
+	switch (seen->cause) {
+	case CAUSE_DEADLINE:
+	case CAUSE_DNS:
+	case CAUSE_REFUSED:
+	case CAUSE_UNREACHABLE:
+	case CAUSE_SILENT:
+	case CAUSE_TLS:
+	case CAUSE_AUTH:
+		return true;
+	case CAUSE_NONE:
+	case CAUSE_INTERNAL:
+	case CAUSE_UNRESOLVED:
+	case CAUSE_URL:
+	case CAUSE_PERMISSION:
+	case CAUSE_WRONG_DATABASE:
+	case CAUSE_WRONG_TYPE:
+	case CAUSE_NOT_FOUND:
+	case CAUSE_MISMATCH:
+	case CAUSE_UNAVAILABLE:
+		break;
+	}
+	return false;
+}
+
+/* Decodes an answer into memory of its own; the one before is forgotten. */
+static void
+learn(struct observed_queue *queue, const char *line, size_t len)
+{
+	struct arena before_arena = queue->arena;
+	const struct observation *before = queue->seen;
+	struct observed observed;
+	struct err err = ERR_INIT;
+	struct arena arena;
+
+	arena_init(&arena, ANSWER_MAX);
+	observed_init(&observed, &arena);
+	if (observed_add_line(&observed, line, len, &err) == -1 ||
+	    observed.nobservations != 1) {
+		arena_fini(&arena);
+		set_trouble(
+		    queue, err.text[0] == '\0' ? "no verdict" : err.text);
+		return;
+	}
+	queue->arena = arena;
+	queue->seen = &observed.observations[0];
+	if (queue->seen->result != RESULT_PASSED) {
+		set_trouble(queue, queue->seen->summary);
+	} else {
+		set_trouble(queue, NULL);
+		if (queue->seen->queue != NULL)
+			follow_progress(queue, before);
+	}
+	arena_fini(&before_arena);
+}
+
+/* --- one endpoint ------------------------------------------------------ */
+
+static struct observed_queue *
+queue_at(const struct endpoint *endpoint, size_t at)
+{
+	size_t which = (endpoint->first + at) % endpoint->count;
+
+	return &endpoint->queues->list[endpoint->own[which]];
+}
+
+/* The round is over; when is the next? */
+static void
+plan_round(struct endpoint *endpoint, bool failed)
+{
+	struct err err = ERR_INIT;
+	int64_t now_ms = clock_ms();
+	int64_t after_ms = MAX((int64_t)LOOK_EVERY_MS,
+	    ROUND_SHARE * (now_ms - endpoint->round_ms));
+
+	endpoint->failures = failed ? endpoint->failures + 1 : 0;
+	if (failed)
+		after_ms = (int64_t)LOOK_EVERY_MS
+		           << MIN(endpoint->failures - 1, 8U);
+	endpoint->asked = endpoint->answered = endpoint->count;
+	if (loop_timer_set(&endpoint->queues->op->loop, &endpoint->tick,
+	        clock_after(now_ms, MIN(after_ms, (int64_t)BACKOFF_MAX_MS)),
+	        &err) == -1 ||
+	    helper_deadline(&endpoint->prober, CLOCK_NEVER, &err) == -1)
+		log_warning("queues", "%s", err.text);
+}
+
+/* Nothing more can be learnt from this endpoint in this round. */
+static void
+give_up(struct endpoint *endpoint, const char *why)
+{
+	size_t answered = endpoint->answered;
+	char *text = strdup(why); /* may be one of the texts replaced below */
+
+	for (size_t i = answered; text != NULL && i < endpoint->count; i++)
+		set_trouble(queue_at(endpoint, i), text);
+	free(text);
+	plan_round(endpoint, answered == 0);
+	endpoint->first = (endpoint->first + answered + 1) % endpoint->count;
+	endpoint->ending = true;
+	helper_kill(&endpoint->prober);
 }
 
 static void
 prober_over(struct helper *helper, int status, bool killed)
 {
+	struct endpoint *endpoint = helper->owner;
+
 	(void)status;
-	no_answer(
-	    helper->owner, killed ? "no answer in time, the prober was killed"
-	                          : "the prober ended");
+	endpoint->ending = false;
+	buffer_clear(&helper->in);
+	if (endpoint->answered < endpoint->count)
+		give_up(endpoint,
+		    killed ? "no answer in time, the prober was killed"
+		           : "the prober ended");
 }
 
+/* Keeps some questions ahead of the answers. */
 static void
-take_answer(struct endpoint *endpoint, const char *line, size_t len)
-{
-	struct queues *queues = endpoint->queues;
-	struct err err = ERR_INIT;
-
-	/* Steps on the way to the answer matter only to who watches. */
-	if (len > sizeof(PROGRESS) - 1 &&
-	    memcmp(line, PROGRESS, sizeof(PROGRESS) - 1) == 0)
-		return;
-	if (endpoint->asking >= queues->count)
-		return;
-	struct observed_queue *queue = &queues->list[endpoint->asking];
-
-	keep(&queue->answer, line, len);
-	keep(&queue->trouble, NULL, 0);
-	if (helper_deadline(&endpoint->prober, CLOCK_NEVER, &err) == -1)
-		log_warning("queues", "%s", err.text);
-	endpoint->asking++;
-	ask_next(endpoint);
-}
-
-static void
-prober_said(struct helper *helper)
-{
-	const char *end = NULL;
-
-	while (helper->out.len > 0 && (end = memchr(helper->out.data, '\n',
-	                                   helper->out.len)) != NULL) {
-		size_t len = (size_t)(end - helper->out.data);
-		take_answer(helper->owner, helper->out.data, len);
-		buffer_drop_front(&helper->out, len + 1);
-	}
-}
-
-static void
-ask_next(struct endpoint *endpoint)
+ask(struct endpoint *endpoint)
 {
 	static const char *const PROBE[] = {NULL, "probe", NULL};
-	struct queues *queues = endpoint->queues;
 	struct helper *prober = &endpoint->prober;
 	struct err err = ERR_INIT;
 	int64_t deadline_ms = clock_after(clock_ms(), KILL_MS);
 	int rc = 0;
 
-	while (endpoint->asking < queues->count &&
-	       (queues->list[endpoint->asking].endpoint != endpoint ||
-	           queues->list[endpoint->asking].request == NULL))
-		endpoint->asking++;
-	if (endpoint->asking >= queues->count)
-		return;
-	buffer_text(&prober->in, queues->list[endpoint->asking].request);
-	if (helper_runs(prober)) {
-		rc = helper_tell(prober, &err);
-		if (rc == 0)
-			rc = helper_deadline(prober, deadline_ms, &err);
-	} else {
+	while (endpoint->asked < endpoint->count &&
+	       endpoint->asked - endpoint->answered < AHEAD_MAX)
+		buffer_text(&prober->in,
+		    queue_at(endpoint, endpoint->asked++)->request);
+	if (!helper_runs(prober))
 		rc = helper_start(prober, PROBE, deadline_ms, &err);
-	}
+	else if (helper_deadline(prober, deadline_ms, &err) == -1 ||
+	         (prober->in.len > 0 && helper_tell(prober, &err) == -1))
+		rc = -1;
 	if (rc == -1)
-		no_answer(endpoint, err.text);
+		give_up(endpoint, err.text);
+}
+
+static void
+take_answer(struct endpoint *endpoint, const char *line, size_t len)
+{
+	/* Steps on the way to the answer matter only to who watches. */
+	if (len > sizeof(PROGRESS) - 1 &&
+	    memcmp(line, PROGRESS, sizeof(PROGRESS) - 1) == 0)
+		return;
+	if (endpoint->answered >= endpoint->asked)
+		return;
+	struct observed_queue *queue = queue_at(endpoint, endpoint->answered);
+
+	learn(queue, line, len);
+	if (queue->trouble != NULL && queue->seen != NULL &&
+	    of_endpoint(queue->seen)) {
+		give_up(endpoint, queue->trouble);
+		return;
+	}
+	endpoint->answered++;
+	if (endpoint->answered == endpoint->count)
+		plan_round(endpoint, false);
+	else
+		ask(endpoint);
+}
+
+static void
+prober_said(struct helper *helper)
+{
+	struct endpoint *endpoint = helper->owner;
+	const char *end = NULL;
+
+	while (
+	    helper->out.len > 0 && endpoint->answered < endpoint->count &&
+	    (end = memchr(helper->out.data, '\n', helper->out.len)) != NULL) {
+		size_t len = (size_t)(end - helper->out.data);
+		take_answer(endpoint, helper->out.data, len);
+		buffer_drop_front(&helper->out, len + 1);
+	}
 }
 
 static void
@@ -185,14 +366,23 @@ tick(struct loop_timer *timer, int64_t now_ms)
 	struct endpoint *endpoint = timer->owner;
 	struct err err = ERR_INIT;
 
-	if (loop_timer_set(&endpoint->queues->op->loop, timer,
-	        clock_after(now_ms, LOOK_EVERY_MS), &err) == -1)
-		log_warning("queues", "%s", err.text);
-	if (endpoint->asking < endpoint->queues->count)
+	if (endpoint->answered < endpoint->count)
 		return; /* still asking */
-	endpoint->asking = 0;
-	ask_next(endpoint);
+	/* One that was killed may not be reaped yet. */
+	if (endpoint->ending && helper_runs(&endpoint->prober)) {
+		helper_kill(&endpoint->prober);
+		if (loop_timer_set(&endpoint->queues->op->loop, timer,
+		        clock_after(now_ms, LOOK_EVERY_MS), &err) == -1)
+			log_warning("queues", "%s", err.text);
+		return;
+	}
+	endpoint->round_ms = now_ms;
+	endpoint->asked = endpoint->answered = 0;
+	endpoint->ending = false;
+	ask(endpoint);
 }
+
+/* --- what is declared -------------------------------------------------- */
 
 static char *
 request_text(const struct declared_queue *queue)
@@ -224,22 +414,28 @@ request_text(const struct declared_queue *queue)
 	return copy;
 }
 
+/* The endpoint of that URL, with room for one more queue; NULL: no memory. */
 static struct endpoint *
 endpoint_get(struct queues *queues, const char *url)
 {
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < queues->nendpoints; i++)
-		if (queues->endpoints[i] != NULL &&
-		    text_equal(queues->endpoints[i]->url, url))
+		if (text_equal(queues->endpoints[i]->url, url))
 			return queues->endpoints[i];
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
 	if (endpoint == NULL)
 		return NULL;
 	endpoint->url = strdup(url);
+	endpoint->own = calloc(queues->count, sizeof(*endpoint->own));
+	if (endpoint->url == NULL || endpoint->own == NULL) {
+		wipe(&endpoint->url);
+		free(endpoint->own);
+		free(endpoint);
+		return NULL;
+	}
 	endpoint->queues = queues;
-	endpoint->asking = SIZE_MAX;
 	endpoint->tick = (struct loop_timer){.fire = tick, .owner = endpoint};
 	helper_init(
 	    &endpoint->prober, &queues->op->loop, prober_over, endpoint);
@@ -295,167 +491,44 @@ queues_set(struct queues *queues)
 		to->url = strdup(
 		    from->url == NULL ? "" : url_shown(&arena, from->url));
 		to->request = request_text(from);
-		if (to->request == NULL)
-			keep(&to->trouble, "its URL is not resolved",
-			    sizeof("its URL is not resolved"));
-		else
-			to->endpoint = endpoint_get(queues, from->url);
+		if (to->request == NULL) {
+			set_trouble(to, "its URL is not resolved");
+			continue;
+		}
+		to->endpoint = endpoint_get(queues, from->url);
+		if (to->endpoint != NULL) {
+			struct endpoint *at = to->endpoint;
+			at->own[at->count++] = i;
+			at->asked = at->answered = at->count;
+		}
 	}
 	arena_wipe(&arena);
 }
 
-/* --- writing ----------------------------------------------------------- */
-
-struct number {
-	const char *key;
-	struct queue_number number;
-};
-
-static void
-write_numbers(struct jsonw *json, const struct number *numbers, size_t count)
-{
-	static const char *const qualities[] = {
-	    [KNOW_UNKNOWN] = NULL,
-	    [KNOW_EXACT] = NULL,
-	    [KNOW_AT_LEAST] = "at-least",
-	    [KNOW_ESTIMATE] = "estimate",
-	    [KNOW_NOT_APPLICABLE] = "not-applicable",
-	};
-
-	for (size_t i = 0; i < count; i++) {
-		enum know know = numbers[i].number.know;
-		if (know == KNOW_UNKNOWN || know == KNOW_NOT_APPLICABLE)
-			jsonw_null(json, numbers[i].key);
-		else
-			jsonw_i64(
-			    json, numbers[i].key, numbers[i].number.value);
-	}
-	jsonw_object(json, "quality");
-	for (size_t i = 0; i < count; i++)
-		if (qualities[numbers[i].number.know] != NULL)
-			jsonw_text(json, numbers[i].key,
-			    qualities[numbers[i].number.know]);
-	jsonw_end(json);
-	jsonw_object(json, "why");
-	for (size_t i = 0; i < count; i++)
-		if (numbers[i].number.know == KNOW_UNKNOWN)
-			jsonw_text(json, numbers[i].key,
-			    numbers[i].number.why == NULL
-			        ? "not known"
-			        : numbers[i].number.why);
-	jsonw_end(json);
-}
-
-/* Which worker a process belongs to; "" unknown. */
-static const char *
-worker_of(const struct operator_core *op, int64_t pid, struct arena *arena)
-{
-	for (size_t i = 0; pid > 0 && i < op->running.count; i++) {
-		const struct running_worker *worker = &op->running.workers[i];
-		for (size_t k = 0; k < worker->ninstances; k++)
-			if (worker->instances[k].wire.pid == pid)
-				return arena_format(arena, "%s/%u",
-				    worker->wire.name,
-				    worker->instances[k].wire.replica);
-	}
-	return "";
-}
-
-static void
-write_consumers(const struct queues *queues, struct jsonw *json,
-    const struct queue_state *state, struct arena *arena)
-{
-	jsonw_array(json, "consumer_list");
-	for (size_t i = 0; i < state->nwho; i++) {
-		const struct queue_consumer *who = &state->who[i];
-		const char *worker =
-		    who->worker == NULL || *who->worker == '\0'
-		        ? worker_of(queues->op, who->pid, arena)
-		        : who->worker;
-		jsonw_object(json, NULL);
-		jsonw_text(json, "id", who->id);
-		jsonw_text(json, "address",
-		    who->address[0] == '\0' ? NULL : who->address);
-		if (who->pid > 0)
-			jsonw_i64(json, "pid", who->pid);
-		else
-			jsonw_null(json, "pid");
-		jsonw_text(json, "worker", worker);
-		jsonw_text(json, "reads", who->reads);
-		jsonw_end(json);
-	}
-	jsonw_end(json);
-}
-
-static void
-write_state(const struct queues *queues, struct jsonw *json,
-    const struct queue_state *state, struct arena *arena)
-{
-	const struct number numbers[] = {
-	    {"waiting", state->waiting},
-	    {"active", state->active},
-	    {"delayed", state->delayed},
-	    {"failed", state->failed},
-	    {"dead", state->dead},
-	    {"completed", state->completed},
-	    {"oldest_ms", state->oldest_ms},
-	    {"lease_expired", state->lease_expired},
-	    {"consumers", state->consumers},
-	};
-
-	if (state->paused < 0)
-		jsonw_null(json, "paused");
-	else
-		jsonw_bool(json, "paused", state->paused == 1);
-	write_numbers(json, numbers, ARRAY_LEN(numbers));
-	write_consumers(queues, json, state, arena);
-}
-
-static void
-write_queue(const struct queues *queues, const struct observed_queue *queue,
-    struct jsonw *json)
-{
-	static const struct queue_state unknown = {.paused = -1};
-	const struct queue_state *state = &unknown;
-	const char *error = queue->trouble;
-	struct observed observed;
-	struct err err = ERR_INIT;
-	struct arena arena;
-
-	arena_init(&arena, ANSWER_MAX);
-	observed_init(&observed, &arena);
-	if (queue->answer != NULL && observed_add_line(&observed, queue->answer,
-	                                 strlen(queue->answer), &err) == -1)
-		error = err.text;
-	const struct observation *one =
-	    observed.nobservations > 0 ? &observed.observations[0] : NULL;
-
-	if (one == NULL && error == NULL)
-		error = "not looked at yet";
-	/* An old answer isn't shown as if it were true now. */
-	if (one != NULL && queue->trouble == NULL) {
-		if (one->queue != NULL)
-			state = one->queue;
-		if (one->result != RESULT_PASSED)
-			error = one->summary;
-	}
-	jsonw_object(json, NULL);
-	jsonw_text(json, "name", queue->name);
-	jsonw_text(json, "url", queue->url);
-	jsonw_text(json, "kind", queue->kind);
-	write_state(queues, json, state, &arena);
-	jsonw_text(json, "error", error);
-	if (one != NULL)
-		jsonw_i64(json, "at_ms", one->at_wall_ms);
-	jsonw_end(json);
-	arena_fini(&arena);
-}
+/* --- asking ------------------------------------------------------------ */
 
 void
-queues_write(const struct queues *queues, struct jsonw *json)
+queues_view_each(const struct queues *queues, queues_view_fn *fn, void *arg)
 {
-	for (size_t i = 0; i < queues->count; i++)
-		write_queue(queues, &queues->list[i], json);
+	struct queue_view view;
+
+	for (size_t i = 0; i < queues->count; i++) {
+		view_of(&queues->list[i], &view);
+		fn(arg, &view);
+	}
+}
+
+bool
+queues_view_find(
+    const struct queues *queues, const char *name, struct queue_view *ret)
+{
+	for (size_t i = 0; i < queues->count; i++) {
+		if (!text_equal(queues->list[i].name, name))
+			continue;
+		view_of(&queues->list[i], ret);
+		return true;
+	}
+	return false;
 }
 
 struct queues *

@@ -141,7 +141,7 @@ status_write(struct operator_core *op, struct buffer *out)
 	}
 	jsonw_end(&json);
 	jsonw_array(&json, "queues");
-	queues_write(op->queues, &json);
+	queues_write(op, &json);
 	jsonw_end(&json);
 	jsonw_array(&json, "drift");
 	for (size_t i = 0; i < op->drift.count; i++)

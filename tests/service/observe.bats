@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016
+# The declared queues, watched by the operator: what is known, what isn't and
+# why, and that nobody who hangs keeps the others waiting.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+
+setup() {
+	need python3 jq
+	cd "$BATS_TEST_TMPDIR" || return
+	mkdir run
+	export REEVE_SOCKET=$PWD/run
+}
+
+# manifest QUEUE-LINE…: a worker that does nothing, and these queues.
+manifest() {
+	{
+		echo 'apiVersion: reeve/v1'
+		echo 'name: ob'
+		echo 'workers:'
+		echo '  - {name: w, command: [/bin/sleep, "1000"], terminationGracePeriodSeconds: 1}'
+		echo 'queues:'
+		printf '  - %s\n' "$@"
+	} >reeve.yaml
+}
+
+supervise() {
+	start_background reeve "$REEVE" run -f reeve.yaml
+	LOG=$BACKGROUND_LOG
+}
+
+in_status() { "$REEVE" status --output json | jq -e "$1"; }
+queue() { printf '.queues[] | select(.name == "%s") | %s' "$1" "$2"; }
+probers() { pgrep -P "$("$REEVE" status --output json | jq .operator.pid)" -f ' probe'; }
+
+@test "a prober that hangs is killed: its queues become unknown and say why, the others go on" {
+	start_redis
+	redis LPUSH jobs a b >/dev/null
+	manifest "{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs}" \
+	    "{name: more, kind: redis, url: '$REDIS_URL/1', list: more}"
+	supervise
+	wait_until in_status "$(queue jobs '.waiting == 2 and .error == null')"
+	wait_until in_status "$(queue more '.waiting == 0')"
+	# one prober for each URL; one of them hangs from now on
+	local hung born
+	hung=$(probers | head -n 1)
+	born=$(start_time "$hung")
+	kill -STOP "$hung"
+	wait_until in_status '[.queues[] | select(.error != null and .waiting == null and .error_since_ms > 0)] | length == 1'
+	in_status '.queues[] | select(.error != null) | .error | test("killed|ended")'
+	in_status '[.queues[] | select(.error == null and .waiting != null)] | length == 1'
+	wait_until gone "$hung" "$born"
+	# and it is asked again
+	wait_until -t 60 in_status '[.queues[] | select(.error == null)] | length == 2'
+	in_status "$(queue jobs '.waiting == 2')"
+}
