@@ -163,6 +163,17 @@ const struct cli_command cli_commands[] = {
         .run = cmd_diff,
     },
     {
+        .name = "plan",
+        .arguments = "",
+        .summary = "what would be restarted, started and stopped, and why; "
+                   "nothing is done",
+        .examples = "  reeve plan                # what is under way\n"
+                    "  reeve plan -f new.yaml    # before it is deployed\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .options = running_options,
+        .run = cmd_plan,
+    },
+    {
         .name = "restart",
         .arguments = "WORKER[/REPLICA]…",
         .summary = "restart the replicas one after the other, or one of them",

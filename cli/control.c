@@ -23,6 +23,7 @@ enum {
 	ANSWER_MAX = 64 << 20,
 	ANSWER_MS = 10 * 1000,
 	PATH_MAX_BYTES = 512,
+	URL_MAX_BYTES = 5200,
 };
 
 /* --- reaching it ------------------------------------------------------- */
@@ -127,7 +128,7 @@ control_ask(struct cli *cli, const struct control_client *client,
     const char *method, const char *path, struct buffer *answer,
     struct err *err)
 {
-	char url[PATH_MAX_BYTES];
+	char url[URL_MAX_BYTES];
 	long status = 0;
 	const char *socket = client->operator_socket;
 	/* Half of what is left: the other half is for the init. */
@@ -220,6 +221,19 @@ print_answer(struct cli *cli, const struct buffer *answer)
 	int rc = print_done(cli, ok,
 	    cJSON_IsString(text) ? text->valuestring : "no readable answer",
 	    "operator");
+
+	cJSON_Delete(json);
+	return rc;
+}
+
+int
+control_refused(struct cli *cli, const struct buffer *answer, int code)
+{
+	cJSON *json =
+	    cJSON_ParseWithLengthOpts(answer->data, answer->len + 1, NULL, 1);
+	const cJSON *text = cJSON_GetObjectItemCaseSensitive(json, "text");
+	int rc = cli_fail(cli, code, "%s",
+	    cJSON_IsString(text) ? text->valuestring : "no readable answer");
 
 	cJSON_Delete(json);
 	return rc;

@@ -31,6 +31,10 @@ int control_ask(struct cli *cli, const struct control_client *client,
     const char *method, const char *path, struct buffer *answer,
     struct err *err) MUST_CHECK;
 
+/* Prints why the operator refused; returns `code`. */
+int control_refused(
+    struct cli *cli, const struct buffer *answer, int code) MUST_CHECK;
+
 /* What the init alone can say of the status, as reeve.status/1. */
 int control_init_status(struct cli *cli, struct control_client *client,
     struct buffer *out, struct err *err) MUST_CHECK;

@@ -2,13 +2,16 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cjson/cJSON.h>
 
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "base/url.h"
 #include "cli/control.h"
 #include "supervisor/wire/status_encode.h"
 #include "worker/exit.h"
@@ -16,7 +19,9 @@
 /* `reeve status` and `reeve diff`: what the operator says, for people. */
 enum {
 	STATUS_MAX = 64 << 20,
-	LINE_MAX_BYTES = 512
+	LINE_MAX_BYTES = 512,
+	PATH_BYTES = 4200,
+	KNOWN_SPARE_MS = 500, /* of the timeout, for the last question */
 };
 
 static const char *
@@ -293,6 +298,7 @@ control_init_status(struct cli *cli, struct control_client *client,
 	        &client->init, rebuild, &rebuilt, cli->deadline_ms, err) == -1)
 		return -1;
 	jsonw_null(&json, "queues");
+	jsonw_bool(&json, "drift_known", false);
 	jsonw_null(&json, "drift");
 	jsonw_null(&json, "alerts");
 	jsonw_end(&json);
@@ -414,6 +420,32 @@ print_diff(struct arena *arena, struct buffer *out, const cJSON *report)
 		buffer_text(out, "what runs is what is declared\n");
 }
 
+/* Nothing is known in the moments after a reading or a start of the operator:
+ * asked again until it is. Returns the HTTP status, or -1. */
+static int
+ask_until_known(struct cli *cli, const struct control_client *client,
+    const char *method, const char *path, struct buffer *answer,
+    struct err *err)
+{
+	static const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+
+	for (;;) {
+		buffer_clear(answer);
+		int status =
+		    control_ask(cli, client, method, path, answer, err);
+		if (status != 200)
+			return status;
+		cJSON *json = cJSON_ParseWithLengthOpts(
+		    answer->data, answer->len + 1, NULL, 1);
+		bool unknown = cJSON_IsFalse(
+		    cJSON_GetObjectItemCaseSensitive(json, "drift_known"));
+		cJSON_Delete(json);
+		if (!unknown || clock_ms() + KNOWN_SPARE_MS > cli->deadline_ms)
+			return status;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 int
 cmd_diff(struct cli *cli, int argc, char **argv)
 {
@@ -428,13 +460,92 @@ cmd_diff(struct cli *cli, int argc, char **argv)
 	if (rc != EXIT_PASSED)
 		return rc;
 	buffer_init(&answer, STATUS_MAX);
-	if (control_ask(cli, &client, "GET", "/diff", &answer, &err) != 200)
+	if (ask_until_known(cli, &client, "GET", "/diff", &answer, &err) != 200)
 		rc = cli_fail(cli, EXIT_INCONCLUSIVE,
 		    "the operator does not answer, and only it knows what is "
 		    "declared: %s",
 		    err.text);
 	else
 		rc = print_either(cli, &answer, print_diff, &verdict);
+	buffer_fini(&answer);
+	control_close(&client);
+	return rc == EXIT_PASSED ? verdict : rc;
+}
+
+static void
+print_plan(struct arena *arena, struct buffer *out, const cJSON *plan)
+{
+	const cJSON *item = NULL;
+	const char *why = text_of(plan, "why");
+
+	cJSON_ArrayForEach(item, list_of(plan, "actions"))
+	{
+		const char *replica = number_of(arena, item, "replica");
+		bool whole = text_equal(replica, "?");
+		buffer_format(out, "%3s. %-8s %s%s%s  %s: %s\n",
+		    number_of(arena, item, "step"), text_of(item, "action"),
+		    text_of(item, "worker"), whole ? "" : "/",
+		    whole ? "" : replica, text_of(item, "key"),
+		    text_of(item, "reason"));
+	}
+	cJSON_ArrayForEach(item, list_of(plan, "left"))
+	{
+		const char *instances = text_of(item, "instances");
+		buffer_format(out, "stays   %s%s%s  %s %s [%s]\n",
+		    text_of(item, "worker"), *instances == '\0' ? "" : "/",
+		    instances, text_of(item, "class"), text_of(item, "key"),
+		    text_of(item, "policy"));
+	}
+	if (*why != '\0')
+		buffer_format(out, "not known: %s\n", why);
+	else if (text_equal(text_of(plan, "verdict"), "nothing"))
+		buffer_text(out, "nothing would be done\n");
+}
+
+/* The path as the operator, which has another directory, will open it. */
+static int
+plan_request(struct cli *cli, char *path, size_t size, struct err *err)
+{
+	if (!cli->manifest_given)
+		return text_copy(path, size, "/plan", err);
+	char *absolute = realpath(cli->manifest, NULL);
+	if (absolute == NULL)
+		return err_sys(err, "'%s'", cli->manifest);
+	int rc = text_format(path, size, err, "/plan?file=%s",
+	    url_encode(&cli->arena, absolute));
+	free(absolute);
+	return rc;
+}
+
+int
+cmd_plan(struct cli *cli, int argc, char **argv)
+{
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	struct buffer answer;
+	struct err err = ERR_INIT;
+	char path[PATH_BYTES];
+	int verdict = EXIT_INCONCLUSIVE;
+	int rc = control_open(cli, &client);
+
+	(void)argc;
+	(void)argv;
+	if (rc != EXIT_PASSED)
+		return rc;
+	buffer_init(&answer, STATUS_MAX);
+	int status = plan_request(cli, path, sizeof(path), &err);
+	if (status == 0)
+		status = ask_until_known(cli, &client,
+		    cli->manifest_given ? "POST" : "GET", path, &answer, &err);
+	if (status == 200)
+		rc = print_either(cli, &answer, print_plan, &verdict);
+	else if (status == -1)
+		rc = cli_fail(cli, EXIT_INCONCLUSIVE,
+		    "the operator does not answer, and only it knows what is "
+		    "declared: %s",
+		    err.text);
+	else
+		rc = control_refused(cli, &answer,
+		    status == 409 ? EXIT_MANIFEST : EXIT_INCONCLUSIVE);
 	buffer_fini(&answer);
 	control_close(&client);
 	return rc == EXIT_PASSED ? verdict : rc;

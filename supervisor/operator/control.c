@@ -27,6 +27,7 @@
 enum {
 	CONNECTIONS_MAX = 16,
 	BACKLOG = 16,
+	REFUSAL_MAX = 64 * 1024,
 };
 
 struct control {
@@ -47,7 +48,8 @@ typedef void ask_fn(struct ask *ask);
 struct route {
 	const char *method, *path;
 	ask_fn *run;
-	bool changes;
+	bool guarded; /* not for everybody who can connect */
+	bool order;   /* changes something: kept in the history */
 };
 
 static void
@@ -132,6 +134,31 @@ static void
 get_diff(struct ask *ask)
 {
 	status_diff(ask->op, &ask->request->out);
+}
+
+static void
+get_plan(struct ask *ask)
+{
+	preview_write(ask->op, ask->op->intent, &ask->request->out);
+}
+
+/* Of a file: reading it may run a `command:`, and our eyes see more than the
+ * asker's. */
+static void
+post_plan(struct ask *ask)
+{
+	const char *path = argument(ask, "file");
+	struct buffer why;
+
+	if (path == NULL || *path != '/') {
+		say(ask, MHD_HTTP_BAD_REQUEST, false,
+		    "which file? an absolute path");
+		return;
+	}
+	buffer_init(&why, REFUSAL_MAX);
+	if (preview_file(ask->op, path, &ask->request->out, &why) == -1)
+		say(ask, MHD_HTTP_CONFLICT, false, why.data);
+	buffer_fini(&why);
 }
 
 static void
@@ -247,14 +274,16 @@ post_reload(struct ask *ask)
 }
 
 static const struct route routes[] = {
-    {"GET", "/status", get_status, false},
-    {"GET", "/diff", get_diff, false},
-    {"GET", "/events", get_events, false},
-    {"POST", "/restart", post_restart, true},
-    {"POST", "/stop", post_stop, true},
-    {"POST", "/start", post_start, true},
-    {"POST", "/scale", post_scale, true},
-    {"POST", "/reload", post_reload, true},
+    {"GET", "/status", get_status, false, false},
+    {"GET", "/diff", get_diff, false, false},
+    {"GET", "/plan", get_plan, false, false},
+    {"POST", "/plan", post_plan, true, false},
+    {"GET", "/events", get_events, false, false},
+    {"POST", "/restart", post_restart, true, true},
+    {"POST", "/stop", post_stop, true, true},
+    {"POST", "/start", post_start, true, true},
+    {"POST", "/scale", post_scale, true, true},
+    {"POST", "/reload", post_reload, true, true},
 };
 
 /* --- who asks ---------------------------------------------------------- */
@@ -335,13 +364,13 @@ route(struct ask *ask, const char *method, const char *path)
 		exists = true;
 		if (!text_equal(one->method, method))
 			continue;
-		if (one->changes && !may_change(ask))
+		if (one->guarded && !may_change(ask))
 			say(ask, MHD_HTTP_FORBIDDEN, false,
 			    "only root, the supervisor's user and its control "
 			    "group may change things");
 		else
 			one->run(ask);
-		if (one->changes &&
+		if (one->order &&
 		    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
 			note_order(ask, path);
 		return;
@@ -351,8 +380,8 @@ route(struct ask *ask, const char *method, const char *path)
 		    "not with this method");
 	else
 		say(ask, MHD_HTTP_NOT_FOUND, false,
-		    "GET /status /diff /events, POST /restart /stop /start /scale "
-		    "/reload");
+		    "GET /status /diff /plan /events, POST /plan /restart /stop "
+		    "/start /scale /reload");
 }
 
 static void

@@ -69,6 +69,21 @@ drift_policy_of(const struct declared_drift *policies, enum drift_class kind)
 	UNREACHABLE("drift class");
 }
 
+bool
+drift_concerns(const struct drift *item, const char *index)
+{
+	size_t len = strlen(index);
+
+	for (const char *at = item->instances; *at != '\0';) {
+		size_t word = strcspn(at, ",");
+		if (word == len && memcmp(at, index, len) == 0)
+			return true;
+		at += word;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
 void
 drift_add(struct drift_list *list, const struct drift *item)
 {

@@ -52,6 +52,9 @@ const char *drift_policy_name(enum drift_policy policy);
 enum drift_policy drift_policy_of(
     const struct declared_drift *policies, enum drift_class kind);
 
+/* Whether it is about the replica of this index ("2"). */
+bool drift_concerns(const struct drift *item, const char *index);
+
 void drift_add(struct drift_list *list, const struct drift *item);
 /* Compares one configuration that runs with the one that is declared. Adds
  * what differs, and returns the strongest policy among it: restart before

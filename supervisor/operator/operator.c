@@ -67,6 +67,16 @@ operator_track(struct operator_core *op, const char *name)
 	return tracked;
 }
 
+const struct tracked *
+operator_tracked(const struct operator_core *op, const char *name,
+    const struct tracked *otherwise)
+{
+	for (size_t i = 0; i < op->ntracked; i++)
+		if (text_equal(op->tracked[i].name, name))
+			return &op->tracked[i];
+	return otherwise;
+}
+
 const struct declared_worker *
 operator_declared(
     const struct operator_core *op, const char *name, size_t *ret_index)
@@ -95,15 +105,16 @@ log_lines(const char *event, const char *text)
 	}
 }
 
-static struct intent *
-read_intent(const struct operator_core *op, struct buffer *why)
+struct intent *
+operator_read(
+    const struct operator_core *op, const char *path, struct buffer *why)
 {
 	const struct declared_options options = {
 	    .environ = op->environment,
 	    .secret_overrides = op->secrets,
 	};
 
-	return intent_load(op->manifest, &options, &op->key, why);
+	return intent_load(path, &options, &op->key, why);
 }
 
 static void
@@ -114,6 +125,7 @@ take_intent(struct operator_core *op, struct intent *intent)
 	op->intent = intent;
 	/* The list of the last pass points into what was just freed. */
 	op->drift.count = 0;
+	op->judged = false;
 	op->intent_refused = false;
 	op->has_refused = false;
 	op->plan_refusal[0] = '\0';
@@ -136,7 +148,7 @@ operator_reload(struct operator_core *op, const char *why)
 	struct buffer refusal;
 
 	buffer_init(&refusal, REFUSAL_MAX);
-	struct intent *intent = read_intent(op, &refusal);
+	struct intent *intent = operator_read(op, op->manifest, &refusal);
 
 	operator_wake(op, 0);
 	if (intent == NULL) {
@@ -521,7 +533,7 @@ first_reading(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 
-	op->intent = read_intent(op, &op->refusal);
+	op->intent = operator_read(op, op->manifest, &op->refusal);
 	if (op->intent != NULL)
 		return EXIT_PASSED;
 	if (op->init.hello.plan_number != 0) {

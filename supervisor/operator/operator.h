@@ -28,7 +28,9 @@
  *
  *     operator.c   life, the loop, the wire to the init
  *     plans.c      what the init should have, and sending it
+ *     views.c      how each worker stands beside its declaration: drift
  *     judge.c      a pass: drift, reconcile, and doing it
+ *     preview.c    the same without doing it: `reeve plan`
  *     ceiling.c    memory limits that no cgroup holds
  *     conditions.c what of it somebody should be told
  *     notes.c      what is remembered on disk
@@ -61,6 +63,21 @@ struct operator_plan {
 
 enum {
 	OLD_PLANS_MAX = 16 /* that the init holds at once */
+};
+
+/* The actions of the last pass that had any. */
+enum {
+	LAST_MAX = 64
+};
+struct last_action {
+	enum action_kind kind;
+	uint32_t replica;
+	char worker[WORKER_NAME_MAX + 1];
+};
+struct operator_last {
+	int64_t wall_ms;
+	struct last_action actions[LAST_MAX];
+	size_t count;
 };
 
 struct operator_core {
@@ -103,6 +120,9 @@ struct operator_core {
 
 	struct arena drift_arena; /* of the list below; made anew each pass */
 	struct drift_list drift;
+	/* whether it is of this declaration, and of what the init has told */
+	bool judged;
+	struct operator_last last;
 	bool draining, ready, stop;
 	bool notes_due; /* something that notes.c keeps has changed */
 	bool keep_due;  /* the good configurations have changed */
@@ -126,7 +146,13 @@ void operator_wake(struct operator_core *op, int64_t at_ms);
 /* Reads the manifest again; `why` is for the log. Returns 0, or -1 when it was
  * refused (op->refusal). */
 int operator_reload(struct operator_core *op, const char *why);
+/* A manifest as it is on disk; NULL with the errors in `why`. */
+struct intent *operator_read(
+    const struct operator_core *op, const char *path, struct buffer *why);
 struct tracked *operator_track(struct operator_core *op, const char *name);
+/* Without making one; `otherwise` where there is none. */
+const struct tracked *operator_tracked(const struct operator_core *op,
+    const char *name, const struct tracked *otherwise);
 const struct declared_worker *operator_declared(
     const struct operator_core *op, const char *name, size_t *ret_index);
 
@@ -149,6 +175,29 @@ void plans_learn(struct operator_core *op, int fd);
 void plans_kept(struct operator_core *op, int fd);
 void plans_drop_sent(struct operator_core *op);
 void plans_fini(struct operator_core *op);
+
+/* Which configuration a worker of `intent` is to have, and how many of it.
+ * False: none, it has to wait. `ret_held` says why it isn't the declared one;
+ * NULL: it is. Changes nothing. */
+bool plans_choice(const struct operator_core *op, const struct intent *intent,
+    size_t which, struct worker_spec *ret, const char **ret_held);
+
+/* --- views.c --- */
+/* The workers of `intent`, in its order, in `list`'s arena; what differs is
+ * added to `list`. `planned`: as if the init had the plan that `intent` comes
+ * to. */
+struct reconcile_worker *views_make(struct operator_core *op,
+    const struct intent *intent, bool planned, struct drift_list *list,
+    int64_t now_ms);
+
+/* --- preview.c --- */
+/* What reconcile would do for `intent`, as reeve.plan/1. */
+void preview_write(
+    struct operator_core *op, const struct intent *intent, struct buffer *out);
+/* The same for a manifest that isn't in force. -1: it is refused; then `why`
+ * has its errors. */
+int preview_file(struct operator_core *op, const char *path, struct buffer *out,
+    struct buffer *why) MUST_CHECK;
 
 /* --- judge.c --- */
 /* Looks at everything and does what is to be done; returns when to look again

@@ -106,30 +106,32 @@ applied_spec(
 	return true;
 }
 
-/* Which configuration a worker is to have. Declared, unless there is a reason
- * against it; then what it has, or what was good. */
-static bool
-choose(struct operator_core *op, size_t which, struct worker_spec *ret)
+/* Declared, unless there is a reason against it; then what it has, or what was
+ * good. */
+bool
+plans_choice(const struct operator_core *op, const struct intent *intent,
+    size_t which, struct worker_spec *ret, const char **ret_held)
 {
+	static const struct tracked unknown = {.scale = -1};
 	const struct declared_worker *declared =
-	    &op->intent->declared->workers[which];
-	const struct worker_spec *spec = &op->intent->specs.specs[which];
-	struct tracked *tracked = operator_track(op, declared->name);
+	    &intent->declared->workers[which];
+	const struct worker_spec *spec = &intent->specs.specs[which];
+	const struct tracked *tracked =
+	    operator_tracked(op, declared->name, &unknown);
 	const struct worker_spec *good =
 	    tracked->memory.has_good ? history_find(&op->history,
 	                                   declared->name, tracked->memory.good)
 	                             : NULL;
-	bool gap = specs_gap(declared) != NULL;
 	bool starts = true;
 
 	*ret = *spec;
-	tracked->held = NULL;
-	if (op->intent_refused) {
+	*ret_held = NULL;
+	if (op->intent_refused && intent == op->intent) {
 		/* A worker that the init can't have yet has to wait. */
 		if (!applied_spec(op, declared->name, ret))
 			return false;
-		tracked->held = "refused by the init";
-	} else if (gap) {
+		*ret_held = "refused by the init";
+	} else if (specs_gap(declared) != NULL) {
 		/* Never from complete to incomplete; and, as in Kubernetes,
 		 * what was never complete is not started. */
 		if (good != NULL)
@@ -137,21 +139,33 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 		else
 			starts = applied_spec(op, declared->name, ret) &&
 			         ret->replicas > 0;
-		tracked->held = "a declared value is missing";
+		*ret_held = "a declared value is missing";
 	} else if (good != NULL &&
 	           reconcile_held(&tracked->memory, spec->config_digest)) {
 		*ret = *good;
-		tracked->held = "rolled back";
+		*ret_held = "rolled back";
 	}
-	if (tracked->scale >= 0 && tracked->scale_over != declared->replicas)
-		tracked->scale = -1; /* declared anew */
 	ret->replicas =
-	    tracked->scale >= 0 ? (uint32_t)tracked->scale : spec->replicas;
+	    tracked->scale >= 0 && tracked->scale_over == declared->replicas
+	        ? (uint32_t)tracked->scale
+	        : spec->replicas;
 	if (!starts)
 		ret->replicas = 0;
-	tracked->generation = MAX(tracked->generation, (uint64_t)1);
-	ret->generation = tracked->generation;
+	ret->generation = MAX(tracked->generation, (uint64_t)1);
 	return true;
+}
+
+static bool
+choose(struct operator_core *op, size_t which, struct worker_spec *ret)
+{
+	const struct declared_worker *declared =
+	    &op->intent->declared->workers[which];
+	struct tracked *tracked = operator_track(op, declared->name);
+
+	if (tracked->scale >= 0 && tracked->scale_over != declared->replicas)
+		tracked->scale = -1; /* declared anew */
+	tracked->generation = MAX(tracked->generation, (uint64_t)1);
+	return plans_choice(op, op->intent, which, ret, &tracked->held);
 }
 
 static int

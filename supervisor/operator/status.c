@@ -143,6 +143,8 @@ status_write(struct operator_core *op, struct buffer *out)
 	jsonw_array(&json, "queues");
 	queues_write(op, &json);
 	jsonw_end(&json);
+	/* false: not looked since this declaration or operator began */
+	jsonw_bool(&json, "drift_known", op->judged);
 	jsonw_array(&json, "drift");
 	for (size_t i = 0; i < op->drift.count; i++)
 		write_drift(&json, &op->drift.items[i]);
@@ -247,7 +249,7 @@ write_target(const struct operator_core *op, struct jsonw *json)
 void
 status_diff(struct operator_core *op, struct buffer *out)
 {
-	bool known = op->ready && op->intent != NULL;
+	bool known = op->judged;
 	size_t failed = 0;
 	struct jsonw json;
 
@@ -266,6 +268,7 @@ status_diff(struct operator_core *op, struct buffer *out)
 	    !known       ? EXIT_INCONCLUSIVE
 	    : failed > 0 ? EXIT_FAILED
 	                 : EXIT_PASSED);
+	jsonw_bool(&json, "drift_known", known);
 	write_target(op, &json);
 	jsonw_object(&json, "coverage");
 	jsonw_i64(&json, "workers", (int64_t)op->running.count);
@@ -280,7 +283,11 @@ status_diff(struct operator_core *op, struct buffer *out)
 		jsonw_format(
 		    &json, NULL, "more than %d differences", (int)DRIFT_MAX);
 	if (!known)
-		jsonw_text(&json, NULL, "no declaration is in force");
+		jsonw_text(&json, NULL,
+		    op->intent == NULL
+		        ? "no declaration is in force"
+		        : "the operator has not looked since it began, or "
+		          "since the declaration changed");
 	jsonw_end(&json);
 	jsonw_end(&json);
 	buffer_text(out, "\n");

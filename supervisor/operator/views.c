@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "supervisor/operator/operator.h"
+
+/*
+ * Each declared worker as reconcile() takes it, and on the way what differs
+ * from its declaration. Looks only: nothing is ordered here.
+ */
+enum {
+	ORDER_FORGET_MS = 10 * 1000, /* an order that nothing came of */
+	INSTANCES_TEXT_MAX = 256,
+};
+
+/* One worker while it is looked at. */
+struct look {
+	struct operator_core *op;
+	struct drift_list *list;
+	const struct declared_worker *declared;
+	const struct worker_spec *spec; /* as declared */
+	struct running_worker *running; /* NULL: the init hasn't got it */
+	struct reconcile_instance *instances;
+	int64_t now_ms;
+};
+
+static enum reconcile_state
+state_of(const struct running_instance *instance, int64_t now_ms)
+{
+	if (instance->ordered_ms != 0 &&
+	    now_ms - instance->ordered_ms < ORDER_FORGET_MS)
+		return RECONCILE_DRAINING;
+	switch ((enum instance_state)instance->wire.state) {
+	case INSTANCE_NONE:
+	case INSTANCE_PENDING:
+		return RECONCILE_DOWN;
+	case INSTANCE_STARTING:
+		return RECONCILE_STARTING;
+	case INSTANCE_RUNNING:
+	case INSTANCE_READY:
+		return RECONCILE_UP;
+	case INSTANCE_STOPPING:
+	case INSTANCE_KILLING:
+	case INSTANCE_ENDING:
+		return RECONCILE_DRAINING;
+	case INSTANCE_BACKOFF:
+		return RECONCILE_WAITING;
+	case INSTANCE_FINISHED:
+		return RECONCILE_FINISHED;
+	case INSTANCE_STOPPED:
+		return RECONCILE_HELD;
+	case INSTANCE_STATES:
+		break;
+	}
+	UNREACHABLE("instance state");
+}
+
+static uint32_t
+failures_of(const struct wire_instance *wire)
+{
+	return wire->failures[CLASS_CONFIG] + wire->failures[CLASS_CRASH] +
+	       wire->failures[CLASS_PROBE] + wire->failures[CLASS_OOM];
+}
+
+static void
+translate(struct look *look)
+{
+	for (size_t i = 0; i < look->running->ninstances; i++) {
+		const struct running_instance *from =
+		    &look->running->instances[i];
+		struct reconcile_instance *to = &look->instances[i];
+		*to = (struct reconcile_instance){
+		    .index = from->wire.replica,
+		    .state = state_of(from, look->now_ms),
+		    .ready = from->wire.state == INSTANCE_READY,
+		    .since_ms = from->since_ms,
+		    .generation = from->wire.generation,
+		    .failures = failures_of(&from->wire),
+		};
+		memcpy(to->digest, from->wire.config_digest, 16);
+	}
+}
+
+/* Has a configuration that can be compared: started once, and not on its way
+ * out. */
+static bool
+comparable(const struct reconcile_instance *instance)
+{
+	return instance->state == RECONCILE_STARTING ||
+	       instance->state == RECONCILE_UP ||
+	       instance->state == RECONCILE_WAITING;
+}
+
+static const char *
+names_with(const struct look *look, const uint8_t digest[16])
+{
+	struct buffer text;
+	const char *separator = "";
+
+	buffer_init(&text, INSTANCES_TEXT_MAX);
+	for (size_t i = 0; i < look->running->ninstances; i++) {
+		const struct reconcile_instance *instance = &look->instances[i];
+		if (!comparable(instance) ||
+		    memcmp(instance->digest, digest, 16) != 0)
+			continue;
+		buffer_format(&text, "%s%" PRIu32, separator, instance->index);
+		separator = ", ";
+	}
+	const char *copy =
+	    arena_text(look->list->arena, text.data == NULL ? "" : text.data);
+
+	buffer_fini(&text);
+	return copy;
+}
+
+/* Every configuration that runs is compared once with the declared one. */
+static void
+compare_configurations(struct look *look)
+{
+	size_t count = look->running->ninstances;
+	const uint8_t *declared = look->spec->config_digest;
+	bool *done = arena_array(look->list->arena, count + 1, sizeof(*done));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct reconcile_instance *one = &look->instances[i];
+		if (done[i] || !comparable(one) ||
+		    memcmp(one->digest, declared, 16) == 0)
+			continue;
+		enum drift_policy policy = drift_compare(look->list,
+		    &look->op->key, look->declared, look->spec,
+		    history_find(
+		        &look->op->history, look->declared->name, one->digest),
+		    names_with(look, one->digest));
+		for (size_t k = i; k < count; k++) {
+			if (memcmp(look->instances[k].digest, one->digest,
+			        16) != 0)
+				continue;
+			done[k] = true;
+			look->instances[k].repair = policy == DRIFT_RESTART;
+		}
+	}
+}
+
+/* The files as they were at the start of the process. One that is younger than
+ * the process was another one then; which one can't be known. */
+static void
+keep_files(struct operator_core *op, struct running_instance *instance,
+    char paths[FILES_OF_WORKER][FILES_PATH_MAX], size_t count)
+{
+	if (instance->files_pid == instance->wire.pid)
+		return;
+	instance->files_pid = instance->wire.pid;
+	instance->nfiles = count;
+	for (size_t i = 0; i < count; i++) {
+		const struct file_identity *now =
+		    files_look(&op->files, paths[i]);
+		instance->files[i] = *now;
+		if (now->known &&
+		    now->changed_ms > instance->wire.started_wall_ms)
+			instance->files[i].sha256[0] = '?';
+	}
+	op->notes_due = true;
+}
+
+static void
+file_drift(struct look *look, size_t which, const char *path,
+    const struct file_identity *then, const struct file_identity *now)
+{
+	struct arena *arena = look->list->arena;
+	enum drift_policy policy = look->declared->on_drift.executable;
+
+	drift_add(look->list,
+	    &(struct drift){
+	        .worker = look->declared->name,
+	        .instances = arena_format(
+	            arena, "%" PRIu32, look->instances[which].index),
+	        .kind = DRIFT_CLASS_EXECUTABLE,
+	        .policy = policy,
+	        .key = arena_text(arena, path),
+	        .summary = arena_format(
+	            arena, "%s was replaced on disk after the start", path),
+	        .observed =
+	            *then->sha256 == '?'
+	                ? "another file"
+	                : arena_format(arena, "sha256:%.12s", then->sha256),
+	        .expected = arena_format(arena, "sha256:%.12s", now->sha256),
+	        .source = "",
+	        .place = look->declared->place,
+	    });
+	if (policy == DRIFT_RESTART)
+		look->instances[which].repair = true;
+}
+
+static void
+compare_files(struct look *look)
+{
+	char paths[FILES_OF_WORKER][FILES_PATH_MAX];
+
+	for (size_t i = 0; i < look->running->ninstances; i++) {
+		struct running_instance *instance =
+		    &look->running->instances[i];
+		const struct worker_spec *spec =
+		    history_find(&look->op->history, look->declared->name,
+		        instance->wire.config_digest);
+		if (spec == NULL || instance->wire.pid <= 0 ||
+		    look->instances[i].state != RECONCILE_UP)
+			continue;
+		size_t count = files_of_worker(spec, paths);
+		keep_files(look->op, instance, paths, count);
+		for (size_t k = 0; k < count && k < instance->nfiles; k++) {
+			const struct file_identity *now =
+			    files_look(&look->op->files, paths[k]);
+			if (files_differ(&instance->files[k], now))
+				file_drift(look, i, paths[k],
+				    &instance->files[k], now);
+		}
+	}
+}
+
+static void
+compare_replicas(struct look *look)
+{
+	struct arena *arena = look->list->arena;
+	const struct wire_worker *wire = &look->running->wire;
+	int64_t declared = look->declared->replicas;
+
+	/* A change of an instance may come before its worker is told. */
+	if (wire->head.magic == 0 || (int64_t)wire->desired == declared)
+		return;
+	drift_add(look->list,
+	    &(struct drift){
+	        .worker = look->declared->name,
+	        .instances = "",
+	        .kind = DRIFT_CLASS_REPLICAS,
+	        .policy = look->declared->on_drift.replicas,
+	        .key = "replicas",
+	        .summary =
+	            wire->held != 0
+	                ? "stopped by order"
+	                : "another number of replicas than declared, by order",
+	        .observed = arena_format(arena, "%" PRIu32, wire->desired),
+	        .expected = arena_format(arena, "%" PRId64, declared),
+	        .source = "",
+	        .place = look->declared->place,
+	    });
+}
+
+/* What the init has of a worker; or, where a plan is only thought of, what it
+ * would have then. */
+static void
+applied_of(struct operator_core *op, const struct intent *planned, size_t which,
+    struct reconcile_worker *worker)
+{
+	struct worker_spec spec;
+	const char *held = NULL;
+	int32_t at = op->applied.known
+	                 ? plan_worker_find(&op->applied.plan, worker->name)
+	                 : -1;
+
+	if (planned != NULL) {
+		if (!plans_choice(op, planned, which, &spec, &held))
+			return;
+	} else if (at >= 0) {
+		plan_worker(&op->applied.plan, (uint32_t)at, &spec);
+	} else {
+		return;
+	}
+	worker->known = true;
+	worker->replicas = spec.replicas;
+	worker->generation = spec.generation;
+	worker->budget_ms = specs_budget_ms(&spec);
+	worker->settle_ms = specs_settle_ms(&spec);
+	memcpy(worker->applied, spec.config_digest, RECONCILE_DIGEST);
+}
+
+static void
+look_at(struct look *look, struct reconcile_worker *ret)
+{
+	look->instances = arena_array(look->list->arena,
+	    look->running->ninstances + 1, sizeof(*look->instances));
+	translate(look);
+	compare_configurations(look);
+	compare_files(look);
+	compare_replicas(look);
+	/* What has the applied configuration has what it can have now. */
+	for (size_t i = 0; i < look->running->ninstances; i++)
+		if (memcmp(look->instances[i].digest, ret->applied, 16) == 0 &&
+		    memcmp(ret->applied, ret->declared, 16) != 0)
+			look->instances[i].repair = false;
+	ret->instances = look->instances;
+	ret->ninstances = look->running->ninstances;
+}
+
+struct reconcile_worker *
+views_make(struct operator_core *op, const struct intent *intent, bool planned,
+    struct drift_list *list, int64_t now_ms)
+{
+	size_t count = intent->declared->nworkers;
+	struct reconcile_worker *views =
+	    arena_array(list->arena, count + 1, sizeof(*views));
+
+	/* All of them first: the table moves as it grows. */
+	for (size_t i = 0; i < count; i++)
+		(void)operator_track(op, intent->declared->workers[i].name);
+	for (size_t i = 0; i < count; i++) {
+		const struct declared_worker *declared =
+		    &intent->declared->workers[i];
+		struct look look = {
+		    .op = op,
+		    .list = list,
+		    .declared = declared,
+		    .spec = &intent->specs.specs[i],
+		    .running = running_find(&op->running, declared->name),
+		    .now_ms = now_ms,
+		};
+		views[i] = (struct reconcile_worker){
+		    .name = declared->name,
+		    .max_unavailable = (uint32_t)MAX(
+		        MIN(declared->max_unavailable, (int64_t)INT32_MAX),
+		        (int64_t)1),
+		    .memory = &operator_track(op, declared->name)->memory,
+		};
+		memcpy(views[i].declared, look.spec->config_digest,
+		    RECONCILE_DIGEST);
+		applied_of(op, planned ? intent : NULL, i, &views[i]);
+		if (look.running != NULL)
+			look_at(&look, &views[i]);
+	}
+	return views;
+}

@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What runs against what is declared: each class of difference fires and stays
+# quiet, `reeve diff` and `reeve plan` say it, and a reload touches nothing else.
+
+# shellcheck disable=SC2030,SC2031 # every test is a process of its own
+bats_require_minimum_version 1.5.0
+load lib
+setup() {
+	begin
+	export REEVE_SOCKET=$T/socket
+	cd "$T" || exit
+}
+teardown() {
+	kill -TERM "$INIT" 2>/dev/null || :
+	finish
+}
+
+# manifest [FILE]: the lines on stdin are added to worker `a`.
+manifest() {
+	cat >"${1:-$T/reeve.yaml}" <<-END
+		apiVersion: reeve/v1
+		name: t
+		workers:
+		  - name: a
+		    command: [$HELPER, wait]
+	END
+	sed 's/^/    /' >>"${1:-$T/reeve.yaml}"
+}
+
+# run_manifest REPLICAS
+run_manifest() {
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready "$1"
+	until_ok same
+	# two seconds of running: what hasn't settled is replaced at no cost
+	until_ok settled
+}
+settled() {
+	plan
+	jq -e '.last_pass.actions | any(.action == "good")' "$T/plan"
+}
+
+same() { "$REEVE" diff; }
+# differs CLASS KEY: `reeve diff` says so, and exits 1.
+differs() {
+	local code=0
+	"$REEVE" diff --output json >"$T/diff" || code=$?
+	((code == 1)) && jq -e --arg class "$1" --arg key "$2" \
+		'[.findings[] | select(.class == $class and .key == $key)] |
+		length > 0' "$T/diff"
+}
+pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
+# plan [OPTION…]: into $T/plan, its code in $CODE.
+plan() {
+	CODE=0
+	"$REEVE" plan --output json "$@" >"$T/plan" || CODE=$?
+}
+# The plan's actions, "step action worker/replica key" a line.
+actions() {
+	jq -r '.actions[] | "\(.step) \(.action) \(.worker)/\(.replica // "-") \(.key)"' \
+		"$T/plan"
+}
+
+@test "plan: nothing to do is 0; a new file's restarts in order, one at a time, and nothing is done" {
+	manifest <<-'END'
+		replicas: 3
+		onDrift: {env: restart}
+		env: [{name: COLOUR, value: red}]
+	END
+	run_manifest 3
+	before=$(pids)
+	plan
+	[ "$CODE" -eq 0 ]
+	jq -e '.schema == "reeve.plan/1" and .verdict == "nothing" and .actions == []' "$T/plan"
+	manifest "$T/new.yaml" <<-'END'
+		replicas: 4
+		onDrift: {env: restart}
+		env: [{name: COLOUR, value: blue}]
+	END
+	plan -f "$T/new.yaml"
+	[ "$CODE" -eq 1 ]
+	[ "$(actions)" = "0 start a/3 replicas
+1 restart a/0 COLOUR
+2 restart a/1 COLOUR
+3 restart a/2 COLOUR" ]
+	run ! grep -q blue "$T/plan"
+	[ "$(pids)" = "$before" ]
+	same
+	# two at a time where that is allowed
+	echo '    maxUnavailable: 2' >>"$T/new.yaml"
+	plan -f "$T/new.yaml"
+	[ "$(actions | awk '$2 == "restart" { print $1 }' | paste -sd' ')" = "1 1 2" ]
+}
+
+@test "plan: what is only alerted about stays; what is gone stops; a wrong file is refused" {
+	manifest <<-'END'
+		replicas: 2
+		env: [{name: COLOUR, value: red}]
+	END
+	run_manifest 2
+	manifest "$T/new.yaml" <<-'END'
+		replicas: 2
+		env: [{name: COLOUR, value: blue}]
+	END
+	plan -f "$T/new.yaml"
+	[ "$CODE" -eq 0 ]
+	jq -e '.left | length == 1 and .[0].key == "COLOUR" and .[0].policy == "alert"' "$T/plan"
+	sed -i 's/name: a$/name: b/' "$T/new.yaml"
+	plan -f "$T/new.yaml"
+	[ "$CODE" -eq 1 ]
+	[ "$(actions | sort)" = "0 start b/0 worker
+0 start b/1 worker
+0 stop a/0 worker
+0 stop a/1 worker" ]
+	echo 'wrokers: []' >>"$T/new.yaml"
+	run -78 "$REEVE" plan -f "$T/new.yaml" --name t
+	[[ $output == *wrokers* ]]
+	same
+}
+
+@test "diff waits for the first look after a reload and after the operator was killed" {
+	manifest <<-'END'
+		env: [{name: COLOUR, value: red}]
+	END
+	run_manifest 1
+	manifest <<-'END'
+		env: [{name: COLOUR, value: blue}]
+	END
+	"$REEVE" reload
+	differs env COLOUR
+	before=$(pids)
+	kill -KILL "$("$REEVE" status --output json | jq .operator.pid)"
+	again() { "$REEVE" status --output json | jq -e '.operator.restarts == 1'; }
+	until_ok again
+	# never "same", from the first answer on
+	for _ in 1 2 3 4 5; do differs env COLOUR; done
+	[ "$(pids)" = "$before" ]
+}
