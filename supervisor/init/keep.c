@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/bytes.h"
 #include "base/text.h"
 #include "supervisor/init/keep.h"
 
@@ -112,7 +113,7 @@ ring_put(const struct keep *keep, const struct keep_instance *instance,
 	size_t start = at & (keep->ring_bytes - 1);
 	size_t room = MIN(len, keep->ring_bytes - start);
 
-	memcpy(ring + start, bytes, room);
+	bytes_copy(ring + start, bytes, room);
 	if (room < len)
 		memcpy(ring, (const char *)bytes + room, len - room);
 }
@@ -130,9 +131,10 @@ ring_get(const struct keep *keep, const struct keep_instance *instance,
 }
 
 static uint64_t
-line_size(const struct keep_line *line)
+size_of(size_t len)
 {
-	return (sizeof(*line) + line->len + ALIGN - 1) & ~(uint64_t)(ALIGN - 1);
+	return (sizeof(struct keep_line) + len + ALIGN - 1) &
+	       ~(uint64_t)(ALIGN - 1);
 }
 
 static void
@@ -141,7 +143,7 @@ forget_oldest(struct keep *keep, struct keep_instance *instance)
 	struct keep_line line;
 
 	ring_get(keep, instance, instance->tail, &line, sizeof(line));
-	instance->tail += line_size(&line);
+	instance->tail += size_of(line.len);
 	instance->first++;
 }
 
@@ -149,7 +151,7 @@ void
 keep_add(struct keep *keep, struct keep_instance *instance, uint32_t lines_max,
     struct keep_line *line, const char *text)
 {
-	uint64_t size = line_size(line);
+	uint64_t size = size_of(line->len);
 
 	line->order = keep->order++;
 	line->number = instance->next++;
@@ -166,6 +168,24 @@ keep_add(struct keep *keep, struct keep_instance *instance, uint32_t lines_max,
 	ring_put(
 	    keep, instance, instance->head + sizeof(*line), text, line->len);
 	instance->head += size;
+}
+
+uint32_t
+keep_last(const struct keep *keep, uint32_t lines_max, const char *bytes,
+    size_t len, size_t *ret_at)
+{
+	uint64_t used = 0;
+	uint32_t count = 0;
+
+	for (*ret_at = len; count<lines_max && * ret_at> 0; count++) {
+		size_t end = *ret_at - 1; /* the line's newline */
+		size_t start = bytes_lines_end(bytes, end);
+		used += size_of(end - start);
+		if (used > keep->ring_bytes)
+			break;
+		*ret_at = start;
+	}
+	return count;
 }
 
 void
@@ -189,6 +209,6 @@ keep_read(const struct keep *keep, const struct keep_instance *instance,
 	if (ret_text != NULL)
 		ring_get(keep, instance, from + sizeof(*ret_line), ret_text,
 		    ret_line->len);
-	*at = from + line_size(ret_line);
+	*at = from + size_of(ret_line->len);
 	return true;
 }

@@ -59,6 +59,10 @@ void keep_started(struct keep_instance *instance, int64_t pid);
  * the ring, or none may be kept: it isn't. */
 void keep_add(struct keep *keep, struct keep_instance *instance,
     uint32_t lines_max, struct keep_line *line, const char *text);
+/* Of how many of the last lines of `bytes`, which ends with one, keep_add()
+ * would leave something; they begin at `*ret_at`. */
+uint32_t keep_last(const struct keep *keep, uint32_t lines_max,
+    const char *bytes, size_t len, size_t *ret_at);
 /* As `count` keep_add()s of lines that are pushed out again at once. */
 void keep_skip(
     struct keep *keep, struct keep_instance *instance, uint32_t count);

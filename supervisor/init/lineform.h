@@ -19,19 +19,26 @@
  * Any bytes give valid JSON: what is not UTF-8 is U+FFFD in `text`, and then
  * `base64` holds the bytes as they were.
  */
+enum {
+	LINEFORM_HEAD = 384 /* names, numbers, time and what is around them */
+};
+
 struct lineform {
 	char *bytes; /* borrowed */
 	size_t size, len;
+	enum logs_format format; /* LOGS_PREFIX or LOGS_JSON */
+	size_t head_len;
+	char head[LINEFORM_HEAD]; /* what all lines of a batch begin with */
 };
 
 /* The most bytes that a line of `len` becomes. */
 size_t lineform_most(size_t len);
-/* Appends it; there is room for lineform_most(). `continued`: its beginning
+/* For lines of one stream at one time; `at` as clock_text() writes it. */
+void lineform_open(struct lineform *form, char *bytes, size_t size,
+    const struct logger_message *who, const char *at);
+/* Appends a line; there is room for lineform_most(). `continued`: its beginning
  * has passed already; `partial`: its end comes later. */
-void lineform_prefix(struct lineform *form, const struct logger_message *who,
-    const char *text, size_t len, bool continued);
-/* `at`: the time, as clock_text() writes it. */
-void lineform_json(struct lineform *form, const struct logger_message *who,
-    const char *at, const char *text, size_t len, bool partial);
+void lineform_add(struct lineform *form, const char *text, size_t len,
+    bool continued, bool partial);
 
 #endif

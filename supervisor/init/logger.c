@@ -133,6 +133,8 @@ logger_init(struct logger *logger, struct err *err)
 
 	if (tallies == NULL)
 		return -1;
+	bool killed_writing = tallies->writing != 0;
+
 	tally_settle(tallies);
 	if (loop_init(&logger->loop, logger->heap, ARRAY_LEN(logger->heap),
 	        err) == -1 ||
@@ -143,6 +145,9 @@ logger_init(struct logger *logger, struct err *err)
 	        &streams->keep, err) == -1)
 		return -1;
 	streams->json = logger->json != 0;
+	for (size_t i = 0; i < ARRAY_LEN(streams->outlets); i++)
+		if (killed_writing)
+			outlet_mend(&streams->outlets[i]);
 	streams->socket_fd = logger->socket_fd;
 	logger->socket = (struct loop_source){
 	    .fd = logger->socket_fd, .ready = socket_ready, .owner = logger};

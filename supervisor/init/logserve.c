@@ -386,15 +386,6 @@ logserve_added(struct logserve *server, const struct keep_instance *instance)
 	}
 }
 
-bool
-logserve_followed(const struct logserve *server)
-{
-	for (size_t i = 0; i < ARRAY_LEN(server->clients); i++)
-		if (server->clients[i].source.fd != -1)
-			return true;
-	return false;
-}
-
 void
 logserve_pump(struct logserve *server)
 {

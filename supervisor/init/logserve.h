@@ -50,8 +50,6 @@ int logserve_init(struct logserve *server, struct loop *loop, int listen_fd,
 /* A line was added to `instance`: followers get it with the next pump. */
 void logserve_added(
     struct logserve *server, const struct keep_instance *instance);
-/* Somebody wants every line. */
-bool logserve_followed(const struct logserve *server);
 /* Sends what can be sent now. */
 void logserve_pump(struct logserve *server);
 

@@ -2,14 +2,18 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/outlet.h"
 #include "worker/spec.h"
@@ -35,12 +39,13 @@ tally_of(const struct outlet *outlet, const struct outlet_line *line)
 }
 
 static void
-count_written(const struct outlet *outlet, const struct outlet_line *line)
+count_written(
+    const struct outlet *outlet, const struct outlet_line *line, uint32_t count)
 {
 	struct tally *tally = tally_of(outlet, line);
 
 	if (tally != NULL)
-		tally_add(&tally->written, 1, line->raw_len);
+		tally_add(&tally->written, count, line->raw_len);
 }
 
 static void
@@ -168,9 +173,9 @@ next_piece(const struct outlet *outlet, const char *bytes, size_t len)
 	if (outlet->is_file)
 		return len;
 	len = MIN(len, (size_t)PIPE_BUF);
-	const char *end = memrchr(bytes, '\n', len);
+	size_t lines = bytes_lines_end(bytes, len);
 
-	return end == NULL ? len : (size_t)(end - bytes) + 1;
+	return lines == 0 ? len : lines;
 }
 
 static void
@@ -251,7 +256,7 @@ advance(struct outlet *outlet, size_t n)
 	while (outlet->nlines > 0 &&
 	       outlet->sent >= outlet->lines[outlet->first].out_len) {
 		outlet->sent -= outlet->lines[outlet->first].out_len;
-		count_written(outlet, &outlet->lines[outlet->first++]);
+		count_written(outlet, &outlet->lines[outlet->first++], 1);
 		outlet->nlines--;
 	}
 	if (outlet->nlines == 0)
@@ -279,79 +284,88 @@ outlet_flush(struct outlet *outlet)
 		outlet->flows(outlet);
 }
 
-/* All of them are out: they are of one instance. */
-static void
-count_batch(const struct outlet *outlet, const struct outlet_line *lines,
-    uint32_t count, size_t raw)
+/* Past the queue, while nothing waits in it. Returns how much went. */
+static size_t
+write_straight(struct outlet *outlet, const char *bytes, size_t len)
 {
-	struct tally *tally = tally_of(outlet, lines);
-
-	if (tally != NULL)
-		tally_add(&tally->written, count, raw);
-}
-
-/* Past the queue, while nothing waits in it. Returns the lines that are done,
- * and how much of the next one. */
-static uint32_t
-send_straight(struct outlet *outlet, const char *bytes,
-    const struct outlet_line *lines, uint32_t count, size_t *ret_sent)
-{
-	size_t len = 0;
-	size_t raw = 0;
 	size_t sent = 0;
-	uint32_t done = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		len += lines[i].out_len;
-		raw += lines[i].raw_len;
-	}
-	size_t all = len;
-
-	outlet->tallies->writing = 1;
-	while (len > 0) {
-		size_t n = write_piece(outlet, bytes, len);
+	if (outlet->len > 0 || outlet->closed || outlet->no_room ||
+	    outlet->source.added || outlet->dropped_lines > 0)
+		return 0;
+	while (sent < len) {
+		size_t n = write_piece(outlet, bytes + sent, len - sent);
 		if (n == 0)
 			break;
-		if (n == all) { /* in one write: no need to look at each */
-			count_batch(outlet, lines, count, raw);
-			done = count;
-			break;
-		}
-		bytes += n;
-		len -= n;
-		for (sent += n; done < count && sent >= lines[done].out_len;
-		     done++) {
-			sent -= lines[done].out_len;
-			count_written(outlet, &lines[done]);
-		}
+		sent += n;
 	}
-	outlet->tallies->writing = 0;
-	*ret_sent = sent;
-	return done;
+	return sent;
 }
 
+/* `sent` bytes, from this line's first on, are out. */
+static void
+settle_line(struct outlet *outlet, const char *bytes,
+    const struct outlet_line *line, size_t sent)
+{
+	if (sent >= line->out_len)
+		count_written(outlet, line, 1);
+	else if (sent > 0 && !outlet->closed)
+		append(outlet, bytes, line, sent);
+	else
+		queue_line(outlet, bytes, line);
+}
+
+/* All lines of a batch are of one instance: gone in one go, they are counted
+ * in one go. Of what didn't go each line is looked at. */
 void
 outlet_send(struct outlet *outlet, const char *bytes,
     const struct outlet_line *lines, uint32_t count)
 {
-	bool straight = outlet->len == 0 && !outlet->closed &&
-	                !outlet->no_room && !outlet->source.added &&
-	                outlet->dropped_lines == 0;
-	size_t sent = 0;
-	uint32_t at = 0;
+	struct outlet_line all = {.out_len = 0};
+	size_t at = 0;
 
-	if (straight)
-		at = send_straight(outlet, bytes, lines, count, &sent);
-	if (at == count)
+	if (count == 0)
 		return;
-	for (uint32_t i = 0; i < at; i++)
-		bytes += lines[i].out_len;
-	if (at < count && sent > 0 && !outlet->closed) {
-		append(outlet, bytes, &lines[at], sent);
-		bytes += lines[at++].out_len;
+	all = lines[0];
+	for (uint32_t i = 1; i < count; i++) {
+		all.out_len += lines[i].out_len;
+		all.raw_len += lines[i].raw_len;
 	}
-	for (; at < count; bytes += lines[at++].out_len)
-		queue_line(outlet, bytes, &lines[at]);
+	outlet->tallies->writing = 1;
+	size_t sent = write_straight(outlet, bytes, all.out_len);
+
+	if (sent == all.out_len)
+		count_written(outlet, &all, count);
+	else
+		for (uint32_t i = 0; i < count; at += lines[i++].out_len)
+			settle_line(outlet, bytes + at, &lines[i],
+			    sent - MIN(sent, at));
+	outlet->tallies->writing = 0;
+	if (outlet->len > 0 && !outlet->source.added)
+		want_room(outlet, true);
+}
+
+void
+outlet_send_plain(struct outlet *outlet, const char *bytes,
+    const struct outlet_line *all, uint32_t count)
+{
+	struct outlet_line line = *all;
+
+	outlet->tallies->writing = 1;
+	size_t sent = write_straight(outlet, bytes, all->out_len);
+
+	if (sent == all->out_len)
+		count_written(outlet, all, count);
+	else
+		for (size_t at = 0; at < all->out_len; at += line.out_len) {
+			line.out_len = (uint32_t)bytes_newline(
+			                   bytes + at, all->out_len - at) +
+			               1;
+			line.raw_len = line.out_len;
+			settle_line(
+			    outlet, bytes + at, &line, sent - MIN(sent, at));
+		}
+	outlet->tallies->writing = 0;
 	if (outlet->len > 0 && !outlet->source.added)
 		want_room(outlet, true);
 }
@@ -394,6 +408,34 @@ outlet_again(struct loop_timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
 	outlet_flush(timer->owner);
+}
+
+/* Of a file, whether its end is within a line. */
+static bool
+ends_torn(const struct outlet *outlet)
+{
+	char path[32];
+	struct stat st;
+	char last = 0;
+
+	if (fstat(outlet->out.fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    st.st_size == 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", outlet->out.fd);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* what can't be read is taken for torn: better an empty line */
+	bool whole = fd != -1 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
+	             last == '\n';
+
+	fd_close(&fd);
+	return !whole;
+}
+
+void
+outlet_mend(struct outlet *outlet)
+{
+	if (ends_torn(outlet))
+		outlet_say(outlet, "\n");
 }
 
 static void *

@@ -61,11 +61,18 @@ struct outlet {
 /* `fd` stays the caller's. */
 int outlet_init(struct outlet *outlet, struct loop *loop, int fd,
     struct tallies *tallies, struct err *err) MUST_CHECK;
-/* `count` lines that lie behind one another at `bytes`. */
+/* `count` lines of one instance that lie behind one another at `bytes`. */
 void outlet_send(struct outlet *outlet, const char *bytes,
     const struct outlet_line *lines, uint32_t count);
+/* The same for lines that go out as they came, each with its newline: `all` is
+ * of their lengths together, and no line is looked at while all of it goes. */
+void outlet_send_plain(struct outlet *outlet, const char *bytes,
+    const struct outlet_line *all, uint32_t count);
 /* A line of our own: counted for nobody. */
 void outlet_say(struct outlet *outlet, const char *text);
+/* A logger before us was killed within a write: the kernel ends one to a file
+ * at any page, and what comes next must not be glued to half a line. */
+void outlet_mend(struct outlet *outlet);
 /* Writes what can be written now, and waits for room in the loop. */
 void outlet_flush(struct outlet *outlet);
 bool outlet_empty(const struct outlet *outlet);

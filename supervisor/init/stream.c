@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -20,7 +22,9 @@
 
 enum {
 	STREAMS_EACH = 4, /* pipes an instance may have: old ones linger */
-	LINES_MAX = STREAM_READ + LOGGER_LINE_MAX, /* of one read */
+	READ_MAX = STREAM_READ + LOGGER_LINE_MAX, /* with a beginning */
+	LINES_MAX = READ_MAX,                     /* each byte may be one */
+	PIPE_BUSY = 32768,
 	OUT_SIZE = 1 << 18,
 	MILLE = 1000,
 };
@@ -170,20 +174,24 @@ limiter_take(struct stream *stream, struct limiter *limiter, uint32_t bytes)
 /* --- lines on their way --- */
 
 static void
+form_open(const struct stream *stream, struct lineform *form)
+{
+	(void)wall_ms(stream->all);
+	lineform_open(form, stream->all->out, OUT_SIZE, &stream->who,
+	    stream->all->wall_text);
+}
+
+/* Appends it as it goes out. */
+static void
 format_line(const struct stream *stream, struct lineform *form,
     const char *text, uint32_t raw_len)
 {
-	struct streams *all = stream->all;
 	bool partial = text[raw_len - 1] != '\n';
 	bool continued =
-	    text == all->batch ? stream->continued : text[-1] != '\n';
-	size_t len = partial ? raw_len : raw_len - 1;
+	    text == stream->all->batch ? stream->continued : text[-1] != '\n';
 
-	if (stream->who.logs.format == LOGS_PREFIX)
-		lineform_prefix(form, &stream->who, text, len, continued);
-	else
-		lineform_json(
-		    form, &stream->who, all->wall_text, text, len, partial);
+	lineform_add(
+	    form, text, partial ? raw_len : raw_len - 1, continued, partial);
 }
 
 /* `count` lines, one behind the other, all of which pass. */
@@ -191,15 +199,15 @@ static void
 send_lines(const struct stream *stream, const char *bytes,
     struct outlet_line *lines, uint32_t count)
 {
-	struct lineform form = {.bytes = stream->all->out, .size = OUT_SIZE};
+	struct lineform form;
 	struct outlet *outlet = outlet_of(stream);
 	uint32_t first = 0;
 
-	(void)wall_ms(stream->all);
 	if (stream->who.logs.format == LOGS_PLAIN) {
 		outlet_send(outlet, bytes, lines, count);
 		return;
 	}
+	form_open(stream, &form);
 	for (uint32_t i = 0; i < count; i++) {
 		size_t before = form.len;
 		if (OUT_SIZE - form.len < lineform_most(lines[i].raw_len)) {
@@ -215,35 +223,29 @@ send_lines(const struct stream *stream, const char *bytes,
 	outlet_send(outlet, form.bytes, &lines[first], count - first);
 }
 
+/* The last of `before` + `count` lines: those before them would be pushed out
+ * again at once. */
 static void
 keep_lines(struct stream *stream, const char *bytes,
-    const struct outlet_line *lines, uint32_t count)
+    const struct outlet_line *lines, uint32_t count, uint32_t before)
 {
 	struct streams *all = stream->all;
-	uint32_t most = stream->who.logs.keep_lines;
-	uint32_t skip = 0;
+	struct keep_line line = {.stream = stream->who.stream,
+	    .generation = stream->who.generation,
+	    .pid = stream->who.pid,
+	    .wall_ms = wall_ms(all)};
 
 	if (stream->instance->slot != stream->who.slot ||
 	    stream->instance->incarnation != stream->who.incarnation)
 		return; /* forgotten: another has its ring */
-	/* what the lines behind it push out again, unless somebody follows */
-	if (count > most && !logserve_followed(&all->server)) {
-		skip = count - most;
-		keep_skip(&all->keep, stream->instance, skip);
-	}
-	for (uint32_t i = 0; i < count; i++) {
+	if (before > 0)
+		keep_skip(&all->keep, stream->instance, before);
+	for (uint32_t i = 0; i < count; bytes += lines[i++].raw_len) {
 		bool partial = bytes[lines[i].raw_len - 1] != '\n';
-		struct keep_line line = {
-		    .len = lines[i].raw_len - (partial ? 0 : 1),
-		    .flags = partial ? LOGS_PARTIAL : 0,
-		    .stream = stream->who.stream,
-		    .generation = stream->who.generation,
-		    .pid = stream->who.pid,
-		    .wall_ms = wall_ms(all)};
-		if (i >= skip)
-			keep_add(
-			    &all->keep, stream->instance, most, &line, bytes);
-		bytes += lines[i].raw_len;
+		line.len = lines[i].raw_len - (partial ? 0 : 1);
+		line.flags = partial ? LOGS_PARTIAL : 0;
+		keep_add(&all->keep, stream->instance,
+		    stream->who.logs.keep_lines, &line, bytes);
 	}
 	logserve_added(&all->server, stream->instance);
 }
@@ -305,10 +307,9 @@ cut(struct stream *stream, const char *bytes, size_t n, uint32_t *ret_count)
 
 	while (at < n) {
 		size_t most = MIN(n - at, (size_t)LOGGER_LINE_MAX);
-		const char *end = memchr(bytes + at, '\n', most);
-		size_t len = most;
-		if (end != NULL)
-			len = (size_t)(end - (bytes + at)) + 1;
+		size_t len = bytes_newline(bytes + at, most);
+		if (len < most)
+			len++;
 		else if (most < LOGGER_LINE_MAX)
 			break;
 		lines[count++] = (struct outlet_line){.out_len = (uint32_t)len,
@@ -322,30 +323,105 @@ cut(struct stream *stream, const char *bytes, size_t n, uint32_t *ret_count)
 	return at;
 }
 
+/* The bytes up to the last newline, when no line among them is too long. */
+static bool
+find_end(const char *bytes, size_t n, size_t *ret_len)
+{
+	size_t at = 0;
+
+	while (at < n) {
+		size_t most = MIN(n - at, (size_t)LOGGER_LINE_MAX);
+		size_t len = bytes_lines_end(bytes + at, most);
+		if (len == 0 && most == LOGGER_LINE_MAX)
+			return false;
+		if (len == 0)
+			break;
+		at += len;
+	}
+	*ret_len = at;
+	return true;
+}
+
+static bool
+is_plain(const struct stream *stream)
+{
+	return stream->who.logs.format == LOGS_PLAIN && !is_limited(stream);
+}
+
+/* Nothing is to be known of a single line but of the last ones, which are
+ * kept. */
+static void
+feed_plain(struct stream *stream, const char *bytes, size_t len)
+{
+	struct streams *all = stream->all;
+	struct tally *tally = tally_of(stream);
+	struct outlet_line whole = {.out_len = (uint32_t)len,
+	    .raw_len = (uint32_t)len,
+	    .slot = stream->who.slot,
+	    .incarnation = stream->who.incarnation,
+	    .policy = stream->who.logs.when_blocked};
+	uint32_t count = bytes_count_newlines(bytes, len);
+	uint32_t kept = 0;
+	size_t from = 0;
+
+	if (count == 0)
+		return;
+	if (tally != NULL)
+		tally->received.lines += count;
+	uint32_t last = keep_last(
+	    &all->keep, stream->who.logs.keep_lines, bytes, len, &from);
+
+	(void)cut(stream, bytes + from, len - from, &kept);
+	keep_lines(stream, bytes + from, all->lines, kept, count - last);
+	outlet_send_plain(outlet_of(stream), bytes, &whole, count);
+	stream->continued = false;
+}
+
+/* `short_ones`: no line among them is too long. Returns how much of it was
+ * whole lines, or pieces of long ones. */
+static size_t
+feed_lines(struct stream *stream, const char *bytes, size_t n, bool short_ones)
+{
+	struct outlet_line *lines = stream->all->lines;
+	struct tally *tally = tally_of(stream);
+	uint32_t count = 0;
+	size_t from = 0;
+	size_t done = cut(stream, bytes, n, &count);
+	uint32_t last = count;
+
+	stream->all->batch = bytes;
+	if (count == 0)
+		return 0;
+	if (tally != NULL)
+		tally->received.lines += count;
+	if (short_ones)
+		last = keep_last(&stream->all->keep,
+		    stream->who.logs.keep_lines, bytes, done, &from);
+	keep_lines(
+	    stream, bytes + from, lines + (count - last), last, count - last);
+	pass_lines(stream, bytes, lines, count);
+	stream->continued = bytes[done - 1] != '\n';
+	return done;
+}
+
 static void
 feed(struct stream *stream, char *bytes, size_t n)
 {
-	uint32_t count = 0;
+	size_t done = 0;
 
 	if (stream->skipping) {
 		size_t skipped = skip_rest(stream, bytes, n);
 		bytes += skipped;
 		n -= skipped;
 	}
-	size_t done = cut(stream, bytes, n, &count);
-	struct tally *tally = tally_of(stream);
+	bool short_ones = find_end(bytes, n, &done);
 
-	stream->all->batch = bytes;
-
+	if (short_ones && is_plain(stream))
+		feed_plain(stream, bytes, done);
+	else
+		done = feed_lines(stream, bytes, n, short_ones);
 	stream->len = (uint32_t)(n - done);
 	memcpy(stream->text, bytes + done, n - done);
-	if (tally != NULL)
-		tally->received.lines += count;
-	if (count > 0) {
-		keep_lines(stream, bytes, stream->all->lines, count);
-		pass_lines(stream, bytes, stream->all->lines, count);
-		stream->continued = bytes[done - 1] != '\n';
-	}
 	note_place(stream);
 }
 
@@ -359,20 +435,20 @@ feed_last(struct stream *stream)
 	    .slot = stream->who.slot,
 	    .incarnation = stream->who.incarnation,
 	    .policy = stream->who.logs.when_blocked};
-	struct lineform form = {.bytes = stream->all->out, .size = OUT_SIZE};
+	struct lineform form;
 	char *bytes = stream->all->scratch;
 	struct tally *tally = tally_of(stream);
 
 	if (stream->len == 0 && !stream->continued)
 		return;
-	(void)wall_ms(stream->all);
 	memcpy(bytes, stream->text, stream->len);
 	bytes[stream->len] = '\n';
 	stream->all->batch = bytes;
 	if (tally != NULL)
 		tally->received.lines++;
-	keep_lines(stream, bytes, &line, 1);
+	keep_lines(stream, bytes, &line, 1, 0);
 	if (stream->who.logs.format != LOGS_PLAIN) {
+		form_open(stream, &form);
 		format_line(stream, &form, bytes, line.raw_len);
 		line.out_len = (uint32_t)form.len;
 		bytes = form.bytes;
@@ -412,24 +488,37 @@ must_wait(const struct stream *stream)
 	       outlet_full(outlet);
 }
 
+/* A worker that fills its pipe gets a larger one, and is waited for less often.
+ * Only then: the kernel limits what a user who isn't root has in all pipes. */
+static void
+grow_pipe(struct stream *stream)
+{
+	stream->grown = true;
+	(void)!fcntl(stream->source.fd, F_SETPIPE_SZ, STREAM_READ);
+}
+
 bool
 stream_read(struct stream *stream)
 {
 	struct streams *all = stream->all;
 	char *into = all->scratch + LOGGER_LINE_MAX;
 	struct tally *tally = tally_of(stream);
+	size_t most = stream->who.logs.format == LOGS_JSON ? STREAM_READ_JSON
+	                                                   : STREAM_READ;
 
 	if (must_wait(stream)) {
 		pause_stream(stream);
 		return false;
 	}
 	all->tallies->reading = stream->who.slot + 1;
-	ssize_t n = read(stream->source.fd, into, STREAM_READ);
+	ssize_t n = read(stream->source.fd, into, most);
 	int sys = errno;
 
 	if (n > 0 && tally != NULL)
 		tally->received.bytes += (uint64_t)n;
 	all->tallies->reading = 0;
+	if (n >= PIPE_BUSY && !stream->grown)
+		grow_pipe(stream);
 	if (n > 0) {
 		memcpy(into - stream->len, stream->text, stream->len);
 		feed(stream, into - stream->len, stream->len + (size_t)n);
@@ -542,7 +631,7 @@ stream_attach(struct streams *all, const struct logger_message *message, int fd,
 	    message->incarnation, message->worker, message->replica);
 	stream->len = stream->next = 0;
 	stream->wait = STREAM_FLOWS;
-	stream->continued = false;
+	stream->grown = stream->continued = false;
 	stream->skipping = begins_within(stream);
 	stream->source = (struct loop_source){
 	    .fd = fd, .ready = stream_ready, .owner = stream};
@@ -620,7 +709,7 @@ streams_init(struct streams *all, struct loop *loop, struct tallies *tallies,
 	all->limiters = map(instances * sizeof(*all->limiters));
 	all->lines = map(LINES_MAX * sizeof(*all->lines));
 	all->out = map(OUT_SIZE);
-	all->scratch = map(LOGGER_LINE_MAX + STREAM_READ);
+	all->scratch = map(READ_MAX);
 	if (all->list == NULL || all->free_list == NULL ||
 	    all->limiters == NULL || all->lines == NULL || all->out == NULL ||
 	    all->scratch == NULL)

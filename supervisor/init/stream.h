@@ -18,7 +18,9 @@
  * it is whole, so lines of two streams never mix.
  */
 enum {
-	STREAM_READ = 65536, /* a turn's share of one stream */
+	STREAM_READ = 262144, /* a turn's share of one stream, and the size of
+	                         a busy worker's pipe */
+	STREAM_READ_JSON = 65536, /* as much comes out of it at worst */
 };
 
 /* Why no descriptor waits in the loop. */
@@ -35,6 +37,7 @@ struct stream {
 	struct logger_message who; /* as it was attached */
 	uint32_t next;             /* of those that are paused, + 1; 0: none */
 	enum stream_wait wait;
+	bool grown;     /* its pipe */
 	bool continued; /* the beginning of its line has been sent */
 	bool skipping;  /* ... has died with another logger */
 	uint32_t len;   /* of the line under way */
