@@ -124,81 +124,49 @@ write_kinds(struct buffer *out)
 	buffer_text(out, "\n## Keys\n");
 }
 
-static const char *
-form_name(enum row_form form)
-{
-	switch (form) {
-	case FORM_ANY:
-	case FORM_TITLE:
-	case FORM_LABEL:
-	case FORM_HEADER:
-		return "text";
-	case FORM_SCALAR:
-		return "text or number";
-	case FORM_NAME:
-		return "name";
-	case FORM_ENV_NAME:
-		return "variable";
-	case FORM_PATH:
-		return "absolute path";
-	case FORM_FILE:
-		return "path";
-	case FORM_URL:
-		return "URL";
-	case FORM_SQL:
-		return "SQL";
-	case FORM_PORT:
-		return "port or its name";
-	case FORM_DURATION:
-		return "duration";
-	case FORM_QUANTITY:
-		return "quantity";
-	case FORM_RATIO:
-		return "ratio";
-	case FORM_RATE:
-		return "rate";
-	case FORM_LIMIT:
-		return "rate or `off`";
-	case FORM_CRON:
-		return "schedule";
-	case FORM_ZONE:
-		return "time zone";
-	case FORM_DATE:
-		return "date";
-	case FORM_FINDING:
-		return "finding";
-	case FORM_ID:
-		return "number or name";
-	case FORM_RLIMIT:
-		return "number, `soft:hard` or `unlimited`";
-	case FORM_RLIMIT_BYTES:
-		return "quantity, `soft:hard` or `unlimited`";
-	case FORM_CPUS:
-		return "CPUs";
-	case FORM_UMASK:
-		return "octal number";
-	case FORM_CAPABILITY:
-		return "capability";
-	case FORM_QUEUE_KIND:
-		return "kind";
-	case FORM_REF_QUEUE:
-		return "queue";
-	case FORM_REF_SECRET:
-		return "secret";
-	case FORM_REF_CONFIG:
-		return "config";
-	case FORM_REF_WORKER:
-		return "worker";
-	}
-	UNREACHABLE("a form");
-}
+static const char *const form_names[] = {
+    [FORM_ANY] = "text",
+    [FORM_SCALAR] = "text or number",
+    [FORM_NAME] = "name",
+    [FORM_LABEL] = "text",
+    [FORM_TITLE] = "text",
+    [FORM_ENV_NAME] = "variable",
+    [FORM_PATH] = "absolute path",
+    [FORM_FILE] = "path",
+    [FORM_URL] = "URL",
+    [FORM_SQL] = "SQL",
+    [FORM_PORT] = "port or its name",
+    [FORM_HEADER] = "text",
+    [FORM_DURATION] = "duration",
+    [FORM_QUANTITY] = "quantity",
+    [FORM_RATIO] = "ratio",
+    [FORM_RATE] = "rate",
+    [FORM_LIMIT] = "rate or `off`",
+    [FORM_DATE] = "date",
+    [FORM_CRON] = "schedule",
+    [FORM_ZONE] = "time zone",
+    [FORM_FINDING] = "finding",
+    [FORM_QUEUE_KIND] = "kind",
+    [FORM_ID] = "number or name",
+    [FORM_RLIMIT] = "number, `soft:hard` or `unlimited`",
+    [FORM_RLIMIT_BYTES] = "quantity, `soft:hard` or `unlimited`",
+    [FORM_CPUS] = "CPUs",
+    [FORM_UMASK] = "octal number",
+    [FORM_CAPABILITY] = "capability",
+    [FORM_REF_QUEUE] = "queue",
+    [FORM_REF_SECRET] = "secret",
+    [FORM_REF_CONFIG] = "config",
+    [FORM_REF_WORKER] = "worker",
+};
+
+static_assert(ARRAY_LEN(form_names) == ROW_FORMS, "a name for each");
 
 static void
 write_type(struct buffer *out, const struct row *row)
 {
 	switch (row->type) {
 	case ROW_TEXT:
-		buffer_text(out, form_name(row->form));
+		buffer_text(out, form_names[row->form]);
 		return;
 	case ROW_WORD:
 		for (size_t i = 0; row->words[i] != NULL; i++)
@@ -216,7 +184,7 @@ write_type(struct buffer *out, const struct row *row)
 		buffer_text(out, "true or false");
 		return;
 	case ROW_TEXTS:
-		buffer_format(out, "list of %s", form_name(row->form));
+		buffer_format(out, "list of %s", form_names[row->form]);
 		return;
 	case ROW_INTS:
 		buffer_format(

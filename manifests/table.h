@@ -66,6 +66,10 @@ enum row_form {
 };
 
 enum {
+	ROW_FORMS = FORM_REF_WORKER + 1,
+};
+
+enum {
 	F_INERT = 1 << 0,  /* accepted, doesn't act yet (decisions.md 15) */
 	F_EXPAND = 1 << 1, /* `$(NAME)`; an unknown name is an error */
 	F_EXPAND_KEEP = 1 << 2,  /* `$(NAME)`; an unknown one stays, as in

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,9 @@
 enum {
 	STAT_SIZE = 1024,
 	ROLLUP_SIZE = 4096,
+	/* words of proc(5)'s stat behind the name: state ppid pgrp SESSION … */
+	STAT_SESSION = 4,
+	STAT_RSS = 22,
 };
 
 static int
@@ -26,6 +28,25 @@ by_id(const void *a, const void *b)
 	return (left->id > right->id) - (left->id < right->id);
 }
 
+/* The number that `text` begins with, after blanks. */
+static bool
+read_number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	*ret = strtoull(text, &end, 10);
+	return end != text;
+}
+
+/* The nth word behind `at`, with the blank before it; NULL: there are fewer. */
+static const char *
+nth_word(const char *at, unsigned n)
+{
+	for (; at != NULL && n > 0; n--)
+		at = strchr(at + 1, ' ');
+	return at;
+}
+
 /* Session and RSS of a process; false: it is gone. The name, in parentheses,
  * may hold anything. */
 static bool
@@ -33,21 +54,18 @@ read_stat(int proc, const char *pid, pid_t *ret_session, uint64_t *ret_rss)
 {
 	char path[300];
 	char text[STAT_SIZE];
-	int session = 0;
-	uint64_t pages = 0;
+	uint64_t session = 0, pages = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/stat", pid);
 	if (cgroup_read(proc, path, text, sizeof(text)) <= 0)
 		return false;
-	const char *at = strrchr(text, ')');
-	/* state ppid pgrp SESSION, then 17 numbers until RSS: proc(5) */
-	if (at == NULL ||
-	    sscanf(at + 1,
-	        " %*c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-	        "%*d %*d %*d %*d %*u %*u %" SCNu64,
-	        &session, &pages) != 2)
+	const char *end = strrchr(text, ')');
+	const char *first = nth_word(end, STAT_SESSION);
+	const char *rss = nth_word(first, STAT_RSS - STAT_SESSION);
+	if (rss == NULL || !read_number(first, &session) ||
+	    !read_number(rss, &pages))
 		return false;
-	*ret_session = session;
+	*ret_session = (pid_t)session;
 	*ret_rss = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 	return true;
 }
@@ -134,7 +152,7 @@ add_pss(void *arg, int proc, const char *pid, pid_t session, uint64_t rss)
 	const char *at = cgroup_read(proc, path, text, sizeof(text)) <= 0
 	                     ? NULL
 	                     : strstr(text, "\nPss:");
-	if (at == NULL || sscanf(at, "\nPss: %" SCNu64, &kib) != 1)
+	if (at == NULL || !read_number(at + strlen("\nPss:"), &kib))
 		sharing->unknown = true;
 	sharing->pss += kib * 1024;
 }

@@ -28,14 +28,17 @@ struct arguments {
 static long
 clone_into(int cgroup, int *ret_pidfd)
 {
-	struct arguments arguments = {
+	int pidfd = -1;
+	const struct arguments arguments = {
 	    .flags = CLONE_PIDFD | CLONE_INTO_CGROUP,
-	    .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+	    .pidfd = (uint64_t)(uintptr_t)&pidfd,
 	    .exit_signal = SIGCHLD,
 	    .cgroup = (uint64_t)cgroup,
 	};
 
-	return syscall(SYS_clone3, &arguments, sizeof(arguments));
+	long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+	*ret_pidfd = pidfd;
+	return pid;
 }
 
 struct cloned
