@@ -34,6 +34,16 @@ instance_wake_at(struct core *core, int32_t slot, int64_t at_ms)
 	core_wake(core, &core->wires[slot].timer, at_ms);
 }
 
+void
+instance_count(struct core *core, enum instance_state state, int by)
+{
+	if (instance_state_alive(state))
+		core->alive += (uint32_t)by;
+	if (state == INSTANCE_STARTING || state == INSTANCE_STOPPING ||
+	    state == INSTANCE_ENDING)
+		core->hurried += (uint32_t)by;
+}
+
 /* What people want to read in a container's log, and what only we do. */
 static enum log_level
 event_level(enum instance_event event)
@@ -95,8 +105,8 @@ instance_change(struct core *core, int32_t slot, enum instance_event event)
 		    instance_state_name(from));
 		return;
 	}
-	core->alive += (uint32_t)instance_state_alive(to);
-	core->alive -= (uint32_t)instance_state_alive(from);
+	instance_count(core, from, -1);
+	instance_count(core, to, 1);
 	instance->state = (uint8_t)to;
 	if (from == INSTANCE_READY)
 		instance->well_ms = MAX(

@@ -343,6 +343,7 @@ struct core {
 	int32_t free_first;  /* of those below, linked by next_queued */
 	uint32_t pidfds;     /* in the wait set */
 	uint32_t alive;      /* instances with a process */
+	uint32_t hurried;    /* ... whose deadline kills (change.c) */
 	int32_t queue_first, queue_last; /* waiting to start */
 	int32_t ending_first;            /* main process gone, group not */
 	uint32_t nallowed;
@@ -433,6 +434,8 @@ slot_of_timer(const struct core *core, const struct loop_timer *timer)
  * event and to, tells the peers. */
 void instance_change(
     struct core *core, int32_t slot, enum instance_event event);
+/* `by` (1, -1) more instances that are in that state. */
+void instance_count(struct core *core, enum instance_state state, int by);
 /* The instance's own worker, in the plan that it belongs to. */
 void instance_spec(
     const struct core *core, int32_t slot, struct worker_spec *ret);

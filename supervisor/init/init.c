@@ -34,7 +34,7 @@ enum {
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
 	INIT_STALL_MS = 2000,
-	INIT_DRAIN_LOOK_MS = 500,
+	INIT_LOOK_MS = 500,
 	INIT_OLD_FDS = 65536, /* marked one by one on an old kernel */
 };
 
@@ -368,16 +368,16 @@ core_start(struct core *core, struct err *err)
 }
 
 /* A freeze within a long wait for a deadline can't be told from the wait, but
- * for the part that is beyond it. So in a drain, where deadlines kill, no wait
- * is longer than what counts as a stall. */
+ * for the part that is beyond it. So while some deadline kills when it is over,
+ * no wait is longer than what counts as a stall. */
 static int64_t
 look_at_ms(const struct core *core)
 {
 	if (core->reap_again || core->order_due)
 		return core->loop.now_ms;
-	return core->phase == PHASE_RUN
+	return core->phase == PHASE_RUN && core->hurried == 0
 	           ? CLOCK_NEVER
-	           : clock_after(clock_ms(), INIT_DRAIN_LOOK_MS);
+	           : clock_after(clock_ms(), INIT_LOOK_MS);
 }
 
 /* From here on nothing ends the process but the drain. */

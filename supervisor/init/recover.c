@@ -29,6 +29,7 @@ enum {
 	RECOVER_KILL_MS = 5 * 1000,
 	RECOVER_LOGGER_MS = 2500,
 	RECOVER_PERCENT = 90, /* of the container's budget */
+	RECOVER_TAKE_OVER_S = 10,
 };
 
 static const int faults[] = {
@@ -169,8 +170,10 @@ recover_take_over(struct core *core, int exec_fd)
 	memcpy(&core->kept->core, core, sizeof(*core));
 	keep_all(core, 0);
 	keep(exec_fd, 0);
+	(void)alarm(RECOVER_TAKE_OVER_S);
 	tool_exec(exec_fd, argv, (const char *const *)core->environment);
 	int why = errno;
+	(void)alarm(0);
 	keep_all(core, FD_CLOEXEC);
 	keep(exec_fd, FD_CLOEXEC);
 	core->kept->upgrades--;
@@ -198,7 +201,11 @@ recover_go_back(void)
 static void
 back(int signo)
 {
-	(void)signo;
+	if (signo == SIGALRM)
+		log_error("upgrade.hangs",
+		    "the other build isn't there after "
+		    "%d s",
+		    RECOVER_TAKE_OVER_S);
 	recover_go_back();
 	_exit(recover_drain(recover.fd_text));
 }
@@ -252,10 +259,16 @@ void
 recover_arm_back(const char *state_text, int argc, char *argv[])
 {
 	struct sigaction action = {.sa_handler = back};
+	sigset_t hangs;
 
 	note_arguments(state_text, argc, argv);
 	assert_hook = assertion_back;
 	handle_faults(&action);
+	/* the build before has set the alarm */
+	(void)sigaction(SIGALRM, &action, NULL);
+	(void)sigemptyset(&hangs);
+	(void)sigaddset(&hangs, SIGALRM);
+	(void)sigprocmask(SIG_UNBLOCK, &hangs, NULL);
 }
 
 /* --- the handler of faults --- */
@@ -303,6 +316,7 @@ recover_arm(struct core *core, int argc, char *argv[])
 	    .sa_sigaction = fault, .sa_flags = SA_SIGINFO};
 	char fd_text[sizeof(recover.fd_text)];
 
+	(void)alarm(0); /* recover_take_over(): we are there */
 	recover.core = core;
 	recover.pid = getpid();
 	recover.again_ms = RECOVER_AGAIN_MS;
@@ -546,6 +560,8 @@ recover_test_take_over(struct err *err)
 	assert(!text_equal(how, "assert"));
 	if (text_equal(how, "fault"))
 		store_nowhere();
+	while (text_equal(how, "hang"))
+		(void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 	return err_set(err, ERR_SYSTEM, "REEVE_TEST_TAKE_OVER=%s", how);
 }
 

@@ -56,8 +56,9 @@ bool recover_possible(void);
 /* Executes the other build, with the first command line; returns only when that
  * can't be done, with everything as it was. */
 void recover_take_over(struct core *core, int exec_fd);
-/* Until recover_arm(): a fault or a failed assertion in what was just executed
- * leads back to the build before, whose descriptor is `fd`. */
+/* Until recover_arm(): a fault or a failed assertion in what was just executed,
+ * or 10 s without coming so far, lead back to the build before, whose
+ * descriptor is `fd`. */
 void recover_arm_back(const char *state_text, int argc, char *argv[]);
 void recover_back_to(int fd);
 /* Executes it; returns when that can't be done, or isn't known. */
@@ -101,8 +102,8 @@ enum {
 };
 
 bool recover_point_armed(int signo);
-/* As REEVE_TEST_TAKE_OVER says (fail, fault, assert): between the state of
- * another build and being the init. */
+/* As REEVE_TEST_TAKE_OVER says (fail, fault, assert, hang): between the state
+ * of another build and being the init. */
 int recover_test_take_over(struct err *err) MUST_CHECK;
 void recover_point(enum recover_point point);
 #define RECOVER_POINT(point) recover_point(point)

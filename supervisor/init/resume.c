@@ -360,8 +360,7 @@ take_instance(struct core *core, int32_t slot)
 	}
 	take_run(core, slot);
 	instance->next_queued = CORE_NO_SLOT;
-	if (instance_state_alive((enum instance_state)instance->state))
-		core->alive++;
+	instance_count(core, (enum instance_state)instance->state, 1);
 	take_wires(core, slot, &was);
 	take_pid(core, slot, take(was.pidfd.fd));
 }

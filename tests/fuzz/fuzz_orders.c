@@ -65,6 +65,8 @@ begin(void)
 	buffer_init(&out, 1 << 20);
 	int rc = table_map(&core, &err);
 	assert(rc == 0);
+	rc = capture_map(&core, &err);
+	assert(rc == 0);
 	rc = plan_encode(specs, ARRAY_LEN(specs), &settings, &out, &err);
 	assert(rc == 0);
 	rc = plan_memfd(out.data, out.len, &fd, &err);
@@ -79,7 +81,7 @@ begin(void)
 static void
 look(void)
 {
-	assert(core.alive == 0);
+	assert(core.alive == 0 && core.hurried == 0);
 	assert(core.nruns == 1 && plan_applied(&core));
 	for (uint32_t slot = 0; slot < core.slots_used; slot++) {
 		assert(core.instances[slot].state < INSTANCE_STATES);

@@ -30,7 +30,7 @@ frozen() {
 		arg drain
 		arg $T/ready
 		arg $T/mark
-		arg 2500
+		arg 1500
 		grace 3s
 	END
 	supervise
@@ -51,6 +51,51 @@ frozen() {
 @test "case 15: frozen for longer than a grace, no deadline is fired on waking [pid1]" { in_mode pid1; frozen; }
 @test "case 15: frozen for longer than a grace, no deadline is fired on waking [subreaper]" { in_mode subreaper; frozen; }
 @test "case 15: frozen for longer than a grace, no deadline is fired on waking [container]" { in_mode container; frozen; }
+
+# The same where one is stopped by order, or has to say that it lives: nothing
+# else of the init is about to end.
+frozen_alone() {
+	local what=$1
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg drain
+		arg $T/ready
+		arg $T/mark
+		arg 1500
+		grace 3s
+		${2:-}
+	END
+	supervise
+	until_ok file_there "$T/ready"
+	WORKER=$(host_pid "$(<"$T/ready")")
+	[[ $what == watched ]] || "$CTL" stop a
+	[[ $what == watched ]] || until_ok is a/0 stopping
+	freeze
+	read -rt 4 <> <(:) || :
+	thaw
+	until_ok said init.stalled
+}
+frozen_stopped() {
+	frozen_alone stopped
+	until_ok is a/0 stopped
+	[ -e "$T/mark" ]
+	stop_with 0
+}
+# It is missed all the same, for it says nothing; but not on waking.
+frozen_watched() {
+	frozen_alone watched "notify none 3 3s"
+	until_ok said watchdog.missed
+	[[ $(grep -oE 'init.stalled|watchdog.missed' "$T/err" | head -n 1) == init.stalled ]]
+	kill -KILL "$INIT"
+}
+
+@test "case 15: frozen while one is stopped by order [pid1]" { in_mode pid1; frozen_stopped; }
+@test "case 15: frozen while one is stopped by order [subreaper]" { in_mode subreaper; frozen_stopped; }
+@test "case 15: frozen while one is stopped by order [container]" { in_mode container; frozen_stopped; }
+
+@test "case 15: frozen for longer than a watchdog [pid1]" { in_mode pid1; frozen_watched; }
+@test "case 15: frozen for longer than a watchdog [subreaper]" { in_mode subreaper; frozen_watched; }
 
 # Monotonic and boot time far from the host's, as after years, or in a container
 # that was moved.
