@@ -148,6 +148,7 @@ cli_run cmd_start;
 cli_run cmd_status;
 cli_run cmd_stop;
 cli_run cmd_upgrade;
+cli_run cmd_top;
 cli_run cmd_version;
 cli_run cmd_worker;
 

@@ -154,6 +154,16 @@ const struct cli_command cli_commands[] = {
         .run = cmd_status,
     },
     {
+        .name = "top",
+        .arguments = "",
+        .summary = "the status, live, with keys to restart, stop and scale",
+        .examples = "  reeve top\n"
+                    "  reeve top --name shop     # where several run\n",
+        .uses = CLI_MANIFEST,
+        .options = running_options,
+        .run = cmd_top,
+    },
+    {
         .name = "diff",
         .arguments = "",
         .summary = "what runs against what is declared, by worker and key",

@@ -259,48 +259,54 @@ ask_init(struct cli *cli, struct control_client *client, enum wire_type type,
 	return print_done(cli, true, text, "init");
 }
 
+int
+control_order(struct cli *cli, const struct control_client *client,
+    const struct control_order *order, struct buffer *answer, struct err *err)
+{
+	char path[PATH_MAX_BYTES];
+	char replica[32] = "";
+	char value[48] = "";
+
+	if (order->replica >= 0)
+		(void)snprintf(
+		    replica, sizeof(replica), "&replica=%d", order->replica);
+	if (order->value >= 0)
+		(void)snprintf(
+		    value, sizeof(value), "&replicas=%" PRId64, order->value);
+	if (text_format(path, sizeof(path), err, "%s?worker=%s%s%s",
+	        order->path, url_encode(&cli->arena, order->worker), replica,
+	        value) == -1)
+		return -1;
+	return control_ask(cli, client, "POST", path, answer, err);
+}
+
+/* The same to the init, in case the operator doesn't answer. */
 struct command {
-	const char *path; /* of the operator's */
+	struct control_order order;
 	enum wire_type type;
-	const char *name;
-	int32_t replica;
-	int64_t value; /* -1: none */
 };
 
 static int
 do_command(struct cli *cli, const struct command *command)
 {
+	const struct control_order *order = &command->order;
 	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	union wire_message message;
-	char path[PATH_MAX_BYTES];
-	char replica[32] = "";
-	char value[48] = "";
 	int rc = control_open(cli, &client);
 
 	if (rc != EXIT_PASSED)
 		return rc;
-	if (command->replica >= 0)
-		(void)snprintf(
-		    replica, sizeof(replica), "&replica=%d", command->replica);
-	if (command->value >= 0)
-		(void)snprintf(
-		    value, sizeof(value), "&replicas=%" PRId64, command->value);
 	buffer_init(&answer, ANSWER_MAX);
-	if (text_format(path, sizeof(path), &err, "%s?worker=%s%s%s",
-	        command->path, url_encode(&cli->arena, command->name), replica,
-	        value) == -1) {
-		rc = cli_usage(cli, "%s", err.text);
-	} else if (control_ask(cli, &client, "POST", path, &answer, &err) !=
-	           -1) {
+	if (control_order(cli, &client, order, &answer, &err) != -1) {
 		rc = print_answer(cli, &answer);
 	} else {
 		memset(&message, 0, sizeof(message));
-		message.order.replica = command->replica;
-		message.order.value = (int32_t)MAX(command->value, (int64_t)0);
+		message.order.replica = order->replica;
+		message.order.value = (int32_t)MAX(order->value, (int64_t)0);
 		rc = text_copy(message.order.name, sizeof(message.order.name),
-		         command->name, &err) == 0
+		         order->worker, &err) == 0
 		         ? ask_init(
 		               cli, &client, command->type, &message, err.text)
 		         : cli_usage(cli, "%s", err.text);
@@ -314,8 +320,8 @@ static int
 each_target(struct cli *cli, int argc, char **argv, struct command command)
 {
 	for (int i = 0; i < argc; i++) {
-		int rc = control_target(
-		    cli, argv[i], &command.name, &command.replica);
+		int rc = control_target(cli, argv[i], &command.order.worker,
+		    &command.order.replica);
 		if (rc == EXIT_PASSED)
 			rc = do_command(cli, &command);
 		if (rc != EXIT_PASSED)
@@ -328,15 +334,16 @@ int
 cmd_restart(struct cli *cli, int argc, char **argv)
 {
 	return each_target(cli, argc, argv,
-	    (struct command){
-	        .path = "/restart", .type = WIRE_RESTART, .value = -1});
+	    (struct command){.order = {.path = "/restart", .value = -1},
+	        .type = WIRE_RESTART});
 }
 
 int
 cmd_stop(struct cli *cli, int argc, char **argv)
 {
 	return each_target(cli, argc, argv,
-	    (struct command){.path = "/stop", .type = WIRE_STOP, .value = -1});
+	    (struct command){
+	        .order = {.path = "/stop", .value = -1}, .type = WIRE_STOP});
 }
 
 int
@@ -344,21 +351,23 @@ cmd_start(struct cli *cli, int argc, char **argv)
 {
 	return each_target(cli, argc, argv,
 	    (struct command){
-	        .path = "/start", .type = WIRE_START, .value = -1});
+	        .order = {.path = "/start", .value = -1}, .type = WIRE_START});
 }
 
 int
 cmd_scale(struct cli *cli, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
-	struct command command = {.path = "/scale",
+	struct command command = {
+	    .order = {.path = "/scale",
+	        .worker = argv[0],
+	        .replica = WIRE_ALL_REPLICAS},
 	    .type = WIRE_SCALE,
-	    .name = argv[0],
-	    .replica = WIRE_ALL_REPLICAS};
+	};
 
 	(void)argc;
-	if (text_i64(argv[1], 0, WORKER_REPLICAS_MAX, &command.value, &err) ==
-	    -1)
+	if (text_i64(argv[1], 0, WORKER_REPLICAS_MAX, &command.order.value,
+	        &err) == -1)
 		return cli_usage(cli, "%s", err.text);
 	return do_command(cli, &command);
 }

@@ -35,6 +35,18 @@ int control_ask(struct cli *cli, const struct control_client *client,
 int control_refused(
     struct cli *cli, const struct buffer *answer, int code) MUST_CHECK;
 
+/* Something to be done to a worker. */
+struct control_order {
+	const char *path; /* the operator's: "/restart", "/scale"… */
+	const char *worker;
+	int32_t replica; /* WIRE_ALL_REPLICAS */
+	int64_t value;   /* replicas for /scale; -1: none */
+};
+/* As control_ask. */
+int control_order(struct cli *cli, const struct control_client *client,
+    const struct control_order *order, struct buffer *answer,
+    struct err *err) MUST_CHECK;
+
 /* What the init alone can say of the status, as reeve.status/1. */
 int control_init_status(struct cli *cli, struct control_client *client,
     struct buffer *out, struct err *err) MUST_CHECK;

@@ -25,6 +25,7 @@ packages() {
 		build libssl-dev TLS and digests
 		build libsqlite3-dev SQLite queues
 		build libmicrohttpd-dev the status server
+		build libncurses-dev reeve top
 		test libcmocka-dev unit tests
 		test bats tests of the programs
 		test redis-server tests against a real Redis
@@ -35,6 +36,7 @@ packages() {
 		test strace shows system calls in tests
 		test iproute2 networks of their own for tests
 		test procps looks at processes in tests
+		test tmux a terminal for tests of reeve top
 		test util-linux unshare, setpriv
 		test systemd systemd-notify, which tells a worker's state
 		test python3 servers that misbehave in tests

@@ -189,3 +189,14 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 	"$REEVE" status >"$T/status"
 	run ! grep -q 'does not answer' "$T/status"
 }
+
+@test "without its operator, status has each instance under its own worker" {
+	manifest
+	run_manifest child
+	kill -STOP "$(operator 2)"
+	"$REEVE" status --output json >"$T/status"
+	kill -CONT "$(operator 2)"
+	jq -e '.operator.why | test("does not answer")' "$T/status"
+	jq -e '[.workers[] | {(.name): [.instances[].index] | sort}] | add
+	    == {"a": [0, 1], "talker": [0]}' "$T/status"
+}

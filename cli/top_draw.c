@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include <ncurses.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "cli/top.h"
+#include "supervisor/wire/logs_client.h"
+
+/* The screen of `reeve top`. Curses sends only what has changed, so a slow line
+ * will do. */
+enum {
+	QUEUES_SHOWN = 6,
+	TROUBLES_SHOWN = 4,
+	CELL_MAX = 512,
+	LOG_LINES_MAX = 200,
+	LOGS_MS = 500,
+	ESCAPE_MS = 25,
+};
+
+enum colour {
+	COLOUR_PLAIN = 0,
+	COLOUR_GOOD,
+	COLOUR_BAD,
+	COLOUR_WARNING,
+};
+
+static const char HELP[] =
+    "Up, Down, PgUp, PgDn   select          o  order by the next column\n"
+    "/                      filter          l  the last lines of the replica\n"
+    "r  restart the replica                 R  restart the whole worker, one\n"
+    "s  stop the worker                        replica after the other\n"
+    "t  start it again                      +, -  one replica more or fewer\n"
+    "q  quit                                h, ?  this\n"
+    "\n"
+    "Everything that changes something asks first.";
+
+/* --- drawing ----------------------------------------------------------------
+ */
+
+/* What a terminal could take for a command is shown as '?'. */
+static void
+put(int y, int x, int width, const char *text)
+{
+	wchar_t wide[CELL_MAX];
+	mbstate_t state = {0};
+	const char *at = text;
+	int used = 0;
+	size_t count = 0;
+
+	while (*at != '\0' && used < width && count < CELL_MAX - 1) {
+		wchar_t one = L'?';
+		size_t len = mbrtowc(&one, at, strlen(at), &state);
+		if (len == (size_t)-1 || len == (size_t)-2) {
+			len = 1;
+			one = L'?';
+			state = (mbstate_t){0};
+		}
+		int columns = wcwidth(one);
+		if (columns < 0) {
+			one = L'?';
+			columns = 1;
+		}
+		if (used + columns > width)
+			break;
+		wide[count++] = one;
+		used += columns;
+		at += len;
+	}
+	wide[count] = L'\0';
+	if (y >= 0 && y < LINES)
+		(void)mvaddwstr(y, x, wide);
+}
+
+static void put_format(int y, int x, int width, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+static void
+put_format(int y, int x, int width, const char *fmt, ...)
+{
+	char text[CELL_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	put(y, x, width, text);
+}
+
+static void
+paint(const struct top *top, enum colour colour, bool on)
+{
+	chtype how = top->cli->color ? COLOR_PAIR(colour) : A_NORMAL;
+
+	if (!top->cli->color && colour != COLOUR_PLAIN && colour != COLOUR_GOOD)
+		how = A_BOLD;
+	if (on)
+		(void)attron(how);
+	else
+		(void)attroff(how);
+}
+
+/* A number, or "?" where it isn't known. */
+static const char *
+number_text(int64_t number, char dst[32])
+{
+	if (number == TOP_UNKNOWN)
+		return "?";
+	(void)snprintf(dst, 32, "%" PRId64, number);
+	return dst;
+}
+
+static const char *
+duration_text(int64_t ms, char dst[32])
+{
+	return ms == TOP_UNKNOWN ? "-" : text_ms_for_people(ms, dst, 32);
+}
+
+static const char *
+memory_text(int64_t bytes, char dst[32])
+{
+	if (bytes == TOP_UNKNOWN)
+		return "-";
+	(void)snprintf(dst, 32, "%.1f MiB", (double)bytes / (1 << 20));
+	return dst;
+}
+
+static int
+draw_head(const struct top *top)
+{
+	const struct top_model *model = &top->model;
+	char now[CLOCK_TEXT_SIZE];
+	bool good = model->ready >= model->desired && model->ntroubles == 0;
+
+	(void)attron(A_BOLD);
+	put(0, 0, COLS, model->name == NULL ? "reeve" : model->name);
+	(void)attroff(A_BOLD);
+	paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, true);
+	put_format(0, 18, COLS - 18,
+	    "operator %s   %" PRId64 " of %" PRId64
+	    " ready   %zu alerts and drifts",
+	    model->state == NULL ? "?" : model->state, model->ready,
+	    model->desired, model->ntroubles);
+	paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, false);
+	if (COLS > 90)
+		put_format(0, COLS - 9, 9, "%.8s",
+		    clock_text(clock_wall_ms(), now) + 11);
+	const char *trouble = top->stale[0] != '\0' ? top->stale
+	                      : model->why == NULL  ? ""
+	                                            : model->why;
+
+	if (*trouble == '\0')
+		return 1;
+	paint(top, COLOUR_BAD, true);
+	put(1, 0, COLS, trouble);
+	paint(top, COLOUR_BAD, false);
+	return 2;
+}
+
+static void
+draw_title(int y, const char *text)
+{
+	(void)attron(A_REVERSE);
+	(void)mvhline(y, 0, ' ', COLS);
+	put(y, 0, COLS, text);
+	(void)attroff(A_REVERSE);
+}
+
+static void
+draw_queue(const struct top *top, int y, const struct top_queue *queue)
+{
+	char waiting[32], active[32], dead[32], consumers[32], oldest[32];
+	bool bad = *queue->error != '\0' || queue->consumers == 0;
+
+	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
+	put_format(y, 0, COLS, "%-24.24s %9s %8s %7s %10s  %-12s %s",
+	    queue->name, number_text(queue->waiting, waiting),
+	    number_text(queue->active, active), number_text(queue->dead, dead),
+	    number_text(queue->consumers, consumers),
+	    duration_text(queue->oldest_ms, oldest), queue->error);
+	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, false);
+}
+
+static int
+draw_queues(const struct top *top, int y)
+{
+	const struct top_model *model = &top->model;
+	size_t count = MIN(model->nqueues, (size_t)QUEUES_SHOWN);
+
+	if (count == 0)
+		return y;
+	draw_title(y++,
+	    "QUEUE                      WAITING   ACTIVE    DEAD  CONSUMERS  "
+	    "OLDEST");
+	for (size_t i = 0; i < count; i++)
+		draw_queue(top, y++, &model->queues[i]);
+	if (model->nqueues > count)
+		put_format(
+		    y++, 0, COLS, "… and %zu more", model->nqueues - count);
+	return y;
+}
+
+static void
+draw_row(const struct top *top, int y, const struct top_row *row, bool selected)
+{
+	char label[128], pid[32], restarts[32], age[32], memory[32];
+	enum colour colour = row->ready ? COLOUR_GOOD : COLOUR_BAD;
+
+	if (row->replica == TOP_UNKNOWN)
+		(void)snprintf(label, sizeof(label), "%s", row->worker);
+	else
+		(void)snprintf(label, sizeof(label), "%s/%" PRId64, row->worker,
+		    row->replica);
+	put_format(y, 0, 1, "%s", selected ? ">" : " ");
+	if (selected)
+		(void)attron(A_BOLD);
+	put_format(y, 2, COLS - 2, "%-24.24s", label);
+	paint(top, colour, true);
+	put_format(y, 27, COLS - 27, "%-10s", row->state);
+	paint(top, colour, false);
+	put_format(y, 38, COLS - 38, "%8s %8s  %-11s %-10s  %s",
+	    row->pid <= 0 ? "-" : number_text(row->pid, pid),
+	    row->restarts == TOP_UNKNOWN ? "-"
+	                                 : number_text(row->restarts, restarts),
+	    duration_text(row->age_ms, age),
+	    memory_text(row->memory_bytes, memory), row->note);
+	if (selected)
+		(void)attroff(A_BOLD);
+}
+
+/* Keeps the selection in sight. */
+static void
+scroll_to(struct top *top, size_t room)
+{
+	size_t count = top->model.nshown;
+
+	if (count > 0 && top->at >= count)
+		top->at = count - 1;
+	if (count == 0)
+		top->at = 0;
+	if (top->at < top->first)
+		top->first = top->at;
+	if (room > 0 && top->at >= top->first + room)
+		top->first = top->at - room + 1;
+}
+
+static void
+draw_workers(struct top *top, int y, int bottom)
+{
+	char title[CELL_MAX];
+	size_t room = bottom > y + 1 ? (size_t)(bottom - y - 1) : 0;
+
+	(void)snprintf(title, sizeof(title),
+	    "  WORKER                   STATE           PID RESTARTS  AGE      "
+	    "   MEMORY      (by %s%s%s)",
+	    top_sort_name(top->sort), top->filter[0] == '\0' ? "" : ", /",
+	    top->filter);
+	draw_title(y++, title);
+	scroll_to(top, room);
+	for (size_t i = 0; i < room && top->first + i < top->model.nshown; i++)
+		draw_row(top, y + (int)i, &top->model.rows[top->first + i],
+		    top->first + i == top->at);
+	if (top->model.nshown == 0 && room > 0)
+		put(y, 2, COLS - 2,
+		    top->filter[0] == '\0' ? "no worker is known"
+		                           : "nothing matches the filter");
+}
+
+static int
+draw_troubles(const struct top *top, int bottom)
+{
+	const struct top_model *model = &top->model;
+	size_t count = MIN(model->ntroubles, (size_t)TROUBLES_SHOWN);
+	int y = bottom - (int)count;
+
+	for (size_t i = 0; i < count; i++) {
+		paint(top, COLOUR_WARNING, true);
+		put_format(y + (int)i, 0, COLS, "! %-8s %s%s",
+		    model->troubles[i].severity, model->troubles[i].text,
+		    i + 1 == count && model->ntroubles > count
+		        ? "  (and more: reeve status)"
+		        : "");
+		paint(top, COLOUR_WARNING, false);
+	}
+	return y;
+}
+
+static void
+draw_foot(const struct top *top)
+{
+	if (top->mode == MODE_FILTER)
+		put_format(LINES - 1, 0, COLS, "filter: %s_", top->filter);
+	else if (top->said[0] != '\0')
+		put(LINES - 1, 0, COLS, top->said);
+	else
+		put(LINES - 1, 0, COLS,
+		    "r restart  R roll  s stop  t start  + - scale  l logs  "
+		    "o order  / filter  h help  q quit");
+}
+
+static void
+draw_help(void)
+{
+	const char *at = HELP;
+
+	draw_title(0, "reeve top");
+	for (int y = 2; *at != '\0'; y++) {
+		char line[CELL_MAX];
+		size_t len = strcspn(at, "\n");
+		(void)snprintf(line, sizeof(line), "%.*s", (int)len, at);
+		put(y, 2, COLS - 2, line);
+		at += len + (at[len] == '\n' ? 1 : 0);
+	}
+	put(LINES - 1, 0, COLS, "any key: back");
+}
+
+/* The last lines, asked for anew each time: a ring of as many as fit. */
+static void
+draw_logs(struct top *top)
+{
+	static char lines[LOG_LINES_MAX][CELL_MAX];
+	struct logs_record record;
+	static char text[LOGS_TEXT_MAX];
+	struct err err = ERR_INIT;
+	size_t count = 0;
+	size_t room = (size_t)MAX(MIN(LINES - 2, (int)LOG_LINES_MAX), 1);
+	struct logs_request request = {.magic = LOGS_MAGIC,
+	    .tail = (uint32_t)room,
+	    .replica = top->replica};
+
+	draw_title(0, top->worker);
+	put(LINES - 1, 0, COLS, "any key: back");
+	(void)snprintf(
+	    request.worker, sizeof(request.worker), "%s", top->worker);
+	int fd = logs_connect(
+	    &top->client.logs, top->client.logs_len, &request, LOGS_MS, &err);
+
+	if (fd == -1) {
+		put(1, 0, COLS, err.text);
+		return;
+	}
+	while (logs_next(fd, &record, text, LOGS_MS, &err) > 0)
+		(void)snprintf(lines[count++ % room], CELL_MAX,
+		    "%" PRIu32 " %.*s", record.replica,
+		    (int)MIN(record.len, (uint32_t)CELL_MAX), text);
+	(void)close(fd);
+	size_t kept = MIN(count, room);
+
+	for (size_t i = 0; i < kept; i++)
+		put(1 + (int)i, 0, COLS, lines[(count - kept + i) % room]);
+	if (count == 0)
+		put(1, 0, COLS, "it has written nothing");
+}
+
+void
+top_draw(struct top *top)
+{
+	(void)erase();
+	if (top->mode == MODE_HELP) {
+		draw_help();
+	} else if (top->mode == MODE_LOGS) {
+		draw_logs(top);
+	} else {
+		int y = draw_queues(top, draw_head(top));
+		draw_workers(top, y, draw_troubles(top, LINES - 1));
+		draw_foot(top);
+	}
+	(void)refresh();
+}
+
+/* --- the terminal ----------------------------------------------------------
+ */
+
+void
+top_screen_begin(const struct top *top)
+{
+	if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1)
+		(void)setlocale(LC_CTYPE, "C.UTF-8");
+	(void)initscr();
+	(void)cbreak();
+	(void)noecho();
+	(void)keypad(stdscr, TRUE);
+	(void)curs_set(0);
+	(void)set_escdelay(ESCAPE_MS);
+	if (!top->cli->color || start_color() == ERR)
+		return;
+	(void)use_default_colors();
+	(void)init_pair(COLOUR_GOOD, COLOR_GREEN, -1);
+	(void)init_pair(COLOUR_BAD, COLOR_RED, -1);
+	(void)init_pair(COLOUR_WARNING, COLOR_YELLOW, -1);
+}
+
+void
+top_screen_end(void)
+{
+	(void)endwin();
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/text.h"
+#include "cli/top_model.h"
+
+enum {
+	MODEL_BYTES_MAX = 256 << 20,
+	MS_PER_S = 1000,
+};
+
+static const cJSON *
+member(const cJSON *object, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static const char *
+text_of(struct top_model *model, const cJSON *object, const char *key)
+{
+	const cJSON *item = member(object, key);
+
+	return cJSON_IsString(item)
+	           ? arena_text(&model->arena, item->valuestring)
+	           : "";
+}
+
+static int64_t
+number_of(const cJSON *object, const char *key)
+{
+	const cJSON *item = member(object, key);
+
+	return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : TOP_UNKNOWN;
+}
+
+/* "2026-11-22T05:40:12.123Z"; TOP_UNKNOWN when it isn't one. */
+static int64_t
+age_of(const cJSON *object, const char *key, int64_t now_ms)
+{
+	const cJSON *item = member(object, key);
+	struct tm when = {0};
+
+	if (!cJSON_IsString(item) ||
+	    strptime(item->valuestring, "%Y-%m-%dT%H:%M:%S", &when) == NULL)
+		return TOP_UNKNOWN;
+	return MAX(now_ms - (int64_t)timegm(&when) * MS_PER_S, (int64_t)0);
+}
+
+static const char *
+note_of(struct top_model *model, const cJSON *instance, bool ready)
+{
+	static const char *const keys[] = {
+	    "waits_for", "probe", "last_exit", "why", "status_text"};
+	const char *said = text_of(model, instance, "status_text");
+
+	if (ready && *said != '\0')
+		return said;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *note = text_of(model, instance, keys[i]);
+		if (*note != '\0')
+			return note;
+	}
+	return "";
+}
+
+/* --- workers -------------------------------------------------------------- */
+
+static void
+read_instance(struct top_model *model, const char *worker,
+    const cJSON *instance, int64_t now_ms)
+{
+	struct top_row *row = &model->rows[model->nrows];
+	bool ready = cJSON_IsTrue(member(instance, "ready"));
+
+	*row = (struct top_row){
+	    .worker = worker,
+	    .replica = number_of(instance, "index"),
+	    .state = text_of(model, instance, "state"),
+	    .note = note_of(model, instance, ready),
+	    .ready = ready,
+	    .pid = number_of(instance, "pid"),
+	    .restarts = number_of(instance, "restarts"),
+	    .age_ms = age_of(instance, "started_at", now_ms),
+	    .memory_bytes =
+	        number_of(member(instance, "memory"), "current_bytes"),
+	    .order = model->nrows,
+	};
+	model->nrows++;
+}
+
+/* A worker without instances is not to be overlooked. */
+static void
+read_empty(struct top_model *model, const char *worker, const cJSON *declared)
+{
+	const char *schedule = text_of(model, declared, "schedule");
+	bool stopped = cJSON_IsTrue(member(declared, "stopped"));
+
+	model->rows[model->nrows] = (struct top_row){
+	    .worker = worker,
+	    .replica = TOP_UNKNOWN,
+	    .state = *schedule != '\0' ? "scheduled"
+	             : stopped         ? "stopped"
+	                               : "none",
+	    .note = *schedule != '\0' ? schedule : "",
+	    .ready = *schedule != '\0' || number_of(declared, "desired") == 0,
+	    .pid = TOP_UNKNOWN,
+	    .restarts = TOP_UNKNOWN,
+	    .age_ms = TOP_UNKNOWN,
+	    .memory_bytes = TOP_UNKNOWN,
+	    .order = model->nrows,
+	};
+	model->nrows++;
+}
+
+static void
+read_workers(struct top_model *model, const cJSON *workers, int64_t now_ms)
+{
+	const cJSON *worker = NULL;
+	const cJSON *instance = NULL;
+	size_t room = 0;
+
+	cJSON_ArrayForEach(worker, workers) room +=
+	    (size_t)cJSON_GetArraySize(member(worker, "instances")) + 1;
+	model->rows =
+	    arena_array(&model->arena, room + 1, sizeof(*model->rows));
+	cJSON_ArrayForEach(worker, workers)
+	{
+		const char *name = text_of(model, worker, "name");
+		const cJSON *instances = member(worker, "instances");
+		model->desired += MAX(number_of(worker, "desired"), (int64_t)0);
+		model->ready += MAX(number_of(worker, "ready"), (int64_t)0);
+		if (cJSON_GetArraySize(instances) == 0)
+			read_empty(model, name, worker);
+		cJSON_ArrayForEach(instance, instances)
+		    read_instance(model, name, instance, now_ms);
+	}
+}
+
+/* --- the rest ---------------------------------------------------------------
+ */
+
+static void
+read_queues(struct top_model *model, const cJSON *queues)
+{
+	const cJSON *queue = NULL;
+	size_t room = (size_t)cJSON_GetArraySize(queues);
+
+	model->queues =
+	    arena_array(&model->arena, room + 1, sizeof(*model->queues));
+	cJSON_ArrayForEach(queue, queues) model->queues[model->nqueues++] =
+	    (struct top_queue){
+	        .name = text_of(model, queue, "name"),
+	        .error = text_of(model, queue, "error"),
+	        .waiting = number_of(queue, "waiting"),
+	        .active = number_of(queue, "active"),
+	        .dead = number_of(queue, "dead"),
+	        .consumers = number_of(queue, "consumers"),
+	        .oldest_ms = number_of(queue, "oldest_ms"),
+	    };
+}
+
+static void
+read_troubles(struct top_model *model, const cJSON *alerts, const cJSON *drift)
+{
+	const cJSON *item = NULL;
+	size_t room = (size_t)cJSON_GetArraySize(alerts) +
+	              (size_t)cJSON_GetArraySize(drift);
+
+	model->troubles =
+	    arena_array(&model->arena, room + 1, sizeof(*model->troubles));
+	cJSON_ArrayForEach(item, alerts) model->troubles[model->ntroubles++] =
+	    (struct top_trouble){
+	        .severity = text_of(model, item, "severity"),
+	        .text = arena_format(&model->arena, "%s: %s",
+	            text_of(model, item, "subject"),
+	            text_of(model, item, "summary")),
+	    };
+	cJSON_ArrayForEach(item, drift) model->troubles[model->ntroubles++] =
+	    (struct top_trouble){
+	        .severity = "drift",
+	        .text = arena_format(&model->arena, "worker %s: %s",
+	            text_of(model, item, "worker"),
+	            text_of(model, item, "summary")),
+	    };
+}
+
+int
+top_model_read(struct top_model *model, const char *json, size_t len,
+    int64_t now_ms, struct err *err)
+{
+	struct top_model fresh = {0};
+	cJSON *status = cJSON_ParseWithLength(json, len);
+
+	if (!cJSON_IsObject(status)) {
+		cJSON_Delete(status);
+		return err_set(err, ERR_INPUT, "the status is not JSON");
+	}
+	arena_init(&fresh.arena, MODEL_BYTES_MAX);
+	const cJSON *op = member(status, "operator");
+
+	fresh.name = text_of(&fresh, status, "name");
+	fresh.state = text_of(&fresh, op, "state");
+	fresh.why = text_of(&fresh, op, "why");
+	read_workers(&fresh, member(status, "workers"), now_ms);
+	read_queues(&fresh, member(status, "queues"));
+	read_troubles(
+	    &fresh, member(status, "alerts"), member(status, "drift"));
+	fresh.nshown = fresh.nrows;
+	cJSON_Delete(status);
+	top_model_fini(model);
+	*model = fresh;
+	return 0;
+}
+
+void
+top_model_fini(struct top_model *model)
+{
+	if (model->name != NULL)
+		arena_fini(&model->arena);
+	*model = (struct top_model){0};
+}
+
+/* --- order ------------------------------------------------------------------
+ */
+
+static const char *const sort_names[] = {
+    [TOP_BY_WORKER] = "worker",
+    [TOP_BY_STATE] = "state",
+    [TOP_BY_RESTARTS] = "restarts",
+    [TOP_BY_AGE] = "age",
+    [TOP_BY_MEMORY] = "memory",
+};
+static_assert(ARRAY_LEN(sort_names) == TOP_SORTS, "every order");
+
+const char *
+top_sort_name(enum top_sort sort)
+{
+	return sort_names[sort];
+}
+
+/* Less comes first; what isn't known comes last. */
+static int64_t
+rank(const struct top_row *row, enum top_sort sort)
+{
+	switch (sort) {
+	case TOP_BY_STATE:
+		return row->ready ? 1 : 0;
+	case TOP_BY_RESTARTS:
+		return -row->restarts;
+	case TOP_BY_AGE:
+		return row->age_ms == TOP_UNKNOWN ? INT64_MAX : row->age_ms;
+	case TOP_BY_MEMORY:
+		return -row->memory_bytes;
+	case TOP_BY_WORKER:
+	case TOP_SORTS:
+		break;
+	}
+	return 0;
+}
+
+static int
+compare(const void *a, const void *b, void *arg)
+{
+	const struct top_row *one = a, *other = b;
+	const enum top_sort *sort = arg;
+	int64_t first = rank(one, *sort), second = rank(other, *sort);
+
+	if (first != second)
+		return first < second ? -1 : 1;
+	return one->order < other->order ? -1 : 1;
+}
+
+static bool
+shown(const struct top_row *row, const char *filter)
+{
+	char label[128];
+
+	(void)snprintf(label, sizeof(label), "%s/%lld", row->worker,
+	    (long long)row->replica);
+	return *filter == '\0' || strcasestr(label, filter) != NULL ||
+	       strcasestr(row->state, filter) != NULL ||
+	       strcasestr(row->note, filter) != NULL;
+}
+
+void
+top_model_arrange(
+    struct top_model *model, enum top_sort sort, const char *filter)
+{
+	model->nshown = 0;
+	for (size_t i = 0; i < model->nrows; i++) {
+		struct top_row row = model->rows[i];
+		if (!shown(&row, filter))
+			continue;
+		model->rows[i] = model->rows[model->nshown];
+		model->rows[model->nshown++] = row;
+	}
+	qsort_r(
+	    model->rows, model->nshown, sizeof(*model->rows), compare, &sort);
+}

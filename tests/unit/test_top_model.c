@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/top_model.h"
+
+static const char STATUS[] =
+    "{\"schema\":\"reeve.status/1\",\"name\":\"shop\","
+    "\"operator\":{\"state\":\"running\",\"why\":null},"
+    "\"workers\":["
+    "{\"name\":\"mailer\",\"desired\":2,\"ready\":1,\"instances\":["
+    " {\"index\":0,\"state\":\"ready\",\"ready\":true,\"pid\":10,"
+    "  \"restarts\":1,\"started_at\":\"2026-11-22T05:00:00.000Z\","
+    "  \"memory\":{\"current_bytes\":1048576},\"last_exit\":\"\"},"
+    " {\"index\":1,\"state\":\"backoff\",\"ready\":false,\"pid\":null,"
+    "  \"restarts\":7,\"started_at\":\"2026-11-22T05:00:30.000Z\","
+    "  \"memory\":null,\"last_exit\":\"exit code 3\"}]},"
+    "{\"name\":\"nightly\",\"desired\":0,\"ready\":0,"
+    " \"schedule\":\"0 3 * * * UTC\",\"instances\":[]},"
+    "{\"name\":\"gone\",\"desired\":1,\"ready\":0,\"instances\":[]}],"
+    "\"queues\":[{\"name\":\"jobs\",\"waiting\":3,\"active\":null,"
+    " \"error\":null}],"
+    "\"drift\":[{\"worker\":\"mailer\",\"summary\":\"COLOUR differs\"}],"
+    "\"alerts\":[{\"severity\":\"error\",\"subject\":\"worker mailer\","
+    " \"summary\":\"not ready\"}]}";
+
+enum {
+	NOW_S = 1795323660 /* 2026-11-22T05:01:00Z */
+};
+
+static struct top_model model;
+
+static int
+read_it(const char *json)
+{
+	struct err err = ERR_INIT;
+
+	return top_model_read(
+	    &model, json, strlen(json), (int64_t)NOW_S * 1000, &err);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	top_model_fini(&model);
+	return 0;
+}
+
+static void
+a_status_becomes_rows_and_what_is_unknown_stays_unknown(void **state)
+{
+	(void)state;
+	assert_int_equal(read_it(STATUS), 0);
+	assert_string_equal(model.name, "shop");
+	assert_int_equal(model.desired, 3);
+	assert_int_equal(model.ready, 1);
+	assert_int_equal(model.nrows, 4);
+	assert_int_equal(model.rows[0].age_ms, 60000);
+	assert_int_equal(model.rows[0].memory_bytes, 1048576);
+	assert_string_equal(model.rows[1].note, "exit code 3");
+	assert_int_equal(model.rows[1].memory_bytes, TOP_UNKNOWN);
+	assert_int_equal(model.rows[1].pid, TOP_UNKNOWN);
+	assert_int_equal(model.nqueues, 1);
+	assert_int_equal(model.queues[0].waiting, 3);
+	assert_int_equal(model.queues[0].active, TOP_UNKNOWN);
+	assert_int_equal(model.queues[0].consumers, TOP_UNKNOWN);
+	assert_int_equal(model.ntroubles, 2);
+	assert_string_equal(model.troubles[0].text, "worker mailer: not ready");
+	assert_string_equal(model.troubles[1].severity, "drift");
+}
+
+static void
+a_worker_without_instances_is_not_overlooked(void **state)
+{
+	(void)state;
+	assert_int_equal(read_it(STATUS), 0);
+	assert_string_equal(model.rows[2].state, "scheduled");
+	assert_true(model.rows[2].ready);
+	assert_string_equal(model.rows[3].worker, "gone");
+	assert_string_equal(model.rows[3].state, "none");
+	assert_false(model.rows[3].ready);
+	assert_int_equal(model.rows[3].replica, TOP_UNKNOWN);
+}
+
+static void
+rows_are_put_in_order_and_filtered(void **state)
+{
+	(void)state;
+	assert_int_equal(read_it(STATUS), 0);
+	top_model_arrange(&model, TOP_BY_RESTARTS, "");
+	assert_int_equal(model.nshown, 4);
+	assert_int_equal(model.rows[0].restarts, 7);
+	assert_int_equal(model.rows[1].restarts, 1);
+	top_model_arrange(&model, TOP_BY_MEMORY, "");
+	assert_int_equal(model.rows[0].memory_bytes, 1048576);
+	top_model_arrange(&model, TOP_BY_AGE, "");
+	assert_int_equal(model.rows[0].age_ms, 30000);
+	assert_int_equal(model.rows[3].age_ms, TOP_UNKNOWN);
+	top_model_arrange(&model, TOP_BY_STATE, "");
+	assert_false(model.rows[0].ready);
+	assert_true(model.rows[3].ready);
+	/* as declared again, whatever it was before */
+	top_model_arrange(&model, TOP_BY_WORKER, "");
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(model.rows[i].order, i);
+	top_model_arrange(&model, TOP_BY_WORKER, "MAILER/1");
+	assert_int_equal(model.nshown, 1);
+	assert_int_equal(model.rows[0].replica, 1);
+	top_model_arrange(&model, TOP_BY_WORKER, "code 3");
+	assert_int_equal(model.nshown, 1);
+	top_model_arrange(&model, TOP_BY_WORKER, "nothing like it");
+	assert_int_equal(model.nshown, 0);
+	top_model_arrange(&model, TOP_BY_WORKER, "");
+	assert_int_equal(model.nshown, 4);
+}
+
+static void
+what_is_not_a_status_leaves_the_old_one(void **state)
+{
+	(void)state;
+	assert_int_equal(read_it(STATUS), 0);
+	assert_int_equal(read_it("[1, 2"), -1);
+	assert_int_equal(read_it("3"), -1);
+	assert_int_equal(model.nrows, 4);
+	assert_int_equal(read_it("{}"), 0);
+	assert_int_equal(model.nrows, 0);
+	assert_int_equal(model.nqueues, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_teardown(
+	        a_status_becomes_rows_and_what_is_unknown_stays_unknown,
+	        teardown),
+	    cmocka_unit_test_teardown(
+	        a_worker_without_instances_is_not_overlooked, teardown),
+	    cmocka_unit_test_teardown(
+	        rows_are_put_in_order_and_filtered, teardown),
+	    cmocka_unit_test_teardown(
+	        what_is_not_a_status_leaves_the_old_one, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
