@@ -24,6 +24,7 @@
  *
  *     table.c    memory: slots of instances, process numbers -> owners
  *     change.c   the one function that changes an instance's state
+ *     queue.c    who starts next
  *     start.c    pending -> starting -> running
  *     stop.c     asking an instance to end, escalating; the drain
  *     reap.c     who died, and what comes of it
@@ -51,6 +52,7 @@ enum {
 	CORE_WORKERS_DEFAULT = 10000,
 	CORE_PLANS_MAX = 16,
 	CORE_STARTS_MAX = 64, /* between clone and exec at once */
+	CORE_YOUNG_MAX = 1,   /* of the second lane, only just started */
 	CORE_CLIENTS_MAX = 16,
 	CORE_REAP_BUDGET = 256,
 	CORE_PIDFDS_MAX = 512, /* every clone copies them, every exec closes */
@@ -135,6 +137,7 @@ struct wires {
 	bool attached[2];
 	uint64_t logs_sum; /* of the settings that the logger was told */
 	bool queued;
+	uint8_t lane;       /* enum lane: of its last start */
 	int16_t start;      /* index in core.starts, or -1 */
 	int32_t probers[4]; /* index in core.probers + 1, or 0 */
 };
@@ -145,6 +148,23 @@ struct start {
 	int32_t slot; /* CORE_NO_SLOT: free */
 	bool failed;  /* `exit` says where */
 	struct worker_exit exit;
+};
+
+/* Those that wait to start (queue.c), linked by next_queued. */
+enum lane {
+	LANE_FIRST,
+	LANE_QUICK, /* ended by itself soon after its last start */
+	LANES
+};
+
+struct lane_queue {
+	int32_t first, last;
+};
+
+/* Of the second lane, and only just started. */
+struct young {
+	int32_t slot, pid;
+	int64_t until_ms;
 };
 
 /* A worker of the current plan at run time. */
@@ -344,11 +364,13 @@ struct core {
 	uint32_t pidfds;     /* in the wait set */
 	uint32_t alive;      /* instances with a process */
 	uint32_t hurried;    /* ... whose deadline kills (change.c) */
-	int32_t queue_first, queue_last; /* waiting to start */
-	int32_t ending_first;            /* main process gone, group not */
+	struct lane_queue lanes[LANES]; /* waiting to start */
+	struct young young[CORE_YOUNG_MAX];
+	uint32_t passed;      /* starts while the second lane waited */
+	int32_t ending_first; /* main process gone, group not */
 	uint32_t nallowed;
 	uint8_t *allowed; /* exec allow-list: digests of its rows */
-	struct loop_timer ending_timer, safety_timer;
+	struct loop_timer ending_timer, safety_timer, young_timer;
 	int64_t ending_poll_ms;
 	uint64_t orphans_reaped;
 	char room[ROOM_TEXT_SIZE]; /* why no process could be made; "" */
@@ -444,12 +466,22 @@ const char *instance_label(const struct core *core, int32_t slot);
 /* Sets its timer; there is a heap slot for every instance. */
 void instance_wake_at(struct core *core, int32_t slot, int64_t at_ms);
 
-/* --- start.c --- */
+/* --- queue.c --- */
 
-/* Puts it at the end of those that wait to start. */
+/* Puts it at the end of its lane of those that wait to start. */
 void start_queue(struct core *core, int32_t slot);
 /* Takes it out again, if it is there. */
 void start_dequeue(struct core *core, int32_t slot);
+/* Somebody waits to start. */
+bool start_waiting(const struct core *core);
+/* Who may start now, or CORE_NO_SLOT. */
+int32_t start_next(struct core *core);
+/* It has just been started. */
+void start_note_young(struct core *core, int32_t slot);
+void young_timer_fired(struct loop_timer *timer, int64_t now_ms);
+
+/* --- start.c --- */
+
 /* What a process for a worker has in its environment beside the worker's own;
  * false: no room. */
 bool start_extra(const struct core *core, struct spawn_extra *extra,

@@ -63,8 +63,7 @@ finish_if_complete(struct core *core)
 	uint32_t finished = 0, wanted = 0;
 
 	if (core->phase != PHASE_RUN || core->alive > 0 ||
-	    core->queue_first != CORE_NO_SLOT || core->nruns == 0 ||
-	    !plan_applied(core))
+	    start_waiting(core) || core->nruns == 0 || !plan_applied(core))
 		return;
 	for (uint32_t i = 0; i < core->nruns; i++) {
 		plan_worker(&core->plans[core->current], i, &spec);

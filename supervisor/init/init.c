@@ -304,6 +304,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = ending_timer_fired, .owner = core};
 	core->safety_timer =
 	    (struct loop_timer){.fire = safety_timer, .owner = core};
+	core->young_timer =
+	    (struct loop_timer){.fire = young_timer_fired, .owner = core};
 	core->phase_timer =
 	    (struct loop_timer){.fire = finish_timer, .owner = core};
 	core->operate.timer =

@@ -20,45 +20,6 @@ enum {
 	START_LOOKS = 8,       /* within a watchdog's time */
 };
 
-/* --- the queue: first come, first started --- */
-
-void
-start_queue(struct core *core, int32_t slot)
-{
-	struct wires *wires = &core->wires[slot];
-
-	if (wires->queued)
-		return;
-	wires->queued = true;
-	core->instances[slot].next_queued = CORE_NO_SLOT;
-	if (core->queue_last == CORE_NO_SLOT)
-		core->queue_first = slot;
-	else
-		core->instances[core->queue_last].next_queued = slot;
-	core->queue_last = slot;
-}
-
-void
-start_dequeue(struct core *core, int32_t slot)
-{
-	int32_t before = CORE_NO_SLOT;
-
-	if (!core->wires[slot].queued)
-		return;
-	for (int32_t at = core->queue_first; at != slot;
-	     at = core->instances[at].next_queued)
-		before = at;
-	int32_t after = core->instances[slot].next_queued;
-	if (before == CORE_NO_SLOT)
-		core->queue_first = after;
-	else
-		core->instances[before].next_queued = after;
-	if (core->queue_last == slot)
-		core->queue_last = before;
-	core->wires[slot].queued = false;
-	core->instances[slot].next_queued = CORE_NO_SLOT;
-}
-
 /* --- news of the exec --- */
 
 static void
@@ -352,6 +313,7 @@ start_one(struct core *core, int32_t slot, int index)
 	}
 	RECOVER_POINT(POINT_CLONED);
 	note_process(core, slot, spawned.pid);
+	start_note_young(core, slot);
 	if (owner_set(core, spawned.pid, OWNER_INSTANCE, slot, &err) == -1)
 		log_error("owners.full", "%s", err.text);
 	start_watch(core, slot, spawned.pidfd);
@@ -396,12 +358,11 @@ start_resume(struct core *core, int32_t slot)
 void
 start_pump(struct core *core)
 {
-	while (core->queue_first != CORE_NO_SLOT && core->phase == PHASE_RUN &&
-	       !core->guard.waits) {
+	while (core->phase == PHASE_RUN && !core->guard.waits) {
 		int index = free_start(core);
-		if (index == -1)
+		int32_t slot = index == -1 ? CORE_NO_SLOT : start_next(core);
+		if (slot == CORE_NO_SLOT)
 			return; /* goes on when an exec is over */
-		int32_t slot = core->queue_first;
 		start_dequeue(core, slot);
 		start_one(core, slot, index);
 	}

@@ -161,7 +161,9 @@ map_own(struct core *core, struct err *err)
 	core->owners = owners;
 	for (size_t i = 0; i < CORE_STARTS_MAX; i++)
 		core->starts[i].slot = CORE_NO_SLOT;
-	core->queue_first = core->queue_last = CORE_NO_SLOT;
+	for (size_t i = 0; i < LANES; i++)
+		core->lanes[i] =
+		    (struct lane_queue){CORE_NO_SLOT, CORE_NO_SLOT};
 	core->ending_first = CORE_NO_SLOT;
 	core->probers_free = core->free_first = CORE_NO_SLOT;
 	return loop_init(&core->loop, heap, (uint32_t)timers, err);

@@ -327,7 +327,9 @@ static size_t
 restarts(size_t count, long gap, double *ret)
 {
 	size_t taken = 0;
-	int64_t until = now_ns() + SAMPLES_MS * INT64_C(1000000);
+	int64_t until =
+	    now_ns() +
+	    MAX((int64_t)SAMPLES_MS, 2 * gap * (int64_t)count) * 1000000;
 
 	/* those that wait for a second each time give fewer */
 	for (size_t i = 0; i < count && now_ns() < until; i++) {
