@@ -119,6 +119,30 @@ print_schedule(struct arena *arena, struct buffer *out, const cJSON *worker)
 	    number_of(arena, worker, "missed"));
 }
 
+/* How many have ended for good: they need not be ready. */
+static int
+finished_of(const cJSON *worker)
+{
+	const cJSON *instance = NULL;
+	int count = 0;
+
+	cJSON_ArrayForEach(instance, list_of(worker, "instances")) count +=
+	    text_equal(text_of(instance, "state"), "finished");
+	return count;
+}
+
+static void
+print_ready(struct arena *arena, struct buffer *out, const cJSON *worker)
+{
+	int finished = finished_of(worker);
+
+	buffer_format(out, "worker %s  %s of %s ready", text_of(worker, "name"),
+	    number_of(arena, worker, "ready"),
+	    number_of(arena, worker, "desired"));
+	if (finished > 0)
+		buffer_format(out, ", %d finished", finished);
+}
+
 static void
 print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -133,10 +157,7 @@ print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 		if (*text_of(worker, "schedule") != '\0')
 			print_schedule(arena, out, worker);
 		else
-			buffer_format(out, "worker %s  %s of %s ready",
-			    text_of(worker, "name"),
-			    number_of(arena, worker, "ready"),
-			    number_of(arena, worker, "desired"));
+			print_ready(arena, out, worker);
 		buffer_text(out, stopped ? "  stopped by order" : "");
 		if (*held != '\0')
 			buffer_format(out, "  not as declared: %s", held);

@@ -118,6 +118,13 @@ read_empty(struct top_model *model, const char *worker, const cJSON *declared)
 	model->nrows++;
 }
 
+/* It has ended for good, and need not be ready. */
+static bool
+is_finished(const struct top_row *row)
+{
+	return text_equal(row->state, "finished");
+}
+
 static void
 read_workers(struct top_model *model, const cJSON *workers, int64_t now_ms)
 {
@@ -138,7 +145,11 @@ read_workers(struct top_model *model, const cJSON *workers, int64_t now_ms)
 		if (cJSON_GetArraySize(instances) == 0)
 			read_empty(model, name, worker);
 		cJSON_ArrayForEach(instance, instances)
-		    read_instance(model, name, instance, now_ms);
+		{
+			read_instance(model, name, instance, now_ms);
+			model->desired -=
+			    is_finished(&model->rows[model->nrows - 1]);
+		}
 	}
 }
 

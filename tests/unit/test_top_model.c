@@ -20,6 +20,8 @@ static const char STATUS[] =
     " {\"index\":1,\"state\":\"backoff\",\"ready\":false,\"pid\":null,"
     "  \"restarts\":7,\"started_at\":\"2026-11-22T05:00:30.000Z\","
     "  \"memory\":null,\"last_exit\":\"exit code 3\"}]},"
+    "{\"name\":\"migrate\",\"desired\":1,\"ready\":0,\"instances\":["
+    " {\"index\":0,\"state\":\"finished\",\"ready\":false}]},"
     "{\"name\":\"nightly\",\"desired\":0,\"ready\":0,"
     " \"schedule\":\"0 3 * * * UTC\",\"instances\":[]},"
     "{\"name\":\"gone\",\"desired\":1,\"ready\":0,\"instances\":[]}],"
@@ -60,7 +62,7 @@ a_status_becomes_rows_and_what_is_unknown_stays_unknown(void **state)
 	assert_string_equal(model.name, "shop");
 	assert_int_equal(model.desired, 3);
 	assert_int_equal(model.ready, 1);
-	assert_int_equal(model.nrows, 4);
+	assert_int_equal(model.nrows, 5);
 	assert_int_equal(model.rows[0].age_ms, 60000);
 	assert_int_equal(model.rows[0].memory_bytes, 1048576);
 	assert_string_equal(model.rows[1].note, "exit code 3");
@@ -80,12 +82,12 @@ a_worker_without_instances_is_not_overlooked(void **state)
 {
 	(void)state;
 	assert_int_equal(read_it(STATUS), 0);
-	assert_string_equal(model.rows[2].state, "scheduled");
-	assert_true(model.rows[2].ready);
-	assert_string_equal(model.rows[3].worker, "gone");
-	assert_string_equal(model.rows[3].state, "none");
-	assert_false(model.rows[3].ready);
-	assert_int_equal(model.rows[3].replica, TOP_UNKNOWN);
+	assert_string_equal(model.rows[3].state, "scheduled");
+	assert_true(model.rows[3].ready);
+	assert_string_equal(model.rows[4].worker, "gone");
+	assert_string_equal(model.rows[4].state, "none");
+	assert_false(model.rows[4].ready);
+	assert_int_equal(model.rows[4].replica, TOP_UNKNOWN);
 }
 
 static void
@@ -94,20 +96,20 @@ rows_are_put_in_order_and_filtered(void **state)
 	(void)state;
 	assert_int_equal(read_it(STATUS), 0);
 	top_model_arrange(&model, TOP_BY_RESTARTS, "");
-	assert_int_equal(model.nshown, 4);
+	assert_int_equal(model.nshown, 5);
 	assert_int_equal(model.rows[0].restarts, 7);
 	assert_int_equal(model.rows[1].restarts, 1);
 	top_model_arrange(&model, TOP_BY_MEMORY, "");
 	assert_int_equal(model.rows[0].memory_bytes, 1048576);
 	top_model_arrange(&model, TOP_BY_AGE, "");
 	assert_int_equal(model.rows[0].age_ms, 30000);
-	assert_int_equal(model.rows[3].age_ms, TOP_UNKNOWN);
+	assert_int_equal(model.rows[4].age_ms, TOP_UNKNOWN);
 	top_model_arrange(&model, TOP_BY_STATE, "");
 	assert_false(model.rows[0].ready);
-	assert_true(model.rows[3].ready);
+	assert_true(model.rows[4].ready);
 	/* as declared again, whatever it was before */
 	top_model_arrange(&model, TOP_BY_WORKER, "");
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(model.rows[i].order, i);
 	top_model_arrange(&model, TOP_BY_WORKER, "MAILER/1");
 	assert_int_equal(model.nshown, 1);
@@ -117,7 +119,7 @@ rows_are_put_in_order_and_filtered(void **state)
 	top_model_arrange(&model, TOP_BY_WORKER, "nothing like it");
 	assert_int_equal(model.nshown, 0);
 	top_model_arrange(&model, TOP_BY_WORKER, "");
-	assert_int_equal(model.nshown, 4);
+	assert_int_equal(model.nshown, 5);
 }
 
 static void
@@ -127,7 +129,7 @@ what_is_not_a_status_leaves_the_old_one(void **state)
 	assert_int_equal(read_it(STATUS), 0);
 	assert_int_equal(read_it("[1, 2"), -1);
 	assert_int_equal(read_it("3"), -1);
-	assert_int_equal(model.nrows, 4);
+	assert_int_equal(model.nrows, 5);
 	assert_int_equal(read_it("{}"), 0);
 	assert_int_equal(model.nrows, 0);
 	assert_int_equal(model.nqueues, 0);
