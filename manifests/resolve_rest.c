@@ -293,14 +293,12 @@ take_rate_limit(const struct manifest_rate_limit *raw, struct declared_logs *to)
 static void
 take_logs(const struct manifest_logs *raw, struct declared_logs *to)
 {
-	int word = 0;
-
 	if (raw->format != NULL) {
-		word = (int)*raw->format;
+		const int word = (int)*raw->format;
 		to->format = word_of(MAPPING_logs, ROW_logs_format, &word);
 	}
 	if (raw->when_blocked != NULL) {
-		word = (int)*raw->when_blocked;
+		const int word = (int)*raw->when_blocked;
 		to->when_blocked =
 		    word_of(MAPPING_logs, ROW_logs_when_blocked, &word);
 	}

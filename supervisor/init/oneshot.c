@@ -29,6 +29,7 @@ enum {
 	KILL_MS = 2000, /* what SIGKILL doesn't end by then is unkillable */
 	GROUP_LOOK_MS = 50, /* others' children don't tell us when they end */
 	SAFETY_MS = 1000,   /* without a pidfd: a lost SIGCHLD heals */
+	SIGNALS_BATCH = 16,
 	REAP_BATCH = 256,
 	EXIT_NOT_RUN = 126,
 	EXIT_NOT_FOUND = 127,
@@ -358,16 +359,19 @@ reap(struct oneshot *oneshot)
 	return true;
 }
 
+/* One at a time: a fault on the way loses none that is still to be read. */
 static void
 read_signals(struct oneshot *oneshot)
 {
-	struct signalfd_siginfo infos[16];
-	ssize_t len = read(oneshot->signal_fd, infos, sizeof(infos));
+	struct signalfd_siginfo info;
 
-	for (size_t i = 0; len > 0 && i < (size_t)len / sizeof(infos[0]); i++)
-		if (infos[i].ssi_signo != SIGCHLD) {
-			ONESHOT_POINT((int)infos[i].ssi_signo);
-			forward(oneshot, (int)infos[i].ssi_signo);
+	for (int i = 0;
+	     i < SIGNALS_BATCH && read(oneshot->signal_fd, &info,
+	                              sizeof(info)) == (ssize_t)sizeof(info);
+	     i++)
+		if (info.ssi_signo != SIGCHLD) {
+			ONESHOT_POINT((int)info.ssi_signo);
+			forward(oneshot, (int)info.ssi_signo);
 		}
 }
 

@@ -96,7 +96,7 @@ first_unmet(const struct core *core, int32_t slot)
 	for (uint32_t i = 0; i < spec.ndependencies; i++)
 		if (!is_met(
 		        core, &core->instances[slot], &spec.dependencies[i]))
-			return &spec.dependencies[i];
+			return spec.dependencies + i;
 	return NULL;
 }
 

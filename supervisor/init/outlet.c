@@ -321,12 +321,11 @@ void
 outlet_send(struct outlet *outlet, const char *bytes,
     const struct outlet_line *lines, uint32_t count)
 {
-	struct outlet_line all = {.out_len = 0};
 	size_t at = 0;
 
 	if (count == 0)
 		return;
-	all = lines[0];
+	struct outlet_line all = lines[0];
 	for (uint32_t i = 1; i < count; i++) {
 		all.out_len += lines[i].out_len;
 		all.raw_len += lines[i].raw_len;

@@ -220,7 +220,7 @@ instance_of(const struct reconcile_worker *worker, size_t at)
 		struct reconcile_instance *own;
 	} instances = {.given = worker->instances};
 
-	return &instances.own[at];
+	return instances.own + at;
 }
 
 static void

@@ -226,7 +226,7 @@ learn(struct observed_queue *queue, const char *line, size_t len)
 		return;
 	}
 	queue->arena = arena;
-	queue->seen = &observed.observations[0];
+	queue->seen = observed.observations;
 	if (queue->seen->result != RESULT_PASSED) {
 		set_trouble(queue, queue->seen->summary);
 	} else {
@@ -420,9 +420,11 @@ endpoint_get(struct queues *queues, const char *url)
 {
 	struct err err = ERR_INIT;
 
-	for (size_t i = 0; i < queues->nendpoints; i++)
+	for (size_t i = 0; i < queues->nendpoints; i++) {
+		assert(queues->endpoints[i] != NULL);
 		if (text_equal(queues->endpoints[i]->url, url))
 			return queues->endpoints[i];
+	}
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
 	if (endpoint == NULL)

@@ -77,7 +77,7 @@ no_process() {
 	printf '%s\n' 'logs none' 'worker a' "arg $HELPER" 'arg wait' \
 		'replicas 12' | plan_of a.plan
 	as_nobody_known
-	AS+=(prlimit --nproc=$room)
+	AS+=(prlimit "--nproc=$room")
 	# the container has the limit that Kubernetes sets
 	CONTAINER=(--pids-limit 6)
 	supervise

@@ -130,10 +130,10 @@ other_clocks() {
 @test "case 15: no deadline knows of the wall clock [source]" {
 	local file deadlines=(base/loop.c worker/backoff.c worker/limit.c)
 	cd "$REEVE_ROOT"
-	for file in $(grep -lE 'instance_wake_at|core_wake' supervisor/init/*.c); do
+	while read -r file; do
 		# starts and ends are stamped there for people, and a seed is made
 		[[ $file == */@(schedule|reap|init|table).c ]] || deadlines+=("$file")
-	done
+	done < <(grep -lE 'instance_wake_at|core_wake' supervisor/init/*.c)
 	((${#deadlines[@]} > 10))
 	run ! grep -nE 'clock_wall|CLOCK_REALTIME|gettimeofday|[^_]time\(' "${deadlines[@]}"
 	# ... once each

@@ -53,16 +53,17 @@ limit_has() { grep -qE "^Max $1 +$2 +$3 " "/proc/$PID/limits" || {
 	cat "/proc/$PID/limits"
 	return 1
 }; }
-# Without those capabilities, the init and all that it starts.
+# wrapped COMMAND…: the init, and so all that it starts, is executed by it.
+wrapped() {
+	REEVE=$T/reeve-wrapped
+	printf '#!/bin/sh\nexec %s -- %s/reeve "$@"\n' "$*" "$REEVE_BUILD" >"$REEVE"
+	chmod 755 "$REEVE"
+}
+# Without those capabilities.
 without() {
 	local drop
 	printf -v drop -- ',-%s' "$@"
-	REEVE=$T/reeve-less
-	cat >"$REEVE" <<-END
-		#!/bin/sh
-		exec setpriv --bounding-set ${drop#,} --inh-caps ${drop#,} -- $REEVE_BUILD/reeve "\$@"
-	END
-	chmod 755 "$REEVE"
+	wrapped setpriv --bounding-set "${drop#,}" --inh-caps "${drop#,}"
 }
 bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/status"))); }
 
@@ -77,6 +78,7 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 }
 
 @test "a user by number that nobody knows has none of our groups" {
+	wrapped setpriv --groups 4711,4712
 	begun '    securityContext: {runAsUser: 4123456, runAsGroup: 4123457}'
 	status_has Uid "4123456	4123456	4123456	4123456"
 	status_has Gid "4123457	4123457	4123457	4123457"

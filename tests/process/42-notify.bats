@@ -154,6 +154,8 @@ start() {
 			tell send READY=1
 			heard
 			is a/0 running
+			# not even for a moment, until the next probe
+			run ! logged 'worker=a/0 event=ready'
 			: >"$T/ok"
 		fi
 		until_ok is a/0 ready

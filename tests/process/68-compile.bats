@@ -46,6 +46,7 @@ environment_of() { tr '\0' '\n' <"/proc/$(figure "$1" pid)/environ"; }
 	sed -i "s,$HELPER,/helper," reeve.yaml
 	BUILD_TOKEN=x run -0 --separate-stderr "$REEVE" compile reeve.plan
 	[[ $output == "reeve.plan: 1 worker, "*" bytes, 0 secret values" ]]
+	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *"not in a plan, they are the operator's: queues;"* ]]
 	[ "$(stat -c %a reeve.plan)" = 600 ]
 	mkdir root
