@@ -213,6 +213,25 @@ print_trouble(struct buffer *out, const cJSON *status)
 }
 
 static void
+print_server(struct buffer *out, const cJSON *status)
+{
+	const cJSON *server =
+	    cJSON_GetObjectItemCaseSensitive(status, "status_server");
+	const char *at = text_of(server, "listen");
+	const char *trouble = text_of(server, "trouble");
+
+	if (*at != '\0')
+		buffer_format(out, "  status at %s://%s/\n",
+		    cJSON_IsTrue(
+		        cJSON_GetObjectItemCaseSensitive(server, "tls"))
+		        ? "https"
+		        : "http",
+		    at);
+	if (*trouble != '\0')
+		buffer_format(out, "  status server: %s\n", trouble);
+}
+
+static void
 print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 {
 	const cJSON *op = cJSON_GetObjectItemCaseSensitive(status, "operator");
@@ -223,6 +242,7 @@ print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 	    number_of(arena, op, "pid"), number_of(arena, op, "restarts"));
 	if (*why != '\0')
 		buffer_format(out, "  %s\n", why);
+	print_server(out, status);
 	print_workers(arena, out, status);
 	print_queues(arena, out, status);
 	print_trouble(out, status);

@@ -63,9 +63,8 @@ resolve_texts(struct resolve *r, char *const *texts, unsigned count)
 
 /* --- secrets and configs --- */
 
-/* A relative path lies beside the manifest, wherever it is read from. */
-static const char *
-beside_manifest(const struct resolve *r, const char *path)
+const char *
+resolve_beside(const struct resolve *r, const char *path)
 {
 	const char *slash = strrchr(r->declared->file, '/');
 
@@ -124,8 +123,8 @@ read_secret(struct resolve *r, const struct source_reader *reader,
     const struct manifest_secret *raw, struct source *source)
 {
 	const char *override = override_of(r->options, raw->name);
-	struct source_from from = {.dir = beside_manifest(r, raw->dir),
-	    .env_file = beside_manifest(r, raw->env_file)};
+	struct source_from from = {.dir = resolve_beside(r, raw->dir),
+	    .env_file = resolve_beside(r, raw->env_file)};
 
 	if (raw->command_count > 0)
 		from.command =
@@ -165,9 +164,9 @@ resolve_sources(struct resolve *r)
 		r->sources[i].declared = to;
 		struct source_from from = {0};
 		if (!secret) {
-			from.dir = beside_manifest(r, raw->configs[j].dir);
+			from.dir = resolve_beside(r, raw->configs[j].dir);
 			from.env_file =
-			    beside_manifest(r, raw->configs[j].env_file);
+			    resolve_beside(r, raw->configs[j].env_file);
 			from.data = node_get(node, "data");
 			source_read(&reader, &from, &r->sources[i]);
 		} else {

@@ -346,13 +346,22 @@ struct declared_inert {  /* accepted, not acted on yet (decisions.md 15) */
 	struct place place;
 };
 
+/* Where status is served; a reload may change each of it. */
+struct declared_status {
+	const char *listen; /* NULL: not declared, nothing listens */
+	const char *token;  /* secret; NULL: whoever can connect may look */
+	/* what the token lacks: then nothing may be served; or NULL */
+	const char *token_unresolved;
+	const char *certificate, *key; /* paths of PEM files; NULL: plain */
+};
+
 struct declared_supervisor {
-	int64_t grace_ms;          /* -1 */
-	int64_t exit_on_term;      /* 0 or 143 */
-	const char *second_term;   /* "ignore" */
-	const char *exit_code;     /* "worst" */
-	int64_t liveness_port;     /* -1 */
-	const char *status_listen; /* NULL */
+	int64_t grace_ms;        /* -1 */
+	int64_t exit_on_term;    /* 0 or 143 */
+	const char *second_term; /* "ignore" */
+	const char *exit_code;   /* "worst" */
+	int64_t liveness_port;   /* -1 */
+	struct declared_status status;
 	struct declared_logs logs;
 	const char *control_group; /* NULL */
 };

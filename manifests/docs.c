@@ -152,6 +152,7 @@ static const char *const form_names[] = {
     [FORM_RLIMIT_BYTES] = "quantity, `soft:hard` or `unlimited`",
     [FORM_CPUS] = "CPUs",
     [FORM_UMASK] = "octal number",
+    [FORM_ADDRESS] = "address",
     [FORM_CAPABILITY] = "capability",
     [FORM_REF_QUEUE] = "queue",
     [FORM_REF_SECRET] = "secret",

@@ -42,6 +42,9 @@ struct place resolve_place(const struct resolve *r, const struct node *node);
 struct place resolve_key_place(
     const struct resolve *r, const struct node *node);
 
+/* A relative path lies beside the manifest, wherever it is read from. */
+const char *resolve_beside(const struct resolve *r, const char *path);
+
 /* NULL `text` takes the default; both are known to parse. */
 int64_t resolve_duration(const char *text, const char *otherwise);
 int64_t resolve_int(const int64_t *value, const char *otherwise);

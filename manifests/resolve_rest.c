@@ -325,6 +325,35 @@ resolve_logs(const struct resolve *r, const struct manifest_logs *of_worker)
 	return logs;
 }
 
+static void
+take_status(struct resolve *r, const struct manifest_status_server *raw,
+    struct declared_status *to)
+{
+	const struct node *node = node_get(
+	    node_get(node_get(r->root, "supervisor"), "status"), "token");
+
+	to->listen = arena_text(
+	    r->arena, raw->listen == NULL ? DEFAULT_OF(status_server, listen)
+	                                  : raw->listen);
+	if (raw->tls != NULL) {
+		to->certificate = arena_text(
+		    r->arena, resolve_beside(r, raw->tls->certificate));
+		to->key =
+		    arena_text(r->arena, resolve_beside(r, raw->tls->key));
+	}
+	if (raw->token == NULL)
+		return;
+	struct resolved_text token = resolve_text(r, raw->token, node);
+
+	to->token = token.text;
+	to->token_unresolved = token.unresolved;
+	if (token.text != NULL && *token.text == '\0')
+		complain(r->complaints, node,
+		    "'token' is empty once $(…) is filled in");
+	if (r->redactor != NULL && token.text != NULL)
+		redactor_add(r->redactor, token.text);
+}
+
 void
 resolve_supervisor(struct resolve *r)
 {
@@ -346,9 +375,8 @@ resolve_supervisor(struct resolve *r)
 	to->logs = resolve_logs(r, NULL);
 	to->liveness_port =
 	    raw->liveness == NULL ? -1 : resolve_int(raw->liveness->port, "-1");
-	to->status_listen = raw->status == NULL
-	                        ? NULL
-	                        : arena_text(r->arena, raw->status->listen);
+	if (raw->status != NULL)
+		take_status(r, raw->status, &to->status);
 	to->control_group = raw->control == NULL
 	                        ? NULL
 	                        : arena_text(r->arena, raw->control->group);

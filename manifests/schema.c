@@ -33,6 +33,7 @@ pattern_of(enum row_form form)
 	case FORM_RLIMIT_BYTES:
 	case FORM_CPUS:
 	case FORM_UMASK:
+	case FORM_ADDRESS:
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_TITLE:

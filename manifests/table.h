@@ -56,8 +56,9 @@ enum row_form {
 	FORM_ID,     /* a user or group: number or name */
 	FORM_RLIMIT, /* soft:hard, or one for both */
 	FORM_RLIMIT_BYTES,
-	FORM_CPUS,  /* "0-3,7" */
-	FORM_UMASK, /* octal */
+	FORM_CPUS,    /* "0-3,7" */
+	FORM_UMASK,   /* octal */
+	FORM_ADDRESS, /* to listen on: base/address.h */
 	FORM_CAPABILITY,
 	FORM_REF_QUEUE,
 	FORM_REF_SECRET,

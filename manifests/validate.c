@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 
+#include "base/address.h"
 #include "base/text.h"
 #include "manifests/cron.h"
 #include "manifests/expand.h"
@@ -337,6 +338,7 @@ form_fault(enum row_form form, const char *text)
 		return form_finding(text);
 	case FORM_CRON:
 	case FORM_ZONE:
+	case FORM_ADDRESS:
 	case FORM_ANY:
 	case FORM_SCALAR:
 	case FORM_FILE:
@@ -391,6 +393,23 @@ check_reference(
 
 /* --- rows --- */
 
+/* What says itself what is wrong. */
+static int
+check_parsed(enum row_form form, const char *text, struct err *err)
+{
+	struct calendar_rule rule;
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (form == FORM_CRON)
+		return cron_parse(text, &rule, err);
+	if (form == FORM_ZONE)
+		return cron_zone_check(text, err);
+	if (form == FORM_ADDRESS)
+		return address_parse(text, &address, &len, err);
+	return 0;
+}
+
 static void
 check_text(struct validation *v, const struct row *row, const struct node *node)
 {
@@ -421,11 +440,7 @@ check_text(struct validation *v, const struct row *row, const struct node *node)
 		return;
 	}
 	struct err err = ERR_INIT;
-	struct calendar_rule rule;
-	if ((row->form == FORM_CRON &&
-	        cron_parse(node->text, &rule, &err) == -1) ||
-	    (row->form == FORM_ZONE &&
-	        cron_zone_check(node->text, &err) == -1)) {
+	if (check_parsed(row->form, node->text, &err) == -1) {
 		complain(v->complaints, node, "'%s': %s", row->key, err.text);
 		return;
 	}

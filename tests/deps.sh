@@ -41,6 +41,8 @@ packages() {
 		test systemd systemd-notify, which tells a worker's state
 		test python3 servers that misbehave in tests
 		test curl speaks to the control socket in tests
+		test prometheus scrapes the status server in tests
+		test chromium shows its page in tests
 		test openssl certificates for tests
 		test podman runs a real container in tests
 		test crun a runtime that podman uses

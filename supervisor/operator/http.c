@@ -36,6 +36,15 @@ http_header(const struct http_request *request, const char *name)
 	    request->connection, MHD_HEADER_KIND, name);
 }
 
+void
+http_answer_header(
+    struct http_request *request, const char *name, const char *value)
+{
+	assert(request->nheaders < HTTP_HEADERS_MAX);
+	request->headers[request->nheaders].name = name;
+	request->headers[request->nheaders++].value = value;
+}
+
 int
 http_descriptor(const struct http_request *request)
 {
@@ -74,6 +83,9 @@ respond(struct http_request *request)
 	    response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	(void)MHD_add_response_header(
 	    response, "X-Content-Type-Options", "nosniff");
+	for (size_t i = 0; i < request->nheaders; i++)
+		(void)MHD_add_response_header(response,
+		    request->headers[i].name, request->headers[i].value);
 	enum MHD_Result rc =
 	    MHD_queue_response(request->connection, request->status, response);
 
@@ -222,6 +234,10 @@ http_close(struct http_server *server)
 	if (server->source.added)
 		loop_remove(server->loop, &server->source);
 	loop_timer_clear(server->loop, &server->timer);
+	/* Given back first: stopping would shut it down for who has a copy. */
+	int listen_fd = MHD_quiesce_daemon(server->daemon);
+
 	MHD_stop_daemon(server->daemon);
+	fd_close(&listen_fd);
 	server->daemon = NULL;
 }

@@ -13,6 +13,10 @@
  * libmicrohttpd in the operator's loop: no threads, nothing that waits. Used
  * for the control socket and for the page of `supervisor.status`.
  */
+enum {
+	HTTP_HEADERS_MAX = 8
+};
+
 struct http_request {
 	struct MHD_Connection *connection;
 	const char *method, *path;
@@ -20,6 +24,10 @@ struct http_request {
 	struct buffer out;
 	unsigned status;          /* 200 unless set */
 	const char *content_type; /* "application/json" unless set */
+	struct {
+		const char *name, *value;
+	} headers[HTTP_HEADERS_MAX]; /* more; until the answer is given */
+	size_t nheaders;
 };
 
 typedef void http_answer_fn(void *arg, struct http_request *request);
@@ -46,6 +54,9 @@ int http_open(struct http_server *server, struct loop *loop,
 /* A zeroed server is closed. */
 void http_close(struct http_server *server);
 
+/* Adds one to the answer; the texts are borrowed until it is given. */
+void http_answer_header(
+    struct http_request *request, const char *name, const char *value);
 /* Of the query; NULL when it isn't there. Lives as long as the request. */
 const char *http_argument(const struct http_request *request, const char *key);
 const char *http_header(const struct http_request *request, const char *name);

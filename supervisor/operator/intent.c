@@ -44,6 +44,8 @@ print_of(const struct intent *intent, const struct fingerprint_key *key)
 		buffer_text(&bytes, declared->alerts[i].url == NULL
 		                        ? "-"
 		                        : declared->alerts[i].url);
+	if (declared->supervisor.status.token != NULL)
+		buffer_text(&bytes, declared->supervisor.status.token);
 	for (size_t i = 0; i < declared->nsources; i++)
 		buffer_text(&bytes, declared->sources[i].readable ? "1" : "0");
 	struct fingerprint print = fingerprint_of(key, bytes.data, bytes.len);

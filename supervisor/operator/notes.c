@@ -219,6 +219,8 @@ alert_told(void *arg, const struct alert *alert, const char *state)
 {
 	struct operator_core *op = arg;
 
+	if (text_equal(state, "raised"))
+		counters_alert(&op->counters, alert->kind);
 	events_say(op->events,
 	    text_equal(state, "raised") ? "alert" : "alert-over", NULL,
 	    "%s: %s", alert->subject, alert->summary);
@@ -235,6 +237,7 @@ notes_open_history(struct operator_core *op)
 		op->events = events_new(&op->store, &op->loop,
 		    op->init.hello.started_wall_ms, &err);
 	message.since.number = events_last(op->events);
+	op->counters.last_event = message.since.number;
 	if (op->events == NULL || wire_client_send(&op->init, WIRE_EVENTS,
 	                              &message, -1, NULL, &err) == -1)
 		log_warning("history", "no events: %s", err.text);

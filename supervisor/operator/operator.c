@@ -117,6 +117,22 @@ operator_read(
 	return intent_load(path, &options, &op->key, why);
 }
 
+/* Of workers that are neither declared any more nor run. */
+static void
+forget_counters(struct operator_core *op)
+{
+	size_t i = 0;
+
+	while (i < op->counters.count) {
+		const char *name = op->counters.workers[i].name;
+		if (operator_declared(op, name, NULL) == NULL &&
+		    running_find(&op->running, name) == NULL)
+			counters_forget(&op->counters, name);
+		else
+			i++;
+	}
+}
+
 static void
 take_intent(struct operator_core *op, struct intent *intent)
 {
@@ -140,6 +156,8 @@ take_intent(struct operator_core *op, struct intent *intent)
 	if (op->watch != NULL)
 		watch_set(op->watch);
 	queues_set(op->queues);
+	serve_set(op->serve);
+	forget_counters(op);
 }
 
 int
@@ -172,9 +190,11 @@ operator_reload(struct operator_core *op, const char *why)
 		if (why != NULL)
 			log_info("manifest.same", "%s", why);
 		intent_free(intent);
-		/* A directory may have been replaced by an equal one. */
+		/* A directory may have been replaced by an equal one, a
+		 * certificate by a newer one. */
 		if (op->watch != NULL)
 			watch_set(op->watch);
+		serve_set(op->serve);
 		return 0;
 	}
 	log_info("manifest.read", "file=%s digest=%.12s why=\"%s\"",
@@ -280,6 +300,7 @@ take(struct operator_core *op, const union wire_message *message, int fd)
 		return;
 	case WIRE_EVENT:
 		events_take(op->events, &message->event);
+		counters_event(&op->counters, &message->event);
 		return;
 	case WIRE_DRAINING:
 		log_info("operator.draining", "%s", message->text.text);
@@ -290,6 +311,8 @@ take(struct operator_core *op, const union wire_message *message, int fd)
 	default:
 		break;
 	}
+	if (message->head.type == WIRE_INSTANCE)
+		counters_instance(&op->counters, &message->instance);
 	if (!running_take(&op->running, message, clock_ms(), clock_wall_ms()))
 		return;
 	if (op->plan_sequence == 0)
@@ -381,14 +404,25 @@ tell_state(struct operator_core *op)
 		(void)snprintf(op->told, sizeof(op->told), "%s", text);
 }
 
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static void
 pass(struct loop_timer *timer, int64_t now_ms)
 {
 	struct operator_core *op = timer->owner;
 
 	(void)now_ms;
+	int64_t begin_us = now_us();
 	int64_t wake_ms = judge_pass(op);
 
+	counters_pass(&op->counters, now_us() - begin_us);
 	tell_state(op);
 	operator_wake(op, wake_ms);
 }
@@ -412,6 +446,22 @@ ask_again(struct operator_core *op, int64_t now_ms)
 		begin(op);
 }
 
+/* For the curves of the page. */
+static void
+sample_queue(void *arg, const struct queue_view *view)
+{
+	struct operator_core *op = arg;
+	const struct queue_state *state = view->state;
+
+	samples_add(&op->samples, view->name, clock_wall_ms(),
+	    state->waiting.know == KNOW_UNKNOWN ? SAMPLE_UNKNOWN
+	                                        : state->waiting.value,
+	    state->oldest_ms.know == KNOW_UNKNOWN ||
+	            state->oldest_ms.know == KNOW_NOT_APPLICABLE
+	        ? SAMPLE_UNKNOWN
+	        : state->oldest_ms.value);
+}
+
 /* Whatever was lost on the way is seen again. */
 static void
 alive(struct loop_timer *timer, int64_t now_ms)
@@ -421,6 +471,8 @@ alive(struct loop_timer *timer, int64_t now_ms)
 
 	ask_again(op, now_ms);
 	ceiling_look(op);
+	queues_view_each(op->queues, sample_queue, op);
+	samples_forget(&op->samples, clock_wall_ms());
 	ask(op, WIRE_ALIVE, NULL);
 	ask(op, WIRE_GET_SNAPSHOT, NULL);
 	if (loop_timer_set(&op->loop, timer,
@@ -503,8 +555,9 @@ start(struct operator_core *op, struct err *err)
 	    op->state_dir == NULL ? NULL : spool);
 	notes_open_history(op);
 	op->queues = queues_new(op);
+	op->serve = serve_new(op);
 	op->watch = watch_new(op, err);
-	if (op->queues == NULL || op->watch == NULL)
+	if (op->queues == NULL || op->serve == NULL || op->watch == NULL)
 		return -1;
 	op->control = control_new(op, err);
 	if (op->control == NULL)
@@ -550,6 +603,7 @@ static void
 finish(struct operator_core *op)
 {
 	control_free(op->control);
+	serve_free(op->serve);
 	watch_free(op->watch);
 	queues_free(op->queues);
 	alerts_fini(&op->alerts);
@@ -559,6 +613,8 @@ finish(struct operator_core *op)
 	history_fini(&op->history);
 	files_fini(&op->files);
 	running_fini(&op->running);
+	counters_fini(&op->counters);
+	samples_fini(&op->samples);
 	intent_free(op->intent);
 	arena_fini(&op->drift_arena);
 	buffer_fini(&op->refusal);

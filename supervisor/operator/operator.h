@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/secret.h"
 #include "supervisor/operator/alerts.h"
+#include "supervisor/operator/counters.h"
 #include "supervisor/operator/drift.h"
 #include "supervisor/operator/events.h"
 #include "supervisor/operator/files.h"
@@ -16,6 +17,7 @@
 #include "supervisor/operator/queues.h"
 #include "supervisor/operator/reconcile.h"
 #include "supervisor/operator/running.h"
+#include "supervisor/operator/samples.h"
 #include "supervisor/wire/client.h"
 #include "supervisor/wire/plan.h"
 
@@ -38,9 +40,11 @@
  *     events.c     what happened, kept in store.c
  *     queues.c     observation of the declared queues
  *     status.c     what is said about it all; control.c to whom
+ *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
 struct watch;
 struct control;
+struct serve;
 
 /* What is known of one declared worker beside what is declared and what runs.
  */
@@ -117,6 +121,9 @@ struct operator_core {
 	struct watch *watch;
 	struct queues *queues;
 	struct control *control;
+	struct serve *serve;
+	struct counters counters;
+	struct samples samples;
 
 	struct arena drift_arena; /* of the list below; made anew each pass */
 	struct drift_list drift;
@@ -232,6 +239,28 @@ void status_diff(struct operator_core *op, struct buffer *out);
  * ERR_INPUT: they are wrong. */
 int status_events(struct operator_core *op, struct http_request *request,
     struct err *err) MUST_CHECK;
+
+/* What it is: "running", "degraded"… */
+const char *status_operator_state(const struct operator_core *op);
+/* Counts what is ready anew. */
+void status_recount(struct running_worker *worker);
+
+/* --- ready.c --- */
+/* Whether every declared worker has its replicas, and all of it is known;
+ * `why`, a line for each that hasn't or isn't. */
+bool ready_judge(struct operator_core *op, struct buffer *why);
+
+/* --- metrics.c --- */
+void metrics_write(
+    struct operator_core *op, struct buffer *out, bool openmetrics);
+
+/* --- serve.c --- */
+struct serve *serve_new(struct operator_core *op);
+void serve_free(struct serve *serve);
+/* After each reading of the manifest: listens where it says now. */
+void serve_set(struct serve *serve);
+/* `status_server` of reeve.status/1. */
+void serve_write(const struct serve *serve, struct jsonw *json);
 
 /* --- control.c --- */
 struct control *control_new(struct operator_core *op, struct err *err);

@@ -44,8 +44,8 @@ write_worker(struct operator_core *op, struct jsonw *json,
 
 /* Counted from what is known of the instances: their news come one by one, a
  * worker's own numbers only with a snapshot. */
-static void
-recount(struct running_worker *worker)
+void
+status_recount(struct running_worker *worker)
 {
 	worker->wire.running = worker->wire.ready = 0;
 	for (size_t i = 0; i < worker->ninstances; i++) {
@@ -83,8 +83,8 @@ write_drift(struct jsonw *json, const struct drift *item)
 	jsonw_end(json);
 }
 
-static const char *
-operator_state(const struct operator_core *op)
+const char *
+status_operator_state(const struct operator_core *op)
 {
 	if (op->draining)
 		return "draining";
@@ -102,7 +102,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 
 	jsonw_object(json, "operator");
 	jsonw_i64(json, "pid", getpid());
-	jsonw_text(json, "state", operator_state(op));
+	jsonw_text(json, "state", status_operator_state(op));
 	jsonw_text(json, "why",
 	    op->refusal.len > 0  ? op->refusal.data
 	    : op->intent_refused ? op->plan_refusal
@@ -121,6 +121,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	status_time(json, "started_at", op->init.hello.started_wall_ms);
 	status_cgroup(json, snapshot);
 	jsonw_end(json);
+	serve_write(op->serve, json);
 }
 
 void
@@ -136,7 +137,7 @@ status_write(struct operator_core *op, struct buffer *out)
 	write_operator(op, &json);
 	jsonw_array(&json, "workers");
 	for (size_t i = 0; i < op->running.count; i++) {
-		recount(&op->running.workers[i]);
+		status_recount(&op->running.workers[i]);
 		write_worker(op, &json, &op->running.workers[i]);
 	}
 	jsonw_end(&json);

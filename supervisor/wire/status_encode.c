@@ -83,18 +83,36 @@ status_amount(struct jsonw *json, int dir, const char *key, const char *file)
 		jsonw_null(json, key);
 }
 
-/* As the instance's own cgroup has it; null where it has none that counts, or
- * we can't see it. */
+/* The instance's own cgroup; -1 where it has none, or we can't see it. */
+static int
+cgroup_of(int32_t pid)
+{
+	char path[CGROUP_PATH_MAX] = "";
+
+	if (pid <= 0 ||
+	    cgroup_find(pid, CGROUP_V2, path, sizeof(path), NULL) == -1 ||
+	    strstr(path, "/worker.") == NULL)
+		return -1;
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool
+status_memory_current(int32_t pid, uint64_t *ret)
+{
+	int dir = cgroup_of(pid);
+	bool known =
+	    dir != -1 && cgroup_read_number(dir, "memory.current", ret);
+
+	fd_close(&dir);
+	return known;
+}
+
+/* As the instance's own cgroup has it; null where that doesn't count. */
 static void
 status_memory(struct jsonw *json, int32_t pid)
 {
-	char path[CGROUP_PATH_MAX] = "";
-	int dir = -1;
+	int dir = cgroup_of(pid);
 
-	if (pid > 0 &&
-	    cgroup_find(pid, CGROUP_V2, path, sizeof(path), NULL) == 0 &&
-	    strstr(path, "/worker.") != NULL)
-		dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir == -1 || faccessat(dir, "memory.current", R_OK, 0) == -1) {
 		fd_close(&dir);
 		jsonw_null(json, "memory");

@@ -18,6 +18,9 @@ void status_instance(struct jsonw *json, const struct wire_instance *wire);
 void status_cgroup(struct jsonw *json, const struct wire_snapshot *snapshot);
 /* Unix milliseconds as RFC 3339; null for 0, which is "never". */
 void status_time(struct jsonw *json, const char *key, int64_t wall_ms);
+/* Bytes that the cgroup of the instance with this process holds; false: not
+ * known. */
+bool status_memory_current(int32_t pid, uint64_t *ret);
 void status_digest(
     struct jsonw *json, const char *key, const uint8_t digest[16]);
 

@@ -128,8 +128,9 @@ static const char *const samples[] = {"a", "\"\"", "''", "\"1\"", "1", "0",
     "3 per 1h", "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none",
     "A", "[A]", "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1", "$(CANARY)",
     "Never", "alert", "GET", "HTTP", "json", "slack", "plain", "worst", "kill",
-    "in-band", "left", "gone", "redis", "block", "batch", "idle", "[KILL]",
-    "\"a\\nb\"", "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
+    "in-band", "127.0.0.1:80", "left", "gone", "redis", "block", "batch",
+    "idle", "[KILL]", "\"a\\nb\"", "é", "99999999999999999999", "\"true\"",
+    "|\n   text\n"};
 
 struct path { /* how to come to a mapping from the top */
 	const struct row *row[8];
@@ -192,6 +193,8 @@ simple_value(const struct row *row)
 		return "80";
 	case FORM_UMASK:
 		return "027";
+	case FORM_ADDRESS:
+		return "127.0.0.1:80";
 	case FORM_CAPABILITY:
 		return "KILL";
 	case FORM_ANY:
