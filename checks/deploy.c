@@ -39,6 +39,12 @@ need_not_run(const struct worker_look *look)
 		return "an init worker: it runs once, before all others";
 	if (look->worker->schedule.text != NULL)
 		return "it runs by its schedule";
+	if (look->worker->scale.queue != NULL)
+		return look->supervised != NULL && look->supervised->desired > 0
+		           ? NULL
+		       : look->worker->replicas > 0 && look->supervised == NULL
+		           ? NULL
+		           : "its queue calls for none";
 	return look->worker->replicas > 0 ? NULL : "0 replicas are declared";
 }
 
@@ -327,8 +333,11 @@ static void
 judge_replicas(struct check *check, const struct worker_look *look)
 {
 	const struct subject subject = {.worker = look->worker->name};
-	size_t wanted = (size_t)look->worker->replicas;
 	bool supervised = look->supervised != NULL;
+	/* With `scale` its queue says how many there are to be. */
+	size_t wanted = look->worker->scale.queue != NULL && supervised
+	                    ? (size_t)look->supervised->desired
+	                    : (size_t)look->worker->replicas;
 	size_t have = supervised ? look->ready : look->processes;
 
 	/* None at all is another finding: RV301, RV507 or RV506. */
@@ -347,7 +356,10 @@ judge_replicas(struct check *check, const struct worker_look *look)
 	check_set(check, finding, RESULT_FAILED, "%zu of %zu %s", have, wanted,
 	    supervised ? "are ready" : "run");
 	check_evidence(check, finding, check_place(check, &look->worker->place),
-	    check_text(check, "%zu replicas declared", wanted), NULL);
+	    check_text(check, "%zu replicas %s", wanted,
+	        look->worker->scale.queue == NULL ? "declared"
+	                                          : "called for by its queue"),
+	    NULL);
 	say_instances(check, finding, look);
 	check_fix(check, finding,
 	    supervised ? "see why the others are not ready"

@@ -219,10 +219,12 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "scale",
-        .arguments = "WORKER REPLICAS",
+        .arguments = "WORKER REPLICAS|auto",
         .summary = "another number of replicas, until the manifest says "
                    "another",
-        .examples = "  reeve scale fileprocess 4\n",
+        .examples = "  reeve scale fileprocess 4\n"
+                    "  reeve scale fileprocess auto   # as declared, or by "
+                    "its queue, again\n",
         .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
         .args_min = 2,
         .args_max = 2,

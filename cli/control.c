@@ -270,7 +270,9 @@ control_order(struct cli *cli, const struct control_client *client,
 	if (order->replica >= 0)
 		(void)snprintf(
 		    replica, sizeof(replica), "&replica=%d", order->replica);
-	if (order->value >= 0)
+	if (order->automatic)
+		(void)snprintf(value, sizeof(value), "&replicas=auto");
+	else if (order->value >= 0)
 		(void)snprintf(
 		    value, sizeof(value), "&replicas=%" PRId64, order->value);
 	if (text_format(path, sizeof(path), err, "%s?worker=%s%s%s",
@@ -301,6 +303,9 @@ do_command(struct cli *cli, const struct command *command)
 	buffer_init(&answer, ANSWER_MAX);
 	if (control_order(cli, &client, order, &answer, &err) != -1) {
 		rc = print_answer(cli, &answer);
+	} else if (order->automatic) {
+		rc = cli_fail(cli, EXIT_INCONCLUSIVE,
+		    "%s; only the operator knows what is declared", err.text);
 	} else {
 		memset(&message, 0, sizeof(message));
 		message.order.replica = order->replica;
@@ -366,7 +371,9 @@ cmd_scale(struct cli *cli, int argc, char **argv)
 	};
 
 	(void)argc;
-	if (text_i64(argv[1], 0, WORKER_REPLICAS_MAX, &command.order.value,
+	command.order.automatic = text_equal(argv[1], "auto");
+	if (!command.order.automatic &&
+	    text_i64(argv[1], 0, WORKER_REPLICAS_MAX, &command.order.value,
 	        &err) == -1)
 		return cli_usage(cli, "%s", err.text);
 	return do_command(cli, &command);

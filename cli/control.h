@@ -41,6 +41,7 @@ struct control_order {
 	const char *worker;
 	int32_t replica; /* WIRE_ALL_REPLICAS */
 	int64_t value;   /* replicas for /scale; -1: none */
+	bool automatic;  /* for /scale: as the manifest or the queue says */
 };
 /* As control_ask. */
 int control_order(struct cli *cli, const struct control_client *client,

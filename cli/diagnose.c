@@ -35,7 +35,7 @@ queue_from_url(struct cli *cli, const char *url, struct declared_queue *ret)
 	    .noptions = spec.noptions,
 	    .options = arena_array(
 	        &cli->arena, spec.noptions, sizeof(struct declared_option)),
-	    .objectives = {-1, -1, -1, -1, -1},
+	    .objectives = {-1, -1, -1, -1, -1, 0, 0, 1},
 	    .real_key = queue_driver_find(spec.kind)->name_key,
 	};
 	ret->real_name = option_of(&spec, ret->real_key);

@@ -158,6 +158,10 @@ print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 			print_schedule(arena, out, worker);
 		else
 			print_ready(arena, out, worker);
+		const char *scaled = text_of(
+		    cJSON_GetObjectItemCaseSensitive(worker, "scale"), "why");
+		if (*scaled != '\0')
+			buffer_format(out, "  %s", scaled);
 		buffer_text(out, stopped ? "  stopped by order" : "");
 		if (*held != '\0')
 			buffer_format(out, "  not as declared: %s", held);

@@ -85,6 +85,7 @@ struct declared_option {
 struct declared_objectives { /* -1: not declared */
 	int64_t depth, oldest_ms, dead_letters;
 	double failure_ratio, lease_expiry_ratio;
+	int64_t hold_ms, window_ms, min_count;
 };
 
 struct declared_queue {
@@ -239,11 +240,20 @@ struct declared_import {
 	struct place place;
 };
 
+struct declared_scale {
+	const struct declared_queue *queue; /* NULL: it isn't scaled */
+	int64_t min, max, jobs_per_replica, activation;
+	int64_t cooldown_ms, stabilization_ms;
+};
+
 struct declared_worker {
 	const char *name;
 	struct place place;
 	const char *const *command; /* command + args, NULL-terminated */
-	int64_t replicas;
+	int64_t replicas;           /* with `scale` its minimum */
+	struct declared_scale scale;
+	enum drift_policy on_stall;
+	int64_t stall_after_ms;
 	struct declared_binding *consumes;
 	size_t nconsumes;
 	const char *const *requires; /* NULL-terminated */

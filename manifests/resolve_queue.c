@@ -178,6 +178,12 @@ objectives_of(const struct manifest_objectives *raw)
 	    .dead_letters = resolve_int(raw->dead_letters, "-1"),
 	    .failure_ratio = ratio_of(raw->failure_ratio),
 	    .lease_expiry_ratio = ratio_of(raw->lease_expiry_ratio),
+	    .hold_ms =
+	        resolve_duration(raw->hold, DEFAULT_OF(objectives, hold)),
+	    .window_ms =
+	        resolve_duration(raw->window, DEFAULT_OF(objectives, window)),
+	    .min_count =
+	        resolve_int(raw->min_count, DEFAULT_OF(objectives, min_count)),
 	};
 }
 

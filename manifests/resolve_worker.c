@@ -299,21 +299,41 @@ take_schedule(struct resolve *r, const struct manifest_worker *raw,
 	worker->replicas = 0;
 }
 
-/* While `scale` doesn't act, a worker stands at its minimum, but never at none:
- * nothing would wake it. */
-static int64_t
-replicas_of(const struct manifest_worker *raw)
+static void
+take_scale(struct resolve *r, const struct manifest_worker *raw,
+    struct declared_worker *worker)
 {
-	if (raw->scale == NULL)
-		return resolve_int(raw->replicas, DEFAULT_OF(worker, replicas));
-	return MAX(resolve_int(raw->scale->min, DEFAULT_OF(scale, min)), 1);
+	const struct manifest_scale *scale = raw->scale;
+
+	worker->replicas =
+	    resolve_int(raw->replicas, DEFAULT_OF(worker, replicas));
+	if (scale == NULL)
+		return;
+	worker->scale = (struct declared_scale){
+	    .queue = declared_queue_find(r->declared, scale->queue),
+	    .min = resolve_int(scale->min, DEFAULT_OF(scale, min)),
+	    .max = resolve_int(scale->max, NULL),
+	    .jobs_per_replica = resolve_int(
+	        scale->jobs_per_replica, DEFAULT_OF(scale, jobs_per_replica)),
+	    .activation =
+	        resolve_int(scale->activation, DEFAULT_OF(scale, activation)),
+	    .cooldown_ms =
+	        resolve_duration(scale->cooldown, DEFAULT_OF(scale, cooldown)),
+	    .stabilization_ms = resolve_duration(
+	        scale->stabilization, DEFAULT_OF(scale, stabilization)),
+	};
+	worker->replicas = worker->scale.min;
 }
 
 static void
 take_plain(struct resolve *r, const struct manifest_worker *raw,
     struct declared_worker *worker)
 {
-	worker->replicas = replicas_of(raw);
+	take_scale(r, raw, worker);
+	worker->on_stall =
+	    drift_of(raw->on_stall, DEFAULT_OF(worker, on_stall));
+	worker->stall_after_ms =
+	    resolve_duration(raw->stall_after, DEFAULT_OF(worker, stall_after));
 	take_schedule(r, raw, worker);
 	worker->requires = resolve_texts(r, raw->requires, raw->requires_count);
 	worker->working_dir = arena_text(r->arena, raw->working_dir);

@@ -115,8 +115,42 @@ highest_lease_attempt(const redisReply *leases)
 	return most;
 }
 
+/* "DIGEST:NONCE:ATTEMPT:OWNER" */
+static bool
+leases_of(const redisReply *leases, const char *owner)
+{
+	for (size_t i = 0; i < leases->elements; i++) {
+		const char *at = leases->element[i]->str;
+
+		for (int part = 0; part < 3 && at != NULL; part++) {
+			at = strchr(at, ':');
+			at = at != NULL ? at + 1 : NULL;
+		}
+		if (text_equal(at, owner))
+			return true;
+	}
+	return false;
+}
+
+/* Which of the consumers have a job in hand. */
+static void
+mark_holders(
+    struct arena *arena, const redisReply *leases, struct queue_state *ret)
+{
+	struct queue_consumer *who =
+	    arena_array(arena, ret->nwho + 1, sizeof(*who));
+
+	for (size_t i = 0; i < ret->nwho; i++) {
+		who[i] = ret->who[i];
+		if (leases_of(leases, who[i].id))
+			who[i].proof |= PROOF_HOLDS_LEASE;
+	}
+	ret->who = who;
+}
+
 static struct queue_number
-look_at_attempts(struct queue *queue, struct arena *arena)
+look_at_attempts(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
 {
 	const struct redis_queue *redis = queue->state;
 	CLEANUP(redis_reply_free) redisReply *leases = NULL;
@@ -129,6 +163,8 @@ look_at_attempts(struct queue *queue, struct arena *arena)
 	        "0", "COUNT", "100") == -1)
 		return queue_unknown(arena_text(arena, err.text));
 	int64_t most = highest_lease_attempt(leases);
+
+	mark_holders(arena, leases, ret);
 
 	if (again->type == REDIS_REPLY_ARRAY && again->elements == 2) {
 		const redisReply *pairs = again->element[1];
@@ -297,7 +333,7 @@ look_at_lists(struct queue *queue, struct arena *arena, struct queue_state *ret)
 		ret->dead = queue_unknown("no 'deadLetter' list is declared");
 	look_at_leases(queue, arena, reference, &leases, ret);
 	ret->attempts_max = reference
-	                        ? look_at_attempts(queue, arena)
+	                        ? look_at_attempts(queue, arena, ret)
 	                        : queue_unknown("a plain list counts none");
 	ret->failed = queue_inapplicable();
 	ret->completed = queue_unknown("a list doesn't count what is done");

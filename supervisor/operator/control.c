@@ -131,6 +131,12 @@ get_events(struct ask *ask)
 }
 
 static void
+get_scaler(struct ask *ask)
+{
+	scaler_write(ask->op, ask->request);
+}
+
+static void
 get_diff(struct ask *ask)
 {
 	status_diff(ask->op, &ask->request->out);
@@ -250,18 +256,30 @@ post_scale(struct ask *ask)
 		say(ask, MHD_HTTP_BAD_REQUEST, false, "how many replicas?");
 		return;
 	}
+	if (text_equal(number, "auto")) {
+		operator_track(op, worker->wire.name)->scale = -1;
+		op->notes_due = true;
+		operator_wake(op, 0);
+		say(ask, MHD_HTTP_ACCEPTED, true,
+		    declared->scale.queue != NULL ? "by its queue again"
+		                                  : "as declared again");
+		return;
+	}
 	if (text_i64(number, 0, WORKER_REPLICAS_MAX, &replicas, &err) == -1) {
 		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
 		return;
 	}
 	struct tracked *tracked = operator_track(op, worker->wire.name);
+	bool by_queue = declared->scale.queue != NULL;
 
-	tracked->scale = replicas == declared->replicas ? -1 : replicas;
+	tracked->scale =
+	    replicas == declared->replicas && !by_queue ? -1 : replicas;
 	tracked->scale_over = declared->replicas;
 	op->notes_due = true;
 	operator_wake(op, 0);
 	say(ask, MHD_HTTP_ACCEPTED, true,
-	    "until the manifest says another number");
+	    by_queue ? "until `reeve scale WORKER auto`"
+	             : "until the manifest says another number");
 }
 
 static void
@@ -279,6 +297,7 @@ static const struct route routes[] = {
     {"GET", "/plan", get_plan, false, false},
     {"POST", "/plan", post_plan, true, false},
     {"GET", "/events", get_events, false, false},
+    {"GET", "/scaler", get_scaler, false, false},
     {"POST", "/restart", post_restart, true, true},
     {"POST", "/stop", post_stop, true, true},
     {"POST", "/start", post_start, true, true},

@@ -18,6 +18,8 @@
 #include "supervisor/operator/reconcile.h"
 #include "supervisor/operator/running.h"
 #include "supervisor/operator/samples.h"
+#include "supervisor/operator/scale.h"
+#include "supervisor/operator/scaling.h"
 #include "supervisor/wire/client.h"
 #include "supervisor/wire/plan.h"
 
@@ -39,6 +41,7 @@
  *     watch.c      news of the manifest and of secrets (inotify)
  *     events.c     what happened, kept in store.c
  *     queues.c     observation of the declared queues
+ *     scaling.c    replicas by a queue (scale.c)
  *     status.c     what is said about it all; control.c to whom
  *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
@@ -54,7 +57,8 @@ struct tracked {
 	uint64_t generation; /* wanted; goes up with each ordered restart */
 	int64_t scale;       /* replicas by order, or -1 */
 	int64_t scale_over;  /* the declared number that it overrides */
-	const char *held;    /* why not the declared configuration; NULL */
+	struct scale_memory by_queue; /* with `scale` */
+	const char *held; /* why not the declared configuration; NULL */
 	bool in_manifest;
 };
 

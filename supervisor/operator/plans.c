@@ -145,10 +145,12 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 		*ret = *good;
 		*ret_held = "rolled back";
 	}
-	ret->replicas =
-	    tracked->scale >= 0 && tracked->scale_over == declared->replicas
-	        ? (uint32_t)tracked->scale
-	        : spec->replicas;
+	ret->replicas = spec->replicas;
+	if (tracked->scale >= 0 && tracked->scale_over == declared->replicas)
+		ret->replicas = (uint32_t)tracked->scale;
+	else if (declared->scale.queue != NULL)
+		ret->replicas =
+		    (uint32_t)scaling_replicas(op, declared, tracked);
 	if (!starts)
 		ret->replicas = 0;
 	ret->generation = MAX(tracked->generation, (uint64_t)1);

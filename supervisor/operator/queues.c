@@ -247,6 +247,16 @@ queue_at(const struct endpoint *endpoint, size_t at)
 	return &endpoint->queues->list[endpoint->own[which]];
 }
 
+/* Whoever goes by it learns what is known of the queue now. */
+static void
+tell(struct endpoint *endpoint, size_t at)
+{
+	struct queue_view view;
+
+	view_of(queue_at(endpoint, at), &view);
+	scaling_saw(endpoint->queues->op, &view);
+}
+
 /* The round is over; when is the next? */
 static void
 plan_round(struct endpoint *endpoint, bool failed)
@@ -275,8 +285,10 @@ give_up(struct endpoint *endpoint, const char *why)
 	size_t answered = endpoint->answered;
 	char *text = strdup(why); /* may be one of the texts replaced below */
 
-	for (size_t i = answered; text != NULL && i < endpoint->count; i++)
+	for (size_t i = answered; text != NULL && i < endpoint->count; i++) {
 		set_trouble(queue_at(endpoint, i), text);
+		tell(endpoint, i);
+	}
 	free(text);
 	plan_round(endpoint, answered == 0);
 	endpoint->first = (endpoint->first + answered + 1) % endpoint->count;
@@ -338,6 +350,7 @@ take_answer(struct endpoint *endpoint, const char *line, size_t len)
 		give_up(endpoint, queue->trouble);
 		return;
 	}
+	tell(endpoint, endpoint->answered);
 	endpoint->answered++;
 	if (endpoint->answered == endpoint->count)
 		plan_round(endpoint, false);

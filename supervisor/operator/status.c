@@ -32,6 +32,7 @@ write_worker(struct operator_core *op, struct jsonw *json,
 	jsonw_i64(json, "generation", (int64_t)wire->generation);
 	jsonw_bool(json, "stopped", wire->held != 0);
 	jsonw_text(json, "held", tracked->held);
+	scaling_write(op, json, wire->name, tracked);
 	status_schedule(json, wire);
 	status_digest(json, "config_digest", wire->config_digest);
 	jsonw_array(json, "instances");

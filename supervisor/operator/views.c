@@ -226,10 +226,19 @@ compare_replicas(struct look *look)
 {
 	struct arena *arena = look->list->arena;
 	const struct wire_worker *wire = &look->running->wire;
-	int64_t declared = look->declared->replicas;
+	static const struct tracked unknown = {.scale = -1};
+	const struct tracked *tracked =
+	    operator_tracked(look->op, look->declared->name, &unknown);
+	bool by_queue = look->declared->scale.queue != NULL;
+	int64_t declared =
+	    by_queue ? scaling_replicas(look->op, look->declared, tracked)
+	             : look->declared->replicas;
 
 	/* A change of an instance may come before its worker is told. */
 	if (wire->head.magic == 0 || (int64_t)wire->desired == declared)
+		return;
+	/* What its queue calls for may not have come to the init yet. */
+	if (by_queue && tracked->scale < 0 && wire->held == 0)
 		return;
 	drift_add(look->list,
 	    &(struct drift){
