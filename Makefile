@@ -190,6 +190,8 @@ UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/order_encode
 UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=spawn_start,--wrap=spawn_report,--wrap=send_to_process \
   -Wl,--wrap=send_to_group,--wrap=send_group_exists,--wrap=waitid,--wrap=log_open
+UNIT_WRAP_test_schedule = $(UNIT_WRAP_test_resume) \
+  -Wl,--wrap=clock_ms,--wrap=clock_wall_ms,--wrap=timerfd_settime,--wrap=read
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
 
 $(B)/libtool.a: $(TOOL_LIB_OBJ) $(PAGES_OBJ)

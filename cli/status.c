@@ -110,12 +110,13 @@ print_schedule(struct arena *arena, struct buffer *out, const cJSON *worker)
 
 	buffer_format(out,
 	    "worker %s  runs by '%s'%s  next %s  last run %s  last success %s  "
-	    "missed %s",
+	    "last failure %s  missed %s",
 	    text_of(worker, "name"), text_of(worker, "schedule"),
 	    suspended ? " (suspended)" : "",
 	    or_never(text_of(worker, "next_run")),
 	    or_never(text_of(worker, "last_run")),
 	    or_never(text_of(worker, "last_success")),
+	    or_never(text_of(worker, "last_failure")),
 	    number_of(arena, worker, "missed"));
 }
 

@@ -183,6 +183,7 @@ struct run {
 	int64_t due_s;  /* next, unix time; 0: it isn't scheduled */
 	int64_t done_s; /* the last time that it was due; 0: never */
 	int64_t last_run_ms, last_success_ms; /* wall time; 0: never */
+	int64_t last_failure_ms;              /* that was given up */
 	uint8_t schedule[16];                 /* fingerprint of the rule */
 };
 
@@ -699,6 +700,8 @@ void peer_close(struct core *core, struct peer *peer);
 bool peer_send(struct core *core, struct peer *peer,
     const union wire_message *message, int fd);
 void peers_changed(struct core *core, int32_t slot, enum instance_event event);
+/* What is known of the worker beside its instances. */
+void peers_run_changed(struct core *core, uint32_t run);
 void peers_text(struct core *core, enum wire_type type, int level,
     const char *event, const char *text);
 struct peer *peers_operator(struct core *core);
@@ -710,6 +713,8 @@ void order_handle(
 void snapshot_begin(struct core *core, struct peer *peer);
 /* Sends as much of it as goes. */
 void snapshot_pump(struct core *core, struct peer *peer);
+void snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
+    union wire_message *ret);
 void snapshot_instance(const struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret);
 

@@ -97,6 +97,17 @@ peers_changed(struct core *core, int32_t slot, enum instance_event event)
 }
 
 void
+peers_run_changed(struct core *core, uint32_t run)
+{
+	union wire_message message;
+
+	if (!anybody_watches(core))
+		return;
+	snapshot_worker(core, run, 0, &message);
+	tell_all(core, &message);
+}
+
+void
 peers_text(struct core *core, enum wire_type type, int level, const char *event,
     const char *text)
 {

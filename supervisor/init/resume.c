@@ -490,9 +490,10 @@ resume_work(struct core *core)
 		resume_removed(core, slot);
 	resume_timers(core);
 	resume_signals(core);
+	/* what is no ordinary worker, before those are counted */
+	schedule_apply(core);
 	for (uint32_t run = 0; run < core->nruns; run++)
 		run_reconcile(core, (int32_t)run);
-	schedule_apply(core);
 	start_pump(core);
 	/* ends that came meanwhile: their SIGCHLD may have been read */
 	core->reap_again = true;

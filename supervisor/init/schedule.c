@@ -87,6 +87,18 @@ free_replica(const struct core *core, uint32_t run, uint32_t most)
 	return -1;
 }
 
+/* Some of it is from before it ran by the calendar, and ends: it is no run, but
+ * what may not run beside another one may not run beside that either. */
+static bool
+is_going(const struct core *core, uint32_t run)
+{
+	int32_t slot = core->runs[run].first;
+
+	while (slot != CORE_NO_SLOT && core->instances[slot].why != WHY_SCALED)
+		slot = core->instances[slot].next_in_run;
+	return slot != CORE_NO_SLOT;
+}
+
 bool
 schedule_run(struct core *core, uint32_t run)
 {
@@ -95,6 +107,8 @@ schedule_run(struct core *core, uint32_t run)
 	spec_of(core, run, &spec);
 	bool alone = spec.schedule.concurrency != CONCURRENCY_ALLOW;
 	int32_t replica = free_replica(core, run, alone ? 1 : WORKER_RUNS_MAX);
+	if (alone && is_going(core, run))
+		return false;
 	if (replica < 0 && spec.schedule.concurrency == CONCURRENCY_REPLACE) {
 		/* ended, with its grace, and started again when it is gone */
 		instance_stop(core, slot_of(core, run, 0), WHY_ORDER_RESTART);
@@ -103,6 +117,7 @@ schedule_run(struct core *core, uint32_t run)
 		return false;
 	}
 	core->runs[run].last_run_ms = clock_wall_ms();
+	peers_run_changed(core, run);
 	return true;
 }
 
@@ -110,12 +125,18 @@ void
 schedule_ended(struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
+	bool passed = instance->last_exit.kind == EXIT_CODE &&
+	              instance->last_exit.value == 0 &&
+	              instance->why != WHY_DEADLINE;
 
-	if (instance->run != CORE_NO_RUN &&
-	    instance->last_exit.kind == EXIT_CODE &&
-	    instance->last_exit.value == 0 && instance->why != WHY_DEADLINE)
-		core->runs[instance->run].last_success_ms =
-		    instance->last_exit_wall_ms;
+	if (instance->run == CORE_NO_RUN || !schedule_is(core, instance->run))
+		return;
+	struct run *run = &core->runs[instance->run];
+	if (passed)
+		run->last_success_ms = instance->last_exit_wall_ms;
+	else
+		run->last_failure_ms = instance->last_exit_wall_ms;
+	peers_run_changed(core, (uint32_t)instance->run);
 }
 
 /* --- when --- */
@@ -248,12 +269,31 @@ open_timer(struct core *core)
 
 /* --- plans and orders --- */
 
+/* It runs by the calendar now, or no longer: what it was is no run, and what
+ * rests would count as one. A run that is under way becomes the worker. */
+static void
+change_kind(struct core *core, uint32_t run, bool scheduled)
+{
+	int32_t next;
+
+	for (int32_t slot = core->runs[run].first; slot != CORE_NO_SLOT;
+	     slot = next) {
+		enum instance_state state =
+		    (enum instance_state)core->instances[slot].state;
+		next = core->instances[slot].next_in_run;
+		if (scheduled || !instance_state_alive(state))
+			instance_stop(core, slot, WHY_SCALED);
+	}
+}
+
 /* Another rule or zone begins anew, from now; the same one goes on. */
 static void
 take(struct core *core, uint32_t run, const struct worker_schedule *schedule)
 {
 	struct run *at = &core->runs[run];
 
+	if ((schedule->text != NULL) != schedule_is(core, (int32_t)run))
+		change_kind(core, run, schedule->text != NULL);
 	if (schedule->text == NULL) {
 		at->due_s = 0;
 		return;
@@ -301,6 +341,7 @@ schedule_carry(struct run *to, const struct run *from)
 	to->done_s = from->done_s;
 	to->last_run_ms = from->last_run_ms;
 	to->last_success_ms = from->last_success_ms;
+	to->last_failure_ms = from->last_failure_ms;
 	to->missed = from->missed;
 	memcpy(to->schedule, from->schedule, sizeof(to->schedule));
 }

@@ -68,11 +68,12 @@ snapshot_schedule(const struct run *run, const struct worker_schedule *schedule,
 	ret->missed = run->missed;
 	ret->last_run_wall_ms = run->last_run_ms;
 	ret->last_success_wall_ms = run->last_success_ms;
+	ret->last_failure_wall_ms = run->last_failure_ms;
 	if (run->due_s != CALENDAR_NEVER && !run->held && !schedule->suspended)
 		ret->next_run_wall_ms = run->due_s * 1000;
 }
 
-static void
+void
 snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
     union wire_message *ret)
 {

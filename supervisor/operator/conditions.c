@@ -152,6 +152,35 @@ not_ready(struct judged *judged, const struct declared_worker *declared,
 	            });
 }
 
+/* Given up: what is tried again is under way. */
+static void
+schedule_failed(struct judged *judged, const struct declared_worker *declared,
+    const struct worker_spec *spec, const struct running_worker *worker)
+{
+	int64_t passed_ms = worker->wire.last_success_wall_ms;
+	char age[32] = "never";
+
+	if (worker->wire.schedule[0] == '\0' ||
+	    worker->wire.last_failure_wall_ms <= passed_ms)
+		return;
+	if (passed_ms != 0)
+		(void)text_ms_for_people(
+		    MAX(clock_wall_ms() - passed_ms, INT64_C(0)), age,
+		    sizeof(age));
+	add(judged, &(struct alert_condition){
+	                .key = arena_format(judged->arena, "schedule-failed:%s",
+	                    declared->name),
+	                .kind = "schedule-failed",
+	                .severity = SEVERITY_ERROR,
+	                .subject = subject_of(judged, declared->name),
+	                .summary = arena_format(judged->arena,
+	                    "its last run failed; the last success: %s%s", age,
+	                    passed_ms == 0 ? "" : " ago"),
+	                .evidence = last_words(judged, worker),
+	                .hold_ms = specs_budget_ms(spec),
+	            });
+}
+
 static const char *
 place_text(struct judged *judged, const struct place *place)
 {
@@ -326,6 +355,8 @@ conditions_judge(struct operator_core *op, int64_t now_ms)
 		if (worker == NULL)
 			continue;
 		crash_looping(&judged, declared, worker);
+		schedule_failed(
+		    &judged, declared, &op->intent->specs.specs[i], worker);
 		not_ready(
 		    &judged, declared, &op->intent->specs.specs[i], worker);
 	}

@@ -156,6 +156,7 @@ struct wire_worker {
 	uint32_t suspended;
 	uint32_t padding;
 	int64_t last_run_wall_ms, last_success_wall_ms; /* 0: never */
+	int64_t last_failure_wall_ms;                   /* given up */
 	int64_t next_run_wall_ms;                       /* 0: none */
 };
 

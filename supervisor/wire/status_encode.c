@@ -137,6 +137,7 @@ status_schedule(struct jsonw *json, const struct wire_worker *wire)
 	jsonw_bool(json, "suspended", wire->suspended != 0);
 	status_time(json, "last_run", wire->last_run_wall_ms);
 	status_time(json, "last_success", wire->last_success_wall_ms);
+	status_time(json, "last_failure", wire->last_failure_wall_ms);
 	status_time(json, "next_run", wire->next_run_wall_ms);
 	jsonw_i64(json, "missed", wire->missed);
 }

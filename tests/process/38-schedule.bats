@@ -157,3 +157,33 @@ NEVER='schedule 0 0 29 2 *'
 	run ! "$REEVE" lint "$T/reeve.yaml"
 	[[ $output == *"reeve.yaml:6:13"*"hour, column 4: '25' is out of range"* ]]
 }
+
+alert_of() { grep -qE "alert state=$1 kind=schedule-failed.*worker job.*$2" "$T/err"; }
+
+@test "a run that is given up raises schedule-failed with its last success, the next success resolves it" {
+	cat >"$T/reeve.yaml" <<-END
+		apiVersion: reeve/v1
+		name: nightly
+		workers:
+		- name: job
+		  command: [/bin/sh, -c, 'exit \$(cat $T/code)']
+		  schedule: "30 2 * * *"
+		  restart: {policy: Never}
+	END
+	export REEVE_SOCKET=$T/socket
+	echo 3 >"$T/code"
+	launch child run -f "$T/reeve.yaml" 2>"$T/err"
+	until_ok "$REEVE" status -f "$T/reeve.yaml"
+	"$REEVE" start job -f "$T/reeve.yaml"
+	until_ok alert_of raised "the last success: never: .*exit code 3"
+	until_ok says '"last_failure": *"20' --output json
+	echo 0 >"$T/code"
+	"$REEVE" start job -f "$T/reeve.yaml"
+	until_ok alert_of resolved
+	# and the age of the last success is said
+	echo 3 >"$T/code"
+	"$REEVE" start job -f "$T/reeve.yaml"
+	until_ok alert_of raised "the last success: .* ago"
+	kill -TERM "$INIT"
+	expect_code 0
+}
