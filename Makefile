@@ -337,6 +337,7 @@ bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (ro
 .PHONY: benched
 benched: all $(BENCH) $(B)/tests/process/plan
 	@tests/bench/run docs/benchmarks.md
+	@tests/bench/logs docs/benchmarks.md
 
 .PHONY: demo
 demo: ## the whole story on an embedded queue, without any server
@@ -377,7 +378,7 @@ analyze: ## gcc -fanalyzer over every source
 # --- lint --------------------------------------------------------------------
 SCRIPTS = $(shell find tests .ci -name '*.sh' -o -name '*.bash' -o \
   -name '*.bats' -o -path tests/run -o -path tests/fuzz/run -o \
-  -path tests/bench/run -o -path .ci/run)
+  -path tests/bench/run -o -path tests/bench/logs -o -path .ci/run)
 
 .PHONY: lint
 lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling

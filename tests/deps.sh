@@ -67,6 +67,7 @@ packages() {
 		bench runit the same
 		bench s6 the same
 		bench supervisor the same
+		bench daemontools multilog, the same
 	ROWS
 }
 

@@ -356,6 +356,36 @@ mode_pty(char *argv[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* socket FILE CMD…: CMD with a socket as its stdout, that is copied to ours as
+ * soon as FILE is there */
+static int
+mode_socket(char *argv[])
+{
+	static char bytes[65536];
+	int pair[2];
+	int status = 0;
+	ssize_t n;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		die("socketpair");
+	pid_t pid = fork();
+	if (pid == -1)
+		die("fork");
+	if (pid == 0) {
+		(void)dup2(pair[1], STDOUT_FILENO);
+		(void)execvp(argv[1], argv + 1);
+		die(argv[1]);
+	}
+	(void)close(pair[1]);
+	while (access(argv[0], F_OK) == -1)
+		(void)sched_yield();
+	while ((n = read(pair[0], bytes, sizeof(bytes))) > 0)
+		if (write(STDOUT_FILENO, bytes, (size_t)n) != n)
+			die("write");
+	(void)waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static int
 listen_on(int port)
 {
@@ -629,6 +659,7 @@ static const struct mode modes[] = {
     {"escapee", 3, mode_escapee},
     {"hold", 1, mode_hold},
     {"lines", 2, mode_lines},
+    {"socket", 2, mode_socket},
     {"born", 2, mode_born},
     {"early", 4, mode_early},
     {"pty", 2, mode_pty},
