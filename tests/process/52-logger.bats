@@ -29,13 +29,6 @@ another_logger() {
 	pid=$(logger_pid)
 	((pid > 1 && pid != $1))
 }
-# So much as when it was asked before.
-nothing_comes() {
-	local now before=${received:-}
-	now=$(figure "$1" received-bytes)
-	received=$now
-	[[ $now == "$before" ]]
-}
 none_held() { [[ $(figure "$1" held-bytes) == 0 ]]; }
 
 # One worker that writes 50,000 lines of 100 bytes: 5 MB.

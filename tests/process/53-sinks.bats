@@ -58,6 +58,7 @@ all_lines() { diff <("$HELPER" lines "$2" 99) "$1" >/dev/null; }
 	INIT=$(child_of "$TOP")
 	LAUNCHED+=("$INIT")
 	until_ok at_least a/0 held-bytes 300000
+	until_ok nothing_comes a/0
 	"$CTL" live
 	[ ! -e "$T/done" ]
 	[ ! -s "$T/out" ]

@@ -145,6 +145,13 @@ figure() {
 		for (i = 4; i < NF; i++) if ($i == what) print $(i + 1) }'
 }
 at_least() { (($(figure "$1" "$2") >= $3)); }
+# So much as when it was asked before.
+nothing_comes() {
+	local now before=${received:-}
+	now=$(figure "$1" received-bytes)
+	received=$now
+	[[ $now == "$before" ]]
+}
 # Line WORKER: its desired, running, ready.
 worker_figure() {
 	"$CTL" show | awk -v who="$1" -v what="$2" '$1 == "worker" && $2 == who {
