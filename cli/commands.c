@@ -50,6 +50,11 @@ static const struct cli_option compile_options[] = {
     {0},
 };
 
+static const struct cli_option queue_options[] = {
+    {"name", "NAME", "history: which supervisor, where several run"},
+    {"since", "DURATION", "history: from when on (1h)"},
+    {0},
+};
 static const struct cli_option events_options[] = {
     {"name", "NAME", "which supervisor, where several run"},
     {"since", "DURATION", "not older than this (all that is kept)"},
@@ -320,14 +325,16 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "queue",
-        .arguments = "ls [NAME|URL…]",
-        .summary = "look into queues",
+        .arguments = "ls [NAME|URL…] | history NAME",
+        .summary = "look into queues; how a running supervisor's were",
         .examples =
             "  reeve queue ls                   # every queue of reeve.yaml\n"
-            "  reeve queue ls 'redis://h/0?list=jobs' --output json\n",
+            "  reeve queue ls 'redis://h/0?list=jobs' --output json\n"
+            "  reeve queue history jobs --since 6h\n",
         .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_TARGET,
         .args_min = 1,
         .args_max = -1,
+        .options = queue_options,
         .run = cmd_queue,
     },
     {

@@ -11,6 +11,7 @@
 #include "checks/gather.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/queue_history.h"
 #include "probes/observed.h"
 #include "probes/queue/queue.h"
 #include "probes/request.h"
@@ -497,8 +498,11 @@ cmd_queue(struct cli *cli, int argc, char **argv)
 {
 	if (cli->deadline_ms == 0)
 		cli->deadline_ms = clock_after(clock_ms(), COMMAND_MS);
+	if (text_equal(argv[0], "history"))
+		return queue_history(cli, argc - 1, argv + 1);
 	if (!text_equal(argv[0], "ls"))
 		return cli_usage(cli,
-		    "'%s' is not something to do with a queue: ls", argv[0]);
+		    "'%s' is not something to do with a queue: ls, history",
+		    argv[0]);
 	return queue_ls(cli, argc - 1, argv + 1);
 }

@@ -131,6 +131,18 @@ get_events(struct ask *ask)
 }
 
 static void
+get_history(struct ask *ask)
+{
+	struct err err = ERR_INIT;
+
+	if (status_history(ask->op, ask->request, &err) == -1)
+		say(ask,
+		    err.kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
+		                          : MHD_HTTP_SERVICE_UNAVAILABLE,
+		    false, err.text);
+}
+
+static void
 get_scaler(struct ask *ask)
 {
 	scaler_write(ask->op, ask->request);
@@ -297,6 +309,7 @@ static const struct route routes[] = {
     {"GET", "/plan", get_plan, false, false},
     {"POST", "/plan", post_plan, true, false},
     {"GET", "/events", get_events, false, false},
+    {"GET", "/history", get_history, false, false},
     {"GET", "/scaler", get_scaler, false, false},
     {"POST", "/restart", post_restart, true, true},
     {"POST", "/stop", post_stop, true, true},

@@ -236,6 +236,7 @@ notes_open_history(struct operator_core *op)
 	if (store_open(&op->store, op->state_dir, &err) == 0)
 		op->events = events_new(&op->store, &op->loop,
 		    op->init.hello.started_wall_ms, &err);
+	op->trend = trend_new(&op->store, &op->loop, &err);
 	message.since.number = events_last(op->events);
 	op->counters.last_event = message.since.number;
 	if (op->events == NULL || wire_client_send(&op->init, WIRE_EVENTS,

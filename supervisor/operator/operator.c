@@ -608,6 +608,7 @@ finish(struct operator_core *op)
 	queues_free(op->queues);
 	alerts_fini(&op->alerts);
 	events_free(op->events);
+	trend_free(op->trend);
 	store_close(&op->store);
 	plans_fini(op);
 	history_fini(&op->history);

@@ -20,6 +20,7 @@
 #include "supervisor/operator/samples.h"
 #include "supervisor/operator/scale.h"
 #include "supervisor/operator/scaling.h"
+#include "supervisor/operator/trend.h"
 #include "supervisor/wire/client.h"
 #include "supervisor/wire/plan.h"
 
@@ -122,6 +123,7 @@ struct operator_core {
 	struct alerts alerts;
 	struct store store;
 	struct events *events; /* NULL: none can be kept */
+	struct trend *trend;   /* likewise */
 	struct watch *watch;
 	struct queues *queues;
 	struct control *control;
@@ -242,6 +244,9 @@ void status_diff(struct operator_core *op, struct buffer *out);
 /* reeve.events/1, by the request's `since_ms`, `after`, `worker` and `limit`.
  * ERR_INPUT: they are wrong. */
 int status_events(struct operator_core *op, struct http_request *request,
+    struct err *err) MUST_CHECK;
+/* reeve.history/1, by the request's `queue` and `since_ms`, likewise. */
+int status_history(struct operator_core *op, struct http_request *request,
     struct err *err) MUST_CHECK;
 
 /* What it is: "running", "degraded"… */

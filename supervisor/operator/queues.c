@@ -254,6 +254,7 @@ tell(struct endpoint *endpoint, size_t at)
 	struct queue_view view;
 
 	view_of(queue_at(endpoint, at), &view);
+	trend_add(endpoint->queues->op->trend, &view, endpoint->queues->count);
 	scaling_saw(endpoint->queues->op, &view);
 }
 

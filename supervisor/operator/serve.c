@@ -102,18 +102,40 @@ get_status(struct serve *serve, struct http_request *request, bool details)
 }
 
 static void
+refuse(struct http_request *request, const struct err *err)
+{
+	plain(request,
+	    err->kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
+	                           : MHD_HTTP_SERVICE_UNAVAILABLE,
+	    err->text);
+	buffer_text(&request->out, "\n");
+}
+
+static void
 get_events(struct serve *serve, struct http_request *request, bool details)
 {
 	struct err err = ERR_INIT;
 
 	(void)details;
-	if (status_events(serve->op, request, &err) == 0)
-		return;
-	plain(request,
-	    err.kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
-	                          : MHD_HTTP_SERVICE_UNAVAILABLE,
-	    err.text);
-	buffer_text(&request->out, "\n");
+	if (status_events(serve->op, request, &err) == -1)
+		refuse(request, &err);
+}
+
+static void
+get_history(struct serve *serve, struct http_request *request, bool details)
+{
+	struct err err = ERR_INIT;
+
+	(void)details;
+	if (status_history(serve->op, request, &err) == -1)
+		refuse(request, &err);
+}
+
+static void
+get_scaler(struct serve *serve, struct http_request *request, bool details)
+{
+	(void)details;
+	scaler_write(serve->op, request);
 }
 
 static const struct page {
@@ -126,6 +148,8 @@ static const struct page {
     {"/metrics", get_metrics, false},
     {"/status", get_status, false},
     {"/events", get_events, false},
+    {"/history", get_history, false},
+    {"/scaler", get_scaler, false},
 };
 
 /* --- who asks ------------------------------------------------------------ */
@@ -236,7 +260,7 @@ answer(void *arg, struct http_request *request)
 		    "or as a browser's password\n");
 	} else if (page == NULL) {
 		plain(request, MHD_HTTP_NOT_FOUND,
-		    "GET / /status /events /metrics /livez /readyz\n");
+		    "GET / /status /events /history /scaler /metrics /livez /readyz\n");
 	} else {
 		page->get(serve, request, trusted);
 	}

@@ -314,3 +314,19 @@ status_events(
 		return err_set(err, ERR_SYSTEM, "no history is kept");
 	return events_write(op->events, &query, &request->out, err);
 }
+
+int
+status_history(
+    struct operator_core *op, struct http_request *request, struct err *err)
+{
+	const char *name = http_argument(request, "queue");
+	struct queue_view view;
+	int64_t since_ms = 0;
+
+	if (http_number(request, "since_ms", INT64_MAX, &since_ms, err) == -1)
+		return -1;
+	if (name == NULL || !queues_view_find(op->queues, name, &view))
+		return err_set(err, ERR_INPUT, "no queue '%.63s' is declared",
+		    name == NULL ? "" : name);
+	return trend_write(op->trend, name, since_ms, &request->out, err);
+}

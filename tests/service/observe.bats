@@ -56,3 +56,33 @@ probers() { pgrep -P "$("$REEVE" status --output json | jq .operator.pid)" -f ' 
 	wait_until -t 60 in_status '[.queues[] | select(.error == null)] | length == 2'
 	in_status "$(queue jobs '.waiting == 2')"
 }
+
+looks_are() {
+	"$REEVE" queue history jobs --since 1h --output json | jq -e "$1"
+}
+
+@test "the history of a queue outlives the operator; what wasn't known is null" {
+	start_redis
+	redis LPUSH jobs a b >/dev/null
+	manifest "{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs}"
+	supervise
+	wait_until looks_are '.looks | any(.waiting == 2)'
+	redis LPUSH jobs c >/dev/null
+	# what is older than the last look is in the file
+	wait_until looks_are '[.looks[] | select(.waiting == 3)] | length >= 2'
+	local operator
+	operator=$("$REEVE" status --output json | jq .operator.pid)
+	kill -KILL "$operator"
+	wait_until in_status ".operator.state == \"running\" and .operator.pid != $operator"
+	looks_are '.schema == "reeve.history/1" and (.looks | any(.waiting == 2) and any(.waiting == 3))'
+	kill -STOP "$REDIS_PID"
+	wait_until looks_are '.looks[-1].waiting == null'
+	kill -CONT "$REDIS_PID"
+	run "$REEVE" queue history jobs
+	expect_status 0
+	has 'now 3, 2 to 3'
+	has 'now ?, ? to ?'
+	run "$REEVE" queue history nobody
+	expect_status 4
+	has "no queue 'nobody' is declared"
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_SUPERVISOR_OPERATOR_TREND_H
+#define REEVE_SUPERVISOR_OPERATOR_TREND_H
+
+#include "base/base.h"
+#include "base/buffer.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "supervisor/operator/queues.h"
+#include "supervisor/operator/store.h"
+
+/*
+ * How the queues were, in the store: every look of the last two hours, and
+ * minutes (averages; of what grows, and of the age, the most) of the last two
+ * days. With many queues each is kept for less long: the number of rows is
+ * bounded. What wasn't known is NULL, never 0. It outlives the operator.
+ */
+enum {
+	TREND_LOOKS_MAX = 400 * 1000,   /* rows, of all queues */
+	TREND_MINUTES_MAX = 600 * 1000, /* likewise */
+	TREND_LOOKS_MS = 2 * 60 * 60 * 1000,
+	TREND_MINUTES_MS = 48 * 60 * 60 * 1000,
+};
+
+struct trend;
+
+struct trend *trend_new(
+    struct store *store, struct loop *loop, struct err *err) MUST_CHECK;
+void trend_free(struct trend *trend); /* NULL: nothing */
+
+/* A look at one of `queues` queues; they may come at any rate. */
+void trend_add(
+    struct trend *trend, const struct queue_view *view, size_t queues);
+
+/* What was counted since then, as the sum of what the counters went up by: one
+ * that goes down was reset. -1: not known. */
+struct trend_counts {
+	int64_t completed, failed; /* failed: dead letters too */
+};
+void trend_counts(struct trend *trend, const char *queue, int64_t since_wall_ms,
+    struct trend_counts *ret);
+
+/* `expression` over the columns, one of ours and never a user's: since when
+ * (wall time) it has been above `limit` in every look where it was known; 0: it
+ * isn't, or no look is kept. */
+int64_t trend_above_since(struct trend *trend, const char *queue,
+    const char *expression, double limit);
+
+/* reeve.history/1: minutes as far as no looks are kept, then looks. */
+int trend_write(struct trend *trend, const char *queue, int64_t since_wall_ms,
+    struct buffer *out, struct err *err) MUST_CHECK;
+
+#endif
