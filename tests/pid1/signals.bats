@@ -71,7 +71,10 @@ nobody_in_particular() {
 
 # --- 16 ------------------------------------------------------------------------
 
+more_lines_in() { (($(lines_in "$1") > $2)); }
+
 storm() {
+	local n signo
 	plan_of a.plan <<-END
 		worker a
 		arg $HELPER
@@ -80,15 +83,27 @@ storm() {
 		arg 2
 		arg $T/ready
 		arg $T/count
-		grace 700ms
+		grace 1h
 	END
 	supervise
 	until_ok file_there "$T/ready"
-	for signo in TERM TERM TERM INT; do
+	kill -TERM "$INIT"
+	until_ok grep -qx 1 "$T/count"
+	for signo in TERM TERM INT; do
+		n=$(lines_in drain.again)
 		kill -$signo "$INIT"
+		until_ok more_lines_in drain.again "$n"
 	done
-	expect_code 0
+	"$CTL" live
 	[ "$(<"$T/count")" = 1 ]
+	kill -KILL "$(worker_pid a/0)"
+	expect_code 0
+}
+
+# Each one halves what is left of the hour.
+again_until_gone() {
+	kill -TERM "$INIT" 2>/dev/null || :
+	gone "$INIT"
 }
 
 second_term() {
@@ -104,13 +119,18 @@ second_term() {
 			arg 2
 			arg $T/ready
 			arg $T/count
-			grace $([[ $policy == kill ]] && echo 1h || echo 8s)
+			grace 1h
 		END
 		supervise
 		until_ok file_there "$T/ready"
 		kill -TERM "$INIT"
 		until_ok grep -qx 1 "$T/count"
-		stop_with 0
+		if [[ $policy == kill ]]; then
+			stop_with 0
+		else
+			until_ok again_until_gone
+			expect_code 0
+		fi
 		# the worker had no second one of it
 		[ "$(<"$T/count")" = 1 ]
 	done

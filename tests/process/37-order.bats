@@ -116,10 +116,11 @@ log_is() { [[ $(tr '\n' ' ' <"$T/log") == "$1" ]]; }
 
 @test "init workers run one after the other before all others" {
 	{
-		worker one "echo one >>$T/log"
+		# started together, they would end the other way round
+		worker one "sleep 0.4; echo one >>$T/log"
 		echo "restart on-failure"
 		echo "init yes"
-		worker two "echo two >>$T/log"
+		worker two "sleep 0.2; echo two >>$T/log"
 		echo "restart on-failure"
 		echo "init yes"
 		echo "after one completed"

@@ -84,7 +84,13 @@ another_operator() {
 		restarted() { [[ $(figure a/0 pid) != "$pid" ]] && is a/0 ready; }
 		until_ok restarted
 		kill -KILL "$before"
+		# and one more while there is none
+		other=$(figure a/1 pid)
+		kill -KILL "$other"
 		until_ok another_operator "$before"
+		until_ok has ".kind == \"exited\" and .pid == $other"
+		[ "$(count ".kind == \"exited\" and .pid == $other")" -eq 1 ]
+		until_ok is a/1 ready
 		# the end, with its signal, exactly once
 		until_ok has ".kind == \"exited\" and .pid == $pid"
 		[ "$(count ".kind == \"exited\" and .pid == $pid")" -eq 1 ]
@@ -94,7 +100,7 @@ another_operator() {
 	done
 	[ "$(count '.kind == "lost"')" -eq 0 ]
 	# as many ends as the init counted
-	[ "$(count '.kind == "exited" and .worker == "a"')" -eq 3 ]
+	[ "$(count '.kind == "exited" and .worker == "a"')" -eq 6 ]
 }
 
 @test "more than the init keeps: how many are lost is said" {
@@ -154,8 +160,16 @@ another_operator() {
 	manifest red "exec '$HELPER' wait"
 	run_manifest
 	"$REEVE" events --follow >"$T/followed" 2>"$T/followed.err" 3>&- &
-	ALSO+=($!)
+	follower=$!
+	ALSO+=("$follower")
 	until_ok grep -q " started .*a/1" "$T/followed"
+	# longer and longer there is none
+	for _ in 1 2 3; do
+		before=$(operator_pid)
+		kill -KILL "$before"
+		until_ok another_operator "$before"
+		alive "$follower"
+	done
 	pid=$(figure a/1 pid)
 	kill -SEGV "$INIT"
 	recovered() { grep -q recover "$T/err" && "$CTL" show | grep -q 'a/1'; }

@@ -12,7 +12,9 @@
  */
 #include "base/base.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +213,24 @@ flood(unsigned count)
 	return connections > 0 ? 0 : 1;
 }
 
+/* The connection ends, and nothing was answered. */
+static bool
+is_hung_up(const struct wire_client *client)
+{
+	struct pollfd one = {.fd = client->fd, .events = POLLIN};
+	union wire_message message;
+
+	while (poll(&one, 1, PATIENCE_MS) == 1) {
+		ssize_t n =
+		    recv(client->fd, &message, sizeof(message), MSG_DONTWAIT);
+		if (n == 0 || (n == -1 && errno == ECONNRESET))
+			return true;
+		if (n > 0 && message.head.type == WIRE_REPLY)
+			return false;
+	}
+	return false;
+}
+
 static int
 descriptors(struct wire_client *client, const char *count)
 {
@@ -234,7 +254,8 @@ descriptors(struct wire_client *client, const char *count)
 	memcpy(CMSG_DATA(&control.head), fds, len);
 	wire_prepare(&message, WIRE_LIVE, 1);
 	iov.iov_len = message.head.length;
-	return sendmsg(client->fd, &header, MSG_NOSIGNAL) == -1;
+	return sendmsg(client->fd, &header, MSG_NOSIGNAL) == -1 ||
+	       !is_hung_up(client);
 }
 
 int
