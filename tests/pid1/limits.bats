@@ -6,7 +6,7 @@ bats_require_minimum_version 1.5.0
 load lib
 
 # How many processes are started to see whether a descriptor is lost.
-SPAWNS=${PID1_SPAWNS:-10000}
+SPAWNS=${PID1_SPAWNS:-4000}
 
 # --- 10 ------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-# How many random moments; a thousand, or what a container's start allows.
-MOMENTS=${PID1_MOMENTS:-1000}
+# How many random moments as PID 1; half as many of one command.
+MOMENTS=${PID1_MOMENTS:-400}
 
 # --- 01 ------------------------------------------------------------------------
 
