@@ -16,9 +16,9 @@ typedef void loop_source_fn(struct loop_source *source, uint32_t events);
 typedef void loop_timer_fn(struct loop_timer *timer, int64_t now_ms);
 
 struct loop_source {
-	int fd;
 	loop_source_fn *ready; /* EPOLLIN, EPOLLOUT, EPOLLHUP… in `events` */
 	void *owner;
+	int fd;
 	bool added;
 };
 

@@ -87,6 +87,7 @@ struct instance {
 	uint8_t wait_told; /* what it waits for was logged */
 	uint8_t in_cgroup; /* it has a cgroup of its own */
 	uint8_t said_ready; /* by notify, since it was cloned */
+	uint8_t noticed;    /* its row of core.notices is in use */
 	uint8_t extended;   /* it asked for more time to end, and got it */
 	uint16_t worker;    /* index in that plan */
 	uint16_t replica;
@@ -107,16 +108,16 @@ struct instance {
 	int64_t watchdog_at_ms; /* 0: not watched */
 	uint64_t generation, plan_number;
 	uint8_t config_digest[16];
-	uint32_t oom_kills; /* in its cgroups, over all starts */
 	struct backoff backoff;
 	struct worker_exit last_exit;
+	uint32_t oom_kills; /* in its cgroups, over all starts */
 	int64_t last_exit_wall_ms, last_ran_ms;
 	int32_t next_in_run; /* list of a run's instances */
 	int32_t next_queued; /* list of those that wait to start, or to end */
 };
 
 /* What it last said over NOTIFY_SOCKET, beside struct instance: pages of
- * those that say nothing are never touched. */
+ * those that say nothing are never touched, not even to be read. */
 struct notice {
 	char status[NOTIFY_STATUS_SIZE];
 	uint8_t untold; /* to the peers */

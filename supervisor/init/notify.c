@@ -109,10 +109,17 @@ notify_begin(struct core *core, int32_t slot)
 
 /* --- one message --- */
 
+static struct notice *
+notice_of(struct core *core, int32_t slot)
+{
+	core->instances[slot].noticed = 1;
+	return &core->notices[slot];
+}
+
 static void
 take_status(struct core *core, int32_t slot, const char *status)
 {
-	struct notice *notice = &core->notices[slot];
+	struct notice *notice = notice_of(core, slot);
 
 	if (strcmp(notice->status, status) == 0)
 		return;
@@ -138,7 +145,7 @@ take_stopping(struct core *core, int32_t slot)
 static void
 take_refused(struct core *core, int32_t slot, const char *name)
 {
-	struct notice *notice = &core->notices[slot];
+	struct notice *notice = notice_of(core, slot);
 
 	if (notice->warned)
 		return;
@@ -412,7 +419,9 @@ notify_open(struct core *core, int32_t slot, struct spawn_extra *extra,
 
 	*ret_write = -1;
 	notify_end(core, slot);
-	core->notices[slot] = (struct notice){.untold = 0};
+	if (core->instances[slot].noticed != 0)
+		core->notices[slot] = (struct notice){.untold = 0};
+	core->instances[slot].noticed = 0;
 	core->instances[slot].said_ready = 0;
 	instance_spec(core, slot, &spec);
 	if (spec.notify.ready == NOTIFY_ABSENT)
@@ -444,7 +453,7 @@ tell_statuses(struct loop_timer *timer, int64_t now_ms)
 
 	(void)now_ms;
 	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		if (core->instances[slot].state == INSTANCE_NONE ||
+		if (core->instances[slot].noticed == 0 ||
 		    core->notices[slot].untold == 0)
 			continue;
 		core->notices[slot].untold = 0;

@@ -189,8 +189,9 @@ snapshot_instance(const struct core *core, int32_t slot,
 	(void)snprintf(to->probe_text, sizeof(to->probe_text), "%s",
 	    prober_text(core, slot));
 	wait_text(core, slot, &spec, to->wait_text, sizeof(to->wait_text));
-	(void)snprintf(to->status_text, sizeof(to->status_text), "%s",
-	    core->notices[slot].status);
+	if (instance->noticed != 0)
+		(void)snprintf(to->status_text, sizeof(to->status_text), "%s",
+		    core->notices[slot].status);
 	if (core->logger.counted)
 		snapshot_output(&core->tallies->slots[slot], &to->output);
 }
