@@ -356,11 +356,11 @@ struct core {
 	struct run *runs, *spare_runs;
 	struct start starts[CORE_STARTS_MAX];
 	struct prober *probers;
-	struct owner *owners;
+	struct owner *owners, *owners_room; /* the first is in the second */
 	uint32_t nruns;
 	uint32_t probers_max, probers_used;
 	int32_t probers_free;
-	uint32_t owners_mask;
+	uint32_t owners_mask, owners_used, owners_max;
 	uint32_t slots_used; /* slots above were never used */
 	int32_t free_first;  /* of those below, linked by next_queued */
 	uint32_t pidfds;     /* in the wait set */

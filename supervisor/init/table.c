@@ -31,6 +31,10 @@ map_bytes(size_t bytes, void **ret, struct err *err)
 	return 0;
 }
 
+enum {
+	OWNERS_FIRST = 1024, /* at most half full, as every larger one */
+};
+
 /* Where what lies in the state memfd: all that the next image wants to read. */
 struct layout {
 	size_t instances, notices, wires, runs, spare, probers, allowed,
@@ -147,6 +151,17 @@ make_state(struct core *core, struct err *err)
 	return 0;
 }
 
+/* A table of n lies in its room from n on, so the next larger one is beside
+ * it. It is as small as it can be: numbers of processes go round, and would
+ * touch every page of a large one. */
+static void
+owners_open(struct core *core, uint32_t count)
+{
+	core->owners = core->owners_room + count;
+	core->owners_mask = count - 1;
+	core->owners_used = 0;
+}
+
 /* What each image makes anew. */
 static int
 map_own(struct core *core, struct err *err)
@@ -154,11 +169,12 @@ map_own(struct core *core, struct err *err)
 	size_t timers = core->max_workers + core->probers_max + 64;
 	void *owners = NULL, *heap = NULL;
 
-	if (map_bytes((core->owners_mask + 1) * sizeof(struct owner), &owners,
-	        err) == -1 ||
+	if (map_bytes(2 * (size_t)core->owners_max * sizeof(struct owner),
+	        &owners, err) == -1 ||
 	    map_bytes(timers * sizeof(struct loop_timer *), &heap, err) == -1)
 		return -1;
-	core->owners = owners;
+	core->owners_room = owners;
+	owners_open(core, MIN(core->owners_max, (uint32_t)OWNERS_FIRST));
 	for (size_t i = 0; i < CORE_STARTS_MAX; i++)
 		core->starts[i].slot = CORE_NO_SLOT;
 	for (size_t i = 0; i < LANES; i++)
@@ -178,7 +194,7 @@ size_tables(struct core *core)
 	/* at most half full, so that a search is short */
 	while (owners < 2 * (core->max_workers + core->probers_max + 16))
 		owners *= 2;
-	core->owners_mask = owners - 1;
+	core->owners_max = owners;
 }
 
 int
@@ -352,15 +368,34 @@ owner_home(const struct core *core, pid_t pid)
 	return (uint32_t)pid & core->owners_mask;
 }
 
+static void
+owners_grow(struct core *core)
+{
+	struct owner *old = core->owners;
+	uint32_t count = core->owners_mask + 1;
+
+	owners_open(core, 2 * count);
+	for (uint32_t i = 0; i < count; i++)
+		if (old[i].pid != 0)
+			(void)!owner_set(core, old[i].pid,
+			    (enum owner_kind)old[i].kind, old[i].index, NULL);
+	/* whole pages: the room is aligned, and so is each table in it */
+	(void)madvise(old, count * sizeof(*old), MADV_DONTNEED);
+}
+
 int
 owner_set(struct core *core, pid_t pid, enum owner_kind kind, int32_t index,
     struct err *err)
 {
+	if (2 * core->owners_used > core->owners_mask &&
+	    core->owners_mask + 1 < core->owners_max)
+		owners_grow(core);
 	uint32_t at = owner_home(core, pid);
 
 	for (uint32_t n = 0; n <= core->owners_mask; n++) {
 		struct owner *owner = &core->owners[at];
 		if (owner->pid == 0 || owner->pid == pid) {
+			core->owners_used += owner->pid == 0;
 			*owner = (struct owner){
 			    .pid = pid, .kind = (uint16_t)kind, .index = index};
 			return 0;
@@ -417,6 +452,7 @@ owner_clear(struct core *core, pid_t pid)
 		hole = at;
 	}
 	core->owners[hole] = (struct owner){.pid = 0};
+	core->owners_used--;
 }
 
 /* --- probers --- */
