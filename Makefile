@@ -257,7 +257,8 @@ FUZZERS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
 FUZZ_WRAP_redis = -Wl,--wrap=socket,--wrap=connect
 # The init's own: its objects too.
 FUZZ_WRAP_orders = $(B)/libinit.a -Wl,--wrap=spawn_start
-$(B)/tests/fuzz/replay-orders $(B)/tests/fuzz/fuzz-orders: $(B)/libinit.a
+FUZZ_WRAP_logserve = $(B)/libinit.a
+$(foreach T,orders logserve,$(B)/tests/fuzz/replay-$(T) $(B)/tests/fuzz/fuzz-$(T)): $(B)/libinit.a
 FUZZ_LINK = $(Q)$(CC) $(CPPFLAGS) $(TOOL_CPPFLAGS) $(ALL_CFLAGS) $(1) -MMD -MP $(ALL_LDFLAGS) -pie -o $@ $(filter %.c,$^) $(FUZZ_WRAP_$*) $(B)/libtool.a $(TOOL_LIBS)
 
 $(REPLAYS): $(B)/tests/fuzz/replay-%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtool.a

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include "base/buffer.h"
+#include "base/calendar.h"
 #include "supervisor/wire/format.h"
 #include "supervisor/wire/plan_encode.h"
 #include "tests/fuzz/fuzz.h"
@@ -43,8 +44,15 @@ read_worker(const struct worker_spec *spec)
 		bytes += strlen(spec->ports[i].name);
 	for (uint32_t i = 0; i < spec->ngroups; i++)
 		bytes += spec->groups[i] != 0;
+	for (uint32_t i = 0; i < spec->ndependencies; i++)
+		bytes += strlen(spec->dependencies[i].worker);
+	if (spec->schedule.text != NULL)
+		bytes += strlen(spec->schedule.text) +
+		         strlen(spec->schedule.zone_name) +
+		         (calendar_next(&spec->schedule.rule,
+		              &spec->schedule.zone, 0) > 0);
 	bytes += read_probe(&spec->readiness) + read_probe(&spec->liveness);
-	return bytes + read_probe(&spec->startup);
+	return bytes + read_probe(&spec->startup) + read_probe(&spec->pre_stop);
 }
 
 static void
