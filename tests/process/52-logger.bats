@@ -144,6 +144,12 @@ writer() {
 	[ "$(head -n -1 "$T/out" | awk 'length($0) != 99' | wc -l)" -eq 0 ]
 }
 
+# On a busy machine some lines pass in between: then it is said in parts.
+all_said() {
+	[[ $(sed -n 's/.*logger.limited worker=a replica=0: dropped \([0-9]*\) lines.*/\1/p' "$T/err" |
+	    awk '{ n += $1 } END { print n + 0 }') == "$1" ]]
+}
+
 @test "rate limit: what is more is counted and said when it resumes" {
 	plan_of a.plan <<-END
 		rate 100 0 1s
@@ -161,7 +167,7 @@ writer() {
 	until_ok eval "touch $T/go; grep -qx again $T/out || { sleep 1; false; }" || {
 		cat "$T/err"; false
 	}
-	until_ok grep -q "logger.limited worker=a replica=0: dropped $limited lines" "$T/err"
+	until_ok all_said "$limited"
 	[ "$(wc -l <"$T/out")" -eq $((5001 - limited)) ]
 }
 
