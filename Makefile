@@ -46,8 +46,8 @@ HEADERS   := $(shell find $(ROOMS) tests -name '*.h')
 
 INIT_OBJ := $(INIT_SRC:%.c=$(B)/init/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/tool/%.o)
-# Made at build time: the pages of `reeve explain`.
-PAGES_OBJ := $(B)/made/explain_pages.o
+# Made at build time: the pages of `reeve explain`, and the status page.
+PAGES_OBJ := $(B)/made/explain_pages.o $(B)/made/page_files.o
 
 # Asked for once, and only when something of the tool is built.
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
@@ -156,7 +156,14 @@ $(B)/made/explain_pages.c: checks/findings.def checks/explain_pages.awk \
 	@mkdir -p $(@D)
 	$(Q)awk -f checks/explain_pages.awk checks/findings.def >$@
 
-$(PAGES_OBJ): $(B)/made/explain_pages.c $(B)/flags
+# What the status server's page is made of.
+PAGE_FILES := $(addprefix supervisor/operator/page/page.,html css js)
+$(B)/made/page_files.c: supervisor/operator/page/embed.awk $(PAGE_FILES)
+	$(call say,AWK)
+	@mkdir -p $(@D)
+	$(Q)awk -f supervisor/operator/page/embed.awk $(PAGE_FILES) >$@
+
+$(PAGES_OBJ): $(B)/made/%.o: $(B)/made/%.c $(B)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -MMD -MP -c -o $@ $<
 

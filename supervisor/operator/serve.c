@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -14,6 +15,7 @@
 #include "base/text.h"
 #include "supervisor/operator/openmetrics.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/page.h"
 
 /*
  * The status server: `supervisor.status` of the manifest. For reading only:
@@ -41,6 +43,8 @@ struct serve {
 	struct buffer certificate, key; /* in force; empty: plain */
 	char trouble[256];              /* "" */
 	struct loop_timer again;
+	char etag[ETAG_MAX]; /* of the answer at hand */
+	char policy[PAGE_POLICY_MAX];
 };
 
 /* --- answers ------------------------------------------------------------- */
@@ -138,11 +142,43 @@ get_scaler(struct serve *serve, struct http_request *request, bool details)
 	scaler_write(serve->op, request);
 }
 
+static void
+get_page(struct serve *serve, struct http_request *request, bool details)
+{
+	(void)details;
+	request->content_type = "text/html; charset=utf-8";
+	page_write(serve->op, &request->out);
+}
+
+/* Asked for every two seconds: with the same tag, what it says is the same. */
+static void
+get_page_json(struct serve *serve, struct http_request *request, bool details)
+{
+	const char *seen = http_header(request, "If-None-Match");
+
+	(void)details;
+	page_write_json(serve->op, &request->out);
+	struct fingerprint print = fingerprint_of(
+	    &serve->op->key, request->out.data, request->out.len);
+	uint64_t tag[2];
+
+	memcpy(tag, print.bytes, sizeof(tag));
+	(void)snprintf(serve->etag, sizeof(serve->etag),
+	    "\"%016" PRIx64 "%016" PRIx64 "\"", tag[0], tag[1]);
+	http_answer_header(request, "ETag", serve->etag);
+	if (seen == NULL || !text_equal(seen, serve->etag))
+		return;
+	buffer_clear(&request->out);
+	request->status = MHD_HTTP_NOT_MODIFIED;
+}
+
 static const struct page {
 	const char *path;
 	page_fn *get;
 	bool open; /* also without the token, then without details */
 } pages[] = {
+    {"/", get_page, false},
+    {"/page.json", get_page_json, false},
     {"/livez", get_live, true},
     {"/readyz", get_ready, true},
     {"/metrics", get_metrics, false},
@@ -222,10 +258,11 @@ page_find(const char *path)
 }
 
 static void
-guard_browsers(struct http_request *request)
+guard_browsers(struct serve *serve, struct http_request *request)
 {
-	http_answer_header(
-	    request, "Content-Security-Policy", "default-src 'none'");
+	http_answer_header(request, "Content-Security-Policy",
+	    text_equal(request->path, "/") ? serve->policy
+	                                   : "default-src 'none'");
 	http_answer_header(request, "X-Frame-Options", "DENY");
 	http_answer_header(request, "Referrer-Policy", "no-referrer");
 	http_answer_header(
@@ -242,7 +279,7 @@ answer(void *arg, struct http_request *request)
 	    intent == NULL || intent->declared->supervisor.status.token != NULL;
 	bool trusted = !locked || (intent != NULL && has_token(serve, request));
 
-	guard_browsers(request);
+	guard_browsers(serve, request);
 	if (!text_equal(request->method, "GET") &&
 	    !text_equal(request->method, "HEAD")) {
 		http_answer_header(request, "Allow", "GET, HEAD");
@@ -530,6 +567,10 @@ serve_new(struct operator_core *op)
 	};
 	buffer_init(&serve->certificate, PEM_MAX);
 	buffer_init(&serve->key, PEM_MAX);
+	if (page_policy(serve->policy) == -1) {
+		free(serve);
+		return NULL;
+	}
 	return serve;
 }
 

@@ -322,3 +322,98 @@ https() { curl -sS --max-time 10 --cacert cert.pem "https://127.0.0.1:$PORT$1"; 
 	no_trouble
 	run ! curl -sS --max-time 10 "$(URL /livez)"
 }
+
+# --- the page -----------------------------------------------------------------
+
+# page [OPTIONS]: in a real browser; fails on an error of its console.
+page() { python3 "$BATS_TEST_DIRNAME/browser.py" "$(URL /)" "$@"; }
+
+@test "the page in a browser: wide, on a phone, dark, without JavaScript; nothing on its console" {
+	need chromium python3
+	QUEUES="queues: [{name: jobs, kind: redis, list: jobs, url: 'redis://127.0.0.1:$(free_port)/0'}]"
+	WORKERS='  - {name: w, command: [sleep, "1000"], replicas: 2}
+  - {name: crash, command: [/bin/sh, -c, "exit 3"]}'
+	manifest
+	supervise
+	wait_until value_is 'reeve_worker_replicas_ready{worker="w"}' 2
+	wait_until "$REEVE" events crash
+	local how
+	for how in '' '--width 360' '--dark' '--no-script'; do
+		# shellcheck disable=SC2086 # options
+		run -0 page $how
+		has 'Not ready'
+		has '2 of 2 ready'
+		has 'exit code 3'
+		has 'queue jobs: unknown: '
+		has 'nothing listens there'
+	done
+	# times become ages only with the script
+	lacks ' s ago'
+	run -0 page --until "document.querySelector('time').textContent.endsWith(' ago')"
+	has ' s ago'
+}
+
+@test "the page follows what happens, and asks again only for what changed" {
+	need chromium python3
+	manifest
+	supervise
+	wait_until ready
+	get /page.json -D headers >first
+	local tag
+	tag=$(sed -n 's/^ETag: //Ip' headers | tr -d '\r')
+	[ -n "$tag" ]
+	# nothing happens: nothing is sent
+	unchanged() {
+		tag=$(get /page.json -D - -o /dev/null | sed -n 's/^ETag: //Ip' | tr -d '\r')
+		[ "$(code /page.json -H "If-None-Match: $tag")" = 304 ]
+	}
+	wait_until unchanged
+	page --loaded loaded --until "document.querySelector('#events').innerText.includes('stopping')" >seen &
+	local browser=$!
+	wait_until test -e loaded
+	! grep -q stopping <(get /)
+	"$REEVE" restart w/0
+	wait "$browser"
+}
+
+@test "the page with no workers, and with fifty workers and queues" {
+	need chromium python3
+	WORKERS='    []' manifest
+	sed -i 's/^workers:/workers: []/; /^    \[\]/d' reeve.yaml
+	supervise
+	wait_until code_is 200 /
+	run -0 page
+	has 'none is declared'
+	WORKERS=$(for i in {1..50}; do printf '  - {name: worker-%s, command: [sleep, "1000"]}\n' "$i"; done)
+	QUEUES=queues:$'\n'$(for i in {1..50}; do
+		printf "  - {name: queue-%s, kind: sqlite, url: 'sqlite://%s/q.db', queue: q%s}\n" "$i" "$PWD" "$i"
+	done)
+	stop_servers
+	PORT=$(free_port)
+	manifest
+	supervise
+	wait_until value_is 'reeve_worker_replicas_ready{worker="worker-50"}' 1
+	run -0 page --width 360
+	has queue-50
+	has worker-50
+}
+
+@test "what a stranger says is text on the page" {
+	need chromium python3
+	cat >nasty.sh <<-'SH'
+	#!/bin/sh
+	printf 'STATUS=<img src=x onerror=document.title="broken"><script>document.title="broken"</script>\nREADY=1' |
+	    systemd-notify --no-block "STATUS=<img src=x onerror=document.title='broken'>\"'&" READY=1
+	exec sleep 1000
+	SH
+	chmod +x nasty.sh
+	WORKERS="  - {name: w, command: [$PWD/nasty.sh], notify: {ready: message}}"
+	manifest
+	supervise
+	wait_until ready
+	said() { get / | grep -qF '&lt;img src=x onerror=document.title=&#39;broken&#39;&gt;'; }
+	wait_until said
+	run -0 page --until 'document.title !== "broken"'
+	has "<img src=x onerror=document.title='broken'>"
+	run ! grep -F '<img' <(get /)
+}
