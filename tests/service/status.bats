@@ -371,7 +371,7 @@ page() { python3 "$BATS_TEST_DIRNAME/browser.py" "$(URL /)" "$@"; }
 	page --loaded loaded --until "document.querySelector('#events').innerText.includes('stopping')" >seen &
 	local browser=$!
 	wait_until test -e loaded
-	! grep -q stopping <(get /)
+	run ! grep -q stopping <(get /)
 	"$REEVE" restart w/0
 	wait "$browser"
 }
