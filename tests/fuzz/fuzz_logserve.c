@@ -21,6 +21,7 @@ enum {
 	TURNS = 8,
 	LINES = 40,
 	WAIT_MS = 1000,
+	MORE = 256, /* after the request: the server reads a little a turn */
 };
 
 static struct keep keep;
@@ -135,7 +136,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	int rc = connect(fd, (const struct sockaddr *)&place, place_len);
 	assert(rc == 0);
 	bytes++;
-	len--;
+	len = MIN(len - 1, sizeof(struct logs_request) + MORE);
 	for (size_t at = 0, turns = 0; at < len && turns < TURNS; turns++) {
 		size_t some = MIN(piece, len - at);
 		(void)!send(fd, bytes + at, some, MSG_NOSIGNAL);

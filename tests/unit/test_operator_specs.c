@@ -395,6 +395,52 @@ every_setting_is_drift_by_its_own_key(void **state)
 		assert_string_equal(list.items[i].key, keys[i]);
 }
 
+/* Who has to say something for the new one was not asked to by the old one. */
+static void
+what_a_worker_says_of_itself_is_digest_and_drift(void **state)
+{
+	static const char *const keys[] = {
+	    "notify.ready", "notify.fd", "notify.watchdog"};
+	struct declared_worker worker = worker_with(NULL, 0);
+	struct worker_spec running = spec_of(&worker);
+	enum drift_policy policy = DRIFT_IGNORE;
+
+	(void)state;
+	worker.notify = DECLARED_NOTIFY_NEWLINE;
+	worker.notify_fd = 4;
+	worker.watchdog_ms = 5000;
+	struct drift_list list = compared(&worker, &running, &policy);
+	assert_true(differs(&running, &worker));
+	assert_int_equal(list.count, ARRAY_LEN(keys));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_string_equal(list.items[i].key, keys[i]);
+	/* each by itself too */
+	running = spec_of(&worker);
+	worker.watchdog_ms = 6000;
+	assert_true(differs(&running, &worker));
+	worker.watchdog_ms = 5000;
+	worker.notify_fd = 5;
+	assert_true(differs(&running, &worker));
+}
+
+static void
+order_and_schedule_take_effect_without_a_restart(void **state)
+{
+	struct declared_worker worker = worker_with(NULL, 0);
+	struct worker_spec running = spec_of(&worker);
+
+	(void)state;
+	/* drift is looked for where digests differ */
+	worker.schedule = (struct declared_schedule){.text = "@hourly",
+	    .zone = "UTC",
+	    .rule = {.minutes = 1,
+	        .hours = 1,
+	        .days = 2,
+	        .months = 2,
+	        .weekdays = 1}};
+	assert_false(differs(&running, &worker));
+}
+
 static int
 made(struct declared_worker *worker, struct worker_spec *ret, struct err *err)
 {
@@ -493,6 +539,8 @@ main(void)
 	    cmocka_unit_test(
 	        the_digest_is_of_what_is_executed_and_how_it_is_ready),
 	    cmocka_unit_test(a_copy_borrows_nothing),
+	    cmocka_unit_test(what_a_worker_says_of_itself_is_digest_and_drift),
+	    cmocka_unit_test(order_and_schedule_take_effect_without_a_restart),
 	    cmocka_unit_test(the_budget_is_what_the_probes_allow),
 	    cmocka_unit_test(drift_names_key_class_and_place_and_never_a_value),
 	    cmocka_unit_test(what_only_ignored_classes_differ_in_is_ignored),
