@@ -297,6 +297,7 @@ inject: all $(HELPER) $(B)/tests/process/inject ## every system call of the init
 
 # What `make bench` runs: static, so that a start costs what the machine takes.
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+HELPERS += $(BENCH)
 $(BENCH): $(B)/%: %.c $(B)/flags
 	$(call say,LD)
 	@mkdir -p $(@D)
@@ -338,7 +339,7 @@ process pid1 service incidents: all $(HELPERS) ## these tests alone (process: PR
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
 
 .PHONY: bench
-bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (root; about 15 minutes; QUICK=1: 2, reeve alone)
+bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (root; about 20 minutes; QUICK=1: 2, reeve alone)
 	@tests/deps.sh build bench
 	@$(MAKE) -s $(JOBFLAG) VARIANT=release benched
 

@@ -6,7 +6,15 @@
  *
  *     driver round  FIFO COUNT SAMPLES GAP STOP -- CMD…
  *         start_ms cpu_ms pss_kib dirty_kib processes p50_ms p99_ms stop_ms
+ *         restart_cpu_ms
  *         COUNT workers; SAMPLES of them are killed, one each GAP ms
+ *     driver memory FIFO COUNT -- CMD…
+ *         pss_kib dirty_kib of CMD as PID 1
+ *     driver killed FIFO COUNT -- CMD…
+ *         workers that are left a second after CMD was killed
+ *     driver soak   FIFO COUNT STOP -- CMD…
+ *         cpu_ms more_dirty_kib more_fds: for each restart of workers that end
+ *         at once, of the second half of COUNT restarts
  *     driver idle   FIFO COUNT SECONDS STOP -- CMD…
  *         wake-ups a minute of the supervising processes
  *     driver storm  FIFO COUNT STOP -- CMD…
@@ -48,6 +56,7 @@ enum {
 	STORM_MS = 20000,
 	SAMPLES_MS = 4000,
 	LOST_MS = 250,
+	KILLED_MS = 1000,
 	LOST_DELAY_US = 4000,
 	RUNS_MAX = 10000
 };
@@ -353,7 +362,7 @@ measure_round(char *args[], char *argv[])
 	static double samples[PIDS_MAX];
 	size_t count = (size_t)number(args[1]);
 	size_t wanted = (size_t)number(args[2]);
-	struct usage usage = {0};
+	struct usage usage = {0}, after = {0};
 
 	make_fifo(args[0]);
 	int64_t from = now_ns();
@@ -363,6 +372,7 @@ measure_round(char *args[], char *argv[])
 	pass_us(1500000); /* runsv and s6-supervise want it a second old */
 	add_tree(&usage, pid, true);
 	size_t n = restarts(wanted, number(args[3]), samples);
+	add_tree(&after, pid, false);
 	qsort(samples, n, sizeof(samples[0]), by_size);
 	from = now_ns();
 	(void)kill(pid, (int)number(args[4]));
@@ -375,7 +385,12 @@ measure_round(char *args[], char *argv[])
 	else
 		(void)printf(
 		    "%.2f %.2f ", samples[n / 2], samples[(n - 1) * 99 / 100]);
-	(void)printf("%.1f\n", stop_ms);
+	(void)printf("%.1f ", stop_ms);
+	if (n == 0)
+		(void)printf("-\n");
+	else
+		(void)printf(
+		    "%.3f\n", ms(after.cpu_ns - usage.cpu_ns) / (double)n);
 }
 
 static void
@@ -413,6 +428,91 @@ start_pid1(char *argv[])
 		die("mount");
 	become(argv);
 	return -1;
+}
+
+static void
+measure_memory(char *args[], char *argv[])
+{
+	struct usage usage = {0};
+
+	make_fifo(args[0]);
+	pid_t pid = start_pid1(argv);
+	await_reports((size_t)number(args[1]));
+	pass_us(500000);
+	/* as /proc of its namespace, which we look at, has it */
+	add_tree(&usage, 1, true);
+	(void)kill(pid, SIGKILL);
+	await_all();
+	(void)printf("%ld %ld\n", usage.pss, usage.dirty);
+}
+
+static void
+measure_killed(char *args[], char *argv[])
+{
+	size_t left = 0;
+
+	make_fifo(args[0]);
+	pid_t pid = start(argv);
+	await_reports((size_t)number(args[1]));
+	(void)kill(pid, SIGKILL);
+	pass_us(KILLED_MS * INT64_C(1000));
+	/* those that have ended are ours to reap */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	for (size_t i = 0; i < nworkers; i++)
+		left += kill(workers[i], 0) == 0;
+	kill_all();
+	(void)printf("%zu\n", left);
+}
+
+static long
+open_files(pid_t pid)
+{
+	char path[64];
+	long count = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
+		count++;
+	(void)closedir(dir);
+	return count;
+}
+
+static void
+pass_reports(size_t count)
+{
+	struct bench_report report;
+
+	for (size_t i = 0; i < count; i++)
+		if (!next_report(
+		        &report, now_ns() + PATIENCE_MS * INT64_C(1000000))) {
+			kill_all();
+			_exit(99);
+		}
+}
+
+static void
+measure_soak(char *args[], char *argv[])
+{
+	size_t count = (size_t)number(args[1]);
+	struct usage before = {0}, after = {0};
+
+	make_fifo(args[0]);
+	pid_t pid = start(argv);
+	pass_reports(count / 2);
+	add_tree(&before, pid, true);
+	long fds = open_files(pid);
+	pass_reports(count / 2);
+	add_tree(&after, pid, true);
+	fds = open_files(pid) - fds;
+	(void)kill(pid, (int)number(args[2]));
+	await_all();
+	(void)printf("%.3f %ld %ld\n",
+	    ms(after.cpu_ns - before.cpu_ns) / ((double)count / 2),
+	    after.dirty - before.dirty, fds);
 }
 
 /* Processes and threads of the machine, zombies too. */
@@ -513,7 +613,9 @@ main(int argc, char *argv[])
 		int args;
 		void (*measure)(char *args[], char *argv[]);
 	} kinds[] = {{"round", 5, measure_round}, {"idle", 4, measure_idle},
-	    {"storm", 3, measure_storm}, {"lost", 1, measure_lost}};
+	    {"storm", 3, measure_storm}, {"lost", 1, measure_lost},
+	    {"memory", 2, measure_memory}, {"killed", 2, measure_killed},
+	    {"soak", 3, measure_soak}};
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		die("prctl");

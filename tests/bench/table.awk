@@ -79,8 +79,8 @@ function targets(i, n, parts) {
 	for (i = 1; i <= n; i++)
 		ratio("start of " parts[i], "round" parts[i], 1, 1.3)
 	ratio("stop of 1,000", "round1000", 8, 1.3)
-	target("private dirty memory at 1,000, KiB", of("reeve", "round1000", 4), "-", 300)
-	target("PSS at 1,000, KiB", of("reeve", "round1000", 3), "-", 1024)
+	target("private dirty memory at 1,000 as PID 1, KiB", of("reeve", "memory", 2), "-", 300)
+	target("PSS at 1,000 as PID 1, KiB", of("reeve", "memory", 1), "-", 1024)
 	target("PSS at 1,000 with the operator, KiB", of("reeve+operator", "round1000", 3), "-", 12288)
 	n = split("1 100 1000", parts, " ")
 	for (i = 1; i <= n; i++) {
@@ -88,6 +88,10 @@ function targets(i, n, parts) {
 		ratio("restart among " parts[i] ", p99", "round" parts[i], 7, 3)
 	}
 	target("restart beside a crash loop of 100, p50", of("reeve-crashing", "round1", 6), of("limit", "round1", 6), 3)
+	target("processor time a restart, of many in a row, ms", of("reeve", "soak", 1), "-", 0.15)
+	target("private dirty memory after all restarts, KiB more", of("reeve", "soak", 2), "-", 16)
+	target("descriptors after all restarts, more", of("reeve", "soak", 3), "-", 4)
+	target("workers left after kill -9 of the init", of("reeve", "killed", 1), "-", 0)
 	target("wake-ups a minute at rest", of("reeve", "idle", 1), "-", 0)
 	ratio("10,000 orphans", "storm", 1, 1.1)
 	target("SIGTERMs lost", of("reeve-run--", "lost", 1), "-", 0)
@@ -125,6 +129,12 @@ END {
 	row("the same, p99 ms", "round1000", 7, 1, who)
 	row("stop of 100, ms", "round100", 8, 1, who)
 	row("stop of 1,000, ms", "round1000", 8, 1, who)
+	row("processor time of the supervisor a restart, 100 workers, ms", "round100", 9, 1, who)
+	row("the same, 1,000 workers", "round1000", 9, 1, who)
+	row("the same, of workers that end at once, ms", "soak", 1, 0, who)
+	row("workers of 100 left 1 s after kill -9 of the supervisor", "killed", 1, 0, who)
+	row("as PID 1: PSS at 1,000, KiB", "memory", 1, 0, who)
+	row("as PID 1: private dirty memory at 1,000, KiB", "memory", 2, 0, who)
 	row("wake-ups a minute, 100 idle workers", "idle", 1, 0, who)
 	print ""
 	who = "limit reeve reeve-run-- tini dumb-init catatonit runit s6 supervisord"

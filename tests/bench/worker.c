@@ -6,6 +6,7 @@
  *     worker report FIFO       16 bytes: pid and CLOCK_MONOTONIC; then waits
  *     worker /FIFO SCRIPT      the same, as the first line of a run script
  *     worker wait              waits
+ *     worker once FIFO         says so, and ends
  *     worker storm COUNT FIFO  makes COUNT orphans that end together when the
  *                              last writer of FIFO.end goes; reports; waits
  */
@@ -93,6 +94,10 @@ storm(const char *count, const char *path)
 int
 main(int argc, char *argv[])
 {
+	if (argc == 3 && strcmp(argv[1], "once") == 0) {
+		report(argv[2]);
+		return 1;
+	}
 	if (argc == 3 && strcmp(argv[1], "report") == 0)
 		report(argv[2]);
 	else if (argc > 2 && argv[1][0] == '/')
