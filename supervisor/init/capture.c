@@ -195,11 +195,11 @@ capture_release(struct core *core, int32_t slot)
 void
 capture_forget(struct core *core, int32_t slot)
 {
-	struct tally *tally = &core->tallies->slots[slot];
-
 	capture_release(core, slot);
-	if (core->logger.counted) /* else untouched, and so without memory */
-		*tally = (struct tally){.incarnation = tally->incarnation + 1};
+	if (!core->logger.counted) /* untouched, and so without memory */
+		return;
+	struct tally *tally = &core->tallies->slots[slot];
+	*tally = (struct tally){.incarnation = tally->incarnation + 1};
 }
 
 /* --- what it says --- */
