@@ -41,9 +41,9 @@ find(struct counters *counters, const char *name)
 }
 
 const struct worker_counters *
-counters_find(struct counters *counters, const char *worker)
+counters_find(struct counters *counters, const char *name)
 {
-	return find(counters, worker);
+	return find(counters, name);
 }
 
 /* NULL without memory: then it isn't counted. */
@@ -54,7 +54,7 @@ get(struct counters *counters, const char *name)
 
 	if (worker != NULL)
 		return worker;
-	if (counters->count == counters->room) {
+	if (counters->workers == NULL || counters->count == counters->room) {
 		size_t room = MAX(counters->room * 2, (size_t)ROOM_FIRST);
 		void *more = reallocarray(
 		    counters->workers, room, sizeof(*counters->workers));

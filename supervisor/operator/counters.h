@@ -70,9 +70,9 @@ void counters_alert(struct counters *counters, const char *kind);
 void counters_pass(struct counters *counters, int64_t us);
 /* NULL: nothing was told of it. */
 const struct worker_counters *counters_find(
-    struct counters *counters, const char *worker);
+    struct counters *counters, const char *name);
 /* Forgets the worker. */
-void counters_forget(struct counters *counters, const char *worker);
+void counters_forget(struct counters *counters, const char *name);
 
 const char *probe_counter_name(enum probe_counter which);
 const char *output_way_name(enum output_way way);

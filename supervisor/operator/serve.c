@@ -478,6 +478,18 @@ fail(struct serve *serve, const char *why)
 		log_error("status.stuck", "%s", err.text);
 }
 
+static int
+apply(struct serve *serve, struct wanted *wanted, struct err *err)
+{
+	if (read_wanted(serve, wanted, err) == -1)
+		return -1;
+	if (serve->http != NULL && wanted->fd == -1 &&
+	    same_bytes(&wanted->certificate, &serve->certificate) &&
+	    same_bytes(&wanted->key, &serve->key))
+		return 0;
+	return take(serve, wanted, err);
+}
+
 static void
 go_by(struct serve *serve, const struct declared_status *declared)
 {
@@ -486,17 +498,10 @@ go_by(struct serve *serve, const struct declared_status *declared)
 
 	buffer_init(&wanted.certificate, PEM_MAX);
 	buffer_init(&wanted.key, PEM_MAX);
-	if (read_wanted(serve, &wanted, &err) == -1) {
+	if (apply(serve, &wanted, &err) == -1)
 		fail(serve, err.text);
-	} else if (serve->http != NULL && wanted.fd == -1 &&
-	           same_bytes(&wanted.certificate, &serve->certificate) &&
-	           same_bytes(&wanted.key, &serve->key)) {
+	else
 		serve->trouble[0] = '\0';
-	} else if (take(serve, &wanted, &err) == -1) {
-		fail(serve, err.text);
-	} else {
-		serve->trouble[0] = '\0';
-	}
 	wanted_fini(&wanted);
 }
 
