@@ -30,6 +30,12 @@ add(struct judged *judged, const struct alert_condition *condition)
 		judged->conditions[judged->count++] = *condition;
 }
 
+static void
+add_one(void *arg, const struct alert_condition *condition)
+{
+	add(arg, condition);
+}
+
 static const char *
 subject_of(struct judged *judged, const char *worker)
 {
@@ -363,6 +369,8 @@ conditions_judge(struct operator_core *op, int64_t now_ms)
 	if (op->intent != NULL) {
 		sources(&judged);
 		drifted(&judged);
+		objectives_judge(op, add_one, &judged);
+		stall_judge(op, now_ms, add_one, &judged);
 	}
 	alerts_judge(&op->alerts, judged.conditions, judged.count);
 	return judged.wake_ms;

@@ -148,6 +148,24 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	return wake_ms;
 }
 
+static void
+restart_stalled(struct operator_core *op, int64_t now_ms)
+{
+	const struct declared *declared = op->intent->declared;
+
+	for (size_t i = 0; i < declared->nworkers; i++) {
+		const struct declared_worker *one = &declared->workers[i];
+		struct running_worker *worker =
+		    running_find(&op->running, one->name);
+		const struct running_instance *stalled =
+		    worker == NULL ? NULL
+		                   : stall_restart(op, one, worker, now_ms);
+		if (stalled != NULL)
+			(void)restart_one(
+			    op, one->name, stalled->wire.replica, now_ms);
+	}
+}
+
 int64_t
 judge_pass(struct operator_core *op)
 {
@@ -159,6 +177,8 @@ judge_pass(struct operator_core *op)
 	op->drift = (struct drift_list){.arena = &op->drift_arena};
 	if (!op->ready || op->draining)
 		return CLOCK_NEVER;
+	if (op->intent != NULL)
+		restart_stalled(op, now_ms);
 	const int64_t wakes[] = {
 	    wake_ms,
 	    op->intent == NULL ? CLOCK_NEVER : reconcile_all(op, now_ms),

@@ -77,6 +77,10 @@ write_tracked(const struct tracked *tracked, struct jsonw *json)
 		jsonw_i64(json, "scale", tracked->scale);
 		jsonw_i64(json, "scale_over", tracked->scale_over);
 	}
+	jsonw_array(json, "stalls");
+	for (size_t i = 0; i < STALL_RESTARTS_MAX; i++)
+		jsonw_i64(json, NULL, tracked->stall_ms[i]);
+	jsonw_end(json);
 	jsonw_end(json);
 }
 
@@ -137,6 +141,8 @@ static void
 read_tracked(struct operator_core *op, const cJSON *from)
 {
 	const char *name = record_text(from, "name", "");
+	const cJSON *item = NULL;
+	size_t stalls = 0;
 
 	if (*name == '\0' || strlen(name) > WORKER_NAME_MAX)
 		return;
@@ -144,6 +150,12 @@ read_tracked(struct operator_core *op, const cJSON *from)
 
 	tracked->memory.has_bad =
 	    unhex(record_text(from, "bad", NULL), tracked->memory.bad);
+	cJSON_ArrayForEach(item, record_array(from, "stalls"))
+	{
+		if (stalls < STALL_RESTARTS_MAX && cJSON_IsNumber(item))
+			tracked->stall_ms[stalls++] =
+			    (int64_t)item->valuedouble;
+	}
 	tracked->scale = record_i64(from, "scale", -1);
 	tracked->scale_over = record_i64(from, "scale_over", -1);
 	if (tracked->scale > WORKER_REPLICAS_MAX)

@@ -43,12 +43,18 @@
  *     events.c     what happened, kept in store.c
  *     queues.c     observation of the declared queues
  *     scaling.c    replicas by a queue (scale.c)
+ *     trend.c      how the queues were, kept in store.c
+ *     objectives.c, stall.c  what of them somebody should be told
  *     status.c     what is said about it all; control.c to whom
  *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
 struct watch;
 struct control;
 struct serve;
+
+enum {
+	STALL_RESTARTS_MAX = 3 /* of a worker, in an hour */
+};
 
 /* What is known of one declared worker beside what is declared and what runs.
  */
@@ -59,6 +65,8 @@ struct tracked {
 	int64_t scale;       /* replicas by order, or -1 */
 	int64_t scale_over;  /* the declared number that it overrides */
 	struct scale_memory by_queue; /* with `scale` */
+	/* restarts because it stalled; monotonic, 0: none */
+	int64_t stall_ms[STALL_RESTARTS_MAX];
 	const char *held; /* why not the declared configuration; NULL */
 	bool in_manifest;
 };
@@ -220,6 +228,21 @@ int64_t judge_pass(struct operator_core *op);
 /* --- conditions.c --- */
 /* Says what is wrong to alerts.c; returns when time alone may change it. */
 int64_t conditions_judge(struct operator_core *op, int64_t now_ms);
+
+typedef void condition_fn(void *arg, const struct alert_condition *condition);
+
+/* --- objectives.c --- */
+/* The queues whose objectives are missed, or that can't be read. */
+void objectives_judge(struct operator_core *op, condition_fn *fn, void *arg);
+
+/* --- stall.c --- */
+/* The workers that are ready and take nothing of what waits. */
+void stall_judge(
+    struct operator_core *op, int64_t now_ms, condition_fn *fn, void *arg);
+/* The replica to restart for it by `onStall`; it is counted. NULL: none. */
+struct running_instance *stall_restart(struct operator_core *op,
+    const struct declared_worker *declared, struct running_worker *worker,
+    int64_t now_ms);
 
 /* --- ceiling.c --- */
 /* Looks once for workers above a memory limit that no cgroup holds. */

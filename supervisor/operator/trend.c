@@ -216,29 +216,33 @@ trend_counts(struct trend *trend, const char *name, int64_t since_wall_ms,
 		ret->failed = MAX(failed, 0) + MAX(dead, 0);
 }
 
-int64_t
-trend_above_since(
-    struct trend *trend, const char *name, const char *expression, double limit)
+void
+trend_above(struct trend *trend, const char *name, const char *expression,
+    double limit, struct trend_above *ret)
 {
 	struct known_queue *queue = trend == NULL ? NULL : known(trend, name);
 	char sql[SQL_MAX];
 
+	*ret = (struct trend_above){.since_wall_ms = 0};
 	if (queue == NULL)
-		return 0;
+		return;
 	(void)snprintf(sql, sizeof(sql),
-	    "SELECT min(at) FROM queue_looks WHERE queue = ?1 AND %s > ?2 "
-	    "AND at > coalesce((SELECT max(at) FROM queue_looks "
-	    "WHERE queue = ?1 AND %s <= ?2), 0)",
+	    "SELECT min(at), max(at), max(v) FROM (SELECT at, %s AS v "
+	    "FROM queue_looks WHERE queue = ?1 AND at > coalesce((SELECT at "
+	    "FROM queue_looks WHERE queue = ?1 AND %s <= ?2 "
+	    "ORDER BY at DESC LIMIT 1), 0)) WHERE v > ?2",
 	    expression, expression);
 	CLEANUP(store_statement_free)
 	sqlite3_stmt *row = store_prepare(trend->store, sql);
 
 	if (row == NULL)
-		return 0;
+		return;
 	(void)sqlite3_bind_int64(row, 1, queue->id);
 	(void)sqlite3_bind_double(row, 2, limit);
-	return sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int64(row, 0)
-	                                       : 0;
+	if (sqlite3_step(row) == SQLITE_ROW)
+		*ret = (struct trend_above){sqlite3_column_int64(row, 0),
+		    sqlite3_column_int64(row, 1),
+		    sqlite3_column_double(row, 2)};
 }
 
 static void

@@ -40,11 +40,15 @@ struct trend_counts {
 void trend_counts(struct trend *trend, const char *queue, int64_t since_wall_ms,
     struct trend_counts *ret);
 
-/* `expression` over the columns, one of ours and never a user's: since when
- * (wall time) it has been above `limit` in every look where it was known; 0: it
- * isn't, or no look is kept. */
-int64_t trend_above_since(struct trend *trend, const char *queue,
-    const char *expression, double limit);
+/* Since when, and until which look (wall time), a value has been above a limit
+ * wherever it was known. All 0: it isn't, or no look is kept. */
+struct trend_above {
+	int64_t since_wall_ms, last_wall_ms;
+	double most;
+};
+/* `expression` is over the columns, one of ours and never a user's. */
+void trend_above(struct trend *trend, const char *queue, const char *expression,
+    double limit, struct trend_above *ret);
 
 /* reeve.history/1: minutes as far as no looks are kept, then looks. */
 int trend_write(struct trend *trend, const char *queue, int64_t since_wall_ms,

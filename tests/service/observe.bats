@@ -86,3 +86,84 @@ looks_are() {
 	expect_status 4
 	has "no queue 'nobody' is declared"
 }
+
+alert_is() { in_status ".alerts | any(.key == \"$1\")"; }
+no_alert() { in_status ".alerts | any(.key == \"$1\") | not"; }
+
+@test "objectives: missed for long enough, kept while nothing is known, over when it is well" {
+	start_redis
+	redis LPUSH jobs a b c >/dev/null
+	manifest "{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs, objectives: {depth: 2, deadLetters: 9, for: 1s}}" \
+	    "{name: fine, kind: redis, url: '$REDIS_URL/0', list: other, objectives: {depth: 2, for: 1s}}"
+	supervise
+	wait_until -t 60 alert_is objective:jobs:depth
+	no_alert objective:fine:depth
+	no_alert objective:jobs:deadLetters
+	run "$REEVE" status
+	has 'depth is above 2'
+	local operator
+	operator=$("$REEVE" status --output json | jq .operator.pid)
+	kill -STOP "$REDIS_PID"
+	wait_until in_status "$(queue jobs '.waiting == null')"
+	# the new one knows it by the history; unknown isn't well
+	kill -KILL "$operator"
+	wait_until in_status ".operator.state == \"running\" and .operator.pid != $operator"
+	"$REEVE" reload
+	alert_is objective:jobs:depth
+	kill -CONT "$REDIS_PID"
+	redis LPOP jobs >/dev/null
+	wait_until -t 60 no_alert objective:jobs:depth
+}
+
+# idle_worker COMMAND: it consumes a queue by declaration, and takes nothing.
+idle_worker() {
+	cat >reeve.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: ob
+	queues:
+	  - {name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs, processing: taken}
+	workers:
+	  - name: w
+	    command: [/bin/sh, -c, "$1"]
+	    consumes: [{queue: jobs}]
+	    terminationGracePeriodSeconds: 1
+	    onStall: restart
+	    stallAfter: 2s
+	YAML
+}
+first_pid() { "$REEVE" status --output json | jq '.workers[0].instances[0].pid'; }
+other_pid() { [ "$(first_pid)" != "$1" ] && [ "$(first_pid)" != null ]; }
+
+@test "a worker that is connected and takes nothing is restarted; a job in hand is work" {
+	start_redis
+	redis LPUSH jobs a >/dev/null
+	idle_worker "{ echo 'CLIENT SETNAME reeve:jobs|w/0:x'; exec sleep 1000; } | redis-cli -p $REDIS_PORT"
+	supervise
+	wait_until in_status '.workers[0].ready == 1'
+	local pid
+	pid=$(first_pid)
+	wait_until -t 60 alert_is stalled:w:jobs
+	wait_until -t 60 other_pid "$pid"
+	run "$REEVE" events w
+	has 'replica 0 is replaced'
+	# a job in hand by a lease in force is work
+	redis LPUSH taken b >/dev/null
+	wait_until -t 60 no_alert stalled:w:jobs
+}
+
+@test "a ready worker that is not connected is told of, not restarted" {
+	start_redis
+	redis LPUSH jobs a >/dev/null
+	idle_worker 'exec sleep 1000'
+	supervise
+	wait_until in_status '.workers[0].ready == 1'
+	local pid
+	pid=$(first_pid)
+	wait_until -t 60 alert_is stalled:w:jobs
+	run "$REEVE" status
+	has 'nobody is connected to the queue'
+	[ "$(first_pid)" = "$pid" ]
+	redis DEL jobs >/dev/null
+	wait_until -t 60 no_alert stalled:w:jobs
+	[ "$(first_pid)" = "$pid" ]
+}
