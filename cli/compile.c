@@ -67,6 +67,10 @@ count_secrets(
 static void
 say_left_out(const struct cli *cli, const struct declared *declared)
 {
+	size_t scaled = 0;
+
+	for (size_t i = 0; i < declared->nworkers; i++)
+		scaled += declared->workers[i].scale.queue != NULL;
 	const struct {
 		const char *what;
 		size_t count;
@@ -75,6 +79,7 @@ say_left_out(const struct cli *cli, const struct declared *declared)
 	    {"checks", declared->nchecks},
 	    {"smoke", declared->nsmokes},
 	    {"alerts", declared->nalerts},
+	    {"scale", scaled},
 	};
 	char text[64] = "";
 	size_t used = 0;

@@ -24,7 +24,8 @@ enum {
 	BACKOFF_MAX_MS = 60 * 1000,
 	/* A slow server is asked so much less often that it spends at most one
 	 * part in so many of its time on us. */
-	ROUND_SHARE = 10,
+	ROUND_SHARE = 5,
+	SLOW_MAX_MS = 20 * 1000, /* but never less often than this */
 	ANSWER_MS = 4 * 1000,
 	KILL_MS = 6 * 1000,
 	AHEAD_MAX = 32, /* asked and not yet answered */
@@ -54,7 +55,7 @@ struct endpoint {
 	size_t *own;            /* indices of its queues */
 	size_t count, first;    /* of them; where the round began */
 	size_t asked, answered; /* in this round; equal to count: it is over */
-	int64_t round_ms;       /* monotonic: when it began */
+	int64_t round_ms;       /* monotonic: of its first answer */
 	unsigned failures;      /* rounds in a row without any answer */
 	bool ending;            /* the prober was killed, and not yet reaped */
 };
@@ -265,7 +266,8 @@ plan_round(struct endpoint *endpoint, bool failed)
 	struct err err = ERR_INIT;
 	int64_t now_ms = clock_ms();
 	int64_t after_ms = MAX((int64_t)LOOK_EVERY_MS,
-	    ROUND_SHARE * (now_ms - endpoint->round_ms));
+	    MIN(ROUND_SHARE * (now_ms - endpoint->round_ms),
+	        (int64_t)SLOW_MAX_MS));
 
 	endpoint->failures = failed ? endpoint->failures + 1 : 0;
 	if (failed)
@@ -345,6 +347,9 @@ take_answer(struct endpoint *endpoint, const char *line, size_t len)
 		return;
 	struct observed_queue *queue = queue_at(endpoint, endpoint->answered);
 
+	/* The start of the prober isn't the server's time. */
+	if (endpoint->answered == 0)
+		endpoint->round_ms = clock_ms();
 	learn(queue, line, len);
 	if (queue->trouble != NULL && queue->seen != NULL &&
 	    of_endpoint(queue->seen)) {
