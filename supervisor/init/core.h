@@ -342,10 +342,10 @@ struct core {
 	struct fingerprint_key key;
 	bool pid1, reap_again, no_pidfd;
 	bool die_with_parent, allow_exec_changes, placed;
-	bool ordered;    /* some worker depends on another */
-	bool order_due;  /* something changed that somebody may wait for */
-	uint8_t current; /* the applied plan, if plans[current].bytes */
-	uint8_t padding;
+	bool ordered;     /* some worker depends on another */
+	bool order_due;   /* something changed that somebody may wait for */
+	uint8_t current;  /* the applied plan, if plans[current].bytes */
+	bool limits_told; /* that declared limits don't hold */
 	uint32_t max_workers;
 
 	int tally_fd; /* of `tallies`, for the logger; -1 */
@@ -378,7 +378,6 @@ struct core {
 	char room[ROOM_TEXT_SIZE]; /* why no process could be made; "" */
 	int64_t room_ms;           /* when that was looked at */
 	struct cgroup_tree cgroup;
-	bool limits_told; /* that declared limits don't hold */
 
 	struct plan plans[CORE_PLANS_MAX];
 	uint32_t plan_users[CORE_PLANS_MAX];

@@ -33,10 +33,11 @@ enum {
 	FIRST_PID = 1000,
 	PROCESSES = 256,
 	IMAGES = 64, /* faults that one test may have */
-	MINUTE = 60,
 	/* 2033-05-18 03:33:00: the machine's own clock is never there */
 	BEGIN_S = 1999999980,
 };
+
+static const int64_t MINUTE = 60;
 
 enum life {
 	LIFE_RUNS,
