@@ -131,6 +131,7 @@ cli_run cmd_demo_job;
 cli_run cmd_diagnose;
 cli_run cmd_diff;
 cli_run cmd_plan;
+cli_run cmd_inspect;
 cli_run cmd_events;
 cli_run cmd_explain;
 cli_run cmd_gate;

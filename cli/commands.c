@@ -383,6 +383,13 @@ const struct cli_command cli_commands[] = {
         .hidden = true,
     },
     {
+        .name = "inspect",
+        .arguments = "",
+        .summary = "our own child: looks at the workers' processes",
+        .run = cmd_inspect,
+        .hidden = true,
+    },
+    {
         .name = "probe",
         .arguments = "",
         .summary = "our own child: looks at one endpoint",

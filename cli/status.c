@@ -488,7 +488,7 @@ ask_until_known(struct cli *cli, const struct control_client *client,
     const char *method, const char *path, struct buffer *answer,
     struct err *err)
 {
-	static const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+	static const struct timespec pause = {.tv_nsec = 50000000L};
 
 	for (;;) {
 		buffer_clear(answer);

@@ -116,6 +116,7 @@ enum drift_policy {
 };
 struct declared_drift {
 	enum drift_policy env, secret, queue, executable, config, replicas;
+	enum drift_policy files, user, limits, processes, consumers;
 };
 
 struct declared_port {
@@ -262,6 +263,7 @@ struct declared_worker {
 	size_t nimports;
 	struct declared_environment env; /* final, provenance kept */
 	const char *working_dir;         /* NULL */
+	const char *const *files; /* that it reads; NULL-terminated, or NULL */
 	struct declared_security security;
 	struct declared_settings settings;
 	struct declared_port *ports;

@@ -240,6 +240,13 @@ drift_of(const enum manifest_drift *word, const char *otherwise)
 	UNREACHABLE("a policy");
 }
 
+static enum drift_policy
+told_of(const enum manifest_drift_told *word)
+{
+	return word != NULL && *word == WORD_drift_told_IGNORE ? DRIFT_IGNORE
+	                                                       : DRIFT_ALERT;
+}
+
 static struct declared_drift
 on_drift(const struct manifest_on_drift *raw)
 {
@@ -253,6 +260,10 @@ on_drift(const struct manifest_on_drift *raw)
 	    .executable =
 	        drift_of(raw->executable, DEFAULT_OF(on_drift, executable)),
 	    .config = drift_of(raw->config, DEFAULT_OF(on_drift, config)),
+	    .files = drift_of(raw->files, DEFAULT_OF(on_drift, files)),
+	    .user = drift_of(raw->user, DEFAULT_OF(on_drift, user)),
+	    .limits = drift_of(raw->limits, DEFAULT_OF(on_drift, limits)),
+	    .processes = told_of(raw->processes),
 	    .replicas = drift_of(raw->replicas, DEFAULT_OF(on_drift, replicas)),
 	};
 }
@@ -337,6 +348,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	take_schedule(r, raw, worker);
 	worker->requires = resolve_texts(r, raw->requires, raw->requires_count);
 	worker->working_dir = arena_text(r->arena, raw->working_dir);
+	worker->files = resolve_texts(r, raw->files, raw->files_count);
 	worker->nports = raw->ports_count;
 	worker->ports =
 	    arena_array(r->arena, worker->nports, sizeof(*worker->ports));

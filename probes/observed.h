@@ -127,6 +127,7 @@ struct observed_process {
 	const char
 	    *command; /* argv[0] and the script only: argv may hold secrets */
 	int64_t started_wall_ms;
+	bool exact; /* all its arguments are the command's */
 };
 
 /* Follow-up of one canary (filled by the smoke). */

@@ -202,7 +202,7 @@ struct search {
 
 static void
 found_add(struct search *search, const char *worker, int64_t pid,
-    const char *command, int64_t started)
+    const char *command, int64_t started, bool exact)
 {
 	if (search->found->count == FOUND_MAX)
 		return;
@@ -210,7 +210,8 @@ found_add(struct search *search, const char *worker, int64_t pid,
 	    (struct observed_process){.worker = worker,
 	        .pid = pid,
 	        .command = command,
-	        .started_wall_ms = started};
+	        .started_wall_ms = started,
+	        .exact = exact};
 }
 
 static void
@@ -228,7 +229,7 @@ compare(struct search *search, int64_t pid, const char *const *argv)
 	for (size_t i = 0; i < search->ncommands; i++)
 		if (processes_alike(search->commands[i].argv, argv) == best)
 			found_add(search, search->commands[i].worker, pid,
-			    command, started_wall_ms(ticks));
+			    command, started_wall_ms(ticks), best == 2);
 }
 
 static void

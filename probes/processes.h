@@ -53,7 +53,7 @@ int processes_match_consumers(struct consumer_match *matches, size_t count,
 int processes_match_consumer(const char *address, struct arena *arena,
     struct consumer_match *ret, struct err *err) MUST_CHECK;
 
-/* Pure, for tests: whether a process with `argv` is the command; 0 no, 1 by
+/* Whether a process with `argv` is the command; 0 no, 1 by
  * program and script, 2 with all arguments. */
 int processes_alike(const char *const *declared, const char *const *argv);
 

@@ -39,7 +39,9 @@ add_one(void *arg, const struct alert_condition *condition)
 static const char *
 subject_of(struct judged *judged, const char *worker)
 {
-	return arena_format(judged->arena, "worker %s", worker);
+	return *worker == '\0'
+	           ? "supervisor"
+	           : arena_format(judged->arena, "worker %s", worker);
 }
 
 static const char *

@@ -2,12 +2,18 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/text.h"
 #include "supervisor/operator/drift.h"
 #include "supervisor/operator/specs.h"
+
+enum {
+	UNKNOWN_SIZE = 512
+};
 
 struct comparison {
 	struct drift_list *list;
@@ -24,6 +30,11 @@ static const char *const class_names[DRIFT_CLASSES] = {
     [DRIFT_CLASS_CONFIG] = "config",
     [DRIFT_CLASS_QUEUE] = "queue",
     [DRIFT_CLASS_EXECUTABLE] = "executable",
+    [DRIFT_CLASS_FILES] = "files",
+    [DRIFT_CLASS_USER] = "user",
+    [DRIFT_CLASS_LIMITS] = "limits",
+    [DRIFT_CLASS_PROCESSES] = "processes",
+    [DRIFT_CLASS_CONSUMERS] = "consumers",
     [DRIFT_CLASS_REPLICAS] = "replicas",
 };
 
@@ -61,12 +72,28 @@ drift_policy_of(const struct declared_drift *policies, enum drift_class kind)
 		return policies->queue;
 	case DRIFT_CLASS_EXECUTABLE:
 		return policies->executable;
+	case DRIFT_CLASS_FILES:
+		return policies->files;
+	case DRIFT_CLASS_USER:
+		return policies->user;
+	case DRIFT_CLASS_LIMITS:
+		return policies->limits;
+	case DRIFT_CLASS_PROCESSES:
+		return policies->processes;
+	case DRIFT_CLASS_CONSUMERS:
+		return policies->consumers;
 	case DRIFT_CLASS_REPLICAS:
 		return policies->replicas;
 	case DRIFT_CLASSES:
 		break;
 	}
 	UNREACHABLE("drift class");
+}
+
+bool
+drift_is_foreign(enum drift_class kind)
+{
+	return kind == DRIFT_CLASS_PROCESSES || kind == DRIFT_CLASS_CONSUMERS;
 }
 
 bool
@@ -95,6 +122,22 @@ drift_add(struct drift_list *list, const struct drift *item)
 		return;
 	}
 	list->items[list->count++] = *item;
+}
+
+void
+drift_unknown(struct drift_list *list, const char *fmt, ...)
+{
+	char text[UNKNOWN_SIZE];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	for (size_t i = 0; i < list->nunknown; i++)
+		if (text_equal(list->unknown[i], text))
+			return;
+	if (list->nunknown < DRIFT_UNKNOWN_MAX)
+		list->unknown[list->nunknown++] = arena_text(list->arena, text);
 }
 
 static int

@@ -20,6 +20,11 @@ enum drift_class {
 	                     */
 	DRIFT_CLASS_QUEUE,  /* the variable that carries a queue's name */
 	DRIFT_CLASS_EXECUTABLE,
+	DRIFT_CLASS_FILES,     /* content of what `files` names */
+	DRIFT_CLASS_USER,      /* of the process, as it is now */
+	DRIFT_CLASS_LIMITS,    /* of the process, as they are now */
+	DRIFT_CLASS_PROCESSES, /* that nobody declared */
+	DRIFT_CLASS_CONSUMERS, /* that nobody declared */
 	DRIFT_CLASS_REPLICAS,
 	DRIFT_CLASSES
 };
@@ -38,13 +43,17 @@ struct drift {
 };
 
 enum {
-	DRIFT_MAX = 4096
+	DRIFT_MAX = 4096,
+	DRIFT_UNKNOWN_MAX = 64
 };
 struct drift_list {
 	struct arena *arena;
 	struct drift *items;
 	size_t count;
 	bool cut; /* there are more than DRIFT_MAX */
+	/* what could not be compared, each once */
+	const char *unknown[DRIFT_UNKNOWN_MAX];
+	size_t nunknown;
 };
 
 const char *drift_class_name(enum drift_class kind);
@@ -52,10 +61,15 @@ const char *drift_policy_name(enum drift_policy policy);
 enum drift_policy drift_policy_of(
     const struct declared_drift *policies, enum drift_class kind);
 
+/* Somebody else's doing: a restart of the worker mends nothing. */
+bool drift_is_foreign(enum drift_class kind);
 /* Whether it is about the replica of this index ("2"). */
 bool drift_concerns(const struct drift *item, const char *index);
 
 void drift_add(struct drift_list *list, const struct drift *item);
+/* Something that can't be seen, and why; said before, it isn't again. */
+void drift_unknown(struct drift_list *list, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);
 /* Compares one configuration that runs with the one that is declared. Adds
  * what differs, and returns the strongest policy among it: restart before
  * alert before ignore. `running` NULL: it isn't known what they were started

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,15 @@
 #include <openssl/evp.h>
 
 #include "base/fd.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "supervisor/operator/files.h"
+#include "supervisor/operator/specs.h"
 
 enum {
 	READ_SIZE = 64 * 1024,
-	NS_A_MS = 1000000
+	NS_A_MS = 1000000,
+	LINE_SIZE = 256, /* BINPRM_BUF_SIZE */
 };
 
 void
@@ -72,6 +76,7 @@ look(struct file_watch *watch)
 	    .size = (int64_t)st.st_size,
 	    .modified_ns = nanoseconds(&st.st_mtim),
 	    .changed_ms = nanoseconds(&st.st_ctim) / NS_A_MS,
+	    .path = files_name(watch->path),
 	};
 	const struct file_identity *before = &watch->now;
 
@@ -126,28 +131,101 @@ regular(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool
+files_gone(const struct file_identity *then, const char *path)
+{
+	return then->known && access(path, F_OK) == -1 && errno == ENOENT;
+}
+
+uint64_t
+files_name(const char *path)
+{
+	static const struct fingerprint_key key = {.bytes = {0}};
+	struct fingerprint print = fingerprint_of(&key, path, strlen(path));
+	uint64_t name = 0;
+
+	memcpy(&name, print.bytes, sizeof(name));
+	return name;
+}
+
+/* "#!PROGRAM ARGUMENT": the words, terminated, in `line`. */
+static bool
+first_line(const char *path, char line[LINE_SIZE], char **ret_argument)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = fd == -1 ? -1 : read(fd, line, LINE_SIZE - 1);
+
+	fd_close(&fd);
+	if (got < 3 || line[0] != '#' || line[1] != '!')
+		return false;
+	line[got] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	char *program = line + 2 + strspn(line + 2, " \t");
+	char *end = program + strcspn(program, " \t");
+	*ret_argument = *end == '\0' ? end : end + 1 + strspn(end + 1, " \t");
+	*end = '\0';
+	(*ret_argument)[strcspn(*ret_argument, " \t")] = '\0';
+	memmove(line, program, strlen(program) + 1);
+	return *line == '/';
+}
+
+static bool
+in_path(
+    const struct worker_spec *spec, const char *name, char ret[FILES_PATH_MAX])
+{
+	const char *path = specs_env(spec->envp, "PATH");
+
+	for (; path != NULL && *path != '\0'; path += *path == ':' ? 1 : 0) {
+		int len = (int)strcspn(path, ":");
+		if (text_format(ret, FILES_PATH_MAX, NULL, "%.*s/%s", len, path,
+		        name) == 0 &&
+		    access(ret, X_OK) == 0 && regular(ret))
+			return true;
+		path += len;
+	}
+	return false;
+}
+
+static bool
+interpreter(const struct worker_spec *spec, char ret[FILES_PATH_MAX])
+{
+	char line[LINE_SIZE];
+	char *argument = NULL;
+
+	if (!first_line(spec->executable, line, &argument))
+		return false;
+	const char *name = strrchr(line, '/') + 1;
+	if (strcmp(name, "env") == 0 && *argument != '\0' && *argument != '-' &&
+	    in_path(spec, argument, ret))
+		return true;
+	return text_copy(ret, FILES_PATH_MAX, line, NULL) == 0;
+}
+
 size_t
-files_of_worker(const struct worker_spec *spec,
-    char ret_paths[FILES_OF_WORKER][FILES_PATH_MAX])
+files_of_program(const struct worker_spec *spec,
+    char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX])
 {
 	size_t count = 0;
 	const char *script = NULL;
 
 	if (text_copy(ret_paths[0], FILES_PATH_MAX, spec->executable, NULL) ==
-	    0)
+	    -1)
+		return 0;
+	count++;
+	if (interpreter(spec, ret_paths[count]))
 		count++;
 	for (size_t i = 1; spec->argv[i] != NULL && script == NULL; i++)
 		if (spec->argv[i][0] != '-')
 			script = spec->argv[i];
-	if (script == NULL || count == 0)
+	if (script == NULL)
 		return count;
 	const char *cwd = spec->cwd == NULL ? "/" : spec->cwd;
 	int rc = script[0] == '/'
-	             ? text_copy(ret_paths[1], FILES_PATH_MAX, script, NULL)
-	             : text_format(ret_paths[1], FILES_PATH_MAX, NULL, "%s/%s",
-	                   cwd, script);
+	             ? text_copy(ret_paths[count], FILES_PATH_MAX, script, NULL)
+	             : text_format(ret_paths[count], FILES_PATH_MAX, NULL,
+	                   "%s/%s", cwd, script);
 
-	if (rc == 0 && regular(ret_paths[1]))
+	if (rc == 0 && regular(ret_paths[count]))
 		count++;
 	return count;
 }

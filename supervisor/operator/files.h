@@ -15,6 +15,7 @@ struct file_identity {
 	uint64_t device, inode;
 	int64_t size, modified_ns, changed_ms;
 	char sha256[65];
+	uint64_t path; /* its name, as files_name() has it */
 };
 
 /* The last look at one path. */
@@ -35,13 +36,18 @@ const struct file_identity *files_look(struct files *files, const char *path);
 /* Both known, and other bytes. */
 bool files_differ(
     const struct file_identity *then, const struct file_identity *now);
-/* What of a worker lies on disk: its executable, and its first argument that
- * is a file (a script). Up to two absolute paths; returns how many. */
+/* It was there, and nothing is there now. */
+bool files_gone(const struct file_identity *then, const char *path);
+/* A number for a path, to find it again by. */
+uint64_t files_name(const char *path);
+/* What of a worker lies on disk: its executable; the interpreter that its "#!"
+ * names, also by env(1); and its first argument that is a file (a script).
+ * Absolute paths; returns how many. */
 enum {
-	FILES_OF_WORKER = 2,
+	FILES_OF_PROGRAM = 3,
 	FILES_PATH_MAX = 1024
 };
-size_t files_of_worker(const struct worker_spec *spec,
-    char ret_paths[FILES_OF_WORKER][FILES_PATH_MAX]);
+size_t files_of_program(const struct worker_spec *spec,
+    char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX]);
 
 #endif

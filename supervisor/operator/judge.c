@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
 
 enum {

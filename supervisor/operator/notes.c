@@ -97,7 +97,8 @@ write_files(const struct running_instance *instance, struct jsonw *json)
 	jsonw_i64(json, "started", instance->wire.started_wall_ms);
 	jsonw_array(json, "sha256");
 	for (size_t i = 0; i < instance->nfiles; i++)
-		jsonw_text(json, NULL, instance->files[i].sha256);
+		jsonw_format(json, NULL, "%016" PRIx64 ":%s",
+		    instance->files[i].path, instance->files[i].sha256);
 	jsonw_end(json);
 	jsonw_end(json);
 }
@@ -182,14 +183,16 @@ read_files(struct operator_core *op, const cJSON *from)
 	instance->nfiles = 0;
 	cJSON_ArrayForEach(item, record_array(from, "sha256"))
 	{
-		if (!cJSON_IsString(item) ||
-		    instance->nfiles == FILES_OF_WORKER)
+		char *end = NULL;
+		if (!cJSON_IsString(item))
 			break;
-		struct file_identity *file =
-		    &instance->files[instance->nfiles++];
-		*file = (struct file_identity){0};
+		uint64_t path = strtoull(item->valuestring, &end, 16);
+		if (*end != ':')
+			break;
+		struct file_identity *file = running_file_add(instance);
+		file->path = path;
 		file->known = text_copy(file->sha256, sizeof(file->sha256),
-		                  item->valuestring, NULL) == 0 &&
+		                  end + 1, NULL) == 0 &&
 		              *file->sha256 != '\0';
 	}
 }

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/wire/place.h"
 
@@ -234,6 +235,7 @@ begin(struct operator_core *op)
 			return;
 	op->ready = true;
 	notes_read(op);
+	live_begin(op->live);
 	log_info("operator.ready", "plan=%s workers=%zu",
 	    op->applied.known ? "found" : "none", op->running.count);
 	operator_wake(op, 0);
@@ -557,7 +559,9 @@ start(struct operator_core *op, struct err *err)
 	op->queues = queues_new(op);
 	op->serve = serve_new(op);
 	op->watch = watch_new(op, err);
-	if (op->queues == NULL || op->serve == NULL || op->watch == NULL)
+	op->live = live_new(op);
+	if (op->queues == NULL || op->serve == NULL || op->watch == NULL ||
+	    op->live == NULL)
 		return -1;
 	op->control = control_new(op, err);
 	if (op->control == NULL)
@@ -606,6 +610,7 @@ finish(struct operator_core *op)
 	serve_free(op->serve);
 	watch_free(op->watch);
 	queues_free(op->queues);
+	live_free(op->live);
 	alerts_fini(&op->alerts);
 	events_free(op->events);
 	trend_free(op->trend);

@@ -34,6 +34,7 @@
  *     operator.c   life, the loop, the wire to the init
  *     plans.c      what the init should have, and sending it
  *     views.c      how each worker stands beside its declaration: drift
+ *     live.c       the processes as they are now
  *     judge.c      a pass: drift, reconcile, and doing it
  *     preview.c    the same without doing it: `reeve plan`
  *     ceiling.c    memory limits that no cgroup holds
@@ -138,6 +139,7 @@ struct operator_core {
 	struct serve *serve;
 	struct counters counters;
 	struct samples samples;
+	struct live *live;
 
 	struct arena drift_arena; /* of the list below; made anew each pass */
 	struct drift_list drift;

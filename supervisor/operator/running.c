@@ -10,6 +10,8 @@
 static void
 worker_fini(struct running_worker *worker)
 {
+	for (size_t i = 0; i < worker->ninstances; i++)
+		free(worker->instances[i].files);
 	free(worker->instances);
 }
 
@@ -47,6 +49,30 @@ running_instance_find(struct running_worker *worker, uint32_t replica)
 		if (worker->instances[i].wire.replica == replica)
 			return &worker->instances[i];
 	return NULL;
+}
+
+struct file_identity *
+running_file(const struct running_instance *instance, uint64_t path)
+{
+	for (size_t i = 0; i < instance->nfiles; i++)
+		if (instance->files[i].path == path)
+			return &instance->files[i];
+	return NULL;
+}
+
+struct file_identity *
+running_file_add(struct running_instance *instance)
+{
+	struct file_identity *more =
+	    reallocarray(instance->files, instance->nfiles + 1, sizeof(*more));
+
+	/* As below. */
+	if (more == NULL)
+		abort();
+	instance->files = more;
+	more = &more[instance->nfiles++];
+	*more = (struct file_identity){0};
+	return more;
 }
 
 static void *
@@ -139,6 +165,8 @@ forget_unmarked(struct running *running)
 			if (worker->instances[k].marked == running->number)
 				worker->instances[held++] =
 				    worker->instances[k];
+			else
+				free(worker->instances[k].files);
 		worker->ninstances = held;
 		if (worker->marked != running->number) {
 			worker_fini(worker);

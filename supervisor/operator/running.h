@@ -23,10 +23,14 @@ struct running_instance {
 	/* a restart was ordered and nothing was heard of it yet; monotonic,
 	 * 0: none */
 	int64_t ordered_ms;
+	/* bit of each drift class for which it was replaced, and the process
+	 * that was to be: the next one had better not differ again */
+	unsigned mended;
+	int32_t mended_pid;
 	/* the files that its process was started from, as they were then */
 	int32_t files_pid;
 	size_t nfiles;
-	struct file_identity files[FILES_OF_WORKER];
+	struct file_identity *files;
 };
 
 struct running_worker {
@@ -54,6 +58,11 @@ void running_fini(struct running *running);
 bool running_take(struct running *running, const union wire_message *message,
     int64_t now_ms, int64_t now_wall_ms);
 struct running_worker *running_find(struct running *running, const char *name);
+/* The file of this name (files_name()) of an instance; NULL: none. */
+struct file_identity *running_file(
+    const struct running_instance *instance, uint64_t path);
+/* Adds one. */
+struct file_identity *running_file_add(struct running_instance *instance);
 struct running_instance *running_instance_find(
     struct running_worker *worker, uint32_t replica);
 /* Ends that called for a new start within the last `window_ms`. */

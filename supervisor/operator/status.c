@@ -178,9 +178,15 @@ static const struct drift_finding {
 		return &executable;
 	case DRIFT_CLASS_REPLICAS:
 		return &replicas;
+	case DRIFT_CLASS_CONSUMERS:
+		return &queue;
 	case DRIFT_CLASS_ENV:
 	case DRIFT_CLASS_SECRET:
 	case DRIFT_CLASS_CONFIG:
+	case DRIFT_CLASS_FILES:
+	case DRIFT_CLASS_USER:
+	case DRIFT_CLASS_LIMITS:
+	case DRIFT_CLASS_PROCESSES:
 	case DRIFT_CLASSES:
 		break;
 	}
@@ -198,7 +204,9 @@ write_finding(struct jsonw *json, const struct drift *item)
 	jsonw_text(json, "result", ignored ? "skipped" : "failed");
 	jsonw_text(json, "severity", ignored ? "info" : "warning");
 	jsonw_null(json, "role");
-	if (*item->instances == '\0')
+	if (*item->worker == '\0')
+		jsonw_text(json, "subject", "supervisor");
+	else if (*item->instances == '\0')
 		jsonw_format(json, "subject", "worker %s", item->worker);
 	else
 		jsonw_format(json, "subject", "worker %s instances %s",
@@ -225,6 +233,9 @@ write_finding(struct jsonw *json, const struct drift *item)
 	if (item->kind == DRIFT_CLASS_REPLICAS)
 		jsonw_format(json, "command", "reeve scale %s %s", item->worker,
 		    item->expected);
+	else if (drift_is_foreign(item->kind))
+		jsonw_format(json, "command", "ps -fp %s",
+		    item->key + strcspn(item->key, "0123456789"));
 	else
 		jsonw_format(json, "command", "reeve restart %s", item->worker);
 	jsonw_null(json, "patch");
@@ -284,6 +295,8 @@ status_diff(struct operator_core *op, struct buffer *out)
 	if (op->drift.cut)
 		jsonw_format(
 		    &json, NULL, "more than %d differences", (int)DRIFT_MAX);
+	for (size_t i = 0; i < op->drift.nunknown; i++)
+		jsonw_text(&json, NULL, op->drift.unknown[i]);
 	if (!known)
 		jsonw_text(&json, NULL,
 		    op->intent == NULL

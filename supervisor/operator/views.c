@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
 
 /*
@@ -145,60 +146,79 @@ compare_configurations(struct look *look)
 	}
 }
 
-/* The files as they were at the start of the process. One that is younger than
+/* The file as it was at the start of the process. One that is younger than
  * the process was another one then; which one can't be known. */
-static void
-keep_files(struct operator_core *op, struct running_instance *instance,
-    char paths[FILES_OF_WORKER][FILES_PATH_MAX], size_t count)
+static const struct file_identity *
+file_then(struct operator_core *op, struct running_instance *instance,
+    const char *path, const struct file_identity *now)
 {
-	if (instance->files_pid == instance->wire.pid)
-		return;
-	instance->files_pid = instance->wire.pid;
-	instance->nfiles = count;
-	for (size_t i = 0; i < count; i++) {
-		const struct file_identity *now =
-		    files_look(&op->files, paths[i]);
-		instance->files[i] = *now;
-		if (now->known &&
-		    now->changed_ms > instance->wire.started_wall_ms)
-			instance->files[i].sha256[0] = '?';
+	if (instance->files_pid != instance->wire.pid) {
+		instance->files_pid = instance->wire.pid;
+		instance->nfiles = 0;
 	}
+	struct file_identity *then = running_file(instance, files_name(path));
+
+	if (then != NULL)
+		return then;
+	then = running_file_add(instance);
+	*then = *now;
+	then->path = files_name(path);
+	if (now->known && now->changed_ms > instance->wire.started_wall_ms)
+		then->sha256[0] = '?';
 	op->notes_due = true;
+	return then;
 }
 
 static void
-file_drift(struct look *look, size_t which, const char *path,
-    const struct file_identity *then, const struct file_identity *now)
+compare_file(
+    struct look *look, size_t which, const char *path, enum drift_class kind)
 {
 	struct arena *arena = look->list->arena;
-	enum drift_policy policy = look->declared->on_drift.executable;
+	struct running_instance *instance = &look->running->instances[which];
+	const struct file_identity *now = files_look(&look->op->files, path);
+	const struct file_identity *then =
+	    file_then(look->op, instance, path, now);
+	bool gone = !now->known && files_gone(then, path);
+	enum drift_policy policy =
+	    drift_policy_of(&look->declared->on_drift, kind);
 
+	if (!now->known && !gone && then->known)
+		drift_unknown(look->list, "worker %s: '%s' can't be read",
+		    look->declared->name, path);
+	if (!gone && !files_differ(then, now))
+		return;
 	drift_add(look->list,
 	    &(struct drift){
 	        .worker = look->declared->name,
 	        .instances = arena_format(
 	            arena, "%" PRIu32, look->instances[which].index),
-	        .kind = DRIFT_CLASS_EXECUTABLE,
+	        .kind = kind,
 	        .policy = policy,
 	        .key = arena_text(arena, path),
-	        .summary = arena_format(
-	            arena, "%s was replaced on disk after the start", path),
+	        .summary = arena_format(arena, "%s %s after the start", path,
+	            gone                        ? "was deleted"
+	            : kind == DRIFT_CLASS_FILES ? "was changed"
+	                                        : "was replaced on disk"),
 	        .observed =
 	            *then->sha256 == '?'
 	                ? "another file"
 	                : arena_format(arena, "sha256:%.12s", then->sha256),
-	        .expected = arena_format(arena, "sha256:%.12s", now->sha256),
+	        .expected =
+	            gone ? "no file"
+	                 : arena_format(arena, "sha256:%.12s", now->sha256),
 	        .source = "",
 	        .place = look->declared->place,
 	    });
-	if (policy == DRIFT_RESTART)
+	/* Without its program it could only fail to start. */
+	if (policy == DRIFT_RESTART && !gone)
 		look->instances[which].repair = true;
 }
 
 static void
 compare_files(struct look *look)
 {
-	char paths[FILES_OF_WORKER][FILES_PATH_MAX];
+	char paths[FILES_OF_PROGRAM][FILES_PATH_MAX];
+	const char *const *files = look->declared->files;
 
 	for (size_t i = 0; i < look->running->ninstances; i++) {
 		struct running_instance *instance =
@@ -209,15 +229,26 @@ compare_files(struct look *look)
 		if (spec == NULL || instance->wire.pid <= 0 ||
 		    look->instances[i].state != RECONCILE_UP)
 			continue;
-		size_t count = files_of_worker(spec, paths);
-		keep_files(look->op, instance, paths, count);
-		for (size_t k = 0; k < count && k < instance->nfiles; k++) {
-			const struct file_identity *now =
-			    files_look(&look->op->files, paths[k]);
-			if (files_differ(&instance->files[k], now))
-				file_drift(look, i, paths[k],
-				    &instance->files[k], now);
-		}
+		size_t count = files_of_program(spec, paths);
+		for (size_t k = 0; k < count; k++)
+			compare_file(look, i, paths[k], DRIFT_CLASS_EXECUTABLE);
+		for (size_t k = 0; files != NULL && files[k] != NULL; k++)
+			compare_file(look, i, files[k], DRIFT_CLASS_FILES);
+	}
+}
+
+static void
+compare_processes(struct look *look)
+{
+	for (size_t i = 0; i < look->running->ninstances; i++) {
+		struct running_instance *instance =
+		    &look->running->instances[i];
+		const struct worker_spec *spec =
+		    history_find(&look->op->history, look->declared->name,
+		        instance->wire.config_digest);
+		if (spec != NULL && live_compare(look->op->live, look->list,
+		                        look->declared, spec, instance))
+			look->instances[i].repair = true;
 	}
 }
 
@@ -294,6 +325,7 @@ look_at(struct look *look, struct reconcile_worker *ret)
 	translate(look);
 	compare_configurations(look);
 	compare_files(look);
+	compare_processes(look);
 	compare_replicas(look);
 	/* What has the applied configuration has what it can have now. */
 	for (size_t i = 0; i < look->running->ninstances; i++)
@@ -339,5 +371,6 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 		if (look.running != NULL)
 			look_at(&look, &views[i]);
 	}
+	live_strangers(op->live, list);
 	return views;
 }

@@ -127,6 +127,12 @@ watch_set(struct watch *watch)
 		    text_equal(source->kind, "envFile"))
 			add_file(watch, source->origin);
 	}
+	for (size_t i = 0; intent != NULL && i < intent->declared->nworkers;
+	     i++) {
+		const char *const *files = intent->declared->workers[i].files;
+		for (; files != NULL && *files != NULL; files++)
+			add_file(watch, *files);
+	}
 	struct err err = ERR_INIT;
 
 	if (loop_add(&watch->op->loop, &watch->source, EPOLLIN, &err) == -1)

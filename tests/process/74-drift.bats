@@ -137,3 +137,142 @@ actions() {
 	for _ in 1 2 3 4 5; do differs env COLOUR; done
 	[ "$(pids)" = "$before" ]
 }
+
+@test "environment: another value in the process fires, and its value is nowhere" {
+	cat >"$T/worker" <<-END
+		#!/bin/sh
+		[ -e "$T/clean" ] || export COLOUR=sesame
+		exec '$HELPER' wait
+	END
+	chmod +x "$T/worker"
+	manifest <<-'END'
+		env: [{name: COLOUR, value: red}]
+	END
+	sed -i "s|command: .*|command: [$T/worker]|" "$T/reeve.yaml"
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready 1
+	until_ok differs env COLOUR
+	run ! grep -q sesame "$T/diff"
+	jq -e '.findings[] | select(.key == "COLOUR") | .id == "RV121" and
+		(.evidence[0].source | test("/proc/[0-9]+$"))' "$T/diff"
+	: >"$T/clean"
+	"$REEVE" restart a
+	until_ok same
+}
+
+@test "limits: changed from outside fires; with restart it is mended" {
+	manifest <<-'END'
+		limits: {nofile: "100:200"}
+	END
+	run_manifest 1
+	first=$(figure a/0 pid)
+	prlimit --pid "$first" --nofile=50:150
+	until_ok differs limits limits.nofile
+	[ "$(figure a/0 pid)" = "$first" ]
+	sed -i 's/limits: {nofile/onDrift: {limits: restart}\n    &/' "$T/reeve.yaml"
+	"$REEVE" reload
+	changed() { [[ $(figure a/0 pid) != "$first" ]] && worker_has a ready 1; }
+	until_ok changed
+	until_ok same
+	# raised by itself up to the hard one: as Go does
+	prlimit --pid "$(figure a/0 pid)" --nofile=200:200
+
+	same
+}
+
+
+
+@test "user: another one than declared fires; a restart that mends nothing isn't repeated" {
+	needs_root
+	manifest <<-'END'
+		securityContext: {runAsUser: 0, allowPrivilegeEscalation: true}
+		onDrift: {user: restart}
+	END
+	sed -i "s|command: .*|command: [setpriv, --reuid, '23457', --clear-groups, $HELPER, wait]|" \
+		"$T/reeve.yaml"
+	chmod 755 "$T"
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready 1
+	first=$(figure a/0 pid)
+	mended_not() {
+		differs user runAsUser
+		jq -e '.findings[] | select(.class == "user") |
+			.policy == "alert" and
+			(.summary | test("did not mend"))' "$T/diff"
+	}
+	until_ok mended_not
+	second=$(figure a/0 pid)
+	[ "$second" != "$first" ]
+	same_pid() { [[ $(figure a/0 pid) == "$second" ]]; }
+	until_ok mended_not
+	same_pid
+}
+
+@test "processes: the same command by hand, and a daemon that left its worker, are strangers" {
+	manifest </dev/null
+	cat >>"$T/reeve.yaml" <<-END
+		  - name: b
+		    command: [/bin/sh, -c, "setsid sleep 1000 <&- >&- 2>&- & exec '$HELPER' wait"]
+	END
+	run_manifest 1
+	(cd / && exec "$HELPER" wait) 3>&- &
+	by_hand=$!
+	ALSO+=("$by_hand")
+	until_ok differs processes "pid $by_hand"
+	jq -e --arg key "pid $by_hand" '.findings[] | select(.key == $key) |
+		.subject == "worker a"' "$T/diff"
+	kill "$by_hand"
+	until_ok same
+	# its worker's child while that lives, the init's when it is gone
+	"$REEVE" restart b/0
+	stray() {
+		"$REEVE" diff --output json >"$T/diff" || :
+		jq -e '.findings[] | select(.class == "processes" and
+			.subject == "supervisor" and
+			.evidence[0].observed == "sleep")' "$T/diff"
+	}
+	until_ok stray
+	kill "$(jq -r '.findings[] | select(.class == "processes") | .key' "$T/diff" |
+		head -1 | cut -d' ' -f2)"
+}
+
+@test "files: other content fires, the same again is quiet, a deleted one too; also after the operator was killed" {
+	echo one >"$T/conf"
+	manifest <<-END
+		files: [$T/conf]
+	END
+	run_manifest 1
+	touch "$T/conf"
+	same
+	echo two >"$T/conf"
+	until_ok differs files "$T/conf"
+	kill -KILL "$("$REEVE" status --output json | jq .operator.pid)"
+	until_ok differs files "$T/conf"
+	echo one >"$T/conf"
+	until_ok same
+	rm "$T/conf"
+	until_ok differs files "$T/conf"
+	jq -e '.findings[0].summary | test("was deleted")' "$T/diff"
+	echo two >"$T/conf"
+	sed -i 's/    files:/    onDrift: {files: restart}\n&/' "$T/reeve.yaml"
+	first=$(figure a/0 pid)
+	changed() { [[ $(figure a/0 pid) != "$first" ]] && worker_has a ready 1; }
+	until_ok changed
+	until_ok same
+}
+
+@test "executable: the interpreter of a script, named by env, fires when it is replaced" {
+	mkdir "$T/bin"
+	cp /bin/sh "$T/bin/tool"
+	printf '#!/usr/bin/env tool\nexec sleep 1000\n' >"$T/script"
+	chmod +x "$T/script"
+	manifest <<-END
+		env: [{name: PATH, value: "$T/bin:$PATH"}]
+	END
+	sed -i "s|command: .*|command: [$T/script]|" "$T/reeve.yaml"
+	run_manifest 1
+	cp /bin/sh "$T/bin/new"
+	echo >>"$T/bin/new"
+	mv "$T/bin/new" "$T/bin/tool"
+	until_ok differs executable "$T/bin/tool"
+}

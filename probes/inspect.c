@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/jsonw.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "probes/inspect.h"
+#include "probes/json_read.h"
+#include "probes/processes.h"
+
+enum {
+	REQUEST_MAX = 16 << 20,
+	ANSWER_MAX = 16 << 20,
+	ARENA_MAX = 256 << 20,
+	PROC_MAX = 4 << 20,
+	PATH_SIZE = 64,
+	STRANGERS_MAX = 64,
+	ANCESTORS_MAX = 64,
+	HEX_SIZE = 33,
+};
+
+struct seen {
+	int64_t pid, parent, session;
+	bool init; /* of some supervisor, by its name */
+	bool own;  /* a program of ours */
+	bool zombie;
+};
+
+struct inspection {
+	struct arena arena;
+	const cJSON *request;
+	struct fingerprint_key key;
+	int64_t init;
+	struct seen *all; /* every process, by pid */
+	size_t count;
+	struct jsonw *json;
+	size_t told;
+};
+
+/* --- /proc ------------------------------------------------------------- */
+
+static int
+read_file(int64_t pid, const char *name, struct buffer *out)
+{
+	char path[PATH_SIZE];
+	struct err err = ERR_INIT;
+
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/%s", pid, name);
+	buffer_clear(out);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	int rc = buffer_read_all(out, fd, &err);
+	int saved = errno;
+	fd_close(&fd);
+	errno = saved;
+	return rc;
+}
+
+/* Behind the name, which may hold anything. */
+static bool
+read_seen(int64_t pid, struct buffer *text, struct seen *ret)
+{
+	char state = '\0';
+	struct seen seen = {.pid = pid};
+
+	if (read_file(pid, "stat", text) == -1 || text->len == 0)
+		return false;
+	const char *open = strchr(text->data, '(');
+	const char *close = strrchr(text->data, ')');
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+	if (open == NULL || close == NULL ||
+	    sscanf(close + 1, " %c %" SCNd64 " %*d %" SCNd64, &state,
+	        &seen.parent, &seen.session) != 3)
+		return false;
+	/* The init's own children, by the names that it gives them: what they
+	 * execute may not be seen. */
+	seen.own =
+	    text_starts(open + 1, "reeve") || text_starts(open + 1, "guard)");
+	seen.init = seen.own && close - open == 6;
+	seen.zombie = state == 'Z' || state == 'X';
+	*ret = seen;
+	return true;
+}
+
+static int
+by_pid(const void *a, const void *b)
+{
+	const struct seen *x = a;
+	const struct seen *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static int
+look_around(struct inspection *inspection, struct err *err)
+{
+	size_t room = 1024;
+	DIR *proc = opendir("/proc");
+	struct buffer text;
+
+	if (proc == NULL)
+		return err_sys(err, "open '/proc'");
+	buffer_init(&text, PROC_MAX);
+	struct seen *all = calloc(room, sizeof(*all));
+
+	for (struct dirent *entry = readdir(proc); entry != NULL && all != NULL;
+	     entry = readdir(proc)) {
+		int64_t pid = 0;
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    text_i64(entry->d_name, 1, INT32_MAX, &pid, NULL) == -1 ||
+		    !read_seen(pid, &text, &all[inspection->count]))
+			continue;
+		if (++inspection->count < room)
+			continue;
+		room *= 2;
+		struct seen *more = reallocarray(all, room, sizeof(*more));
+		if (more == NULL)
+			free(all);
+		all = more;
+	}
+	buffer_fini(&text);
+	(void)closedir(proc);
+	if (all == NULL)
+		return err_set(err, ERR_SYSTEM, "no memory");
+	qsort(all, inspection->count, sizeof(*all), by_pid);
+	inspection->all = all;
+	return 0;
+}
+
+static const struct seen *
+find(const struct inspection *inspection, int64_t pid)
+{
+	const struct seen wanted = {.pid = pid};
+
+	return bsearch(&wanted, inspection->all, inspection->count,
+	    sizeof(wanted), by_pid);
+}
+
+/* --- one target -------------------------------------------------------- */
+
+/* "Uid:\t1000\t1000\t…": the effective one; -1 unknown. */
+static int64_t
+status_id(const struct buffer *status, const char *key)
+{
+	const char *at = status->len == 0 ? NULL : strstr(status->data, key);
+	int64_t real = -1;
+	int64_t effective = -1;
+
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+	if (at == NULL || sscanf(at + strlen(key), " %" SCNd64 " %" SCNd64,
+	                      &real, &effective) != 2)
+		return -1;
+	return effective;
+}
+
+static void
+tell_limits(struct inspection *inspection, int64_t pid, struct buffer *text)
+{
+	static const struct {
+		const char *row, *name;
+	} rows[] = {
+	    {"Max cpu time", "cpu"},
+	    {"Max file size", "fsize"},
+	    {"Max data size", "data"},
+	    {"Max stack size", "stack"},
+	    {"Max core file size", "core"},
+	    {"Max resident set", "rss"},
+	    {"Max processes", "nproc"},
+	    {"Max open files", "nofile"},
+	    {"Max locked memory", "memlock"},
+	    {"Max address space", "as"},
+	    {"Max file locks", "locks"},
+	    {"Max pending signals", "sigpending"},
+	    {"Max msgqueue size", "msgqueue"},
+	    {"Max nice priority", "nice"},
+	    {"Max realtime priority", "rtprio"},
+	    {"Max realtime timeout", "rttime"},
+	};
+	char soft[32], hard[32];
+
+	jsonw_object(inspection->json, "limits");
+	if (read_file(pid, "limits", text) == -1)
+		buffer_clear(text);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *at =
+		    text->len == 0 ? NULL : strstr(text->data, rows[i].row);
+		/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+		if (at != NULL && sscanf(at + strlen(rows[i].row), " %31s %31s",
+		                      soft, hard) == 2)
+			jsonw_format(inspection->json, rows[i].name, "%s %s",
+			    soft, hard);
+	}
+	jsonw_end(inspection->json);
+}
+
+/* By our own rights, else as the worker's user: setfsuid() leaves the other
+ * capabilities, so that a worker with some of its own can be read too. */
+static int
+read_environ(int64_t pid, int64_t uid, int64_t gid, struct buffer *out)
+{
+	if (read_file(pid, "environ", out) == 0)
+		return 0;
+	if (geteuid() != 0 || uid <= 0 || gid < 0)
+		return -1;
+	gid_t old_gid = (gid_t)setfsgid((gid_t)gid);
+	uid_t old_uid = (uid_t)setfsuid((uid_t)uid);
+	int rc = read_file(pid, "environ", out);
+	int saved = errno;
+
+	(void)setfsuid(old_uid);
+	(void)setfsgid(old_gid);
+	errno = saved;
+	return rc;
+}
+
+static const char *
+variable(const struct buffer *environ, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t at = 0; at < environ->len;) {
+		const char *entry = environ->data + at;
+		if (strncmp(entry, name, len) == 0 && entry[len] == '=')
+			return entry + len + 1;
+		at += strlen(entry) + 1;
+	}
+	return NULL;
+}
+
+/* Programs that write their title over it leave other bytes there. */
+static bool
+is_environment(const struct buffer *environ)
+{
+	for (size_t at = 0; at < environ->len;) {
+		const char *entry = environ->data + at;
+		size_t name = strcspn(entry, "=");
+		if (name == 0 || entry[name] == '\0' ||
+		    strcspn(entry, " \t") < name)
+			return false;
+		at += strlen(entry) + 1;
+	}
+	return environ->len > 0;
+}
+
+static void
+tell_environ(struct inspection *inspection, const cJSON *target, int64_t pid,
+    int64_t uid, int64_t gid, struct buffer *text)
+{
+	const cJSON *names = NULL;
+	const cJSON *item = NULL;
+	const char *why = "";
+
+	if (read_environ(pid, uid, gid, text) == -1)
+		why = errno == EACCES || errno == EPERM
+		          ? "it may not be read: the process is another "
+		            "user's, or keeps it from everybody"
+		          : strerrordesc_np(errno);
+	else if (!is_environment(text))
+		why = "the process has written something else over it";
+	jsonw_text(inspection->json, "why", why);
+	if (*why != '\0' || json_array(target, "env", &names, NULL) == -1) {
+		jsonw_null(inspection->json, "env");
+		return;
+	}
+	jsonw_object(inspection->json, "env");
+	cJSON_ArrayForEach(item, names)
+	{
+		char hex[HEX_SIZE];
+		const char *name = NULL;
+		if (json_item_text(item, &name, NULL) == -1)
+			continue;
+		const char *value = variable(text, name);
+		if (value == NULL) {
+			jsonw_null(inspection->json, name);
+			continue;
+		}
+		struct fingerprint print =
+		    fingerprint_of(&inspection->key, value, strlen(value));
+		for (size_t i = 0; i < sizeof(print.bytes); i++)
+			(void)snprintf(hex + 2 * i, 3, "%02x", print.bytes[i]);
+		jsonw_text(inspection->json, name, hex);
+	}
+	jsonw_end(inspection->json);
+}
+
+static void
+tell_target(
+    struct inspection *inspection, const cJSON *target, struct buffer *text)
+{
+	int64_t pid = 0;
+
+	if (json_i64(target, "pid", 0, &pid, NULL) == -1 || pid <= 0 ||
+	    read_file(pid, "status", text) == -1)
+		return; /* it ended meanwhile */
+	int64_t uid = status_id(text, "\nUid:");
+	int64_t gid = status_id(text, "\nGid:");
+
+	jsonw_object(inspection->json, NULL);
+	jsonw_i64(inspection->json, "pid", pid);
+	jsonw_i64(inspection->json, "uid", uid);
+	jsonw_i64(inspection->json, "gid", gid);
+	tell_limits(inspection, pid, text);
+	tell_environ(inspection, target, pid, uid, gid, text);
+	jsonw_end(inspection->json);
+	buffer_wipe(text);
+	buffer_init(text, PROC_MAX);
+}
+
+/* --- strangers --------------------------------------------------------- */
+
+static bool
+listed(const cJSON *list, const char *key, int64_t pid)
+{
+	const cJSON *item = NULL;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		int64_t one = 0;
+		int rc = key == NULL ? json_item_i64(item, &one, NULL)
+		                     : json_i64(item, key, 0, &one, NULL);
+		if (rc == 0 && one == pid)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_ours(const struct inspection *inspection, const struct seen *seen)
+{
+	const cJSON *targets = NULL;
+
+	return json_array(inspection->request, "targets", &targets, NULL) ==
+	           0 &&
+	       (listed(targets, "pid", seen->session) ||
+	           listed(targets, "pid", seen->pid));
+}
+
+static bool
+under_a_supervisor(const struct inspection *inspection, const struct seen *seen)
+{
+	seen = find(inspection, seen->parent);
+	for (int i = 0; i < ANCESTORS_MAX && seen != NULL; i++) {
+		if (seen->init || seen->pid == inspection->init)
+			return true;
+		seen = find(inspection, seen->parent);
+	}
+	return false;
+}
+
+/* The same file or folder, as each of them sees it. */
+static bool
+same_link(int64_t a, int64_t b, const char *name)
+{
+	char path[PATH_SIZE];
+	struct stat one, two;
+
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/%s", a, name);
+	if (stat(path, &one) == -1)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/%s", b, name);
+	return stat(path, &two) == 0 && one.st_dev == two.st_dev &&
+	       one.st_ino == two.st_ino;
+}
+
+static bool
+same_as_a_target(const struct inspection *inspection, int64_t pid)
+{
+	const cJSON *targets = NULL;
+	const cJSON *item = NULL;
+
+	if (json_array(inspection->request, "targets", &targets, NULL) == -1)
+		return false;
+	cJSON_ArrayForEach(item, targets)
+	{
+		int64_t one = 0;
+		if (json_i64(item, "pid", 0, &one, NULL) == 0 && one > 0 &&
+		    same_link(one, pid, "exe") && same_link(one, pid, "cwd"))
+			return true;
+	}
+	return false;
+}
+
+static void
+tell_stranger(struct inspection *inspection, int64_t pid, const char *worker,
+    const char *command)
+{
+	if (inspection->told++ >= STRANGERS_MAX)
+		return;
+	jsonw_object(inspection->json, NULL);
+	jsonw_i64(inspection->json, "pid", pid);
+	jsonw_text(inspection->json, "worker", worker);
+	jsonw_text(inspection->json, "command", command);
+	jsonw_end(inspection->json);
+}
+
+static void
+tell_children(struct inspection *inspection, struct buffer *text)
+{
+	const cJSON *known = NULL;
+
+	if (json_array(inspection->request, "known", &known, NULL) == -1)
+		return;
+	for (size_t i = 0; i < inspection->count; i++) {
+		const struct seen *one = &inspection->all[i];
+		if (one->parent != inspection->init || one->zombie ||
+		    one->own || listed(known, NULL, one->pid) ||
+		    listed(known, NULL, one->session) ||
+		    is_ours(inspection, one))
+			continue;
+		/* Its name only: arguments may hold anything. */
+		if (read_file(one->pid, "comm", text) == 0 && text->len > 0)
+			tell_stranger(inspection, one->pid, "",
+			    arena_bytes(&inspection->arena, text->data,
+			        strcspn(text->data, "\n")));
+	}
+}
+
+static int
+take_commands(struct inspection *inspection, struct processes_command **ret,
+    size_t *ret_count)
+{
+	const cJSON *commands = NULL;
+	const cJSON *command = NULL;
+	const cJSON *item = NULL;
+	const cJSON *word = NULL;
+	size_t count = 0;
+
+	if (json_array(inspection->request, "commands", &commands, NULL) == -1)
+		return -1;
+	struct processes_command *list = arena_array(&inspection->arena,
+	    (size_t)cJSON_GetArraySize(commands) + 1, sizeof(*list));
+	cJSON_ArrayForEach(item, commands)
+	{
+		size_t n = 0;
+		if (json_text(item, "name", "", &list[count].worker, NULL) ==
+		        -1 ||
+		    json_array(item, "command", &command, NULL) == -1)
+			return -1;
+		const char **argv = arena_array(&inspection->arena,
+		    (size_t)cJSON_GetArraySize(command) + 1, sizeof(*argv));
+		cJSON_ArrayForEach(word, command)
+		{
+			if (json_item_text(word, &argv[n++], NULL) == -1)
+				return -1;
+		}
+		list[count++].argv = argv;
+	}
+	*ret = list;
+	*ret_count = count;
+	return 0;
+}
+
+static int
+tell_strangers(
+    struct inspection *inspection, struct buffer *text, struct err *err)
+{
+	struct processes_command *commands = NULL;
+	struct processes_found found = {.count = 0};
+	size_t count = 0;
+
+	if (take_commands(inspection, &commands, &count) == -1)
+		return err_set(err, ERR_INPUT, "commands: wrong");
+	if (processes_find(commands, count, &inspection->arena, &found, err) ==
+	    -1)
+		return -1;
+	jsonw_array(inspection->json, "strangers");
+	tell_children(inspection, text);
+	for (size_t i = 0; i < found.count; i++) {
+		const struct seen *one = find(inspection, found.all[i].pid);
+		if (one != NULL && found.all[i].exact &&
+		    !is_ours(inspection, one) &&
+		    !under_a_supervisor(inspection, one) &&
+		    same_as_a_target(inspection, one->pid))
+			tell_stranger(inspection, one->pid, found.all[i].worker,
+			    found.all[i].command);
+	}
+	jsonw_end(inspection->json);
+	jsonw_text(inspection->json, "scope", found.scope);
+	jsonw_bool(inspection->json, "whole", found.searched == RESULT_PASSED);
+	return 0;
+}
+
+/* --- the request ------------------------------------------------------- */
+
+static int
+take_key(struct inspection *inspection, struct err *err)
+{
+	const char *hex = NULL;
+
+	if (json_text(inspection->request, "key", "", &hex, err) == -1 ||
+	    json_i64(inspection->request, "init", 0, &inspection->init, err) ==
+	        -1)
+		return -1;
+	if (strlen(hex) != HEX_SIZE - 1)
+		return err_set(err, ERR_INPUT, "key: wrong");
+	for (size_t i = 0; i < sizeof(inspection->key.bytes); i++) {
+		char byte[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+		inspection->key.bytes[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return 0;
+}
+
+static int
+answer(struct inspection *inspection, struct err *err)
+{
+	const cJSON *targets = NULL;
+	const cJSON *item = NULL;
+	struct buffer text;
+
+	if (take_key(inspection, err) == -1 ||
+	    json_array(inspection->request, "targets", &targets, err) == -1 ||
+	    look_around(inspection, err) == -1)
+		return -1;
+	buffer_init(&text, PROC_MAX);
+	jsonw_object(inspection->json, NULL);
+	jsonw_array(inspection->json, "targets");
+	cJSON_ArrayForEach(item, targets) tell_target(inspection, item, &text);
+	jsonw_end(inspection->json);
+	int rc = tell_strangers(inspection, &text, err);
+
+	jsonw_end(inspection->json);
+	buffer_fini(&text);
+	free(inspection->all);
+	return rc;
+}
+
+int
+inspect_serve(int in, int out, struct err *err)
+{
+	struct buffer request, reply;
+	struct jsonw json;
+	int rc = -1;
+
+	/* We hold the init's key, and may act as the worker's user. */
+	(void)prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
+	buffer_init(&request, REQUEST_MAX);
+	buffer_init(&reply, ANSWER_MAX);
+	jsonw_init(&json, &reply, false);
+	struct inspection inspection = {.json = &json};
+
+	arena_init(&inspection.arena, ARENA_MAX);
+	if (buffer_read_all(&request, in, err) == 0) {
+		CLEANUP(json_free)
+		cJSON *parsed = json_read(request.data, request.len, err);
+		inspection.request = parsed;
+		if (parsed != NULL && answer(&inspection, err) == 0)
+			rc = reply.overflow ? err_set(err, ERR_CAPACITY,
+			                          "the answer is too long")
+			                    : 0;
+	}
+	buffer_text(&reply, "\n");
+	if (rc == 0)
+		rc = fd_write_all(out, reply.data, reply.len, err);
+	buffer_wipe(&request);
+	buffer_fini(&reply);
+	arena_wipe(&inspection.arena);
+	return rc;
+}
