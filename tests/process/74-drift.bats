@@ -50,6 +50,8 @@ differs() {
 		'[.findings[] | select(.class == $class and .key == $key)] |
 		length > 0' "$T/diff"
 }
+# replaced PID: another process is ready in its place.
+replaced() { [[ $(figure a/0 pid) != "$1" ]] && worker_has a ready 1; }
 pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 # plan [OPTION…]: into $T/plan, its code in $CODE.
 plan() {
@@ -162,25 +164,20 @@ actions() {
 
 @test "limits: changed from outside fires; with restart it is mended" {
 	manifest <<-'END'
-		limits: {nofile: "100:200"}
+		limits: {nofile: "100:200", core: "10:20"}
 	END
 	run_manifest 1
 	first=$(figure a/0 pid)
-	prlimit --pid "$first" --nofile=50:150
-	until_ok differs limits limits.nofile
+	# the soft one raised, as Go does to itself, is nothing
+	prlimit --pid "$first" --nofile=200:200 --core=5:15
+	until_ok differs limits limits.core
+	run ! differs limits limits.nofile
 	[ "$(figure a/0 pid)" = "$first" ]
 	sed -i 's/limits: {nofile/onDrift: {limits: restart}\n    &/' "$T/reeve.yaml"
 	"$REEVE" reload
-	changed() { [[ $(figure a/0 pid) != "$first" ]] && worker_has a ready 1; }
-	until_ok changed
+	until_ok replaced "$first"
 	until_ok same
-	# raised by itself up to the hard one: as Go does
-	prlimit --pid "$(figure a/0 pid)" --nofile=200:200
-
-	same
 }
-
-
 
 @test "user: another one than declared fires; a restart that mends nothing isn't repeated" {
 	needs_root
@@ -256,8 +253,7 @@ actions() {
 	echo two >"$T/conf"
 	sed -i 's/    files:/    onDrift: {files: restart}\n&/' "$T/reeve.yaml"
 	first=$(figure a/0 pid)
-	changed() { [[ $(figure a/0 pid) != "$first" ]] && worker_has a ready 1; }
-	until_ok changed
+	until_ok replaced "$first"
 	until_ok same
 }
 

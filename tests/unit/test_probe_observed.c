@@ -397,7 +397,7 @@ a_status_survives_the_verdict_line(void **state)
 {
 	struct observed_supervisor sup;
 	struct observed_process processes[] = {
-	    {"w", 17, "python3 worker.py", 1795313880123}};
+	    {"w", 17, "python3 worker.py", 1795313880123, false}};
 	struct observation one = {.kind = "supervisor",
 	    .subject = "supervisor",
 	    .result = RESULT_PASSED,
