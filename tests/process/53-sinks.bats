@@ -36,8 +36,9 @@ all_lines() { diff <("$HELPER" lines "$2" 99) "$1" >/dev/null; }
 		restart never
 	END
 	export REEVE_SOCKET=$T/socket
-	"$HELPER" pty '' "$REEVE" run --plan "$T/a.plan" >"$T/tty" 2>"$T/err"
-	# reeve's own lines go there too
+	# the init's own lines are another writer's: not on the same terminal
+	"$HELPER" pty '' sh -c 'exec "$0" run --plan "$1" 2>"$2"' "$REEVE" \
+	    "$T/a.plan" "$T/err" >"$T/tty"
 	tr -d '\r' <"$T/tty" | grep -E '^[0-9]+:' >"$T/out"
 	all_lines "$T/out" 500
 }
