@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every `reeve …` command that the documentation shows is run, in a folder with
 # a manifest and a running supervisor. What it finds may differ there; that it
-# is a command, with options that exist, may not. (`reeve demo` has its own test.)
+# is a command, with options that exist, may not. (`reeve demo` and `top` have
+# their own tests.)
 
 bats_require_minimum_version 1.5.0
 load ../lib
@@ -39,7 +40,7 @@ worker_ready() {
 
 shown_commands() {
 	(cd "$REEVE_ROOT" && awk -f tests/process/docs-commands.awk README.md \
-	    docs/*.md docs/findings/*.md | grep -v '^reeve demo' | sort -u)
+	    docs/*.md docs/findings/*.md | grep -Ev '^reeve (demo|top)' | sort -u)
 }
 
 # The exit codes that say "that was not a command", "a bug", or a death.
