@@ -83,8 +83,8 @@ read_seen(int64_t pid, struct buffer *text, struct seen *ret)
 		return false;
 	const char *open = strchr(text->data, '(');
 	const char *close = strrchr(text->data, ')');
-	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
 	if (open == NULL || close == NULL ||
+	    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
 	    sscanf(close + 1, " %c %" SCNd64 " %*d %" SCNd64, &state,
 	        &seen.parent, &seen.session) != 3)
 		return false;

@@ -386,7 +386,7 @@ static void
 random_sequences_converge_and_disturb_no_more_than_allowed(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 300; seed++) {
+	for (uint64_t seed = 1; seed <= 2000; seed++) {
 		struct model model;
 		model_init(&model, seed);
 		for (unsigned i = 0; i < 300; i++) {
