@@ -133,6 +133,7 @@ cli_run cmd_diff;
 cli_run cmd_plan;
 cli_run cmd_inspect;
 cli_run cmd_events;
+cli_run cmd_alert;
 cli_run cmd_explain;
 cli_run cmd_gate;
 cli_run cmd_lint;

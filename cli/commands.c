@@ -296,6 +296,20 @@ const struct cli_command cli_commands[] = {
         .run = cmd_events,
     },
     {
+        .name = "alert",
+        .arguments = "ls | test [RECEIVER]",
+        .summary = "what is raised and who wasn't reached; send a marked test",
+        .examples = "  reeve alert ls\n"
+                    "  reeve alert test            # to every receiver; exit 1 "
+                    "if one doesn't take it\n"
+                    "  reeve alert test on-call -f reeve.yaml\n",
+        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .args_min = 1,
+        .args_max = 2,
+        .options = running_options,
+        .run = cmd_alert,
+    },
+    {
         .name = "explain",
         .arguments = "[ID|SLUG]",
         .summary = "what a finding means, how it is found, how to fix it",

@@ -71,41 +71,63 @@ supervisor_name(struct cli *cli, const char **ret)
 	return rc;
 }
 
-int
-control_open(struct cli *cli, struct control_client *ret)
+/* `err` says why none answers. */
+static int
+find(struct cli *cli, struct control_client *ret, bool *ret_running,
+    struct err *err)
 {
 	struct control_client client = {.init = WIRE_CLIENT_INIT};
-	struct err err = ERR_INIT;
 	const char *name = NULL;
 	int rc = cli_text_or_json(cli);
 
+	*ret_running = false;
 	if (rc == EXIT_PASSED)
 		rc = supervisor_name(cli, &name);
 	if (rc != EXIT_PASSED)
 		return rc;
-	if (wire_client_connect(&client.init, name, cli->deadline_ms, &err) ==
-	    -1) {
-		(void)cli_fail(cli, EXIT_UNREACHABLE,
-		    "no supervisor answers: %s", err.text);
-		cli_try("reeve run -f reeve.yaml; or say which one is meant: "
-		        "--name NAME, or REEVE_SOCKET=DIRECTORY");
-		return EXIT_UNREACHABLE;
-	}
+	if (wire_client_connect(&client.init, name, cli->deadline_ms, err) ==
+	    -1)
+		return EXIT_PASSED;
 	const struct wire_hello *hello = &client.init.hello;
 	struct sockaddr_un address;
 	socklen_t len = 0;
 
-	if (socket_address(
-	        hello, PLACE_OPERATOR_SOCKET, &address, &len, &err) == -1 ||
+	if (socket_address(hello, PLACE_OPERATOR_SOCKET, &address, &len, err) ==
+	        -1 ||
 	    socket_name(&address, len, client.operator_socket,
-	        sizeof(client.operator_socket), &err) == -1 ||
+	        sizeof(client.operator_socket), err) == -1 ||
 	    socket_address(hello, PLACE_LOGS_SOCKET, &client.logs,
-	        &client.logs_len, &err) == -1) {
+	        &client.logs_len, err) == -1) {
 		wire_client_close(&client.init);
-		return cli_fail(cli, EXIT_UNREACHABLE, "%s", err.text);
+		return cli_fail(cli, EXIT_UNREACHABLE, "%s", err->text);
 	}
 	*ret = client;
+	*ret_running = true;
 	return EXIT_PASSED;
+}
+
+int
+control_find(struct cli *cli, struct control_client *ret, bool *ret_running)
+{
+	struct err err = ERR_INIT;
+
+	return find(cli, ret, ret_running, &err);
+}
+
+int
+control_open(struct cli *cli, struct control_client *ret)
+{
+	struct err err = ERR_INIT;
+	bool running = false;
+	int rc = find(cli, ret, &running, &err);
+
+	if (rc != EXIT_PASSED || running)
+		return rc;
+	(void)cli_fail(
+	    cli, EXIT_UNREACHABLE, "no supervisor answers: %s", err.text);
+	cli_try("reeve run -f reeve.yaml; or say which one is meant: "
+	        "--name NAME, or REEVE_SOCKET=DIRECTORY");
+	return EXIT_UNREACHABLE;
 }
 
 void

@@ -23,6 +23,9 @@ struct control_client {
 
 /* 0, or an exit code after the error was printed. `--name` says which. */
 int control_open(struct cli *cli, struct control_client *ret) MUST_CHECK;
+/* The same where it is no error that none runs (`*ret_running` false). */
+int control_find(
+    struct cli *cli, struct control_client *ret, bool *ret_running) MUST_CHECK;
 void control_close(struct control_client *client);
 
 /* One request to the operator. Returns the HTTP status, or -1 when it doesn't

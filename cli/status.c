@@ -200,6 +200,41 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 }
 
 static void
+put_line(struct buffer *out, const char *label, const char *text)
+{
+	if (*text != '\0')
+		buffer_format(out, "      %s%s\n", label, text);
+}
+
+static void
+print_alert(struct buffer *out, const cJSON *alert)
+{
+	const char *state = text_of(alert, "state");
+
+	buffer_format(out, "alert %s %s: %s (%s since %s)\n",
+	    text_of(alert, "severity"), text_of(alert, "subject"),
+	    text_of(alert, "summary"), state, text_of(alert, "since"));
+	put_line(out, "", text_of(alert, "evidence"));
+	put_line(out, "fix: ", text_of(alert, "fix"));
+	put_line(out, "explained by ", text_of(alert, "explained_by"));
+}
+
+/* Only one that doesn't take alerts. */
+static void
+print_receiver(struct buffer *out, const cJSON *receiver)
+{
+	const cJSON *count =
+	    cJSON_GetObjectItemCaseSensitive(receiver, "undelivered");
+
+	if (*text_of(receiver, "error") == '\0')
+		return;
+	buffer_format(out, "receiver %s: %.0f undelivered: %s (since %s)\n",
+	    text_of(receiver, "name"),
+	    cJSON_IsNumber(count) ? count->valuedouble : 0,
+	    text_of(receiver, "error"), text_of(receiver, "failing_since"));
+}
+
+static void
 print_trouble(struct buffer *out, const cJSON *status)
 {
 	const cJSON *item = NULL;
@@ -210,11 +245,9 @@ print_trouble(struct buffer *out, const cJSON *status)
 	        text_of(item, "key"), text_of(item, "summary"),
 	        text_of(item, "evidence"), text_of(item, "policy"));
 	cJSON_ArrayForEach(item, list_of(status, "alerts"))
-	    buffer_format(out, "alert %s %s: %s (since %s)%s%s\n",
-	        text_of(item, "severity"), text_of(item, "subject"),
-	        text_of(item, "summary"), text_of(item, "since"),
-	        *text_of(item, "evidence") == '\0' ? "" : "\n      ",
-	        text_of(item, "evidence"));
+	    print_alert(out, item);
+	cJSON_ArrayForEach(item, list_of(status, "receivers"))
+	    print_receiver(out, item);
 }
 
 static void

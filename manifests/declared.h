@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/calendar.h"
 #include "base/err.h"
+#include "base/finding.h"
 #include "base/secret.h"
 
 /*
@@ -343,9 +344,21 @@ struct declared_alert {
 	struct place place;
 	const char *kind;   /* "webhook", "slack", "command", "stderr", … */
 	const char *url;    /* secret */
+	const char *key;    /* secret: hmacKey, routingKey; NULL: none */
 	const char *format; /* webhook: "json", "slack" */
 	const char *const *command;
-	int64_t repeat_ms;
+	int64_t repeat_ms; /* alertmanager: `resend` */
+	int64_t group_wait_ms;
+	bool by_subject; /* groupBy */
+	enum severity min_severity;
+};
+
+struct declared_alert_rule {
+	const char *kind;
+	struct place place;
+	int64_t for_ms;
+	bool has_severity, send;
+	enum severity severity;
 };
 
 struct declared_waiver {
@@ -398,6 +411,8 @@ struct declared {
 	size_t nsmokes;
 	struct declared_alert *alerts;
 	size_t nalerts;
+	struct declared_alert_rule *alert_rules;
+	size_t nalert_rules;
 	struct declared_waiver *waivers;
 	size_t nwaivers;
 	struct declared_inert *inert;

@@ -184,17 +184,17 @@ resolve_smokes(struct resolve *r)
 
 /* --- alerts, waivers, supervisor --- */
 
-static void
-take_alert_url(struct resolve *r, const char *url, const struct node *node,
-    struct declared_alert *alert)
+static const char *
+take_hidden(struct resolve *r, const char *text, const char *dflt,
+    const struct node *at)
 {
-	if (node == NULL) { /* the table's default */
-		alert->url = url;
-		return;
-	}
-	alert->url = resolve_text(r, url, node).text;
-	if (r->redactor != NULL && alert->url != NULL)
-		redactor_add(r->redactor, alert->url);
+	if (at == NULL)
+		return dflt;
+	const char *value = resolve_text(r, text, at).text;
+
+	if (r->redactor != NULL && value != NULL)
+		redactor_add(r->redactor, value);
+	return value;
 }
 
 static void
@@ -207,23 +207,50 @@ take_receiver(struct resolve *r, const struct manifest_alert *raw,
 	if (raw->webhook != NULL) {
 		bool slack = raw->webhook->format != NULL &&
 		             *raw->webhook->format == WORD_webhook_format_SLACK;
-		take_alert_url(r, raw->webhook->url, url, alert);
+		alert->url = take_hidden(r, raw->webhook->url, NULL, url);
+		alert->key = take_hidden(r, raw->webhook->hmac_key, NULL,
+		    node_get(receiver, "hmacKey"));
 		alert->format = slack ? "slack" : "json";
 	} else if (raw->slack != NULL) {
-		take_alert_url(r, raw->slack->url, url, alert);
+		alert->url = take_hidden(r, raw->slack->url, NULL, url);
 		alert->format = "slack";
 	} else if (raw->pagerduty != NULL) {
-		take_alert_url(r,
-		    raw->pagerduty->url == NULL ? DEFAULT_OF(pagerduty, url)
-		                                : raw->pagerduty->url,
-		    url, alert);
-		(void)resolve_text(r, raw->pagerduty->routing_key,
+		alert->url = take_hidden(
+		    r, raw->pagerduty->url, DEFAULT_OF(pagerduty, url), url);
+		alert->key = take_hidden(r, raw->pagerduty->routing_key, NULL,
 		    node_get(receiver, "routingKey"));
 	} else if (raw->alertmanager != NULL) {
-		take_alert_url(r, raw->alertmanager->url, url, alert);
+		alert->url = take_hidden(r, raw->alertmanager->url, NULL, url);
+		alert->repeat_ms = resolve_duration(raw->alertmanager->resend,
+		    DEFAULT_OF(alertmanager, resend));
 	} else if (raw->command_count > 0) {
 		alert->command =
 		    resolve_texts(r, raw->command, raw->command_count);
+	}
+}
+
+static void
+resolve_alert_rules(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+	const struct node *node = node_items(node_get(r->root, "alertRules"));
+
+	declared->nalert_rules = r->raw->alert_rules_count;
+	declared->alert_rules = arena_array(
+	    r->arena, declared->nalert_rules, sizeof(*declared->alert_rules));
+	for (size_t i = 0; i < declared->nalert_rules; i++, node = node->next) {
+		const struct manifest_alert_rule *raw = &r->raw->alert_rules[i];
+		struct declared_alert_rule *rule = &declared->alert_rules[i];
+		*rule = (struct declared_alert_rule){
+		    .kind = arena_text(r->arena, raw->kind),
+		    .place = resolve_place(r, node),
+		    .for_ms = resolve_duration(
+		        raw->hold, DEFAULT_OF(alert_rule, hold)),
+		    .send = raw->send == NULL || *raw->send,
+		    .has_severity = raw->severity != NULL,
+		};
+		if (raw->severity != NULL)
+			rule->severity = (enum severity) * raw->severity;
 	}
 }
 
@@ -244,8 +271,16 @@ resolve_alerts(struct resolve *r)
 		alert->kind = chosen_row(MAPPING_alert, node)->key;
 		alert->repeat_ms =
 		    resolve_duration(raw->repeat, DEFAULT_OF(alert, repeat));
+		alert->group_wait_ms = resolve_duration(
+		    raw->group_wait, DEFAULT_OF(alert, group_wait));
+		alert->by_subject = raw->group_by != NULL &&
+		                    *raw->group_by == WORD_alert_group_SUBJECT;
+		if (raw->min_severity != NULL)
+			alert->min_severity =
+			    (enum severity) * raw->min_severity;
 		take_receiver(r, raw, node, alert);
 	}
+	resolve_alert_rules(r);
 }
 
 void

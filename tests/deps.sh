@@ -43,6 +43,7 @@ packages() {
 		test curl speaks to the control socket in tests
 		test prometheus scrapes the status server in tests
 		test chromium shows its page in tests
+		test prometheus-alertmanager takes alerts in tests
 		test openssl certificates for tests
 		test podman runs a real container in tests
 		test crun a runtime that podman uses

@@ -44,6 +44,25 @@ subject_of(struct judged *judged, const char *worker)
 	           : arena_format(judged->arena, "worker %s", worker);
 }
 
+/* Those that the worker consumes, as alerts name them. */
+static const char *
+queues_of(struct judged *judged, const struct declared_worker *worker)
+{
+	const char *list = NULL;
+
+	for (size_t i = 0; i < worker->nconsumes; i++)
+		list = arena_format(judged->arena, "%s%s%s",
+		    list == NULL ? "" : list, list == NULL ? "" : " ",
+		    worker->consumes[i].queue->name);
+	return list;
+}
+
+static const char *
+fix_of(struct judged *judged, const char *command, const char *worker)
+{
+	return arena_format(judged->arena, "reeve %s %s", command, worker);
+}
+
 static const char *
 last_words(struct judged *judged, const struct running_worker *worker)
 {
@@ -90,6 +109,10 @@ crash_looping(struct judged *judged, const struct declared_worker *declared,
 	            text_ms_for_people(window_ms, window, sizeof(window))),
 	        .evidence = last_words(judged, worker),
 	        .hold_ms = window_ms,
+	        .worker = declared->name,
+	        .queues = queues_of(judged, declared),
+	        .finding = "RV506",
+	        .fix = fix_of(judged, "logs --previous", declared->name),
 	    });
 }
 
@@ -157,6 +180,10 @@ not_ready(struct judged *judged, const struct declared_worker *declared,
 	                    missing, worker->wire.desired),
 	                .evidence = why_not_ready(judged, worker),
 	                .hold_ms = specs_budget_ms(spec),
+	                .worker = declared->name,
+	                .queues = queues_of(judged, declared),
+	                .finding = "RV304",
+	                .fix = fix_of(judged, "logs", declared->name),
 	            });
 }
 
@@ -216,6 +243,10 @@ missing_value(struct judged *judged, const struct declared_worker *declared)
 	        .evidence = arena_format(judged->arena, "%s %s",
 	            place_text(judged, &gap->place),
 	            gap->source == NULL ? "" : gap->source),
+	        .worker = declared->name,
+	        .queues = queues_of(judged, declared),
+	        .finding = "RV101",
+	        .fix = "reeve check",
 	    });
 }
 
@@ -238,6 +269,9 @@ rolled_back(struct judged *judged, const struct declared_worker *declared)
 	                   "the last good one runs until the declaration "
 	                   "changes",
 	        .evidence = place_text(judged, &declared->place),
+	        .worker = declared->name,
+	        .queues = queues_of(judged, declared),
+	        .fix = "reeve diff",
 	    });
 }
 
@@ -263,6 +297,13 @@ drifted(struct judged *judged)
 		            "%s%sruns %s, declared %s (%s)", item->source,
 		            *item->source == '\0' ? "" : ": ", item->observed,
 		            item->expected, place_text(judged, &item->place)),
+		        .worker = item->worker,
+		        .finding = drift_finding(item->kind),
+		        .fix = item->kind == DRIFT_CLASS_REPLICAS
+		                   ? arena_format(judged->arena,
+		                         "reeve scale %s %s", item->worker,
+		                         item->expected)
+		                   : fix_of(judged, "restart", item->worker),
 		    });
 	}
 }
@@ -310,6 +351,7 @@ ourselves(struct judged *judged)
 		        .summary = "what is on disk is refused; the one "
 		                   "before stays in force",
 		        .evidence = op->refusal.data,
+		        .fix = "reeve lint",
 		    });
 	if (op->intent_refused)
 		add(judged,

@@ -303,6 +303,22 @@ post_reload(struct ask *ask)
 		say(ask, MHD_HTTP_CONFLICT, false, ask->op->refusal.data);
 }
 
+static void
+post_alert_test(struct ask *ask)
+{
+	const char *name = argument(ask, "receiver");
+	char text[160];
+
+	if (alerts_test(&ask->op->alerts, name) > 0) {
+		say(ask, MHD_HTTP_ACCEPTED, true,
+		    "sent; `receivers` of GET /status says how it went");
+		return;
+	}
+	(void)snprintf(text, sizeof(text),
+	    "no receiver '%.63s': 'reeve alert ls' shows them", name);
+	say(ask, MHD_HTTP_NOT_FOUND, false, text);
+}
+
 static const struct route routes[] = {
     {"GET", "/status", get_status, false, false},
     {"GET", "/diff", get_diff, false, false},
@@ -316,6 +332,7 @@ static const struct route routes[] = {
     {"POST", "/start", post_start, true, true},
     {"POST", "/scale", post_scale, true, true},
     {"POST", "/reload", post_reload, true, true},
+    {"POST", "/alert-test", post_alert_test, true, true},
 };
 
 /* --- who asks ---------------------------------------------------------- */
@@ -413,7 +430,7 @@ route(struct ask *ask, const char *method, const char *path)
 	else
 		say(ask, MHD_HTTP_NOT_FOUND, false,
 		    "GET /status /diff /plan /events, POST /plan /restart /stop "
-		    "/start /scale /reload");
+		    "/start /scale /reload /alert-test");
 }
 
 static void

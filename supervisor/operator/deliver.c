@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/jsonw.h"
@@ -17,20 +18,27 @@
 #include "supervisor/operator/record.h"
 
 enum {
-	REQUEST_MAX = 1 << 20,
+	REQUEST_MAX = 16 << 20,
 	ARGUMENTS_MAX = 64,
 	TIMEOUT_MS = 10 * 1000,
+	HEADER_SIZE = 512,
 };
 
 struct delivery {
-	const cJSON *request, *payload;
-	char *payload_text;
+	const cJSON *request;
 	struct buffer body;
 	int out;
 };
 
+/* Why it wasn't taken. */
+struct fault {
+	const char *why;
+	long status;            /* HTTP; 0: none came */
+	int64_t retry_after_ms; /* asked for; 0: not */
+};
+
 static int
-refuse(const struct delivery *delivery, const char *why)
+refuse(const struct delivery *delivery, const struct fault *fault)
 {
 	struct buffer text;
 	struct jsonw json;
@@ -39,7 +47,9 @@ refuse(const struct delivery *delivery, const char *why)
 	buffer_init(&text, REQUEST_MAX);
 	jsonw_init(&json, &text, false);
 	jsonw_object(&json, NULL);
-	jsonw_text(&json, "error", why);
+	jsonw_text(&json, "error", fault->why);
+	jsonw_i64(&json, "status", fault->status);
+	jsonw_i64(&json, "retry_after_ms", fault->retry_after_ms);
 	jsonw_end(&json);
 	/* Who doesn't read why still sees that it failed. */
 	int rc = fd_write_all(delivery->out, text.data, text.len, &err);
@@ -62,39 +72,25 @@ deliver_command(const struct delivery *delivery)
 	cJSON_ArrayForEach(item, record_array(delivery->request, "command"))
 	{
 		if (!cJSON_IsString(item) || count == ARGUMENTS_MAX)
-			return refuse(delivery, "command: not a list of texts");
+			return refuse(delivery,
+			    &(struct fault){
+			        .why = "command: not a list of texts"});
 		argv[count++] = item->valuestring;
 	}
 	if (count == 0)
-		return refuse(delivery, "command: nothing to execute");
+		return refuse(delivery,
+		    &(struct fault){.why = "command: nothing to execute"});
 	if (fd == -1 ||
-	    fd_write_all(fd, delivery->payload_text,
-	        strlen(delivery->payload_text), &err) == -1 ||
+	    fd_write_all(fd, delivery->body.data, delivery->body.len, &err) ==
+	        -1 ||
 	    fd_write_all(fd, "\n", 1, &err) == -1 ||
 	    lseek(fd, 0, SEEK_SET) == -1 || dup2(fd, STDIN_FILENO) == -1 ||
 	    dup2(STDERR_FILENO, STDOUT_FILENO) == -1)
-		return refuse(delivery, "command: can't prepare its input");
+		return refuse(delivery,
+		    &(struct fault){.why = "command: can't prepare its input"});
 	(void)execvp(argv[0], argv);
-	return refuse(delivery, "command: can't be executed");
-}
-
-static void
-slack_body(struct delivery *delivery)
-{
-	const cJSON *payload = delivery->payload;
-	const char *evidence = record_text(payload, "evidence", "");
-	struct jsonw json;
-
-	jsonw_init(&json, &delivery->body, false);
-	jsonw_object(&json, NULL);
-	jsonw_format(&json, "text", "[%s] %s: %s: %s%s%s (%s, since %s)",
-	    record_text(payload, "state", ""),
-	    record_text(payload, "system", ""),
-	    record_text(payload, "subject", ""),
-	    record_text(payload, "summary", ""), *evidence == '\0' ? "" : ": ",
-	    evidence, record_text(payload, "severity", ""),
-	    record_text(payload, "since", ""));
-	jsonw_end(&json);
+	return refuse(
+	    delivery, &(struct fault){.why = "command: can't be executed"});
 }
 
 static size_t
@@ -105,18 +101,73 @@ ignore_answer(const char *bytes, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-static const char *
-post(CURL *curl, const struct delivery *delivery, char *text, size_t size)
+/* Appended as a whole, or not at all: NULL when memory is short. */
+static struct curl_slist *
+add_header(struct curl_slist *list, const char *text)
 {
-	long status = 0;
+	struct curl_slist *more = curl_slist_append(list, text);
+
+	if (more == NULL)
+		curl_slist_free_all(list);
+	return more;
+}
+
+static struct curl_slist *
+headers_of(const struct delivery *delivery)
+{
+	char id[HEADER_SIZE / 2];
+	char text[HEADER_SIZE];
+	char signature[HEADER_SIZE / 2];
+	const char *kind = record_text(delivery->request, "kind", "");
+	const char *key = record_text(delivery->request, "secret", NULL);
+	struct curl_slist *list =
+	    add_header(NULL, "Content-Type: application/json");
+
+	deliver_id(delivery->request, id, sizeof(id));
+	(void)snprintf(text, sizeof(text), "Idempotency-Key: %s", id);
+	if (list != NULL)
+		list = add_header(list, "Expect:");
+	if (list != NULL)
+		list = add_header(list, text);
+	if (list == NULL || key == NULL || !text_equal(kind, "webhook"))
+		return list;
+	if (deliver_sign(key, clock_wall_ms() / 1000, &delivery->body,
+	        signature, sizeof(signature)) == -1) {
+		curl_slist_free_all(list);
+		return NULL;
+	}
+	(void)snprintf(text, sizeof(text), "Reeve-Signature: %s", signature);
+	return add_header(list, text);
+}
+
+static void
+set_url(CURL *curl, const cJSON *request)
+{
+	const char *url = record_text(request, "url", "");
+	size_t len = strlen(url);
+	struct buffer whole;
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	buffer_init(&whole, REQUEST_MAX);
+	if (text_equal(record_text(request, "kind", ""), "alertmanager")) {
+		buffer_append(&whole, url, len);
+		buffer_text(&whole, "/api/v2/alerts");
+		url = whole.data;
+	}
+	(void)curl_easy_setopt(curl, CURLOPT_URL, url == NULL ? "" : url);
+	buffer_wipe(&whole);
+}
+
+static void
+post(CURL *curl, const struct delivery *delivery, struct curl_slist *headers,
+    struct fault *ret, char *text, size_t size)
+{
+	curl_off_t after_s = 0;
 	int64_t timeout_ms =
 	    record_i64(delivery->request, "timeout_ms", TIMEOUT_MS);
-	struct curl_slist *headers =
-	    curl_slist_append(NULL, "Content-Type: application/json");
 
-	headers = curl_slist_append(headers, "Expect:");
-	(void)curl_easy_setopt(
-	    curl, CURLOPT_URL, record_text(delivery->request, "url", ""));
+	set_url(curl, delivery->request);
 	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
@@ -128,45 +179,43 @@ post(CURL *curl, const struct delivery *delivery, char *text, size_t size)
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ignore_answer);
 	CURLcode rc = curl_easy_perform(curl);
 
-	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	curl_slist_free_all(headers);
-	/* Only curl's fixed words: its details may hold the URL. */
-	if (rc != CURLE_OK)
-		return curl_easy_strerror(rc);
-	if (status >= 200 && status <= 299)
-		return NULL;
-	(void)snprintf(text, size, "it answered HTTP %ld", status);
-	return text;
+	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret->status);
+	(void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &after_s);
+	ret->retry_after_ms = MIN((int64_t)after_s, INT64_MAX / 1000) * 1000;
+	/* Only curl's fixed words: its details may hold the URL. What was
+	 * answered before the connection broke isn't an answer. */
+	if (rc != CURLE_OK) {
+		ret->why = curl_easy_strerror(rc);
+		ret->status = 0;
+		return;
+	}
+	if (ret->status >= 200 && ret->status <= 299)
+		return;
+	(void)snprintf(text, size, "it answered HTTP %ld", ret->status);
+	ret->why = text;
 }
 
 static int
-deliver_webhook(struct delivery *delivery)
+deliver_http(const struct delivery *delivery)
 {
 	char text[64];
-	const char *format = record_text(delivery->request, "format", "json");
-	bool slack =
-	    text_equal(format, "slack") ||
-	    text_equal(record_text(delivery->request, "kind", ""), "slack");
+	struct fault fault = {.why = NULL};
 	CURL *curl = NULL;
-	int rc = 0;
+	struct curl_slist *headers = NULL;
 
-	if (slack)
-		slack_body(delivery);
-	else
-		buffer_text(&delivery->body, delivery->payload_text);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return refuse(delivery, "libcurl can't be used");
-	curl = curl_easy_init();
-	if (curl == NULL) {
-		rc = refuse(delivery, "libcurl can't be used");
-	} else {
-		const char *why = post(curl, delivery, text, sizeof(text));
-		if (why != NULL)
-			rc = refuse(delivery, why);
-		curl_easy_cleanup(curl);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
+		curl = curl_easy_init();
+		headers = headers_of(delivery);
 	}
+	if (curl == NULL || headers == NULL)
+		fault.why = "libcurl can't be used";
+	else
+		post(curl, delivery, headers, &fault, text, sizeof(text));
+	if (curl != NULL)
+		curl_easy_cleanup(curl);
+	curl_slist_free_all(headers);
 	curl_global_cleanup();
-	return rc;
+	return fault.why == NULL ? 0 : refuse(delivery, &fault);
 }
 
 int
@@ -183,21 +232,17 @@ deliver(int in, int out)
 	if (buffer_read_all(&bytes, in, &err) == 0)
 		request = record_parse(bytes.data, bytes.len);
 	delivery.request = request;
-	delivery.payload = cJSON_GetObjectItemCaseSensitive(request, "payload");
-	delivery.payload_text = cJSON_IsObject(delivery.payload)
-	                            ? cJSON_PrintUnformatted(delivery.payload)
-	                            : NULL;
-	const char *kind = record_text(request, "kind", "");
-
-	if (delivery.payload_text == NULL)
-		rc = refuse(&delivery, "no request, or no payload in it");
-	else if (text_equal(kind, "command"))
+	if (cJSON_GetArraySize(record_array(request, "events")) == 0)
+		rc = refuse(&delivery,
+		    &(struct fault){.why = "no request, or nothing in it"});
+	else if (deliver_body(request, &delivery.body) == -1 ||
+	         delivery.body.overflow)
+		rc = refuse(&delivery,
+		    &(struct fault){.why = "no message can be made of it"});
+	else if (text_equal(record_text(request, "kind", ""), "command"))
 		rc = deliver_command(&delivery);
-	else if (text_equal(kind, "webhook") || text_equal(kind, "slack"))
-		rc = deliver_webhook(&delivery);
 	else
-		rc = refuse(&delivery, "no such kind of receiver");
-	free(delivery.payload_text);
+		rc = deliver_http(&delivery);
 	buffer_wipe(&delivery.body);
 	buffer_wipe(&bytes);
 	return rc;

@@ -39,6 +39,16 @@ static const char *const class_names[DRIFT_CLASSES] = {
 };
 
 const char *
+drift_finding(enum drift_class kind)
+{
+	return kind == DRIFT_CLASS_QUEUE || kind == DRIFT_CLASS_CONSUMERS
+	           ? "RV201"
+	       : kind == DRIFT_CLASS_REPLICAS   ? "RV304"
+	       : kind == DRIFT_CLASS_EXECUTABLE ? "RV318"
+	                                        : "RV121";
+}
+
+const char *
 drift_class_name(enum drift_class kind)
 {
 	return class_names[kind];

@@ -56,6 +56,8 @@ struct drift_list {
 	size_t nunknown;
 };
 
+/* What `check` and `diagnose` call the same difference: "RV121". */
+const char *drift_finding(enum drift_class kind);
 const char *drift_class_name(enum drift_class kind);
 const char *drift_policy_name(enum drift_policy policy);
 enum drift_policy drift_policy_of(

@@ -40,10 +40,11 @@ print_of(const struct intent *intent, const struct fingerprint_key *key)
 		buffer_text(&bytes, declared->queues[i].url == NULL
 		                        ? "-"
 		                        : declared->queues[i].url);
-	for (size_t i = 0; i < declared->nalerts; i++)
-		buffer_text(&bytes, declared->alerts[i].url == NULL
-		                        ? "-"
-		                        : declared->alerts[i].url);
+	for (size_t i = 0; i < declared->nalerts; i++) {
+		const struct declared_alert *alert = &declared->alerts[i];
+		buffer_text(&bytes, alert->url == NULL ? "-" : alert->url);
+		buffer_text(&bytes, alert->key == NULL ? "-" : alert->key);
+	}
 	if (declared->supervisor.status.token != NULL)
 		buffer_text(&bytes, declared->supervisor.status.token);
 	for (size_t i = 0; i < declared->nsources; i++)

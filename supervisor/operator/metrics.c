@@ -114,9 +114,9 @@ write_alerts(struct writing *writing)
 	for (enum severity severity = 0; severity <= SEVERITY_CRITICAL;
 	     severity++) {
 		int64_t count = 0;
-		for (const struct alert *alert = op->alerts.raised;
+		for (const struct alert *alert = op->alerts.known;
 		     alert != NULL; alert = alert->next)
-			count += alert->severity == severity;
+			count += alert->told && alert->severity == severity;
 		number(writing, count, "severity", severity_name(severity),
 		    NULL, NULL);
 	}

@@ -241,6 +241,15 @@ alert_told(void *arg, const struct alert *alert, const char *state)
 	    "%s: %s", alert->subject, alert->summary);
 }
 
+static void
+receiver_told(void *arg, const char *name, const char *why)
+{
+	struct operator_core *op = arg;
+
+	events_say(op->events, why == NULL ? "receiver-up" : "receiver-down",
+	    NULL, "%s: %s", name, why == NULL ? "takes alerts again" : why);
+}
+
 void
 notes_open_history(struct operator_core *op)
 {
@@ -260,5 +269,6 @@ notes_open_history(struct operator_core *op)
 	events_say(
 	    op->events, "operator", NULL, "started, pid %d", (int)getpid());
 	op->alerts.told = alert_told;
+	op->alerts.receiver_told = receiver_told;
 	op->alerts.told_arg = op;
 }

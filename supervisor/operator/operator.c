@@ -152,6 +152,8 @@ take_intent(struct operator_core *op, struct intent *intent)
 		log_warning("declared", "not acted on: %s (%s:%d)", inert->key,
 		    inert->place.file, inert->place.line);
 	}
+	alerts_rules(&op->alerts, intent->declared->alert_rules,
+	    intent->declared->nalert_rules);
 	alerts_receivers(
 	    &op->alerts, intent->declared->alerts, intent->declared->nalerts);
 	if (op->watch != NULL)

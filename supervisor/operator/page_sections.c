@@ -192,13 +192,17 @@ write_alert(struct buffer *out, const struct alert *alert)
 void
 page_alerts(struct operator_core *op, struct buffer *out)
 {
-	if (op->alerts.raised == NULL) {
-		buffer_text(out, "<p class=\"none\">none is raised</p>");
-		return;
-	}
-	for (const struct alert *alert = op->alerts.raised; alert != NULL;
-	     alert = alert->next)
+	bool any = false;
+
+	for (const struct alert *alert = op->alerts.known; alert != NULL;
+	     alert = alert->next) {
+		if (!alert->told)
+			continue;
+		any = true;
 		write_alert(out, alert);
+	}
+	if (!any)
+		buffer_text(out, "<p class=\"none\">none is raised</p>");
 }
 
 /* --- drift ---------------------------------------------------------------- */

@@ -30,31 +30,35 @@ static void
 event_free(struct alert_event *event)
 {
 	for (size_t i = 0; i < event->npending; i++)
-		free(event->pending[i]);
+		free(event->pending[i].name);
 	free(event->key);
+	free(event->subject);
 	free(event->json);
 	free(event);
 }
 
-bool
-spool_waits_for(const struct alert_event *event, const char *name)
+void
+spool_free_alert(struct alert *alert)
 {
-	for (size_t i = 0; i < event->npending; i++)
-		if (text_equal(event->pending[i], name))
-			return true;
-	return false;
+	free(alert->key);
+	free(alert->kind);
+	free(alert->subject);
+	free(alert->summary);
+	free(alert->evidence);
+	free(alert->worker);
+	free(alert->queues);
+	free(alert->finding);
+	free(alert->fix);
+	free(alert);
 }
 
-void
-spool_delivered(struct alert_event *event, const char *name)
+struct alert_pending *
+spool_waits_for(struct alert_event *event, const char *name)
 {
-	for (size_t i = 0; i < event->npending; i++) {
-		if (!text_equal(event->pending[i], name))
-			continue;
-		free(event->pending[i]);
-		event->pending[i] = event->pending[--event->npending];
-		return;
-	}
+	for (size_t i = 0; i < event->npending; i++)
+		if (text_equal(event->pending[i].name, name))
+			return &event->pending[i];
+	return NULL;
 }
 
 /* A disk that is full or gone costs only the promise to outlive us. */
@@ -83,8 +87,8 @@ event_name(uint64_t number, char dst[64])
 	(void)snprintf(dst, 64, "%020" PRIu64 ".json", number);
 }
 
-void
-spool_keep(struct alerts *alerts, const struct alert_event *event)
+static void
+keep(struct alerts *alerts, const struct alert_event *event)
 {
 	char name[64];
 	struct buffer bytes;
@@ -96,7 +100,7 @@ spool_keep(struct alerts *alerts, const struct alert_event *event)
 	jsonw_i64(&json, "number", (int64_t)event->number);
 	jsonw_array(&json, "pending");
 	for (size_t i = 0; i < event->npending; i++)
-		jsonw_text(&json, NULL, event->pending[i]);
+		jsonw_text(&json, NULL, event->pending[i].name);
 	jsonw_end(&json);
 	jsonw_raw(&json, "event", event->json);
 	jsonw_end(&json);
@@ -120,11 +124,44 @@ remove_file(struct alerts *alerts, uint64_t number)
 		    strerrordesc_np(errno));
 }
 
-void
-spool_forget(struct alerts *alerts, struct alert_event *event)
+/* Takes it off the list, removes its file and frees it. */
+static void
+forget(struct alerts *alerts, struct alert_event *event)
 {
+	struct alert_event **at = &alerts->events;
+
+	while (*at != event)
+		at = &(*at)->next;
+	*at = event->next;
+	alerts->nevents--;
 	remove_file(alerts, event->number);
 	event_free(event);
+}
+
+void
+spool_delivered(
+    struct alerts *alerts, struct alert_event *event, const char *name)
+{
+	struct alert_pending *pending = spool_waits_for(event, name);
+
+	if (pending == NULL)
+		return;
+	free(pending->name);
+	*pending = event->pending[--event->npending];
+	if (event->npending == 0)
+		forget(alerts, event);
+	else
+		keep(alerts, event);
+}
+
+static bool
+under_way(const struct alerts *alerts, uint64_t number)
+{
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+		for (size_t k = 0; k < alerts->receivers[i].nsending; k++)
+			if (alerts->receivers[i].sending[k] == number)
+				return true;
+	return false;
 }
 
 /* Bounded: with nobody to take them for weeks, the oldest go, counted. */
@@ -135,15 +172,12 @@ make_room(struct alerts *alerts)
 		return;
 	struct alert_event *oldest = alerts->events;
 
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-		if (alerts->receivers[i].sending == oldest->number)
-			return;
-	alerts->events = oldest->next;
-	alerts->nevents--;
+	if (under_way(alerts, oldest->number))
+		return;
 	alerts->dropped++;
 	log_error("alert.dropped", "number=%" PRIu64 " total=%" PRIu64,
 	    oldest->number, alerts->dropped);
-	spool_forget(alerts, oldest);
+	forget(alerts, oldest);
 }
 
 static void
@@ -170,7 +204,10 @@ event_new(uint64_t number, const char *json)
 	event->number = number;
 	event->json = strdup(json);
 	event->key = strdup(record_text(parsed, "key", ""));
-	if (event->json == NULL || event->key == NULL) {
+	event->subject = strdup(record_text(parsed, "subject", ""));
+	event->test = record_true(parsed, "test");
+	if (event->json == NULL || event->key == NULL ||
+	    event->subject == NULL) {
 		event_free(event);
 		return NULL;
 	}
@@ -182,9 +219,11 @@ event_add_pending(struct alert_event *event, const char *name)
 {
 	if (event->npending == ALERT_RECEIVERS_MAX)
 		return;
-	event->pending[event->npending] = strdup(name);
-	if (event->pending[event->npending] != NULL)
-		event->npending++;
+	char *copy = strdup(name);
+
+	if (copy != NULL)
+		event->pending[event->npending++] =
+		    (struct alert_pending){.name = copy};
 }
 
 void
@@ -199,7 +238,28 @@ spool_append(struct alerts *alerts, const char *json, const char *const *names,
 		event_add_pending(event, names[i]);
 	make_room(alerts);
 	link_event(alerts, event);
-	spool_keep(alerts, event);
+	keep(alerts, event);
+	alerts->changed = true;
+}
+
+static void
+write_alert(struct jsonw *json, const struct alert *alert)
+{
+	jsonw_object(json, NULL);
+	jsonw_text(json, "key", alert->key);
+	jsonw_text(json, "kind", alert->kind);
+	jsonw_text(json, "severity", severity_name(alert->severity));
+	jsonw_text(json, "subject", alert->subject);
+	jsonw_text(json, "summary", alert->summary);
+	jsonw_text(json, "evidence", alert->evidence);
+	jsonw_text(json, "worker", alert->worker);
+	jsonw_text(json, "queues", alert->queues);
+	jsonw_text(json, "finding", alert->finding);
+	jsonw_text(json, "fix", alert->fix);
+	jsonw_i64(json, "since_ms", alert->since_wall_ms);
+	jsonw_i64(json, "hold_ms", alert->hold_ms);
+	jsonw_bool(json, "told", alert->told);
+	jsonw_end(json);
 }
 
 void
@@ -208,26 +268,18 @@ spool_checkpoint(struct alerts *alerts)
 	struct buffer bytes;
 	struct jsonw json;
 
+	alerts->changed = false;
 	if (alerts->dir == NULL)
 		return;
 	buffer_init(&bytes, CHECKPOINT_MAX);
 	jsonw_init(&json, &bytes, false);
 	jsonw_object(&json, NULL);
+	jsonw_text(&json, "nonce", alerts->nonce);
 	jsonw_i64(&json, "next", (int64_t)alerts->next);
 	jsonw_array(&json, "active");
-	for (const struct alert *alert = alerts->raised; alert != NULL;
-	     alert = alert->next) {
-		jsonw_object(&json, NULL);
-		jsonw_text(&json, "key", alert->key);
-		jsonw_text(&json, "kind", alert->kind);
-		jsonw_text(&json, "severity", severity_name(alert->severity));
-		jsonw_text(&json, "subject", alert->subject);
-		jsonw_text(&json, "summary", alert->summary);
-		jsonw_text(&json, "evidence", alert->evidence);
-		jsonw_i64(&json, "since_ms", alert->since_wall_ms);
-		jsonw_i64(&json, "hold_ms", alert->hold_ms);
-		jsonw_end(&json);
-	}
+	for (const struct alert *alert = alerts->known; alert != NULL;
+	     alert = alert->next)
+		write_alert(&json, alert);
 	jsonw_end(&json);
 	jsonw_end(&json);
 	store(alerts, CHECKPOINT, &bytes);
@@ -237,22 +289,19 @@ spool_checkpoint(struct alerts *alerts)
 void
 spool_prune(struct alerts *alerts)
 {
-	struct alert_event **at = &alerts->events;
+	struct alert_event *next = NULL;
 
-	while (*at != NULL) {
-		struct alert_event *event = *at;
+	for (struct alert_event *event = alerts->events; event != NULL;
+	     event = next) {
 		bool waits = false;
+		next = event->next;
 		for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-			waits = waits || (alerts->receivers[i].used &&
-			                     spool_waits_for(event,
-			                         alerts->receivers[i].name));
-		if (waits) {
-			at = &event->next;
-			continue;
-		}
-		*at = event->next;
-		alerts->nevents--;
-		spool_forget(alerts, event);
+			waits = waits ||
+			        (alerts->receivers[i].used &&
+			            spool_waits_for(event,
+			                alerts->receivers[i].name) != NULL);
+		if (!waits)
+			forget(alerts, event);
 	}
 }
 
@@ -270,8 +319,17 @@ severity_of(const char *name)
 	return SEVERITY_ERROR;
 }
 
+static char *
+text_of(const cJSON *from, const char *key)
+{
+	const char *text = record_text(from, key, NULL);
+
+	return text == NULL ? NULL : strdup(text);
+}
+
+/* `told`: it is an event, which says so by itself. */
 static void
-restore(struct alerts *alerts, const cJSON *from)
+restore(struct alerts *alerts, const cJSON *from, bool told)
 {
 	struct alert *alert = calloc(1, sizeof(*alert));
 
@@ -282,20 +340,28 @@ restore(struct alerts *alerts, const cJSON *from)
 	alert->subject = strdup(record_text(from, "subject", ""));
 	alert->summary = strdup(record_text(from, "summary", ""));
 	alert->evidence = strdup(record_text(from, "evidence", ""));
+	alert->worker = text_of(from, "worker");
+	alert->queues = text_of(from, "queues");
+	alert->finding = text_of(from, "finding");
+	alert->fix = text_of(from, "fix");
 	alert->severity = severity_of(record_text(from, "severity", ""));
 	alert->since_wall_ms = record_i64(from, "since_ms", 0);
+	alert->since_ms =
+	    clock_ms() -
+	    MAX(clock_wall_ms() - alert->since_wall_ms, (int64_t)0);
 	alert->hold_ms = record_i64(from, "hold_ms", 0);
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
 		alert->repeat_at_ms[i] = CLOCK_NEVER;
+	alert->told = told || record_true(from, "told");
 	alert->restored = true;
-	alert->next = alerts->raised;
-	alerts->raised = alert;
+	alert->next = alerts->known;
+	alerts->known = alert;
 }
 
 static void
-drop_raised(struct alerts *alerts, const char *key)
+drop_known(struct alerts *alerts, const char *key)
 {
-	struct alert **at = &alerts->raised;
+	struct alert **at = &alerts->known;
 
 	while (*at != NULL && !text_equal((*at)->key, key))
 		at = &(*at)->next;
@@ -304,12 +370,7 @@ drop_raised(struct alerts *alerts, const char *key)
 	struct alert *alert = *at;
 
 	*at = alert->next;
-	free(alert->key);
-	free(alert->kind);
-	free(alert->subject);
-	free(alert->summary);
-	free(alert->evidence);
-	free(alert);
+	spool_free_alert(alert);
 }
 
 static cJSON *
@@ -337,8 +398,10 @@ read_checkpoint(struct alerts *alerts)
 	int64_t next = record_i64(json, "next", 1);
 
 	alerts->next = next > 0 ? (uint64_t)next : 1;
+	(void)snprintf(alerts->nonce, sizeof(alerts->nonce), "%s",
+	    record_text(json, "nonce", alerts->nonce));
 	cJSON_ArrayForEach(item, record_array(json, "active"))
-	    restore(alerts, item);
+	    restore(alerts, item, false);
 }
 
 static void
@@ -372,11 +435,11 @@ read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 		return;
 	const char *state = record_text(body, "state", "");
 
-	if (text_equal(state, "repeated"))
+	if (text_equal(state, "repeated") || event->test)
 		return;
-	drop_raised(alerts, event->key);
+	drop_known(alerts, event->key);
 	if (text_equal(state, "raised"))
-		restore(alerts, body);
+		restore(alerts, body, true);
 }
 
 static int
@@ -413,6 +476,7 @@ spool_open(struct alerts *alerts, const char *dir)
 		free(names[i]);
 	}
 	free(names);
+	spool_checkpoint(alerts); /* the nonce, before it is used */
 }
 
 void

@@ -10,7 +10,7 @@
  * it only because it is about files.
  *
  *   DIR/00000000000000000007.json  one event, with who hasn't taken it yet
- *   DIR/active.json                what is raised, and the next number
+ *   DIR/active.json                what is known, and the next number
  *
  * An event whose number isn't below active.json's was written after it, and is
  * replayed over it. So each file is replaced whole, and no order of crashes
@@ -18,20 +18,32 @@
  */
 struct alert {
 	char *key, *kind, *subject, *summary, *evidence;
+	char *worker, *queues, *finding, *fix; /* NULL: none */
 	enum severity severity;
 	int64_t since_wall_ms;
+	int64_t since_ms; /* monotonic */
 	int64_t hold_ms;
+	int64_t for_ms;
 	int64_t repeat_at_ms[ALERT_RECEIVERS_MAX];
 	bool holds;    /* true in this pass */
+	bool told;     /* raised; else it waits, is explained or is muted */
+	bool muted;    /* a rule says that nobody wants to know */
 	bool restored; /* read from the spool, not seen true since */
+	const struct alert *cause; /* what explains it now; NULL: nothing */
 	struct alert *next;
+};
+
+struct alert_pending {
+	char *name;            /* of the receiver */
+	int64_t not_before_ms; /* it was refused: not tried sooner */
 };
 
 struct alert_event {
 	uint64_t number;
-	char *key;
+	char *key, *subject;
+	bool test;
 	char *json; /* what is delivered */
-	char *pending[ALERT_RECEIVERS_MAX];
+	struct alert_pending pending[ALERT_RECEIVERS_MAX];
 	size_t npending;
 	struct alert_event *next;
 };
@@ -42,14 +54,16 @@ void spool_close(struct alerts *alerts); /* frees the events, not the files */
 /* Takes the next number; nobody to deliver to: only counts. */
 void spool_append(struct alerts *alerts, const char *json,
     const char *const *names, size_t count);
-void spool_keep(struct alerts *alerts, const struct alert_event *event);
-/* Frees it (which is no longer in the list) and removes its file. */
-void spool_forget(struct alerts *alerts, struct alert_event *event);
 void spool_checkpoint(struct alerts *alerts);
 /* Drops what waits only for receivers that don't exist any more. */
 void spool_prune(struct alerts *alerts);
 
-bool spool_waits_for(const struct alert_event *event, const char *name);
-void spool_delivered(struct alert_event *event, const char *name);
+/* NULL: it doesn't wait for that receiver. */
+struct alert_pending *spool_waits_for(
+    struct alert_event *event, const char *name);
+/* The receiver has it; when it was the last, the event is freed. */
+void spool_delivered(
+    struct alerts *alerts, struct alert_event *event, const char *name);
+void spool_free_alert(struct alert *alert);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/exitcode.h"
 #include "base/text.h"
+#include "checks/finding_table.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/wire/status_encode.h"
 #include "worker/exit.h"
@@ -154,43 +155,11 @@ status_write(struct operator_core *op, struct buffer *out)
 	jsonw_array(&json, "alerts");
 	alerts_write(&op->alerts, &json);
 	jsonw_end(&json);
+	jsonw_array(&json, "receivers");
+	alerts_write_receivers(&op->alerts, &json);
+	jsonw_end(&json);
 	jsonw_end(&json);
 	buffer_text(out, "\n");
-}
-
-/* What `check` and `diagnose` say of the same difference. */
-static const struct drift_finding {
-	const char *id, *slug;
-} * finding_of(enum drift_class kind)
-{
-	static const struct drift_finding config = {
-	    "RV121", "effective-config-diff"};
-	static const struct drift_finding queue = {
-	    "RV201", "queue-name-mismatch"};
-	static const struct drift_finding replicas = {
-	    "RV304", "replicas-short"};
-	static const struct drift_finding executable = {"RV318", "stale-code"};
-
-	switch (kind) {
-	case DRIFT_CLASS_QUEUE:
-		return &queue;
-	case DRIFT_CLASS_EXECUTABLE:
-		return &executable;
-	case DRIFT_CLASS_REPLICAS:
-		return &replicas;
-	case DRIFT_CLASS_CONSUMERS:
-		return &queue;
-	case DRIFT_CLASS_ENV:
-	case DRIFT_CLASS_SECRET:
-	case DRIFT_CLASS_CONFIG:
-	case DRIFT_CLASS_FILES:
-	case DRIFT_CLASS_USER:
-	case DRIFT_CLASS_LIMITS:
-	case DRIFT_CLASS_PROCESSES:
-	case DRIFT_CLASSES:
-		break;
-	}
-	return &config;
 }
 
 static void
@@ -199,8 +168,9 @@ write_finding(struct jsonw *json, const struct drift *item)
 	bool ignored = item->policy == DRIFT_IGNORE;
 
 	jsonw_object(json, NULL);
-	jsonw_text(json, "id", finding_of(item->kind)->id);
-	jsonw_text(json, "slug", finding_of(item->kind)->slug);
+	jsonw_text(json, "id", drift_finding(item->kind));
+	jsonw_text(
+	    json, "slug", finding_row_find(drift_finding(item->kind))->slug);
 	jsonw_text(json, "result", ignored ? "skipped" : "failed");
 	jsonw_text(json, "severity", ignored ? "info" : "warning");
 	jsonw_null(json, "role");

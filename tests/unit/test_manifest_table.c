@@ -120,17 +120,17 @@ drivers_are_kinds_that_act_with_the_same_keys(void **state)
 /* --- whatever the validator accepts, libcyaml loads --- */
 
 /* One value, tried at every key of every mapping. */
-static const char *const samples[] = {"a", "\"\"", "''", "\"1\"", "1", "0",
-    "80", "143", "200", "-1", "010", "0x10", "0o17", "1.5", "1e3", ".inf",
-    "1_000", "ready", "\"@daily\"", "UTC", "true", "false", "yes", "~", "null",
-    "", "[]", "{}", "[a]", "[\"\"]", "[1]", "[200, 404]", "[a, [b]]", "{a: b}",
-    "{\"\": \"\"}", "[{}]", "30s", "1h30m", "512Mi", "250m", "10%", "0.1",
-    "3 per 1h", "2026-12-31", "RV103", "redis://h", "http://h/p", "/p", "none",
-    "A", "[A]", "[/a]", "q", "w", "[w]", "s", "c", "reeve/v1", "SELECT 1",
-    "$(CANARY)", "Never", "alert", "GET", "HTTP", "json", "slack", "plain",
-    "worst", "kill", "in-band", "127.0.0.1:80", "left", "gone", "redis",
-    "block", "batch", "idle", "[KILL]", "\"a\\nb\"", "é",
-    "99999999999999999999", "\"true\"", "|\n   text\n"};
+static const char *const samples[] = {"subject", "critical", "a", "\"\"", "''",
+    "\"1\"", "1", "0", "80", "143", "200", "-1", "010", "0x10", "0o17", "1.5",
+    "1e3", ".inf", "1_000", "ready", "\"@daily\"", "UTC", "true", "false",
+    "yes", "~", "null", "", "[]", "{}", "[a]", "[\"\"]", "[1]", "[200, 404]",
+    "[a, [b]]", "{a: b}", "{\"\": \"\"}", "[{}]", "30s", "1h30m", "512Mi",
+    "250m", "10%", "0.1", "3 per 1h", "2026-12-31", "RV103", "redis://h",
+    "http://h/p", "/p", "none", "A", "[A]", "[/a]", "q", "w", "[w]", "s", "c",
+    "reeve/v1", "SELECT 1", "$(CANARY)", "Never", "alert", "GET", "HTTP",
+    "json", "slack", "plain", "worst", "kill", "in-band", "127.0.0.1:80",
+    "left", "gone", "redis", "block", "batch", "idle", "[KILL]", "\"a\\nb\"",
+    "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
 
 struct path { /* how to come to a mapping from the top */
 	const struct row *row[8];

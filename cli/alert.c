@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/clock.h"
+#include "base/jsonw.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "cli/control.h"
+#include "supervisor/operator/alerts.h"
+
+/*
+ * `reeve alert test` and `reeve alert ls`. A running supervisor is asked: it
+ * has the values that the manifest's `$(NAME)` have there. Without one, the
+ * receivers of the manifest are tried from here, by the same code.
+ */
+enum {
+	ANSWER_MAX = 64 << 20,
+	PATH_SIZE = 512,
+	POLL_MS = 100,
+	REAP_MS = 50,
+	TIMERS = 32,
+	FOUND = 200,
+	ACCEPTED = 202,
+};
+
+static const char *
+text_of(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static const cJSON *
+list_of(const cJSON *object, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+/* --- the answer to a test ---------------------------------------------- */
+
+static bool
+meant(const cJSON *receiver, const char *name)
+{
+	return name == NULL || text_equal(text_of(receiver, "name"), name);
+}
+
+static bool
+testing(const cJSON *receivers, const char *name)
+{
+	const cJSON *item = NULL;
+
+	cJSON_ArrayForEach(item, receivers)
+	{
+		if (meant(item, name) &&
+		    cJSON_IsTrue(
+		        cJSON_GetObjectItemCaseSensitive(item, "testing")))
+			return true;
+	}
+	return false;
+}
+
+static const char *
+test_error(const cJSON *receiver)
+{
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(receiver, "testing")))
+		return "no answer yet: it is tried again";
+	return text_of(receiver, "test_error");
+}
+
+static int
+print_test(struct cli *cli, const cJSON *receivers, const char *name)
+{
+	const cJSON *item = NULL;
+	bool failed = false;
+	bool as_json = cli_wants(cli, "json");
+	struct buffer out;
+	struct jsonw json;
+
+	buffer_init(&out, ANSWER_MAX);
+	jsonw_init(&json, &out, true);
+	if (as_json) {
+		jsonw_object(&json, NULL);
+		jsonw_text(&json, "schema", "reeve.alert-test/1");
+		jsonw_array(&json, "receivers");
+	}
+	cJSON_ArrayForEach(item, receivers)
+	{
+		const char *error = test_error(item);
+		if (!meant(item, name))
+			continue;
+		failed = failed || *error != '\0';
+		if (!as_json) {
+			buffer_format(&out, "%-6s  %s (%s)%s%s\n",
+			    *error == '\0' ? "taken" : "FAILED",
+			    text_of(item, "name"), text_of(item, "kind"),
+			    *error == '\0' ? "" : ": ", error);
+			continue;
+		}
+		jsonw_object(&json, NULL);
+		jsonw_text(&json, "name", text_of(item, "name"));
+		jsonw_text(&json, "kind", text_of(item, "kind"));
+		jsonw_bool(&json, "taken", *error == '\0');
+		jsonw_text(&json, "error", *error == '\0' ? NULL : error);
+		jsonw_end(&json);
+	}
+	if (as_json) {
+		jsonw_end(&json);
+		jsonw_end(&json);
+		buffer_text(&out, "\n");
+	}
+	int rc = cli_print(cli, out.data == NULL ? "" : out.data, out.len);
+
+	buffer_fini(&out);
+	return rc == EXIT_PASSED && failed ? EXIT_FAILED : rc;
+}
+
+/* --- by a running supervisor ------------------------------------------- */
+
+static int
+ask(struct cli *cli, const struct control_client *client, const char *method,
+    const char *path, int wanted, cJSON **ret)
+{
+	struct err err = ERR_INIT;
+	struct buffer answer;
+	int rc = EXIT_PASSED;
+
+	buffer_init(&answer, ANSWER_MAX);
+	int status = control_ask(cli, client, method, path, &answer, &err);
+
+	*ret = status == -1 ? NULL
+	                    : cJSON_ParseWithLength(answer.data, answer.len);
+	if (status == -1)
+		rc = cli_fail(cli, EXIT_UNREACHABLE, "%s", err.text);
+	else if (status != wanted)
+		rc = cli_fail(cli, EXIT_FAILED, "%s", text_of(*ret, "text"));
+	buffer_fini(&answer);
+	return rc;
+}
+
+static int
+test_there(
+    struct cli *cli, const struct control_client *client, const char *name)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+	char path[PATH_SIZE] = "/alert-test";
+	struct err err = ERR_INIT;
+	cJSON *answer = NULL;
+
+	if (name != NULL &&
+	    text_format(path, sizeof(path), &err, "/alert-test?receiver=%s",
+	        url_encode(&cli->arena, name)) == -1)
+		return cli_usage(cli, "%s", err.text);
+	int rc = ask(cli, client, "POST", path, ACCEPTED, &answer);
+
+	while (rc == EXIT_PASSED) {
+		cJSON_Delete(answer);
+		rc = ask(cli, client, "GET", "/status", FOUND, &answer);
+		if (rc != EXIT_PASSED ||
+		    !testing(list_of(answer, "receivers"), name) ||
+		    clock_ms() + POLL_MS >= cli->deadline_ms)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	if (rc == EXIT_PASSED)
+		rc = print_test(cli, list_of(answer, "receivers"), name);
+	cJSON_Delete(answer);
+	return rc;
+}
+
+/* --- from here --------------------------------------------------------- */
+
+static int
+print_own(struct cli *cli, const struct alerts *alerts, const char *name)
+{
+	struct buffer text;
+	struct jsonw json;
+
+	buffer_init(&text, ANSWER_MAX);
+	jsonw_init(&json, &text, false);
+	jsonw_array(&json, NULL);
+	alerts_write_receivers(alerts, &json);
+	jsonw_end(&json);
+	cJSON *receivers = cJSON_ParseWithLength(text.data, text.len);
+	int rc = print_test(cli, receivers, name);
+
+	cJSON_Delete(receivers);
+	buffer_fini(&text);
+	return rc;
+}
+
+static int
+test_here(struct cli *cli, const char *name)
+{
+	static struct alerts alerts; /* large */
+	struct declared *declared = NULL;
+	struct loop_timer *timers[TIMERS];
+	struct loop loop;
+	struct err err = ERR_INIT;
+	int rc = cli_load(cli, &declared);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	if (loop_init(&loop, timers, ARRAY_LEN(timers), &err) == -1)
+		return cli_fail(cli, EXIT_BUG, "%s", err.text);
+	alerts_init(&alerts, &loop, declared->name, NULL);
+	alerts_receivers(&alerts, declared->alerts, declared->nalerts);
+	if (alerts_test(&alerts, name) == 0)
+		rc = cli_fail(cli, EXIT_FAILED,
+		    "'%s' is no receiver of %s: see its `alerts`", name,
+		    cli->manifest);
+	while (rc == EXIT_PASSED && alerts_testing(&alerts) &&
+	       clock_ms() < cli->deadline_ms) {
+		int64_t turn_ms = clock_after(clock_ms(), REAP_MS);
+		if (loop_turn(&loop, MIN(turn_ms, cli->deadline_ms), &err) ==
+		    -1)
+			rc = cli_fail(cli, EXIT_BUG, "%s", err.text);
+		helpers_reap();
+	}
+	if (rc == EXIT_PASSED)
+		rc = print_own(cli, &alerts, name);
+	alerts_fini(&alerts);
+	loop_fini(&loop);
+	return rc;
+}
+
+static int
+alert_test(struct cli *cli, const char *name)
+{
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	bool running = false;
+	int rc = control_find(cli, &client, &running);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	if (!running)
+		return test_here(cli, name);
+	rc = test_there(cli, &client, name);
+	control_close(&client);
+	return rc;
+}
+
+/* --- the list ---------------------------------------------------------- */
+
+static void
+put_alert(struct buffer *out, const cJSON *alert)
+{
+	const char *cause = text_of(alert, "explained_by");
+
+	buffer_format(out, "%-9s %-8s %s\n          %s: %s\n",
+	    text_of(alert, "state"), text_of(alert, "severity"),
+	    text_of(alert, "key"), text_of(alert, "subject"),
+	    text_of(alert, "summary"));
+	if (*cause != '\0')
+		buffer_format(out, "          explained by %s\n", cause);
+	buffer_format(out, "          since %s\n", text_of(alert, "since"));
+}
+
+static int
+print_list(struct cli *cli, const cJSON *status)
+{
+	const cJSON *item = NULL;
+	struct buffer out;
+
+	buffer_init(&out, ANSWER_MAX);
+	if (cli_wants(cli, "json")) {
+		char *alerts = cJSON_Print(list_of(status, "alerts"));
+		char *receivers = cJSON_Print(list_of(status, "receivers"));
+		struct jsonw json;
+		jsonw_init(&json, &out, true);
+		jsonw_object(&json, NULL);
+		jsonw_text(&json, "schema", "reeve.alert-list/1");
+		jsonw_raw(&json, "alerts", alerts == NULL ? "[]" : alerts);
+		jsonw_raw(
+		    &json, "receivers", receivers == NULL ? "[]" : receivers);
+		jsonw_end(&json);
+		buffer_text(&out, "\n");
+		cJSON_free(alerts);
+		cJSON_free(receivers);
+	} else {
+		cJSON_ArrayForEach(item, list_of(status, "alerts"))
+		    put_alert(&out, item);
+		cJSON_ArrayForEach(item, list_of(status, "receivers"))
+		{
+			const char *error = text_of(item, "error");
+			const cJSON *count = cJSON_GetObjectItemCaseSensitive(
+			    item, "undelivered");
+			buffer_format(&out,
+			    "receiver %s (%s): %.0f undelivered%s%s\n",
+			    text_of(item, "name"), text_of(item, "kind"),
+			    cJSON_IsNumber(count) ? count->valuedouble : 0,
+			    *error == '\0' ? "" : ": ", error);
+		}
+	}
+	int rc = cli_print(cli, out.data == NULL ? "" : out.data, out.len);
+
+	buffer_fini(&out);
+	return rc;
+}
+
+static int
+alert_list(struct cli *cli)
+{
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	cJSON *status = NULL;
+	int rc = control_open(cli, &client);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	rc = ask(cli, &client, "GET", "/status", FOUND, &status);
+	if (rc == EXIT_PASSED)
+		rc = print_list(cli, status);
+	cJSON_Delete(status);
+	control_close(&client);
+	return rc;
+}
+
+int
+cmd_alert(struct cli *cli, int argc, char **argv)
+{
+	if (text_equal(argv[0], "test"))
+		return alert_test(cli, argc > 1 ? argv[1] : NULL);
+	if (text_equal(argv[0], "ls") && argc == 1)
+		return alert_list(cli);
+	return cli_usage(cli, "'%s': say 'ls', or 'test [RECEIVER]'", argv[0]);
+}
