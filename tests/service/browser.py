@@ -17,6 +17,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,20 +31,21 @@ SECONDS = 60
 
 class Browser:
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="reeve-chromium.")
+        self.folder = tempfile.mkdtemp(
+            prefix="chromium.", dir=os.environ.get("BATS_TEST_TMPDIR"))
         from_us, self.to = os.pipe()
         self.answers, to_us = os.pipe()
         command = ["chromium", *FLAGS, f"--user-data-dir={self.folder}", "about:blank"]
         self.process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "bash", *command],
-            pass_fds=(from_us, to_us), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            pass_fds=(from_us, to_us), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(from_us)
         os.close(to_us)
         self.number, self.bytes, self.session, self.faults = 0, b"", None, []
         self.deadline = time.monotonic() + SECONDS
 
     def close(self):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # with its helpers
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
