@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -91,6 +92,11 @@ operator_later(struct core *core, int64_t ran_ms)
 	int64_t delay_ms = backoff_next(&operate->backoff, CLASS_CRASH, ran_ms,
 	    OPERATOR_FIRST_MS, OPERATOR_CAP_MS, core_noise());
 
+#ifdef REEVE_TEST_FAULTS
+	/* a test that kills it a thousand times */
+	if (getenv("REEVE_TEST_OPERATOR_SOON") != NULL)
+		delay_ms = 1;
+#endif
 	operate->state = OPERATOR_BACKOFF;
 	core_wake(
 	    core, &operate->timer, clock_after(core->loop.now_ms, delay_ms));

@@ -7,8 +7,10 @@ bats_require_minimum_version 1.5.0
 load lib
 setup_file() { make_world tool; }
 
-# How often the operator is killed. Each time it comes back later, up to 15 s.
-KILLS=${PID1_KILLS:-4}
+# How often the operator is killed; in a container it comes back later each
+# time, up to 15 s.
+KILLS=${PID1_KILLS:-40}
+CONTAINER_KILLS=4
 
 manifest() {
 	cat >"$T/reeve.yaml" <<-END
@@ -53,10 +55,12 @@ crash_comes_back() {
 # --- 19 ------------------------------------------------------------------------
 
 operator_killed() {
-	local before old n
+	local before old n kills=$KILLS
+	export REEVE_TEST_OPERATOR_SOON=1
+	[[ $MODE != container ]] || kills=$CONTAINER_KILLS
 	operated
 	before=$(pids_of a)
-	for ((n = 0; n < KILLS; n++)); do
+	for ((n = 0; n < kills; n++)); do
 		old=$(operator 2)
 		kill -KILL "$(host_pid "$old")"
 		# meanwhile: reflexes are the init's
