@@ -37,7 +37,7 @@ void trend_add(
 struct trend_counts {
 	int64_t completed, failed; /* failed: dead letters too */
 };
-void trend_counts(struct trend *trend, const char *queue, int64_t since_wall_ms,
+void trend_counts(struct trend *trend, const char *name, int64_t since_wall_ms,
     struct trend_counts *ret);
 
 /* Since when, and until which look (wall time), a value has been above a limit
@@ -47,11 +47,11 @@ struct trend_above {
 	double most;
 };
 /* `expression` is over the columns, one of ours and never a user's. */
-void trend_above(struct trend *trend, const char *queue, const char *expression,
+void trend_above(struct trend *trend, const char *name, const char *expression,
     double limit, struct trend_above *ret);
 
 /* reeve.history/1: minutes as far as no looks are kept, then looks. */
-int trend_write(struct trend *trend, const char *queue, int64_t since_wall_ms,
+int trend_write(struct trend *trend, const char *name, int64_t since_wall_ms,
     struct buffer *out, struct err *err) MUST_CHECK;
 
 #endif
