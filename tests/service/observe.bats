@@ -28,7 +28,6 @@ manifest() {
 
 supervise() {
 	start_background reeve "$REEVE" run -f reeve.yaml
-	LOG=$BACKGROUND_LOG
 }
 
 in_status() { "$REEVE" status --output json | jq -e "$1"; }

@@ -37,7 +37,6 @@ manifest() {
 
 supervise() {
 	start_background reeve "$REEVE" run -f reeve.yaml
-	LOG=$BACKGROUND_LOG
 	wait_until in_status '.queues[] | select(.name == "jobs" and .waiting != null)'
 }
 
