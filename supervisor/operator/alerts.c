@@ -166,6 +166,10 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 {
 	uint64_t before = alerts->next;
 
+	/* No manifest could be read yet: whom to tell isn't known, and what
+	 * is told to nobody would be lost. */
+	if (!alerts->receivers[0].used)
+		return;
 	alerts->wake_ms = CLOCK_NEVER;
 	for (struct alert *alert = alerts->known; alert != NULL;
 	     alert = alert->next) {

@@ -396,10 +396,13 @@ read_checkpoint(struct alerts *alerts)
 	cJSON *json = read_json(alerts->dir, CHECKPOINT, CHECKPOINT_MAX);
 	const cJSON *item = NULL;
 	int64_t next = record_i64(json, "next", 1);
+	char fresh[sizeof(alerts->nonce)];
 
+	memcpy(fresh, alerts->nonce, sizeof(fresh));
 	alerts->next = next > 0 ? (uint64_t)next : 1;
-	(void)snprintf(alerts->nonce, sizeof(alerts->nonce), "%s",
-	    record_text(json, "nonce", alerts->nonce));
+	if (text_copy(alerts->nonce, sizeof(alerts->nonce),
+	        record_text(json, "nonce", fresh), NULL) == -1)
+		memcpy(alerts->nonce, fresh, sizeof(fresh));
 	cJSON_ArrayForEach(item, record_array(json, "active"))
 	    restore(alerts, item, false);
 }
