@@ -18,7 +18,7 @@
  * it. */
 enum {
 	REFRESH_MS = 1000,
-	ANSWER_MS = 2000,
+	ANSWER_MS = 4000, /* the operator, then the init */
 	STATUS_MAX = 64 << 20,
 	KEY_ESCAPE = 27,
 	PAGE = 10,
@@ -35,7 +35,7 @@ look(struct top *top)
 	struct buffer answer;
 
 	buffer_init(&answer, STATUS_MAX);
-	top->cli->deadline_ms = clock_after(clock_ms(), 2 * ANSWER_MS);
+	top->cli->deadline_ms = clock_after(clock_ms(), ANSWER_MS);
 	int status = control_ask(
 	    top->cli, &top->client, "GET", "/status", &answer, &err);
 	bool alone = status != 200;
@@ -132,7 +132,7 @@ act(struct top *top)
 	struct buffer answer;
 
 	buffer_init(&answer, STATUS_MAX);
-	top->cli->deadline_ms = clock_after(clock_ms(), 2 * ANSWER_MS);
+	top->cli->deadline_ms = clock_after(clock_ms(), ANSWER_MS);
 	int status =
 	    control_order(top->cli, &top->client, &top->order, &answer, &err);
 	cJSON *json = status == -1

@@ -153,6 +153,22 @@ take_instance(struct running *running, const struct wire_instance *wire,
 	instance->marked = running->number;
 }
 
+/* Those that the last snapshot had come first; returns how many. */
+static size_t
+gather_marked(struct running_worker *worker, uint64_t number)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; i < worker->ninstances; i++) {
+		struct running_instance one = worker->instances[i];
+		if (one.marked != number)
+			continue;
+		worker->instances[i] = worker->instances[held];
+		worker->instances[held++] = one;
+	}
+	return held;
+}
+
 static void
 forget_unmarked(struct running *running)
 {
@@ -160,18 +176,14 @@ forget_unmarked(struct running *running)
 
 	for (size_t i = 0; i < running->count; i++) {
 		struct running_worker *worker = &running->workers[i];
-		size_t held = 0;
-		for (size_t k = 0; k < worker->ninstances; k++)
-			if (worker->instances[k].marked == running->number)
-				worker->instances[held++] =
-				    worker->instances[k];
-			else
-				free(worker->instances[k].files);
-		worker->ninstances = held;
 		if (worker->marked != running->number) {
 			worker_fini(worker);
 			continue;
 		}
+		size_t held = gather_marked(worker, running->number);
+		for (size_t k = held; k < worker->ninstances; k++)
+			free(worker->instances[k].files);
+		worker->ninstances = held;
 		running->workers[kept++] = *worker;
 	}
 	running->count = kept;

@@ -82,7 +82,7 @@ all_lines() { diff <("$HELPER" lines "$2" 99) "$1" >/dev/null; }
 	kill -TERM "$INIT"
 	expect_code 0
 	# a write behind the old end would leave NULs before it
-	[ "$(cat "$T"/log* | tr -d 'line0-9 \n' | wc -c)" -eq 0 ]
+	[ "$(cat "$T"/log* | tr -dc '\000' | wc -c)" -eq 0 ]
 	[ "$(cat "$T"/log.? "$T/log" | grep -cvE '^line [0-9]+$')" -eq 0 ]
 	sort -k2n -uc <(cat "$T"/log.? "$T/log")
 }
