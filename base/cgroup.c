@@ -203,7 +203,7 @@ cgroup_find_in(const char *membership, const char *mountinfo,
     enum cgroup_hierarchy hierarchy, char *dst, size_t size, struct err *err)
 {
 	char path[CGROUP_PATH_MAX];
-	struct lines lines;
+	static struct lines lines; /* too much for a stack; no threads here */
 	char *line;
 	int rc = -1;
 
