@@ -111,7 +111,8 @@ INIT_LINK = $(if $(filter asan coverage fuzz,$(VARIANT)),-pie,-static-pie)
 MUSL ?= $(if $(filter debug release,$(VARIANT)),$(wildcard /usr/lib/$(shell uname -m)-linux-musl))
 # Its macros convert signs; the same sources compile strictly with glibc for the
 # unit tests. The kernel's headers are beside glibc's.
-MUSL_CFLAGS = -Wno-conversion -Wno-sign-conversion -nostdinc -isystem $(MUSL:/usr/lib/%=/usr/include/%) \
+MUSL_CFLAGS = -Wno-conversion -Wno-sign-conversion -Wno-sign-compare \
+  -Wno-cast-align -Wno-cast-qual -nostdinc -isystem $(MUSL:/usr/lib/%=/usr/include/%) \
   -isystem $(shell $(CC) -print-file-name=include) \
   -idirafter /usr/include/$(shell uname -m)-linux-gnu -idirafter /usr/include
 MUSL_START = -nostdlib $(MUSL)/rcrt1.o $(MUSL)/crti.o $(shell $(CC) -print-file-name=crtbeginS.o)

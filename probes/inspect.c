@@ -230,12 +230,12 @@ read_environ(int64_t pid, int64_t uid, int64_t gid, struct buffer *out)
 }
 
 static const char *
-variable(const struct buffer *environ, const char *name)
+variable(const struct buffer *block, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (size_t at = 0; at < environ->len;) {
-		const char *entry = environ->data + at;
+	for (size_t at = 0; at < block->len;) {
+		const char *entry = block->data + at;
 		if (strncmp(entry, name, len) == 0 && entry[len] == '=')
 			return entry + len + 1;
 		at += strlen(entry) + 1;
@@ -245,17 +245,17 @@ variable(const struct buffer *environ, const char *name)
 
 /* Programs that write their title over it leave other bytes there. */
 static bool
-is_environment(const struct buffer *environ)
+is_environment(const struct buffer *block)
 {
-	for (size_t at = 0; at < environ->len;) {
-		const char *entry = environ->data + at;
+	for (size_t at = 0; at < block->len;) {
+		const char *entry = block->data + at;
 		size_t name = strcspn(entry, "=");
 		if (name == 0 || entry[name] == '\0' ||
 		    strcspn(entry, " \t") < name)
 			return false;
 		at += strlen(entry) + 1;
 	}
-	return environ->len > 0;
+	return block->len > 0;
 }
 
 static void
