@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "base/cgroup.h"
+#include "base/signals.h"
 #include "worker/child.h"
 
 enum {
 	CHILD_FD_LOW = 16, /* the child's own descriptors move above this */
-	CHILD_NSIG = 65,
 };
 
 typedef int step_fn(struct child *child);
@@ -26,12 +26,10 @@ typedef int step_fn(struct child *child);
 static int
 step_signals(struct child *child)
 {
-	struct sigaction normal = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
 	(void)child;
-	for (int signo = 1; signo < CHILD_NSIG; signo++)
-		(void)sigaction(signo, &normal, NULL);
+	signals_reset();
 	(void)sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }

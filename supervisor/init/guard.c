@@ -17,6 +17,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/guard.h"
@@ -258,7 +259,7 @@ guard_main(int argc, char *argv[])
 		return EXIT_USAGE;
 	/* all signals are blocked: the kernel's word that the parent has ended
 	 * is one of them; anybody else's means nothing */
-	(void)sigfillset(&all);
+	signals_all(&all);
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == -1)
 		return EXIT_BUG;
 	while (getppid() == (pid_t)init)

@@ -19,6 +19,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/init.h"
@@ -30,7 +31,6 @@
 #endif
 
 enum {
-	INIT_NSIG = 65,
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
 	INIT_STALL_MS = 2000,
@@ -124,18 +124,6 @@ parse(struct options *options, struct operate *operate, int argc, char *argv[],
 }
 
 /* --- the process itself --- */
-
-/* Whatever was inherited: signals that are ignored never reach a signalfd, and
- * an ignored SIGCHLD makes the kernel reap in our place (pid1.md M3). All are
- * blocked, so none is delivered meanwhile. */
-static void
-reset_signals(void)
-{
-	struct sigaction normal = {.sa_handler = SIG_DFL};
-
-	for (int signo = 1; signo < INIT_NSIG; signo++)
-		(void)sigaction(signo, &normal, NULL);
-}
 
 /* 0, 1 and 2 exist; nothing else that was inherited gets to a child. */
 static void
@@ -277,7 +265,7 @@ watch_signals(struct core *core, struct err *err)
 {
 	sigset_t all;
 
-	(void)sigfillset(&all);
+	signals_all(&all);
 	int fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd == -1)
 		return err_sys(err, "signalfd");
@@ -444,7 +432,10 @@ init_main(int argc, char *argv[])
 	struct err err = ERR_INIT;
 	int plan_fd = -1;
 
-	reset_signals();
+	/* Whatever was inherited: signals that are ignored never reach a
+	 * signalfd, and an ignored SIGCHLD makes the kernel reap in our place
+	 * (pid1.md M3). All are blocked, so none is delivered meanwhile. */
+	signals_reset();
 	sanitize_fds();
 	forget_launcher();
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");
@@ -475,7 +466,7 @@ init_main(int argc, char *argv[])
 static void
 begin_again(void)
 {
-	reset_signals();
+	signals_reset();
 	(void)prctl(PR_SET_NAME, "reeve");
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "init");

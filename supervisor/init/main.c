@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "supervisor/init/guard.h"
 #include "supervisor/init/init.h"
@@ -82,12 +83,8 @@ block_signals(bool faults_too)
 {
 	static const int faults[] = {
 	    SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS};
-	sigset_t set;
 
-	(void)sigfillset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(faults) && !faults_too; i++)
-		(void)sigdelset(&set, faults[i]);
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	signals_block(faults, faults_too ? 0 : ARRAY_LEN(faults));
 }
 
 static bool

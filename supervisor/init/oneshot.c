@@ -18,6 +18,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/nowait.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "supervisor/init/oneshot.h"
 #include "supervisor/init/oneshot_again.h"
@@ -140,11 +141,9 @@ follow(const struct oneshot *oneshot, pid_t parent)
 static void
 reset_signals(void)
 {
-	struct sigaction plain = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
-	for (int signo = 1; signo < NSIG; signo++)
-		(void)sigaction(signo, &plain, NULL);
+	signals_reset();
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -310,14 +309,13 @@ static void
 command_stopped(const struct oneshot *oneshot)
 {
 	sigset_t stop;
-	sigset_t before;
 
 	give_terminal(oneshot, getpgrp());
 	(void)sigemptyset(&stop);
 	(void)sigaddset(&stop, SIGTSTP);
 	(void)kill(getpid(), SIGTSTP);
-	(void)sigprocmask(SIG_UNBLOCK, &stop, &before);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	(void)sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	(void)sigprocmask(SIG_BLOCK, &stop, NULL);
 	if (owns_terminal())
 		give_terminal(oneshot, oneshot->pid);
 	(void)send_signal(oneshot, SIGCONT, true);
@@ -471,7 +469,7 @@ prepare(struct oneshot *oneshot, char *whole[], struct err *err)
 	(void)sigaction(SIGCHLD, &plain, NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		say_more(oneshot, "no subreaper here: errno %d", errno);
-	(void)sigfillset(&set);
+	signals_all(&set);
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	oneshot->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (oneshot->signal_fd == -1)

@@ -14,6 +14,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "supervisor/init/recover.h"
 #include "supervisor/init/tool.h"
@@ -244,7 +245,7 @@ handle_faults(struct sigaction *action)
 	(void)sigaltstack(&stack, NULL);
 	action->sa_flags |= SA_ONSTACK | SA_NODEFER;
 	(void)sigfillset(&action->sa_mask);
-	(void)sigfillset(&set);
+	signals_all(&set);
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		/* a fault in the handler comes to the handler */
 		(void)sigdelset(&action->sa_mask, faults[i]);
@@ -497,7 +498,7 @@ recover_drain(const char *fd_text)
 	struct last last;
 	sigset_t all;
 
-	(void)sigfillset(&all);
+	signals_all(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	last_read(fd_text, &last);
 	(void)last_each(&last, SIGTERM);
