@@ -7,7 +7,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.bash"
 # shellcheck disable=SC2034 # used by the tests
 HELPER=$REEVE_BUILD/tests/process/helper
-PATIENCE=${PATIENCE:-20}
+PATIENCE=${PATIENCE:-60}
 
 # PID 1 of a namespace of its own; root is not needed for that.
 PID1=(unshare -fp --mount-proc)
