@@ -239,6 +239,7 @@ actions() {
 		files: [$T/conf]
 	END
 	run_manifest 1
+	same # it has been looked at as it was at the start
 	touch "$T/conf"
 	same
 	echo two >"$T/conf"
