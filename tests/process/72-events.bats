@@ -41,7 +41,6 @@ events() { "$REEVE" events --tail 10000 --output json; }
 # count JQ: how many events for which it holds.
 count() { events | jq -s "[.[] | select($1)] | length"; }
 has() { (($(count "$1") >= ${2:-1})); }
-operator_pid() { "$CTL" show | awk '$1 == "init" { print $5 }'; }
 another_operator() {
 	local pid
 	pid=$(operator_pid)

@@ -43,7 +43,6 @@ key() { terminal send-keys -t t "$@"; }
 screen() { terminal capture-pane -p -t t; }
 shows() { screen | grep -Eq "$1"; }
 lacks() { ! screen | grep -Eq "$1"; }
-operator_pid() { "$CTL" show | awk '$1 == "init" { print $5 }'; }
 
 @test "workers, queues and what is wrong; what isn't known is a question mark" {
 	top 120 30

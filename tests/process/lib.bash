@@ -152,6 +152,7 @@ nothing_comes() {
 	received=$now
 	[[ $now == "$before" ]]
 }
+operator_pid() { "$CTL" show | awk '$1 == "init" { print $5 }'; }
 # Line WORKER: its desired, running, ready.
 worker_figure() {
 	"$CTL" show | awk -v who="$1" -v what="$2" '$1 == "worker" && $2 == who {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "supervisor/init/core.h"
+#include "tests/unit/init/core_try.h"
 
 /* The table of process numbers grows with what is in it, not with the numbers.
  */
@@ -26,13 +27,8 @@ static struct core *core;
 static int
 begin(void **state)
 {
-	struct err err = ERR_INIT;
-
 	(void)state;
-	core = calloc(1, sizeof(*core));
-	assert_non_null(core);
-	core_reset(core, WORKERS);
-	assert_int_equal(table_map(core, &err), 0);
+	core = core_try(WORKERS);
 	return 0;
 }
 
@@ -40,9 +36,7 @@ static int
 end(void **state)
 {
 	(void)state;
-	(void)close(core->state_fd);
-	loop_fini(&core->loop);
-	free(core);
+	core_try_free(core);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "supervisor/init/core.h"
+#include "tests/unit/init/core_try.h"
 
 /* Who starts next, of instances that ran for so long. */
 enum {
@@ -22,13 +23,8 @@ static struct core *core;
 static int
 begin(void **state)
 {
-	struct err err = ERR_INIT;
-
 	(void)state;
-	core = calloc(1, sizeof(*core));
-	assert_non_null(core);
-	core_reset(core, PLACES);
-	assert_int_equal(table_map(core, &err), 0);
+	core = core_try(PLACES);
 	return 0;
 }
 
@@ -36,9 +32,7 @@ static int
 end(void **state)
 {
 	(void)state;
-	(void)close(core->state_fd);
-	loop_fini(&core->loop);
-	free(core);
+	core_try_free(core);
 	return 0;
 }
 
