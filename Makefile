@@ -44,6 +44,15 @@ ROOMS     := base manifests probes checks worker supervisor cli
 SOURCES   := $(shell find $(ROOMS) tests -name '*.c')
 HEADERS   := $(shell find $(ROOMS) tests -name '*.h')
 
+# Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
+# sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
+# is in (queue.c). Asked for a queue of a kind that isn't, reeve says so.
+BACKENDS :=
+$(foreach x,$(BACKENDS),$(eval WITH_$x ?= yes))
+WITH    := $(foreach x,$(BACKENDS),$(if $(filter yes,$(WITH_$x)),$x))
+WITHOUT := $(filter-out $(WITH),$(BACKENDS))
+TOOL_SRC := $(filter-out $(foreach x,$(WITHOUT),$(wildcard $(SRC_$x))),$(TOOL_SRC))
+
 INIT_OBJ := $(INIT_SRC:%.c=$(B)/init/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/tool/%.o)
 # Made at build time: the pages of `reeve explain`, and the status page.
@@ -51,7 +60,7 @@ PAGES_OBJ := $(B)/made/explain_pages.o $(B)/made/page_files.o
 
 # Asked for once, and only when something of the tool is built.
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
-             libmicrohttpd ncursesw
+             libmicrohttpd ncursesw $(foreach x,$(WITH),$(PKG_$x))
 TOOL_CPPFLAGS = $(eval TOOL_CPPFLAGS := $$(shell pkg-config --cflags $(TOOL_PKGS)))$(TOOL_CPPFLAGS)
 TOOL_LIBS     = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PKGS)) -lm)$(TOOL_LIBS)
 
@@ -100,7 +109,7 @@ $(error VARIANT is one of: $(VARIANTS))
 endif
 
 CPPFLAGS += -I. -DREEVE_VERSION='"$(VERSION)"' \
-  -DREEVE_LIBEXECDIR='"$(LIBEXECDIR)"'
+  -DREEVE_LIBEXECDIR='"$(LIBEXECDIR)"' $(WITH:%=-DWITH_%)
 ALL_CFLAGS = -std=gnu17 $(WARN) $(WARN_$(VARIANT)) $(CFLAGS_$(VARIANT)) \
   -fPIE -ffunction-sections -fdata-sections $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS_$(VARIANT)) -Wl,--gc-sections $(LDFLAGS)

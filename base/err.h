@@ -18,6 +18,7 @@ enum err_kind {
 	ERR_TIMEOUT,  /* a deadline passed */
 	ERR_REFUSED,  /* the other side answered and said no */
 	ERR_CAPACITY, /* it would not fit within a stated limit */
+	ERR_UNSUPPORTED, /* there is no such thing here, whatever one does */
 };
 
 enum {

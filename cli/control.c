@@ -181,8 +181,9 @@ control_ask(struct cli *cli, const struct control_client *client,
 	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_cleanup(curl);
 	if (rc != CURLE_OK)
-		return err_set(err, ERR_REFUSED, "the operator: %s",
-		    curl_easy_strerror(rc));
+		return err_set(err,
+		    rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_REFUSED,
+		    "the operator: %s", curl_easy_strerror(rc));
 	return (int)status;
 }
 

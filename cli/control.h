@@ -29,7 +29,7 @@ int control_find(
 void control_close(struct control_client *client);
 
 /* One request to the operator. Returns the HTTP status, or -1 when it doesn't
- * answer. */
+ * answer: ERR_TIMEOUT when it took the question, else ERR_REFUSED. */
 int control_ask(struct cli *cli, const struct control_client *client,
     const char *method, const char *path, struct buffer *answer,
     struct err *err) MUST_CHECK;

@@ -514,10 +514,35 @@ print_diff(struct arena *arena, struct buffer *out, const cJSON *report)
 		buffer_text(out, "what runs is what is declared\n");
 }
 
+static void
+take_operator_state(void *arg, const union wire_message *message)
+{
+	uint32_t *state = arg;
+
+	if (message->head.type == WIRE_SNAPSHOT_BEGIN)
+		*state = message->snapshot.operator_state;
+}
+
+/* Whether an operator that didn't answer is on its way: killed in the middle
+ * of an answer, starting, or waiting for its next start. */
+static bool
+operator_comes(
+    struct cli *cli, struct control_client *client, const struct err *why)
+{
+	uint32_t state = OPERATOR_NONE;
+	struct err err = ERR_INIT;
+
+	return why->kind == ERR_REFUSED &&
+	       wire_client_snapshot(&client->init, take_operator_state, &state,
+	           cli->deadline_ms, &err) == 0 &&
+	       (state == OPERATOR_STARTING || state == OPERATOR_BACKOFF ||
+	           state == OPERATOR_RUNNING);
+}
+
 /* Nothing is known in the moments after a reading or a start of the operator:
  * asked again until it is. Returns the HTTP status, or -1. */
 static int
-ask_until_known(struct cli *cli, const struct control_client *client,
+ask_until_known(struct cli *cli, struct control_client *client,
     const char *method, const char *path, struct buffer *answer,
     struct err *err)
 {
@@ -527,13 +552,17 @@ ask_until_known(struct cli *cli, const struct control_client *client,
 		buffer_clear(answer);
 		int status =
 		    control_ask(cli, client, method, path, answer, err);
-		if (status != 200)
-			return status;
-		cJSON *json = cJSON_ParseWithLengthOpts(
-		    answer->data, answer->len + 1, NULL, 1);
-		bool unknown = cJSON_IsFalse(
-		    cJSON_GetObjectItemCaseSensitive(json, "drift_known"));
-		cJSON_Delete(json);
+		bool unknown = false;
+		if (status == 200) {
+			cJSON *json = cJSON_ParseWithLengthOpts(
+			    answer->data, answer->len + 1, NULL, 1);
+			unknown =
+			    cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(
+			        json, "drift_known"));
+			cJSON_Delete(json);
+		} else if (status == -1) {
+			unknown = operator_comes(cli, client, err);
+		}
 		if (!unknown || clock_ms() + KNOWN_SPARE_MS > cli->deadline_ms)
 			return status;
 		(void)nanosleep(&pause, NULL);

@@ -428,6 +428,7 @@ const struct queue_driver queue_postgres_table = {
     .schemes = schemes,
     .name_key = "table",
     .keys = table_keys,
+    .any_key = true, /* libpq's own */
     .consumes = true,
     .open = pg_open,
     .close = pg_close,

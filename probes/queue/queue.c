@@ -106,6 +106,27 @@ driver_of_url(const char *text, size_t *ret_len)
 	return NULL;
 }
 
+/* "redis://, rediss:// … or sqlite://" */
+static const char *
+known_schemes(struct arena *arena)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+		for (const char *const *s = drivers[i]->schemes; *s != NULL;
+		     s++) {
+			bool last = i + 1 == ARRAY_LEN(drivers) && s[1] == NULL;
+
+			text = arena_format(arena, "%s%s%s://", text,
+			    text[0] == '\0' ? ""
+			    : last          ? " or "
+			                    : ", ",
+			    *s);
+		}
+	}
+	return text;
+}
+
 bool
 queue_is_url(const char *text)
 {
@@ -132,10 +153,8 @@ static int
 check_path(
     const struct queue_driver *driver, const struct url *url, struct err *err)
 {
-	bool file =
-	    driver == &queue_sqlite_table || driver == &queue_sqlite_embedded;
-
-	if (!file && url->path[0] == '/' && strchr(url->path + 1, '/') != NULL)
+	if (!driver->deep_path && url->path[0] == '/' &&
+	    strchr(url->path + 1, '/') != NULL)
 		return err_set(err, ERR_INPUT,
 		    "the queue's URL has a second path: '%.80s' is not the name "
 		    "of one database",
@@ -155,17 +174,6 @@ unknown_key(const struct queue_driver *driver, const char *key, struct err *err)
 	    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
 
-/* Keys of the client library or the connection, which stay on the URL. */
-static bool
-is_foreign(const struct queue_driver *driver, const char *key)
-{
-	static const char *const redis[] = {"tls.ca", "db", NULL};
-
-	if (text_equal(driver->kind, "pgtable"))
-		return true; /* libpq refuses what it doesn't know */
-	return text_equal(driver->kind, "redis") && in_list(key, redis);
-}
-
 static int
 collect_options(struct arena *arena, const struct queue_driver *driver,
     const struct url *url, struct queue_spec *spec, struct err *err)
@@ -181,7 +189,9 @@ collect_options(struct arena *arena, const struct queue_driver *driver,
 		const struct url_query *query = &url->query[i];
 
 		if (!in_list(query->key, driver->keys)) {
-			if (is_foreign(driver, query->key))
+			if (driver->any_key ||
+			    (driver->client_keys != NULL &&
+			        in_list(query->key, driver->client_keys)))
 				continue;
 			return unknown_key(driver, query->key, err);
 		}
@@ -215,9 +225,8 @@ queue_spec_from_url(struct arena *arena, const char *url,
 	if (driver == NULL)
 		return err_set(err, ERR_INPUT,
 		    "'%.40s' is not the URL of a queue that this build knows; "
-		    "it begins with redis://, rediss://, pgtable+postgresql://, "
-		    "sqlitetable+file:// or sqlite://",
-		    url_redacted(arena, url));
+		    "it begins with %s",
+		    url_redacted(arena, url), known_schemes(arena));
 	/* "pgtable+postgresql://…": the part before '+' is ours */
 	const char *plus = memchr(url, '+', scheme_len);
 	const char *plain = plus != NULL ? plus + 1 : url;
@@ -498,6 +507,60 @@ queue_remove(struct queue *queue, const struct queue_submission *job,
 {
 	begin(queue);
 	return queue->driver->remove(queue, job, ret_removed, err);
+}
+
+const char *
+queue_part_name(enum queue_part part)
+{
+	switch (part) {
+	case PART_WAITING:
+		return "waiting";
+	case PART_ACTIVE:
+		return "active";
+	case PART_DELAYED:
+		return "delayed";
+	case PART_DEAD:
+		return "dead";
+	case PART_EXPIRED:
+		return "expired";
+	}
+	UNREACHABLE("queue_part");
+}
+
+int
+queue_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err)
+{
+	struct queue_page page = {0};
+
+	begin(queue);
+	if (queue->driver->list == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "jobs of a queue of kind '%s' can't be shown",
+		    queue->driver->kind);
+	if (queue->driver->list(queue, part, limit, arena, &page, err) == -1)
+		return -1;
+	*ret = page;
+	return 0;
+}
+
+int
+queue_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err)
+{
+	struct queue_moved moved = {0};
+
+	begin(queue);
+	assert(move->from == PART_DEAD || move->from == PART_EXPIRED);
+	assert(move->nids <= QUEUE_MOVE_MAX);
+	if (queue->driver->move == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "jobs of a queue of kind '%s' can't be moved by reeve",
+		    queue->driver->kind);
+	if (queue->driver->move(queue, move, arena, &moved, err) == -1)
+		return -1;
+	*ret = moved;
+	return 0;
 }
 
 int

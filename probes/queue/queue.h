@@ -37,7 +37,9 @@ enum {
 	QUEUE_NONCE_SIZE = 33,
 	QUEUE_PAYLOAD_MAX = 1 << 20, /* of one job; larger: dead at once */
 	QUEUE_NEAR_MAX = 8,
-	QUEUE_WHO_MAX = 256, /* consumers listed; all are counted */
+	QUEUE_WHO_MAX = 256,   /* consumers listed; all are counted */
+	QUEUE_PEEK_MAX = 4096, /* bytes of a payload that are shown */
+	QUEUE_MOVE_MAX = 1000, /* jobs of one call of move */
 };
 
 /* Who consumes, for the calls that claim. Borrowed. */
@@ -102,13 +104,58 @@ struct queue_job {
 	char token[256];              /* the driver's proof of this claim */
 };
 
+/* --- jobs as people look at them, and move them back --------------------- */
+
+enum queue_part {
+	PART_WAITING = 0, /* the oldest first */
+	PART_ACTIVE,
+	PART_DELAYED,
+	PART_DEAD,    /* dead letters, or failed for good: requeue's */
+	PART_EXPIRED, /* taken by somebody whose lease is over: reclaim's */
+};
+const char *queue_part_name(enum queue_part part); /* "waiting"… */
+
+/* Texts are borrowed from the asker's arena. */
+struct queue_item {
+	const char *id;      /* the technology's own, which `move` takes */
+	const char *error;   /* of its last failure; "" none or unknown */
+	const char *owner;   /* who has or had it; "" none or unknown */
+	const char *payload; /* its beginning, QUEUE_PEEK_MAX bytes at most */
+	size_t payload_len;
+	int64_t payload_whole; /* bytes of all of it; -1 unknown */
+	int64_t age_ms;        /* since it was put in; -1 unknown */
+	int64_t attempts;      /* -1 unknown */
+};
+struct queue_page {
+	const struct queue_item *items;
+	size_t count;
+	struct queue_number total; /* in that part, shown or not */
+};
+
+/* Jobs to be moved to the waiting ones: those of PART_DEAD or PART_EXPIRED
+ * whose id is listed and which are still there, each once. */
+struct queue_move {
+	enum queue_part from;
+	const char *const *ids;
+	size_t nids; /* QUEUE_MOVE_MAX at most */
+};
+struct queue_moved {
+	const bool *moved; /* of each id: false: it wasn't there any more */
+	size_t count;      /* how many were moved */
+};
+
 struct queue_driver {
 	const char *kind;
 	const char *const *schemes; /* of the one-URL form, NULL-terminated */
 	const char *name_key;       /* which key is the real name: "list" */
 	const char *const *keys; /* all own keys, NULL-terminated, name_key too
 	                          */
-	bool consumes;           /* claim … bury exist */
+	/* Keys of the client library or the connection, which stay on the URL,
+	 * NULL-terminated; `any_key`: it refuses itself what it doesn't know */
+	const char *const *client_keys;
+	bool any_key;
+	bool deep_path; /* the URL's path may have more than one part */
+	bool consumes;  /* claim … bury exist */
 	int (*open)(struct queue *queue, struct err *err);
 	void (*close)(struct queue *queue);
 	int (*observe)(struct queue *queue, struct arena *arena,
@@ -121,6 +168,11 @@ struct queue_driver {
 	    struct arena *arena, struct queue_sighting *ret, struct err *err);
 	int (*remove)(struct queue *queue, const struct queue_submission *job,
 	    bool *ret_removed, struct err *err);
+	/* NULL: this technology can't show or move them */
+	int (*list)(struct queue *queue, enum queue_part part, size_t limit,
+	    struct arena *arena, struct queue_page *ret, struct err *err);
+	int (*move)(struct queue *queue, const struct queue_move *move,
+	    struct arena *arena, struct queue_moved *ret, struct err *err);
 	int (*claim)(struct queue *queue, int64_t wait_ms,
 	    struct queue_job *ret, bool *ret_got, struct err *err);
 	int (*extend)(struct queue *queue, struct queue_job *job,
@@ -182,6 +234,16 @@ int queue_follow(struct queue *queue, const struct queue_submission *job,
  * whether it was there. */
 int queue_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err) MUST_CHECK;
+
+/* Looks at jobs without touching them: `limit` at most, the oldest first. A
+ * part that the technology doesn't have is an error of kind ERR_UNSUPPORTED. */
+int queue_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err) MUST_CHECK;
+/* Moves jobs back to the waiting ones, atomically in the system's own way:
+ * each that is still there, once; its attempts are counted anew. An error
+ * leaves every job where it was, or says how far it came. */
+int queue_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err) MUST_CHECK;
 
 /*
  * Consuming; the handle was opened for it. Each call but claim says in
