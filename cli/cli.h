@@ -21,6 +21,7 @@
 enum cli_uses {
 	CLI_MANIFEST = 1 << 0, /* -f FILE, --secret NAME=dir:PATH|env:PREFIX */
 	CLI_OUTPUT = 1 << 1,   /* --output FORMAT[=FILE], repeatable */
+	CLI_FORMAT = 1 << 6,   /* --output text|json, on standard output */
 	CLI_TIMEOUT = 1 << 2,  /* --timeout DURATION, for the whole command */
 	CLI_VERDICT = 1 << 3,  /* --fail-on SEVERITY, --strict */
 	CLI_TARGET = 1 << 4,   /* --status URL, --jobs N */
@@ -109,7 +110,8 @@ int cli_load(struct cli *cli, struct declared **ret) MUST_CHECK;
 /* Next on stderr: "Try: …", what to do about what was just said. */
 void cli_try(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* EXIT_USAGE, said why, when --output asks for something else. */
+/* For CLI_OUTPUT: EXIT_USAGE, said why, when --output asks for something else.
+ */
 int cli_text_or_json(const struct cli *cli) MUST_CHECK;
 
 /* True if `format` goes to stdout ("text" does when nothing was asked for). */

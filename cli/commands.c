@@ -194,7 +194,7 @@ const struct cli_command cli_commands[] = {
         .summary = "restart the replicas one after the other, or one of them",
         .examples = "  reeve restart fileprocess\n"
                     "  reeve restart fileprocess/1\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 1,
         .args_max = -1,
         .options = running_options,
@@ -205,7 +205,7 @@ const struct cli_command cli_commands[] = {
         .arguments = "WORKER[/REPLICA]…",
         .summary = "drain and keep stopped until `start`",
         .examples = "  reeve stop fileprocess\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 1,
         .args_max = -1,
         .options = running_options,
@@ -216,7 +216,7 @@ const struct cli_command cli_commands[] = {
         .arguments = "WORKER[/REPLICA]…",
         .summary = "start what was stopped",
         .examples = "  reeve start fileprocess\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 1,
         .args_max = -1,
         .options = running_options,
@@ -230,7 +230,7 @@ const struct cli_command cli_commands[] = {
         .examples = "  reeve scale fileprocess 4\n"
                     "  reeve scale fileprocess auto   # as declared, or by "
                     "its queue, again\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 2,
         .args_max = 2,
         .options = running_options,
@@ -241,7 +241,7 @@ const struct cli_command cli_commands[] = {
         .arguments = "",
         .summary = "read the manifest and its secrets again, now",
         .examples = "  reeve reload\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .options = running_options,
         .run = cmd_reload,
     },
@@ -254,7 +254,7 @@ const struct cli_command cli_commands[] = {
             "  reeve upgrade              # what is installed now where it "
             "came from\n"
             "  reeve upgrade /opt/reeve-2/bin/reeve\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_TIMEOUT,
         .args_max = 1,
         .options = running_options,
         .run = cmd_upgrade,
@@ -278,7 +278,7 @@ const struct cli_command cli_commands[] = {
         .examples = "  reeve logs fileprocess --tail 20\n"
                     "  reeve logs fileprocess/0 --previous --since 10m\n"
                     "  reeve logs --follow\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_max = 1,
         .options = logs_options,
         .run = cmd_logs,
@@ -290,7 +290,7 @@ const struct cli_command cli_commands[] = {
                    "orders",
         .examples = "  reeve events --since 1h\n"
                     "  reeve events fileprocess --follow\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_max = 1,
         .options = events_options,
         .run = cmd_events,
@@ -303,7 +303,7 @@ const struct cli_command cli_commands[] = {
                     "  reeve alert test            # to every receiver; exit 1 "
                     "if one doesn't take it\n"
                     "  reeve alert test on-call -f reeve.yaml\n",
-        .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT,
+        .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 1,
         .args_max = 2,
         .options = running_options,
@@ -369,7 +369,7 @@ const struct cli_command cli_commands[] = {
         .arguments = "",
         .summary = "version and build facts",
         .examples = "  reeve version --verbose\n",
-        .uses = CLI_OUTPUT,
+        .uses = CLI_FORMAT,
         .run = cmd_version,
     },
     {

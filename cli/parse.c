@@ -56,6 +56,19 @@ set_output(struct cli *cli, const char *value, struct err *err)
 }
 
 static int
+set_format(struct cli *cli, const char *value, struct err *err)
+{
+	if (!text_equal(value, "text") && !text_equal(value, "json"))
+		return err_set(err, ERR_INPUT,
+		    "no format '%s' here; there are text and json, on standard "
+		    "output",
+		    value);
+	cli->outputs[0].format = value;
+	cli->noutputs = 1;
+	return 0;
+}
+
+static int
 set_timeout(struct cli *cli, const char *value, struct err *err)
 {
 	int64_t timeout_ms;
@@ -148,6 +161,7 @@ static const struct shared shared_options[] = {
         0, CLI_MANIFEST, set_secret},
     {{"output", "FORMAT[=FILE]", "text or json, or as listed; repeatable"}, 'o',
         CLI_OUTPUT, set_output},
+    {{"output", "FORMAT", "text or json"}, 'o', CLI_FORMAT, set_format},
     {{"timeout", "DURATION", "for the whole command, as 30s or 5m"}, 't',
         CLI_TIMEOUT, set_timeout},
     {{"fail-on", "SEVERITY",

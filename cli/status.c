@@ -407,10 +407,13 @@ print_either(struct cli *cli, const struct buffer *answer,
     void (*print)(struct arena *, struct buffer *, const cJSON *),
     int *ret_exit)
 {
+	static const struct cli_output standard = {.format = "text"};
 	cJSON *json =
 	    cJSON_ParseWithLengthOpts(answer->data, answer->len + 1, NULL, 1);
 	const cJSON *code = cJSON_GetObjectItemCaseSensitive(json, "exit");
-	struct buffer out;
+	const struct cli_output *outputs =
+	    cli->noutputs == 0 ? &standard : cli->outputs;
+	struct buffer text;
 	int rc = EXIT_PASSED;
 
 	if (json == NULL)
@@ -418,19 +421,17 @@ print_either(struct cli *cli, const struct buffer *answer,
 	if (ret_exit != NULL)
 		*ret_exit =
 		    cJSON_IsNumber(code) ? code->valueint : EXIT_INCONCLUSIVE;
-	if (cli_wants(cli, "json"))
-		rc = cli_print(cli, answer->data, answer->len);
-	if (cli_wants(cli, "text") && rc == EXIT_PASSED) {
-		buffer_init(&out, STATUS_MAX);
-		print(&cli->arena, &out, json);
-		rc = cli_print(cli, out.data == NULL ? "" : out.data, out.len);
-		buffer_fini(&out);
+	buffer_init(&text, STATUS_MAX);
+	print(&cli->arena, &text, json);
+	for (size_t i = 0;
+	     i < MAX(cli->noutputs, (size_t)1) && rc == EXIT_PASSED; i++) {
+		const struct buffer *out =
+		    text_equal(outputs[i].format, "json") ? answer : &text;
+
+		rc = cli_write(cli, &outputs[i],
+		    out->data == NULL ? "" : out->data, out->len);
 	}
-	for (size_t i = 0; i < cli->noutputs && rc == EXIT_PASSED; i++)
-		if (cli->outputs[i].path != NULL &&
-		    text_equal(cli->outputs[i].format, "json"))
-			rc = cli_write(
-			    cli, &cli->outputs[i], answer->data, answer->len);
+	buffer_fini(&text);
 	cJSON_Delete(json);
 	return rc;
 }

@@ -55,6 +55,14 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 		[[ $output == *"worker a"*"2 of 2 ready"* ]]
 		"$REEVE" status --output json >"$T/status"
 		grep -q '"schema": "reeve.status/1"' "$T/status"
+		"$REEVE" status -o text="$T/text" -o json="$T/json" >"$T/nothing"
+		grep -q '2 of 2 ready' "$T/text"
+		grep -q '"schema": "reeve.status/1"' "$T/json"
+		[ ! -s "$T/nothing" ]
+		run "$REEVE" events --output json="$T/none"
+		[ "$status" -eq 64 ] # it would have written nothing there
+		[[ $output == *"on standard output"* ]]
+		[ ! -e "$T/none" ]
 		kill -TERM "$INIT"
 		expect_code 0
 	done
