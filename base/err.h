@@ -13,11 +13,11 @@
 
 enum err_kind {
 	ERR_NONE = 0,
-	ERR_INPUT,    /* the user's input is wrong: usage, manifest, data */
-	ERR_SYSTEM,   /* a system call or a library failed */
-	ERR_TIMEOUT,  /* a deadline passed */
-	ERR_REFUSED,  /* the other side answered and said no */
-	ERR_CAPACITY, /* it would not fit within a stated limit */
+	ERR_INPUT,       /* the user's input is wrong: usage, manifest, data */
+	ERR_SYSTEM,      /* a system call or a library failed */
+	ERR_TIMEOUT,     /* a deadline passed */
+	ERR_REFUSED,     /* the other side answered and said no */
+	ERR_CAPACITY,    /* it would not fit within a stated limit */
 	ERR_UNSUPPORTED, /* there is no such thing here, whatever one does */
 };
 
