@@ -43,6 +43,20 @@ wait_until() {
 	done
 }
 
+# The packages of tests/node, installed once a checkout however many files ask at
+# the same time. Programs that need them run in $NODE_DIR.
+NODE_DIR=$REEVE_ROOT/tests/node
+node_packages() {
+	local lock=$NODE_DIR/package-lock.json
+	local done=$NODE_DIR/node_modules/.reeve-installed
+	(
+		flock 9
+		cmp -s "$lock" "$done" && exit 0
+		cd "$NODE_DIR" && npm ci --ignore-scripts --silent >&2 &&
+			cp "$lock" "$done"
+	) 9>"$REEVE_BUILD/node.lock"
+}
+
 # Is somebody listening on that TCP port? Read from the kernel, so that no
 # server sees a stray connection.
 port_listens() {
