@@ -250,10 +250,9 @@ needle_at(
 }
 
 static char *
-hide_known(
-    const struct redactor *redactor, struct arena *arena, const char *text)
+hide_known(const struct redactor *redactor, struct arena *arena,
+    const char *text, size_t len, size_t *ret_len)
 {
-	size_t len = strlen(text);
 	/* no needle is shorter than two bytes, and "***@" replaces those */
 	char *clean = arena_array(arena, len + 1, 2);
 	size_t out = 0;
@@ -272,7 +271,42 @@ hide_known(
 			clean[out++] = '@';
 	}
 	clean[out] = '\0';
+	*ret_len = out;
 	return clean;
+}
+
+/* How many of the last bytes are the beginning of a known value. */
+static size_t
+begun_at_end(const struct redactor *redactor, const char *text, size_t len)
+{
+	size_t most = redactor->count > 0 ? redactor->needles[0].len : 0;
+
+	for (size_t n = MIN(most, len); n > 0; n--) {
+		const char *end = text + len - n;
+
+		if (!redactor->first[(unsigned char)*end])
+			continue;
+		for (size_t i = 0;
+		     i < redactor->count && redactor->needles[i].len > n; i++) {
+			if (memcmp(end, redactor->needles[i].text, n) == 0)
+				return n;
+		}
+	}
+	return 0;
+}
+
+char *
+redactor_clean_bytes(const struct redactor *redactor, struct arena *arena,
+    const void *bytes, size_t len, bool cut, size_t *ret_len)
+{
+	const char *text = len > 0 ? bytes : "";
+
+	*ret_len = len;
+	if (redactor == NULL || redactor->count == 0)
+		return arena_bytes(arena, text, len);
+	size_t hidden = cut ? begun_at_end(redactor, text, len) : 0;
+
+	return hide_known(redactor, arena, text, len - hidden, ret_len);
 }
 
 char *
@@ -283,7 +317,10 @@ redactor_clean(
 		return NULL;
 	if (redactor == NULL)
 		return url_redacted_text(arena, text);
-	return url_redacted_text(arena, hide_known(redactor, arena, text));
+	size_t len = 0;
+
+	return url_redacted_text(
+	    arena, hide_known(redactor, arena, text, strlen(text), &len));
 }
 
 /* --- flaws --------------------------------------------------------------- */

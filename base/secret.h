@@ -62,5 +62,10 @@ void redactor_free(struct redactor *redactor); /* wipes */
 void redactor_add(struct redactor *redactor, const char *secret);
 char *redactor_clean(
     const struct redactor *redactor, struct arena *arena, const char *text);
+/* The same for somebody else's bytes, of which only known values are hidden;
+ * with `cut` they are the beginning of more, and a known value that begins at
+ * their end is hidden too. NUL-terminated besides. */
+char *redactor_clean_bytes(const struct redactor *redactor, struct arena *arena,
+    const void *bytes, size_t len, bool cut, size_t *ret_len);
 
 #endif

@@ -100,6 +100,16 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 		jsonw_text(&json, "payload", request->payload);
 	if (request->receipt != NULL)
 		jsonw_text(&json, "receipt", request->receipt);
+	if (request->part != NULL)
+		jsonw_text(&json, "part", request->part);
+	if (request->limit > 0)
+		jsonw_i64(&json, "limit", request->limit);
+	if (request->ids != NULL) {
+		jsonw_array(&json, "ids");
+		for (size_t i = 0; i < request->nids; i++)
+			jsonw_text(&json, NULL, request->ids[i]);
+		jsonw_end(&json);
+	}
 	jsonw_end(&json);
 	return finished(&line, arena);
 }

@@ -63,6 +63,10 @@ struct gather_request {
 	const char *canary;
 	const char *by;                /* not for queues */
 	const char *payload, *receipt; /* for queues alone */
+	const char *part;              /* list and move */
+	int64_t limit;                 /* list */
+	const char *const *ids;        /* move */
+	size_t nids;
 };
 
 /* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include "probes/base64.h"
 #include "probes/observation_write.h"
 #include "probes/words.h"
 
@@ -19,6 +20,18 @@ number_write(
 	jsonw_end(json);
 }
 
+/* What nobody looked at isn't written: most technologies have few of them. */
+static void
+flag_write(struct jsonw *json, const char *key, const struct queue_flag *flag)
+{
+	if (flag->is == HOLDS_UNKNOWN && flag->why == NULL)
+		return;
+	jsonw_object(json, key);
+	jsonw_text(json, "is", holds_name(flag->is));
+	jsonw_text(json, "why", flag->why != NULL ? flag->why : "");
+	jsonw_end(json);
+}
+
 static void
 consumers_write(struct jsonw *json, const struct queue_state *state)
 {
@@ -29,6 +42,7 @@ consumers_write(struct jsonw *json, const struct queue_state *state)
 		jsonw_text(json, "id", who->id);
 		jsonw_text(json, "address", who->address);
 		jsonw_text(json, "reads", who->reads);
+		jsonw_text(json, "where", who->where != NULL ? who->where : "");
 		jsonw_text(json, "worker", who->worker);
 		jsonw_i64(json, "pid", who->pid);
 		jsonw_i64(json, "proof", (int64_t)who->proof);
@@ -65,20 +79,55 @@ queue_state_write(
 	jsonw_i64(json, "as_of", state->as_of_wall_ms);
 	jsonw_text(json, "exists", exists_name(state->exists));
 	jsonw_i64(json, "paused", state->paused);
-	number_write(json, "waiting", &state->waiting);
-	number_write(json, "active", &state->active);
-	number_write(json, "delayed", &state->delayed);
-	number_write(json, "failed", &state->failed);
-	number_write(json, "dead", &state->dead);
-	number_write(json, "completed", &state->completed);
-	number_write(json, "oldest_ms", &state->oldest_ms);
-	number_write(json, "lease_expired", &state->lease_expired);
-	number_write(json, "lease_missing", &state->lease_missing);
-	number_write(json, "attempts_max", &state->attempts_max);
-	number_write(json, "consumers", &state->consumers);
+	for (size_t i = 0; i < QUEUE_NUMBERS; i++)
+		number_write(json, queue_number_keys[i].key,
+		    (const void *)((const char *)state +
+		                   queue_number_keys[i].offset));
+	for (size_t i = 0; i < QUEUE_FLAGS; i++)
+		flag_write(json, queue_flag_keys[i].key,
+		    (const void *)((const char *)state +
+		                   queue_flag_keys[i].offset));
 	consumers_write(json, state);
 	near_write(json, state);
 	jsonw_text(json, "head", state->head);
+	jsonw_end(json);
+}
+
+static void
+jobs_write(struct jsonw *json, const struct observed_jobs *jobs)
+{
+	jsonw_object(json, "jobs");
+	jsonw_text(json, "part", queue_part_name(jobs->part));
+	number_write(json, "total", &jobs->page.total);
+	jsonw_array(json, "items");
+	for (size_t i = 0; i < jobs->page.count; i++) {
+		const struct queue_item *item = &jobs->page.items[i];
+		struct buffer payload;
+
+		buffer_init(&payload, BASE64_SIZE(QUEUE_PEEK_MAX));
+		base64_encode(&payload, item->payload, item->payload_len);
+		jsonw_object(json, NULL);
+		jsonw_text(json, "id", item->id);
+		jsonw_text(json, "error", item->error);
+		jsonw_text(json, "owner", item->owner);
+		jsonw_text(
+		    json, "payload", payload.len > 0 ? payload.data : "");
+		jsonw_i64(json, "payload_bytes", item->payload_whole);
+		jsonw_i64(json, "age_ms", item->age_ms);
+		jsonw_i64(json, "attempts", item->attempts);
+		jsonw_end(json);
+		buffer_wipe(&payload);
+	}
+	jsonw_end(json);
+	jsonw_end(json);
+}
+
+static void
+moved_write(struct jsonw *json, const struct observed_moved *moved)
+{
+	jsonw_array(json, "moved");
+	for (size_t i = 0; i < moved->count; i++)
+		jsonw_text(json, NULL, moved->ids[i]);
 	jsonw_end(json);
 }
 
@@ -208,6 +257,10 @@ observation_write(struct buffer *out, const struct observation *observation)
 	facts_write(&json, observation);
 	if (observation->queue != NULL)
 		queue_state_write(&json, "queue", observation->queue);
+	if (observation->jobs != NULL)
+		jobs_write(&json, observation->jobs);
+	if (observation->moved != NULL)
+		moved_write(&json, observation->moved);
 	if (observation->supervisor != NULL)
 		supervisor_write(&json, "supervisor", observation->supervisor);
 	if (observation->processes != NULL)
@@ -285,25 +338,36 @@ clean(const struct redactor *redactor, struct arena *arena, const char **text)
 }
 
 static void
-number_clean(const struct redactor *redactor, struct arena *arena,
-    struct queue_number *number)
-{
-	clean(redactor, arena, &number->why);
-}
-
-static void
 queue_clean(const struct redactor *redactor, struct arena *arena,
     struct queue_state *state)
 {
-	struct queue_number *numbers[] = {&state->waiting, &state->active,
-	    &state->delayed, &state->failed, &state->dead, &state->completed,
-	    &state->oldest_ms, &state->lease_expired, &state->lease_missing,
-	    &state->attempts_max, &state->consumers};
-
 	clean(redactor, arena, &state->target);
 	clean(redactor, arena, &state->head);
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		number_clean(redactor, arena, numbers[i]);
+	for (size_t i = 0; i < QUEUE_NUMBERS; i++)
+		clean(redactor, arena, &queue_state_number(state, i)->why);
+	for (size_t i = 0; i < QUEUE_FLAGS; i++)
+		clean(redactor, arena, &queue_state_flag(state, i)->why);
+}
+
+/* An id stays as it is: `move` must find the job by it. */
+static void
+jobs_clean(const struct redactor *redactor, struct arena *arena,
+    struct observed_jobs *jobs)
+{
+	struct queue_item *items =
+	    arena_array(arena, jobs->page.count + 1, sizeof(*items));
+
+	clean(redactor, arena, &jobs->page.total.why);
+	for (size_t i = 0; i < jobs->page.count; i++) {
+		items[i] = jobs->page.items[i];
+		clean(redactor, arena, &items[i].error);
+		clean(redactor, arena, &items[i].owner);
+		items[i].payload = redactor_clean_bytes(redactor, arena,
+		    items[i].payload, items[i].payload_len,
+		    items[i].payload_whole != (int64_t)items[i].payload_len,
+		    &items[i].payload_len);
+	}
+	jobs->page.items = items;
 }
 
 void
@@ -319,4 +383,6 @@ observation_redact(struct observation *observation,
 		clean(redactor, arena, &observation->facts[i].value);
 	if (observation->queue != NULL)
 		queue_clean(redactor, arena, observation->queue);
+	if (observation->jobs != NULL)
+		jobs_clean(redactor, arena, observation->jobs);
 }

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include "base/text.h"
+#include "probes/base64.h"
 #include "probes/json_read.h"
 #include "probes/observed.h"
 #include "probes/words.h"
@@ -18,6 +19,7 @@ enum {
 	DRIFT_MAX = 10000,
 	PROCESSES_MAX = 10000,
 	STAGES_MAX = 1000,
+	ITEMS_MAX = 1000, /* QUEUE_MOVE_MAX */
 	OBSERVATIONS_FIRST = 16
 };
 
@@ -169,6 +171,26 @@ take_number(struct arena *arena, const cJSON *object, const char *key,
 }
 
 static int
+take_flag(struct arena *arena, const cJSON *object, const char *key,
+    struct queue_flag *ret, struct err *err)
+{
+	const cJSON *flag = NULL;
+	const char *word = NULL;
+
+	if (json_object(object, key, &flag, err) == -1)
+		return -1;
+	if (flag == NULL)
+		return 0;
+	if (json_text(flag, "is", "unknown", &word, err) == -1 ||
+	    take_text(arena, flag, "why", &ret->why, err) == -1)
+		return err_wrap(err, "'%s'", key);
+	if (!holds_parse(word, &ret->is))
+		return err_set(
+		    err, ERR_INPUT, "'%s': '%.64s' is no answer", key, word);
+	return 0;
+}
+
+static int
 take_who(struct arena *arena, const cJSON *object, struct queue_state *ret,
     struct err *err)
 {
@@ -189,6 +211,7 @@ take_who(struct arena *arena, const cJSON *object, struct queue_state *ret,
 		    take_text(arena, item, "address", &one->address, err) ==
 		        -1 ||
 		    take_text(arena, item, "reads", &one->reads, err) == -1 ||
+		    take_text(arena, item, "where", &one->where, err) == -1 ||
 		    take_text(arena, item, "worker", &one->worker, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
 		    json_i64(item, "proof", 0, &proof, err) == -1)
@@ -233,26 +256,13 @@ static int
 take_queue_numbers(struct arena *arena, const cJSON *object,
     struct queue_state *ret, struct err *err)
 {
-	const struct {
-		const char *key;
-		struct queue_number *number;
-	} numbers[] = {
-	    {"waiting", &ret->waiting},
-	    {"active", &ret->active},
-	    {"delayed", &ret->delayed},
-	    {"failed", &ret->failed},
-	    {"dead", &ret->dead},
-	    {"completed", &ret->completed},
-	    {"oldest_ms", &ret->oldest_ms},
-	    {"lease_expired", &ret->lease_expired},
-	    {"lease_missing", &ret->lease_missing},
-	    {"attempts_max", &ret->attempts_max},
-	    {"consumers", &ret->consumers},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		if (take_number(arena, object, numbers[i].key,
-		        numbers[i].number, err) == -1)
+	for (size_t i = 0; i < QUEUE_NUMBERS; i++)
+		if (take_number(arena, object, queue_number_keys[i].key,
+		        queue_state_number(ret, i), err) == -1)
+			return -1;
+	for (size_t i = 0; i < QUEUE_FLAGS; i++)
+		if (take_flag(arena, object, queue_flag_keys[i].key,
+		        queue_state_flag(ret, i), err) == -1)
 			return -1;
 	return 0;
 }
@@ -286,6 +296,104 @@ take_queue(struct arena *arena, const cJSON *line, struct queue_state **ret,
 		    "'queue': 'exists' or 'paused' has no such value");
 	state->paused = (int)paused;
 	*ret = state;
+	return 0;
+}
+
+static int
+take_payload(struct arena *arena, const cJSON *item, struct queue_item *ret,
+    struct err *err)
+{
+	const char *text = NULL;
+
+	if (json_text(item, "payload", "", &text, err) == -1 ||
+	    base64_decode(arena, text, &ret->payload, &ret->payload_len, err) ==
+	        -1)
+		return err_wrap(err, "'payload'");
+	if (ret->payload_len > QUEUE_PEEK_MAX)
+		return err_set(err, ERR_INPUT, "'payload' is longer than %d",
+		    QUEUE_PEEK_MAX);
+	return 0;
+}
+
+static int
+take_items(struct arena *arena, const cJSON *object, struct queue_page *ret,
+    struct err *err)
+{
+	const cJSON *list = NULL;
+	const cJSON *item = NULL;
+	int count = take_array(object, "items", ITEMS_MAX, &list, err);
+
+	if (count <= 0)
+		return count;
+	struct queue_item *items =
+	    arena_array(arena, (size_t)count, sizeof(*items));
+	ret->items = items;
+	cJSON_ArrayForEach(item, list)
+	{
+		struct queue_item *one = &items[ret->count++];
+		if (take_text(arena, item, "id", &one->id, err) == -1 ||
+		    take_text(arena, item, "error", &one->error, err) == -1 ||
+		    take_text(arena, item, "owner", &one->owner, err) == -1 ||
+		    take_payload(arena, item, one, err) == -1 ||
+		    json_i64(item, "payload_bytes", -1, &one->payload_whole,
+		        err) == -1 ||
+		    json_i64(item, "age_ms", -1, &one->age_ms, err) == -1 ||
+		    json_i64(item, "attempts", -1, &one->attempts, err) == -1)
+			return err_wrap(err, "'items'");
+	}
+	return 0;
+}
+
+static int
+take_jobs(struct arena *arena, const cJSON *line, struct observed_jobs **ret,
+    struct err *err)
+{
+	const cJSON *object = NULL;
+	const char *part = NULL;
+
+	if (json_object(line, "jobs", &object, err) == -1)
+		return -1;
+	if (object == NULL)
+		return 0;
+	struct observed_jobs *jobs = arena_alloc(arena, sizeof(*jobs));
+	if (json_text(object, "part", "", &part, err) == -1 ||
+	    take_number(arena, object, "total", &jobs->page.total, err) == -1 ||
+	    take_items(arena, object, &jobs->page, err) == -1)
+		return err_wrap(err, "'jobs'");
+	if (!queue_part_parse(part, &jobs->part))
+		return err_set(err, ERR_INPUT,
+		    "'jobs': '%.64s' is no part of a queue", part);
+	*ret = jobs;
+	return 0;
+}
+
+static int
+take_moved(struct arena *arena, const cJSON *line, struct observed_moved **ret,
+    struct err *err)
+{
+	const cJSON *list = NULL;
+	const cJSON *item = NULL;
+
+	if (json_array(line, "moved", &list, err) == -1)
+		return -1;
+	if (list == NULL)
+		return 0;
+	int count = cJSON_GetArraySize(list);
+
+	if (count > ITEMS_MAX)
+		return err_set(err, ERR_INPUT,
+		    "'moved' has more than %d entries", ITEMS_MAX);
+	struct observed_moved *moved = arena_alloc(arena, sizeof(*moved));
+	const char **ids = arena_array(arena, (size_t)count + 1, sizeof(*ids));
+	moved->ids = ids;
+	cJSON_ArrayForEach(item, list)
+	{
+		const char *id = NULL;
+		if (json_item_text(item, &id, err) == -1)
+			return err_wrap(err, "'moved'");
+		ids[moved->count++] = arena_text(arena, id);
+	}
+	*ret = moved;
 	return 0;
 }
 
@@ -448,6 +556,8 @@ take_observation(struct arena *arena, const cJSON *line,
 	    take_steps(arena, line, ret, err) == -1 ||
 	    take_facts(arena, line, ret, err) == -1 ||
 	    take_queue(arena, line, &ret->queue, err) == -1 ||
+	    take_jobs(arena, line, &ret->jobs, err) == -1 ||
+	    take_moved(arena, line, &ret->moved, err) == -1 ||
 	    take_supervisor(arena, line, ret, err) == -1 ||
 	    take_processes(arena, line, ret, err) == -1)
 		return -1;

@@ -58,6 +58,16 @@ struct fact { /* kind-specific: "table documents" = "missing" */
 	const char *value;
 };
 
+/* Jobs that were looked at, and which of those asked for were moved. */
+struct observed_jobs {
+	enum queue_part part;
+	struct queue_page page;
+};
+struct observed_moved {
+	const char *const *ids;
+	size_t count;
+};
+
 struct observed_supervisor;
 struct observed_process;
 struct observation {
@@ -76,6 +86,9 @@ struct observation {
 	struct fact *facts;
 	size_t nfacts;
 	struct queue_state *queue; /* kind "queue", when it could be read */
+	/* kind "queue", ops list and move */
+	struct observed_jobs *jobs;
+	struct observed_moved *moved;
 	/* kind "supervisor" and "processes": what was found; also put into
 	 * struct observed when the line is read */
 	const struct observed_supervisor *supervisor;

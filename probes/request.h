@@ -21,8 +21,7 @@
  *   redis {url,key,field,equals,atLeast,exists,by}
  *   sqlite {path,query,equals,atLeast,execute,by}
  *   command {command:[…],exitCode,contains} · file {path,exists,contains}
- *   queue {queueKind,url,options:{…},op:"observe|submit|follow|remove",
- *          canary,payload,receipt,near:true}
+ *   queue {queueKind,url,options:{…},op, …}: probes/queue/request.h
  *   supervisor {name,status} · processes {workers:[{name,command:[…]}]}
  * For all of them: "canary", "secrets":[…] (values that no answer may hold),
  * "tls":{"ca":FILE,"serverName":NAME} where there is TLS.

@@ -80,6 +80,64 @@ exists_name(enum queue_exists exists)
 	UNREACHABLE("exists");
 }
 
+const char *
+holds_name(enum holds holds)
+{
+	switch (holds) {
+	case HOLDS_UNKNOWN:
+		return "unknown";
+	case HOLDS_NO:
+		return "no";
+	case HOLDS_YES:
+		return "yes";
+	}
+	UNREACHABLE("holds");
+}
+
+#define KEY(member)                                           \
+	{                                                     \
+#member, offsetof(struct queue_state, member) \
+	}
+const struct queue_part_key queue_number_keys[QUEUE_NUMBERS] = {
+    KEY(waiting),
+    KEY(active),
+    KEY(delayed),
+    KEY(failed),
+    KEY(dead),
+    KEY(completed),
+    KEY(oldest_ms),
+    KEY(lease_expired),
+    KEY(lease_missing),
+    KEY(attempts_max),
+    KEY(consumers),
+    KEY(attempts_limit),
+    KEY(lease_ms),
+    KEY(capacity),
+    KEY(payload_max),
+    KEY(expired),
+};
+const struct queue_part_key queue_flag_keys[QUEUE_FLAGS] = {
+    KEY(read_only),
+    KEY(held),
+    KEY(evicts),
+    KEY(bound),
+    KEY(dead_kept),
+    KEY(stuck),
+};
+#undef KEY
+
+struct queue_number *
+queue_state_number(struct queue_state *state, size_t i)
+{
+	return (void *)((char *)state + queue_number_keys[i].offset);
+}
+
+struct queue_flag *
+queue_state_flag(struct queue_state *state, size_t i)
+{
+	return (void *)((char *)state + queue_flag_keys[i].offset);
+}
+
 /* Each enum is dense from 0 to its last word, so that its own name function is
  * the only table. */
 bool
@@ -88,6 +146,17 @@ know_parse(const char *word, enum know *ret)
 	for (int i = KNOW_UNKNOWN; i <= KNOW_NOT_APPLICABLE; i++)
 		if (text_equal(word, know_name((enum know)i))) {
 			*ret = (enum know)i;
+			return true;
+		}
+	return false;
+}
+
+bool
+holds_parse(const char *word, enum holds *ret)
+{
+	for (int i = HOLDS_UNKNOWN; i <= HOLDS_YES; i++)
+		if (text_equal(word, holds_name((enum holds)i))) {
+			*ret = (enum holds)i;
 			return true;
 		}
 	return false;

@@ -17,7 +17,25 @@
 const char *know_name(enum know know); /* "exact", "at-least"… */
 const char *exists_name(enum queue_exists exists);
 
+const char *holds_name(enum holds holds);
+
+/* The numbers and the flags of a queue's state under their keys: one table for
+ * whoever writes, reads or cleans them. */
+struct queue_part_key {
+	const char *key;
+	size_t offset;
+};
+enum {
+	QUEUE_NUMBERS = 16,
+	QUEUE_FLAGS = 6
+};
+extern const struct queue_part_key queue_number_keys[QUEUE_NUMBERS];
+extern const struct queue_part_key queue_flag_keys[QUEUE_FLAGS];
+struct queue_number *queue_state_number(struct queue_state *state, size_t i);
+struct queue_flag *queue_state_flag(struct queue_state *state, size_t i);
+
 bool know_parse(const char *word, enum know *ret);
+bool holds_parse(const char *word, enum holds *ret);
 bool exists_parse(const char *word, enum queue_exists *ret);
 bool result_parse(const char *word, enum result *ret);
 bool cause_parse(const char *word, enum cause *ret);

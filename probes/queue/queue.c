@@ -527,6 +527,18 @@ queue_part_name(enum queue_part part)
 	UNREACHABLE("queue_part");
 }
 
+bool
+queue_part_parse(const char *name, enum queue_part *ret)
+{
+	for (int i = PART_WAITING; i <= PART_EXPIRED; i++) {
+		if (text_equal(name, queue_part_name((enum queue_part)i))) {
+			*ret = (enum queue_part)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 int
 queue_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)

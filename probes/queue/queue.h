@@ -38,7 +38,6 @@ enum {
 	QUEUE_PAYLOAD_MAX = 1 << 20, /* of one job; larger: dead at once */
 	QUEUE_NEAR_MAX = 8,
 	QUEUE_WHO_MAX = 256,   /* consumers listed; all are counted */
-	QUEUE_PEEK_MAX = 4096, /* bytes of a payload that are shown */
 	QUEUE_MOVE_MAX = 1000, /* jobs of one call of move */
 };
 
@@ -104,33 +103,9 @@ struct queue_job {
 	char token[256];              /* the driver's proof of this claim */
 };
 
-/* --- jobs as people look at them, and move them back --------------------- */
-
-enum queue_part {
-	PART_WAITING = 0, /* the oldest first */
-	PART_ACTIVE,
-	PART_DELAYED,
-	PART_DEAD,    /* dead letters, or failed for good: requeue's */
-	PART_EXPIRED, /* taken by somebody whose lease is over: reclaim's */
-};
-const char *queue_part_name(enum queue_part part); /* "waiting"… */
-
-/* Texts are borrowed from the asker's arena. */
-struct queue_item {
-	const char *id;      /* the technology's own, which `move` takes */
-	const char *error;   /* of its last failure; "" none or unknown */
-	const char *owner;   /* who has or had it; "" none or unknown */
-	const char *payload; /* its beginning, QUEUE_PEEK_MAX bytes at most */
-	size_t payload_len;
-	int64_t payload_whole; /* bytes of all of it; -1 unknown */
-	int64_t age_ms;        /* since it was put in; -1 unknown */
-	int64_t attempts;      /* -1 unknown */
-};
-struct queue_page {
-	const struct queue_item *items;
-	size_t count;
-	struct queue_number total; /* in that part, shown or not */
-};
+/* --- jobs as people look at them, and move them back: struct queue_item and
+ * struct queue_page are in state.h ------------------------------------------
+ */
 
 /* Jobs to be moved to the waiting ones: those of PART_DEAD or PART_EXPIRED
  * whose id is listed and which are still there, each once. */

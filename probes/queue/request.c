@@ -8,7 +8,10 @@
 #include "probes/queue/request.h"
 
 enum {
-	OPTIONS_MAX = 64
+	OPTIONS_MAX = 64,
+	LIST_DEFAULT = 20,
+	PAGE_BYTES_MAX = 640 << 10, /* of an answer, which has 1 MiB */
+	ERROR_SHOWN_MAX = 1000
 };
 
 /* What is asked for, out of the request. */
@@ -17,6 +20,9 @@ struct asked {
 	const char *op;
 	bool near;
 	struct queue_submission job;
+	enum queue_part part;
+	int64_t limit;
+	struct queue_move move;
 };
 
 static int
@@ -52,6 +58,55 @@ bad:
 }
 
 static int
+read_ids(struct look *look, struct queue_move *ret)
+{
+	struct err err = ERR_INIT;
+	const cJSON *list = NULL;
+	const cJSON *item = NULL;
+	const char **ids =
+	    arena_array(look->arena, QUEUE_MOVE_MAX, sizeof(*ids));
+
+	if (json_array(look->request, "ids", &list, &err) == -1)
+		goto bad;
+	if (cJSON_GetArraySize(list) > QUEUE_MOVE_MAX) {
+		(void)err_set(
+		    &err, ERR_CAPACITY, "more than %d ids", QUEUE_MOVE_MAX);
+		goto bad;
+	}
+	cJSON_ArrayForEach(item, list)
+	{
+		if (json_item_text(item, &ids[ret->nids], &err) == -1)
+			goto bad;
+		ret->nids++;
+	}
+	ret->ids = ids;
+	return 0;
+bad:
+	look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
+	return -1;
+}
+
+/* What list and move need. */
+static int
+read_part(struct look *look, struct asked *ret)
+{
+	const char *part = NULL;
+
+	if (look_text(look, "part", "waiting", &part) == -1 ||
+	    look_i64(look, "limit", LIST_DEFAULT, &ret->limit) == -1 ||
+	    read_ids(look, &ret->move) == -1)
+		return -1;
+	if (!queue_part_parse(part, &ret->part)) {
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "a queue has no part '%.40s'", part);
+		return -1;
+	}
+	ret->limit = MIN(MAX(ret->limit, 1), (int64_t)QUEUE_MOVE_MAX);
+	ret->move.from = ret->part;
+	return 0;
+}
+
+static int
 read_request(struct look *look, struct asked *ret)
 {
 	const char *payload = NULL;
@@ -62,7 +117,7 @@ read_request(struct look *look, struct asked *ret)
 	    look_bool(look, "near", false, &ret->near) == -1 ||
 	    look_text(look, "payload", "", &payload) == -1 ||
 	    look_text(look, "receipt", NULL, &ret->job.receipt) == -1 ||
-	    read_options(look, &ret->spec) == -1)
+	    read_options(look, &ret->spec) == -1 || read_part(look, ret) == -1)
 		return -1;
 	ret->job.canary = look->canary != NULL ? look->canary : "";
 	ret->job.payload = look_canary(look, payload, false);
@@ -206,6 +261,90 @@ op_remove(struct look *look, struct queue *queue, const struct asked *asked,
 	return 0;
 }
 
+/* As JSON: base64, and texts of which every byte may be written as \u0000. */
+static size_t
+item_bytes(const struct queue_item *item)
+{
+	enum {
+		KEYS = 128
+	};
+
+	return KEYS + item->payload_len / 3 * 4 +
+	       6 * (strlen(item->id) + strlen(item->error) +
+	               strlen(item->owner));
+}
+
+/* So many as fit into an answer; the total says that there are more. The part
+ * of a payload that is shown becomes shorter the more jobs there are. */
+static struct queue_page
+fit_page(struct look *look, const struct queue_page *page)
+{
+	struct queue_item *items =
+	    arena_array(look->arena, page->count + 1, sizeof(*items));
+	struct queue_page fit = {.items = items, .total = page->total};
+	size_t shown = PAGE_BYTES_MAX / 2 / MAX(page->count, (size_t)1);
+	size_t bytes = 0;
+
+	for (; fit.count < page->count; fit.count++) {
+		struct queue_item *item = &items[fit.count];
+
+		*item = page->items[fit.count];
+		item->payload_len =
+		    MIN(item->payload_len, MIN(shown, (size_t)QUEUE_PEEK_MAX));
+		item->error = arena_format(
+		    look->arena, "%.*s", ERROR_SHOWN_MAX, item->error);
+		bytes += item_bytes(item);
+		if (bytes > PAGE_BYTES_MAX)
+			break;
+	}
+	return fit;
+}
+
+static int
+op_list(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct observed_jobs *jobs = arena_alloc(look->arena, sizeof(*jobs));
+	struct queue_page page;
+
+	if (queue_list(queue, asked->part, (size_t)asked->limit, look->arena,
+	        &page, err) == -1)
+		return -1;
+	jobs->part = asked->part;
+	jobs->page = fit_page(look, &page);
+	look->out.jobs = jobs;
+	look_passed(look, "%s: %zu %s shown", queue->target, jobs->page.count,
+	    queue_part_name(asked->part));
+	return 0;
+}
+
+static int
+op_move(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct observed_moved *ret = arena_alloc(look->arena, sizeof(*ret));
+	const char **ids =
+	    arena_array(look->arena, asked->move.nids + 1, sizeof(*ids));
+	struct queue_moved moved;
+
+	if (asked->part != PART_DEAD && asked->part != PART_EXPIRED) {
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "jobs are moved out of dead or expired");
+		return 0;
+	}
+	if (queue_move(queue, &asked->move, look->arena, &moved, err) == -1)
+		return -1;
+	for (size_t i = 0; i < asked->move.nids; i++) {
+		if (moved.moved[i])
+			ids[ret->count++] = asked->move.ids[i];
+	}
+	ret->ids = ids;
+	look->out.moved = ret;
+	look_passed(look, "%s: %zu of %zu moved", queue->target, ret->count,
+	    asked->move.nids);
+	return 0;
+}
+
 typedef int op_fn(struct look *look, struct queue *queue,
     const struct asked *asked, struct err *err);
 static const struct {
@@ -216,6 +355,8 @@ static const struct {
     {"submit", op_submit},
     {"follow", op_follow},
     {"remove", op_remove},
+    {"list", op_list},
+    {"move", op_move},
 };
 
 static void
@@ -253,6 +394,7 @@ open_handle(struct look *look, const struct asked *asked)
 	copy_steps(look, queue);
 	if (rc == -1) {
 		answer_trouble(look, queue, &err);
+		look_note(look, "asked", "no"); /* nothing was done */
 		close_kept(queue);
 		return NULL;
 	}
@@ -288,9 +430,9 @@ probe_queue(struct look *look)
 	int rc = ops[op].run(look, queue, &asked, &err);
 
 	/* a connection that died since the last request is no news; only a
-	 * submission may have arrived before it did */
+	 * submission or a move may have arrived before it did */
 	if (rc == -1 && kept && queue->cause == CAUSE_UNAVAILABLE &&
-	    ops[op].run != op_submit) {
+	    ops[op].run != op_submit && ops[op].run != op_move) {
 		close_kept(queue);
 		queue = open_handle(look, &asked);
 		if (queue == NULL)
@@ -298,7 +440,11 @@ probe_queue(struct look *look)
 		rc = ops[op].run(look, queue, &asked, &err);
 	}
 	if (rc == -1) {
-		answer_trouble(look, queue, &err);
+		if (err.kind == ERR_UNSUPPORTED)
+			look_unknown(look, CAUSE_MISMATCH, "unsupported", "%s",
+			    err.text);
+		else
+			answer_trouble(look, queue, &err);
 		close_kept(queue); /* the next request starts afresh */
 		return;
 	}

@@ -25,6 +25,15 @@ use(const struct observed *observed)
 		for (size_t j = 0; j < o->nfacts; j++)
 			bytes +=
 			    strlen(o->facts[j].key) + strlen(o->facts[j].value);
+		for (size_t j = 0; o->jobs != NULL && j < o->jobs->page.count;
+		     j++) {
+			const struct queue_item *item = &o->jobs->page.items[j];
+			assert(item->payload_len <= QUEUE_PEEK_MAX);
+			bytes += strlen(item->id) + strlen(item->error);
+			bytes += strnlen(item->payload, item->payload_len);
+		}
+		for (size_t j = 0; o->moved != NULL && j < o->moved->count; j++)
+			bytes += strlen(o->moved->ids[j]);
 		assert(observed_find(observed, o->subject) != NULL);
 	}
 	for (size_t i = 0; i < observed->nprocesses; i++)

@@ -66,8 +66,8 @@ sample_queue(void)
 {
 	static const struct queue_consumer who[] = {
 	    {"fileprocess/0", "10.0.0.7:51234", "jobs", "fileprocess/0", 17,
-	        PROOF_CONNECTED | PROOF_WAITS},
-	    {"", "", "", "", -1, 0}};
+	        PROOF_CONNECTED | PROOF_WAITS, "db 1"},
+	    {"", "", "", "", -1, 0, NULL}};
 	static const struct queue_near near[] = {{"fileprocess-jobs", "db 1",
 	    "list", {.value = 3, .know = KNOW_EXACT}, 1}};
 
@@ -86,6 +86,9 @@ sample_queue(void)
 	    .nwho = ARRAY_LEN(who),
 	    .near = near,
 	    .nnear = ARRAY_LEN(near),
+	    .lease_ms = {.value = 30000, .know = KNOW_EXACT},
+	    .read_only = {HOLDS_YES, "role:slave"},
+	    .bound = {HOLDS_NO, ""},
 	    .head = "h"};
 }
 
@@ -107,7 +110,14 @@ same_queue(const struct queue_state *a, const struct queue_state *b)
 	assert_int_equal(a->nwho, 2);
 	assert_int_equal(a->who[0].pid, 17);
 	assert_int_equal(a->who[0].proof, PROOF_CONNECTED | PROOF_WAITS);
+	assert_string_equal(a->who[0].where, "db 1");
 	assert_int_equal(a->who[1].pid, -1);
+	assert_string_equal(a->who[1].where, "");
+	assert_int_equal(a->lease_ms.value, b->lease_ms.value);
+	assert_int_equal(a->read_only.is, HOLDS_YES);
+	assert_string_equal(a->read_only.why, "role:slave");
+	assert_int_equal(a->bound.is, HOLDS_NO);
+	assert_int_equal(a->evicts.is, HOLDS_UNKNOWN);
 	assert_int_equal(a->nnear, 1);
 	assert_string_equal(a->near[0].where, "db 1");
 	assert_int_equal(a->near[0].waiting.value, 3);
@@ -156,6 +166,50 @@ what_is_written_is_read_back(void **state)
 	assert_int_equal(got->nfacts, 1);
 	assert_string_equal(got->facts[0].value, "missing");
 	same_queue(got->queue, &queue);
+	buffer_fini(&out);
+}
+
+static void
+jobs_and_what_was_moved_are_read_back(void **state)
+{
+	static const struct queue_item items[] = {
+	    {"7", "timed \"out\"\n", "fileprocess/0", "a\0\xff\n", 4, 9000,
+	        61000, 3},
+	    {"8", "", "", "", 0, -1, -1, -1}};
+	struct observed_jobs jobs = {.part = PART_DEAD,
+	    .page = {.items = items,
+	        .count = 2,
+	        .total = {.value = 40, .know = KNOW_AT_LEAST}}};
+	const char *const ids[] = {"8", "7"};
+	struct observed_moved moved = {ids, 2};
+	struct observation one = {.kind = "queue",
+	    .subject = "queue jobs",
+	    .result = RESULT_PASSED,
+	    .jobs = &jobs,
+	    .moved = &moved};
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out, LINE_BYTES);
+	observation_write(&out, &one);
+	assert_int_equal(add(out.data), 0);
+	const struct observation *got = observed_find(&observed, "queue jobs");
+	assert_int_equal(got->jobs->part, PART_DEAD);
+	assert_int_equal(got->jobs->page.count, 2);
+	assert_int_equal(got->jobs->page.total.know, KNOW_AT_LEAST);
+	const struct queue_item *first = &got->jobs->page.items[0];
+	assert_string_equal(first->id, "7");
+	assert_string_equal(first->error, items[0].error);
+	assert_string_equal(first->owner, "fileprocess/0");
+	assert_int_equal(first->payload_len, 4);
+	assert_memory_equal(first->payload, "a\0\xff\n", 4);
+	assert_int_equal(first->payload_whole, 9000);
+	assert_int_equal(first->age_ms, 61000);
+	assert_int_equal(first->attempts, 3);
+	assert_int_equal(first[1].payload_len, 0);
+	assert_int_equal(first[1].attempts, -1);
+	assert_int_equal(got->moved->count, 2);
+	assert_string_equal(got->moved->ids[1], "7");
 	buffer_fini(&out);
 }
 
@@ -228,6 +282,19 @@ hostile_lines_are_refused(void **state)
 	refused(HEAD "\"queue\":{\"waiting\":{\"know\":\"maybe\"}}}");
 	refused(HEAD "\"queue\":{\"paused\":7}}");
 	refused(HEAD "\"queue\":{\"who\":[{\"proof\":-1}]}}");
+	refused(HEAD "\"queue\":{\"bound\":1}}");
+	refused(HEAD "\"queue\":{\"bound\":{\"is\":\"maybe\"}}}");
+	refused(HEAD "\"jobs\":[]}");
+	refused(HEAD "\"jobs\":{\"part\":\"half\"}}");
+	refused(HEAD "\"jobs\":{\"part\":\"dead\",\"items\":[7]}}");
+	refused(HEAD "\"jobs\":{\"part\":\"dead\",\"items\":"
+	             "[{\"payload\":\"YQ=\"}]}}");
+	refused(HEAD "\"jobs\":{\"part\":\"dead\",\"items\":"
+	             "[{\"payload\":\"Y===\"}]}}");
+	refused(HEAD "\"jobs\":{\"part\":\"dead\",\"items\":"
+	             "[{\"payload\":\" YQ=\"}]}}");
+	refused(HEAD "\"moved\":{}}");
+	refused(HEAD "\"moved\":[7]}");
 	refused(HEAD "\"summary\":\"a\\u0000b\"}");
 	refused(HEAD "\"summary\":\"a\"} trailing");
 	refused("{\"schema\":\"reeve.smoke/1\"}");
@@ -490,6 +557,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_written_is_read_back),
+	    TEST(jobs_and_what_was_moved_are_read_back),
 	    TEST(every_word_goes_both_ways),
 	    TEST(a_line_without_a_result_is_unknown),
 	    TEST(the_latest_look_at_a_subject_counts),

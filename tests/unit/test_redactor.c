@@ -245,6 +245,29 @@ flaws_of_a_secret_are_named_without_showing_it(void **state)
 	}
 }
 
+/* Seen with a payload of which only the first bytes are shown. */
+static void
+bytes_are_cleaned_past_a_nul_and_a_cut_value_is_hidden_too(void **state)
+{
+	static const char bytes[] = "a\0hunter2-token b hunter2-";
+	struct redactor *redactor = redactor_new();
+	size_t len = 0;
+
+	(void)state;
+	redactor_add(redactor, "hunter2-token");
+	const char *got = redactor_clean_bytes(
+	    redactor, &arena, bytes, sizeof(bytes) - 1, true, &len);
+	assert_int_equal(len, 8);
+	assert_memory_equal(got, "a\0*** b ", 9);
+	got = redactor_clean_bytes(
+	    redactor, &arena, bytes, sizeof(bytes) - 1, false, &len);
+	assert_int_equal(len, 16);
+	assert_memory_equal(got, "a\0*** b hunter2-", 17);
+	got = redactor_clean_bytes(redactor, &arena, NULL, 0, true, &len);
+	assert_int_equal(len, 0);
+	redactor_free(redactor);
+}
+
 int
 main(void)
 {
@@ -263,6 +286,8 @@ main(void)
 	    cmocka_unit_test(a_secret_of_several_lines_is_known_by_each),
 	    cmocka_unit_test(many_secrets_are_hidden_together),
 	    cmocka_unit_test(a_secret_of_a_megabyte_is_taken_and_hidden),
+	    cmocka_unit_test(
+	        bytes_are_cleaned_past_a_nul_and_a_cut_value_is_hidden_too),
 	    cmocka_unit_test(flaws_of_a_secret_are_named_without_showing_it),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
