@@ -85,6 +85,13 @@ has_word(const char *list, const char *word, char separator)
 
 /* --- where it is --- */
 
+/* The controller that a hierarchy of version 1 is looked for by. */
+static const char *
+controller_of(enum cgroup_hierarchy hierarchy)
+{
+	return hierarchy == CGROUP_V1_PIDS ? "pids" : "memory";
+}
+
 /* "4:memory:/path", "0::/path": the path, or NULL. */
 static const char *
 membership_path(char *line, enum cgroup_hierarchy hierarchy)
@@ -99,7 +106,8 @@ membership_path(char *line, enum cgroup_hierarchy hierarchy)
 	if (hierarchy == CGROUP_V2)
 		return text_equal(line, "0") && *controllers == '\0' ? path
 		                                                     : NULL;
-	return has_word(controllers, "memory", ',') ? path : NULL;
+	return has_word(controllers, controller_of(hierarchy), ',') ? path
+	                                                            : NULL;
 }
 
 static int
@@ -112,8 +120,9 @@ find_membership(const char *file, enum cgroup_hierarchy hierarchy, char *dst,
 
 	if (open_lines(&lines, file, err) == -1)
 		return -1;
-	(void)err_set(err, ERR_CAPACITY, "the process is in no cgroup of %s",
-	    hierarchy == CGROUP_V2 ? "version 2" : "the v1 memory controller");
+	(void)err_set(err, ERR_CAPACITY, "the process is in no cgroup of %s%s",
+	    hierarchy == CGROUP_V2 ? "version 2" : "the v1 controller ",
+	    hierarchy == CGROUP_V2 ? "" : controller_of(hierarchy));
 	while (rc == -1 && (line = next_line(&lines)) != NULL) {
 		const char *path = membership_path(line, hierarchy);
 		if (path != NULL)
@@ -173,9 +182,10 @@ parse_mount(char *line, enum cgroup_hierarchy hierarchy, struct mount *ret)
 	}
 	if (count < 5)
 		return false;
-	if (hierarchy == CGROUP_V2 ? !text_equal(type, "cgroup2")
-	                           : !text_equal(type, "cgroup") ||
-	                                 !has_word(options, "memory", ','))
+	if (hierarchy == CGROUP_V2
+	        ? !text_equal(type, "cgroup2")
+	        : !text_equal(type, "cgroup") ||
+	              !has_word(options, controller_of(hierarchy), ','))
 		return false;
 	ret->root = fields[3];
 	ret->point = fields[4];

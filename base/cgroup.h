@@ -17,6 +17,7 @@
 enum cgroup_hierarchy {
 	CGROUP_V2,        /* the unified one: "0::/path" */
 	CGROUP_V1_MEMORY, /* the memory controller of version 1 */
+	CGROUP_V1_PIDS,
 };
 
 enum {

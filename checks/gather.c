@@ -391,6 +391,22 @@ look_at_processes(
 	    timeout_ms, err);
 }
 
+/* What a supervisor here could give its workers; the one at `status_url` is
+ * somewhere else. */
+static int
+look_at_platform(struct looks *looks, struct err *err)
+{
+	int64_t timeout_ms = look_timeout(looks->options, 0);
+
+	if (looks->options->status_url != NULL)
+		return 0;
+	return add_look(looks, "platform", "platform",
+	    gather_request_line(looks->arena, "platform", NULL,
+	        &(struct gather_request){
+	            .subject = "platform", .timeout_ms = timeout_ms}),
+	    timeout_ms, err);
+}
+
 /* A line that doesn't parse came from our own prober: a bug of ours, and no
  * evidence about the target. */
 static int
@@ -503,7 +519,8 @@ gather(const struct declared *declared, const struct gather_options *options,
 	    (look_at_checks(&looks, declared, err) == -1 ||
 	        look_at_environments(&looks, declared, err) == -1 ||
 	        look_at_supervisor(&looks, declared, err) == -1 ||
-	        look_at_processes(&looks, declared, err) == -1))
+	        look_at_processes(&looks, declared, err) == -1 ||
+	        look_at_platform(&looks, err) == -1))
 		return -1;
 	if (run_looks(&looks, err) == -1)
 		return -1;

@@ -22,7 +22,9 @@ check_fn check_rv201, check_rv202, check_rv203, check_rv204, check_rv211;
 /* checks/deploy.c */
 check_fn check_rv301, check_rv304, check_rv318;
 /* checks/runtime.c */
-check_fn check_rv501, check_rv503, check_rv506, check_rv507;
+check_fn check_rv501, check_rv506, check_rv507;
+/* checks/platform.c */
+check_fn check_rv325, check_rv326, check_rv503, check_rv511;
 /* checks/end_to_end.c */
 check_fn check_rv601, check_rv602, check_rv604, check_rv607, check_rv611,
     check_rv612, check_rv619, check_rv620, check_rv624, check_rv908,

@@ -144,42 +144,6 @@ check_rv507(struct check *check)
 	workers_each(check, judge_present);
 }
 
-/* --- RV503 runtime-memory-limit --------------------------------------------
- */
-
-static void
-judge_limit(struct check *check, const struct worker_look *look)
-{
-	const struct subject subject = {.worker = look->worker->name};
-	const char *why = check->observed->supervisor.limits_why;
-
-	if (look->supervised == NULL || look->worker->memory_limit_bytes <= 0)
-		return;
-	struct report_finding *finding = check_begin(check, &subject);
-
-	if (finding == NULL)
-		return;
-	if (why == NULL || why[0] == '\0') {
-		check_set(check, finding, RESULT_PASSED,
-		    "no complaint of the supervisor");
-		return;
-	}
-	check_set(check, finding, RESULT_FAILED,
-	    "resources.limits.memory is watched, not held by a cgroup: %s",
-	    why);
-	finding->confirmed = true;
-	check_fix(check, finding,
-	    "give reeve a cgroup of its own, or each worker a container with "
-	    "the limit (docs/limits.md)",
-	    NULL, "reeve status --output json");
-}
-
-void
-check_rv503(struct check *check)
-{
-	workers_each(check, judge_limit);
-}
-
 /* --- RV501 restarted-since-start -------------------------------------------
  */
 

@@ -169,43 +169,56 @@ status_id(const struct buffer *status, const char *key)
 	return effective;
 }
 
+static const struct {
+	const char *row, *name;
+} limits[] = {
+    {"Max cpu time", "cpu"},
+    {"Max file size", "fsize"},
+    {"Max data size", "data"},
+    {"Max stack size", "stack"},
+    {"Max core file size", "core"},
+    {"Max resident set", "rss"},
+    {"Max processes", "nproc"},
+    {"Max open files", "nofile"},
+    {"Max locked memory", "memlock"},
+    {"Max address space", "as"},
+    {"Max file locks", "locks"},
+    {"Max pending signals", "sigpending"},
+    {"Max msgqueue size", "msgqueue"},
+    {"Max nice priority", "nice"},
+    {"Max realtime priority", "rtprio"},
+    {"Max realtime timeout", "rttime"},
+};
+
+const char *
+inspect_limit(const char *text, size_t i, struct inspect_limit *ret)
+{
+	if (i >= ARRAY_LEN(limits))
+		return NULL;
+	const char *at = strstr(text, limits[i].row);
+
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+	if (at == NULL || sscanf(at + strlen(limits[i].row), " %31s %31s",
+	                      ret->soft, ret->hard) != 2)
+		ret->soft[0] = ret->hard[0] = '\0';
+	return limits[i].name;
+}
+
 static void
 tell_limits(struct inspection *inspection, int64_t pid, struct buffer *text)
 {
-	static const struct {
-		const char *row, *name;
-	} rows[] = {
-	    {"Max cpu time", "cpu"},
-	    {"Max file size", "fsize"},
-	    {"Max data size", "data"},
-	    {"Max stack size", "stack"},
-	    {"Max core file size", "core"},
-	    {"Max resident set", "rss"},
-	    {"Max processes", "nproc"},
-	    {"Max open files", "nofile"},
-	    {"Max locked memory", "memlock"},
-	    {"Max address space", "as"},
-	    {"Max file locks", "locks"},
-	    {"Max pending signals", "sigpending"},
-	    {"Max msgqueue size", "msgqueue"},
-	    {"Max nice priority", "nice"},
-	    {"Max realtime priority", "rtprio"},
-	    {"Max realtime timeout", "rttime"},
-	};
-	char soft[32], hard[32];
+	struct inspect_limit limit;
+	const char *name;
 
 	jsonw_object(inspection->json, "limits");
 	if (read_file(pid, "limits", text) == -1)
 		buffer_clear(text);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const char *at =
-		    text->len == 0 ? NULL : strstr(text->data, rows[i].row);
-		/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
-		if (at != NULL && sscanf(at + strlen(rows[i].row), " %31s %31s",
-		                      soft, hard) == 2)
-			jsonw_format(inspection->json, rows[i].name, "%s %s",
-			    soft, hard);
-	}
+	for (size_t i = 0; text->len > 0 && (name = inspect_limit(text->data, i,
+	                                         &limit)) != NULL;
+	     i++)
+		if (limit.soft[0] != '\0')
+			jsonw_format(inspection->json, name, "%s %s",
+			    limit.soft, limit.hard);
 	jsonw_end(inspection->json);
 }
 

@@ -29,4 +29,13 @@
  */
 int inspect_serve(int in, int out, struct err *err) MUST_CHECK;
 
+/* A row of the text of a /proc/PID/limits, as the kernel writes it: "1024",
+ * "unlimited"; empty: it isn't there. Returns its name in the manifest, or
+ * NULL: `i` is behind the last. */
+struct inspect_limit {
+	char soft[32], hard[32];
+};
+const char *inspect_limit(
+    const char *text, size_t i, struct inspect_limit *ret);
+
 #endif

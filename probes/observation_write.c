@@ -162,6 +162,7 @@ supervisor_write(
 	jsonw_text(json, "name", sup->name);
 	jsonw_text(json, "operator_state", sup->operator_state);
 	jsonw_text(json, "manifest_digest", sup->manifest_digest);
+	jsonw_text(json, "limits_missing", sup->limits_missing);
 	jsonw_text(json, "limits_why", sup->limits_why);
 	jsonw_array(json, "workers");
 	for (size_t i = 0; i < sup->nworkers; i++) {

@@ -498,6 +498,8 @@ take_supervisor(struct arena *arena, const cJSON *line, struct observation *ret,
 	    take_text(arena, object, "name", &sup->name, err) == -1 ||
 	    take_text(arena, object, "operator_state", &sup->operator_state,
 	        err) == -1 ||
+	    take_text(arena, object, "limits_missing", &sup->limits_missing,
+	        err) == -1 ||
 	    take_text(arena, object, "limits_why", &sup->limits_why, err) ==
 	        -1 ||
 	    take_text(arena, object, "manifest_digest", &sup->manifest_digest,

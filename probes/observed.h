@@ -124,8 +124,9 @@ struct observed_supervisor {
 	const char *why;
 	const char *name;
 	const char *operator_state;
-	/* why no cgroup holds memory limits there; "" one does, or unknown */
-	const char *limits_why;
+	/* "memory cpu pids": those limits that no cgroup holds there, and why;
+	 * "" they are held, or it isn't known */
+	const char *limits_missing, *limits_why;
 	const char *manifest_digest; /* of what it goes by; "" unknown */
 	struct observed_worker *workers;
 	size_t nworkers;

@@ -23,6 +23,7 @@
  *   command {command:[…],exitCode,contains} · file {path,exists,contains}
  *   queue {queueKind,url,options:{…},op, …}: probes/queue/request.h
  *   supervisor {name,status} · processes {workers:[{name,command:[…]}]}
+ *   platform {}
  * For all of them: "canary", "secrets":[…] (values that no answer may hold),
  * "tls":{"ca":FILE,"serverName":NAME} where there is TLS.
  * "canary" (a UUID) in postgres and sqlite binds $(CANARY) as a parameter; in

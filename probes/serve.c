@@ -51,6 +51,7 @@ static const struct {
     {"file", probe_file},
     {"supervisor", probe_supervisor},
     {"processes", probe_processes},
+    {"platform", probe_platform},
     {"queue", probe_queue},
 };
 

@@ -161,15 +161,25 @@ parse_drift(struct arena *arena, const cJSON *json,
 	return 0;
 }
 
-static const char *
-limits_why(struct arena *arena, const cJSON *json)
+/* Which kinds of limits no cgroup holds, and why. */
+static void
+parse_limits(
+    struct arena *arena, const cJSON *json, struct observed_supervisor *ret)
 {
+	static const char *const kinds[] = {"memory", "cpu", "pids"};
 	const cJSON *init = cJSON_GetObjectItemCaseSensitive(json, "init");
 	const cJSON *cgroup = cJSON_GetObjectItemCaseSensitive(init, "cgroup");
 
-	if (!cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(cgroup, "memory")))
-		return "";
-	return text_or_empty(arena, cgroup, "why");
+	ret->limits_missing = ret->limits_why = "";
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (cJSON_IsFalse(
+		        cJSON_GetObjectItemCaseSensitive(cgroup, kinds[i])))
+			ret->limits_missing =
+			    arena_format(arena, "%s%s%s", ret->limits_missing,
+			        ret->limits_missing[0] == '\0' ? "" : " ",
+			        kinds[i]);
+	if (ret->limits_missing[0] != '\0')
+		ret->limits_why = text_or_empty(arena, cgroup, "why");
 }
 
 int
@@ -195,7 +205,7 @@ supervisor_parse(const char *text, size_t len, struct arena *arena,
 	sup.name = text_or_empty(arena, json, "name");
 	sup.operator_state =
 	    head == NULL ? "" : text_or_empty(arena, head, "state");
-	sup.limits_why = limits_why(arena, json);
+	parse_limits(arena, json, &sup);
 	sup.manifest_digest =
 	    head == NULL ? "" : text_or_empty(arena, head, "manifest_digest");
 	*ret = sup;
@@ -293,6 +303,7 @@ not_there(struct look *look, const char *where)
 	    .why = look->out.summary,
 	    .name = "",
 	    .operator_state = "",
+	    .limits_missing = "",
 	    .limits_why = "",
 	    .manifest_digest = ""};
 	look->out.supervisor = sup;

@@ -37,13 +37,25 @@ begun() {
 	manifest "$1"
 	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
 	until_ok is a/0 ready
+	until_ok has_process
+}
+has_process() {
 	PID=$(figure a/0 pid)
+	((PID > 0))
 }
 # refused SETTINGS TEXT: not started, or not even that; it says why.
 refused() {
 	manifest "$1"
 	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
 	until_ok grep -qF "$2" "$T/err"
+}
+# foretold TEXT: `reeve check` says it as well, without starting anything.
+foretold() {
+	run "$REEVE" check -f "$T/reeve.yaml"
+	grep -qF 'RV325' <<<"$output" && grep -qF "$1" <<<"$output" || {
+		echo "$output"
+		return 1
+	}
 }
 status_has() { grep -qP "^$1:\t\Q$2\E *$" "/proc/$PID/status" || {
 	grep "^$1" "/proc/$PID/status"
@@ -99,6 +111,7 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 	without setuid
 	refused '    securityContext: {runAsUser: 4123456}' \
 		'not started: uid: operation not permitted (EPERM)'
+	foretold "securityContext.runAsUser: '4123456' needs CAP_SETUID"
 	[ "$(figure a/0 pid)" = 0 ]
 }
 
@@ -137,6 +150,7 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 	ulimit -n 4096
 	refused '    limits: {nofile: 8192}' \
 		'not started: limits.nofile: operation not permitted (EPERM)'
+	foretold 'limits.nofile: above our hard limit (4096) needs CAP_SYS_RESOURCE'
 }
 
 @test "nice, scheduling, I/O priority and OOM score" {
@@ -161,14 +175,17 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 @test "without CAP_SYS_NICE nothing goes before others" {
 	without sys_nice sys_admin
 	refused '    nice: -5' 'not started: nice: permission denied (EACCES)'
+	foretold 'nice: -5 is below ours (0), which needs CAP_SYS_NICE'
 	finish
 	refused '    ioPriority: {class: realtime}' \
 		'not started: io priority: operation not permitted (EPERM)'
+	foretold "ioPriority: 'realtime' needs CAP_SYS_NICE"
 }
 
 @test "without CAP_SYS_RESOURCE nothing is safer from the OOM killer than we are" {
 	without sys_resource
 	refused '    oomScoreAdj: -999' 'not started: oom_score_adj: permission denied (EACCES)'
+	foretold 'oomScoreAdj: -999 is below ours'
 }
 
 @test "cpus: exactly those; one that doesn't exist is refused with its place" {
@@ -217,6 +234,7 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 	without sys_time
 	refused '    securityContext: {capabilities: {add: [SYS_TIME]}}' \
 		'not started: capabilities: operation not permitted (EPERM)'
+	foretold 'securityContext.capabilities.add: SYS_TIME is none'
 	finish
 	refused '    securityContext: {capabilities: {add: [SYSTIME]}}' \
 		"unknown capability 'SYSTIME': did you mean 'SYS_TIME'?"
