@@ -263,6 +263,21 @@ put_alert(struct buffer *out, const cJSON *alert)
 	buffer_format(out, "          since %s\n", text_of(alert, "since"));
 }
 
+/* A rule that can't be judged is not one that is kept. */
+static void
+put_unknown_rules(struct buffer *out, const cJSON *status)
+{
+	const cJSON *item = NULL;
+
+	cJSON_ArrayForEach(item, list_of(status, "rules"))
+	{
+		if (text_equal(text_of(item, "result"), "unknown"))
+			buffer_format(out, "unknown   %s %s: %s\n",
+			    text_of(item, "rule"), text_of(item, "subject"),
+			    text_of(item, "why"));
+	}
+}
+
 static int
 print_list(struct cli *cli, const cJSON *status)
 {
@@ -273,6 +288,7 @@ print_list(struct cli *cli, const cJSON *status)
 	if (cli_wants(cli, "json")) {
 		char *alerts = cJSON_Print(list_of(status, "alerts"));
 		char *receivers = cJSON_Print(list_of(status, "receivers"));
+		char *rules = cJSON_Print(list_of(status, "rules"));
 		struct jsonw json;
 		jsonw_init(&json, &out, true);
 		jsonw_object(&json, NULL);
@@ -280,13 +296,16 @@ print_list(struct cli *cli, const cJSON *status)
 		jsonw_raw(&json, "alerts", alerts == NULL ? "[]" : alerts);
 		jsonw_raw(
 		    &json, "receivers", receivers == NULL ? "[]" : receivers);
+		jsonw_raw(&json, "rules", rules == NULL ? "[]" : rules);
 		jsonw_end(&json);
 		buffer_text(&out, "\n");
+		cJSON_free(rules);
 		cJSON_free(alerts);
 		cJSON_free(receivers);
 	} else {
 		cJSON_ArrayForEach(item, list_of(status, "alerts"))
 		    put_alert(&out, item);
+		put_unknown_rules(&out, status);
 		cJSON_ArrayForEach(item, list_of(status, "receivers"))
 		{
 			const char *error = text_of(item, "error");

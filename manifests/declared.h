@@ -361,6 +361,15 @@ struct declared_alert_rule {
 	enum severity severity;
 };
 
+/* alertPresets.default; the other preset is in the queues' objectives and the
+ * workers' alertAfter. */
+struct declared_preset {
+	bool on;
+	int64_t no_consumer_ms, lease_expired_ms, absent_ms, window_ms;
+	int64_t oldest_factor, success_factor, canary_factor;
+	int64_t attempts, dead_letters, min_count;
+};
+
 struct declared_waiver {
 	const char *id, *subject, *because, *owner, *expires; /* YYYY-MM-DD */
 	struct place place;
@@ -413,6 +422,7 @@ struct declared {
 	size_t nalerts;
 	struct declared_alert_rule *alert_rules;
 	size_t nalert_rules;
+	struct declared_preset preset;
 	struct declared_waiver *waivers;
 	size_t nwaivers;
 	struct declared_inert *inert;

@@ -165,14 +165,55 @@ ratio_of(const char *text)
 	return ratio;
 }
 
+#define FIRST(a, b) ((a) != NULL ? (a) : (b))
+
+/* What the presets say where the queue says nothing itself; of both, the one
+ * with fixed thresholds. */
+static void
+take_presets(const struct manifest_alert_presets *presets,
+    const struct manifest_objectives *own, struct declared_objectives *ret)
+{
+	if (presets != NULL && presets->standard != NULL) {
+		const struct manifest_preset_default *preset =
+		    presets->standard;
+		ret->failure_ratio = ratio_of(
+		    FIRST(FIRST(own->failure_ratio, preset->failure_ratio),
+		        DEFAULT_OF(preset_default, failure_ratio)));
+		ret->window_ms =
+		    resolve_duration(FIRST(own->window, preset->window),
+		        DEFAULT_OF(preset_default, window));
+		ret->min_count =
+		    resolve_int(FIRST(own->min_count, preset->min_count),
+		        DEFAULT_OF(preset_default, min_count));
+	}
+	if (presets != NULL && presets->incident != NULL) {
+		const struct manifest_preset_incident *preset =
+		    presets->incident;
+		ret->depth = resolve_int(FIRST(own->depth, preset->depth),
+		    DEFAULT_OF(preset_incident, depth));
+		ret->dead_letters =
+		    resolve_int(FIRST(own->dead_letters, preset->dead_letters),
+		        DEFAULT_OF(preset_incident, dead_letters));
+		ret->lease_expiry_ratio = ratio_of(FIRST(
+		    FIRST(own->lease_expiry_ratio, preset->lease_expiry_ratio),
+		    DEFAULT_OF(preset_incident, lease_expiry_ratio)));
+		ret->failure_ratio = ratio_of(
+		    FIRST(FIRST(own->failure_ratio, preset->failure_ratio),
+		        DEFAULT_OF(preset_incident, failure_ratio)));
+		ret->min_count =
+		    resolve_int(FIRST(own->min_count, preset->min_count),
+		        DEFAULT_OF(preset_incident, min_count));
+	}
+}
+
 static struct declared_objectives
-objectives_of(const struct manifest_objectives *raw)
+objectives_of(const struct resolve *r, const struct manifest_objectives *raw)
 {
 	static const struct manifest_objectives none = {0};
 
 	if (raw == NULL)
 		raw = &none;
-	return (struct declared_objectives){
+	struct declared_objectives ret = {
 	    .depth = resolve_int(raw->depth, "-1"),
 	    .oldest_ms = resolve_duration(raw->oldest, NULL),
 	    .dead_letters = resolve_int(raw->dead_letters, "-1"),
@@ -185,6 +226,9 @@ objectives_of(const struct manifest_objectives *raw)
 	    .min_count =
 	        resolve_int(raw->min_count, DEFAULT_OF(objectives, min_count)),
 	};
+
+	take_presets(r->raw->alert_presets, raw, &ret);
+	return ret;
 }
 
 void
@@ -201,7 +245,7 @@ resolve_queues(struct resolve *r)
 		struct declared_queue *queue = &declared->queues[i];
 		queue->name = arena_text(r->arena, raw->name);
 		queue->place = resolve_place(r, node);
-		queue->objectives = objectives_of(raw->objectives);
+		queue->objectives = objectives_of(r, raw->objectives);
 		if (raw->kind != NULL)
 			take_keys(r, queue, raw, node);
 		else

@@ -254,6 +254,37 @@ resolve_alert_rules(struct resolve *r)
 	}
 }
 
+static void
+resolve_preset(struct resolve *r)
+{
+	const struct manifest_alert_presets *presets = r->raw->alert_presets;
+
+	if (presets == NULL || presets->standard == NULL)
+		return;
+	const struct manifest_preset_default *raw = presets->standard;
+#define DEFAULT(member) DEFAULT_OF(preset_default, member)
+	r->declared->preset = (struct declared_preset){
+	    .on = true,
+	    .no_consumer_ms =
+	        resolve_duration(raw->no_consumer, DEFAULT(no_consumer)),
+	    .lease_expired_ms =
+	        resolve_duration(raw->lease_expired, DEFAULT(lease_expired)),
+	    .absent_ms = resolve_duration(raw->absent, DEFAULT(absent)),
+	    .window_ms = resolve_duration(raw->window, DEFAULT(window)),
+	    .oldest_factor =
+	        resolve_int(raw->oldest_factor, DEFAULT(oldest_factor)),
+	    .success_factor =
+	        resolve_int(raw->success_factor, DEFAULT(success_factor)),
+	    .canary_factor =
+	        resolve_int(raw->canary_factor, DEFAULT(canary_factor)),
+	    .attempts = resolve_int(raw->attempts, DEFAULT(attempts)),
+	    .dead_letters =
+	        resolve_int(raw->dead_letters, DEFAULT(dead_letters)),
+	    .min_count = resolve_int(raw->min_count, DEFAULT(min_count)),
+	};
+#undef DEFAULT
+}
+
 void
 resolve_alerts(struct resolve *r)
 {
@@ -281,6 +312,7 @@ resolve_alerts(struct resolve *r)
 		take_receiver(r, raw, node, alert);
 	}
 	resolve_alert_rules(r);
+	resolve_preset(r);
 }
 
 void

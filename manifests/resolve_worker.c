@@ -174,8 +174,28 @@ take_rate(const char *text, int64_t *ret_count, int64_t *ret_window_ms)
 	*ret_window_ms = resolve_duration(per + 5, NULL);
 }
 
+/* "More than so many", where the preset says it. */
 static void
-take_restart(const struct manifest_restart *raw, struct declared_worker *worker)
+take_alert_after(const struct manifest_alert_presets *presets, const char *own,
+    struct declared_worker *worker)
+{
+	const char *text = own;
+	bool preset =
+	    own == NULL && presets != NULL && presets->incident != NULL;
+
+	if (preset)
+		text = presets->incident->restarts != NULL
+		           ? presets->incident->restarts
+		           : DEFAULT_OF(preset_incident, restarts);
+	take_rate(text == NULL ? DEFAULT_OF(restart, alert_after) : text,
+	    &worker->alert_after_count, &worker->alert_after_window_ms);
+	worker->alert_after_count += preset;
+}
+
+static void
+take_restart(const struct manifest_restart *raw,
+    const struct manifest_alert_presets *presets,
+    struct declared_worker *worker)
 {
 	static const struct manifest_restart no_restart = {0};
 	static const struct manifest_backoff no_backoff = {0};
@@ -199,9 +219,7 @@ take_restart(const struct manifest_restart *raw, struct declared_worker *worker)
 	take_rate(raw->start_limit == NULL ? DEFAULT_OF(restart, start_limit)
 	                                   : raw->start_limit,
 	    &worker->start_limit_count, &worker->start_limit_window_ms);
-	take_rate(raw->alert_after == NULL ? DEFAULT_OF(restart, alert_after)
-	                                   : raw->alert_after,
-	    &worker->alert_after_count, &worker->alert_after_window_ms);
+	take_alert_after(presets, raw->alert_after, worker);
 }
 
 static void
@@ -364,7 +382,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	worker->grace_ms =
 	    1000 * resolve_int(raw->grace, DEFAULT_OF(worker, grace));
 	take_limits(raw->resources, worker);
-	take_restart(raw->restart, worker);
+	take_restart(raw->restart, r->raw->alert_presets, worker);
 	take_notify(raw->notify, worker);
 	worker->max_unavailable = resolve_int(
 	    raw->max_unavailable, DEFAULT_OF(worker, max_unavailable));

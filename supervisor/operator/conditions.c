@@ -413,7 +413,8 @@ conditions_judge(struct operator_core *op, int64_t now_ms)
 	if (op->intent != NULL) {
 		sources(&judged);
 		drifted(&judged);
-		objectives_judge(op, add_one, &judged);
+		judged.wake_ms = MIN(
+		    judged.wake_ms, rules_judge(op, now_ms, add_one, &judged));
 		stall_judge(op, now_ms, add_one, &judged);
 	}
 	alerts_judge(&op->alerts, judged.conditions, judged.count);

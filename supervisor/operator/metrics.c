@@ -126,6 +126,38 @@ write_alerts(struct writing *writing)
 	    &writing->metrics, (int64_t)op->alerts.nevents, NULL);
 }
 
+static int64_t
+rules_with(const struct rules *rules, const char *rule, enum result result)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < rules->nstates; i++)
+		count += rules->states[i].result == result &&
+		         text_equal(rules->states[i].rule, rule);
+	return count;
+}
+
+/* Of how many subjects each rule says what. */
+static void
+write_rules(struct writing *writing)
+{
+	static const enum result results[] = {
+	    RESULT_PASSED, RESULT_FAILED, RESULT_UNKNOWN};
+	const struct rules *rules = &writing->op->rules;
+
+	family(writing, OPENMETRICS_GAUGE, "reeve_alert_rules", NULL,
+	    "Queues and workers by what a threshold says of them.");
+	for (size_t i = 0; i < rules->nstates; i++) {
+		const char *rule = rules->states[i].rule;
+		size_t first = 0;
+		while (!text_equal(rules->states[first].rule, rule))
+			first++;
+		for (size_t k = 0; first == i && k < ARRAY_LEN(results); k++)
+			number(writing, rules_with(rules, rule, results[k]),
+			    "rule", rule, "result", result_name(results[k]));
+	}
+}
+
 /* --- workers ------------------------------------------------------------ */
 
 typedef void worker_fn(
@@ -528,6 +560,7 @@ metrics_write(struct operator_core *op, struct buffer *out, bool openmetrics)
 	write_build(&writing);
 	write_operator(&writing);
 	write_alerts(&writing);
+	write_rules(&writing);
 	write_workers(&writing);
 	write_queues(&writing);
 	openmetrics_end(&writing.metrics);

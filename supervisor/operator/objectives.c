@@ -18,158 +18,177 @@ enum {
 	EXPRESSION_MAX = 160,
 };
 
-struct judging {
-	struct operator_core *op;
-	struct arena *arena;
-	condition_fn *fn;
-	void *arg;
-	const struct declared_queue *queue;
-	int64_t now_wall_ms;
-};
-
-static const char *
-since_text(const struct judging *judging, int64_t wall_ms)
-{
-	char text[CLOCK_TEXT_SIZE];
-
-	return arena_text(judging->arena, clock_text(wall_ms, text));
-}
-
 static void
-missed(const struct judging *judging, const char *objective,
-    const char *summary, const char *evidence)
+missed(const struct rule_look *look, const char *objective, const char *summary,
+    const char *evidence)
 {
-	const char *name = judging->queue->name;
+	struct arena *arena = &look->rules->arena;
+	const char *name = look->queue->name;
 
-	judging->fn(judging->arg,
+	rules_say(look->rules, objective, look->subject, RESULT_FAILED, NULL);
+	rules_add(look->rules,
 	    &(struct alert_condition){
-	        .key = arena_format(
-	            judging->arena, "objective:%s:%s", name, objective),
+	        .key = arena_format(arena, "objective:%s:%s", name, objective),
 	        .kind = "objective",
 	        .severity = SEVERITY_ERROR,
-	        .subject = arena_format(judging->arena, "queue %s", name),
+	        .subject = look->subject,
 	        .summary = summary,
 	        .evidence = evidence,
+	        .queues = name,
 	    });
 }
 
 static const char *
-amount(const struct judging *judging, double value, bool age)
+amount(const struct rule_look *look, double value, bool age)
 {
-	char text[32];
-
-	if (!age)
-		return arena_format(judging->arena, "%.4g", value);
-	return arena_text(judging->arena,
-	    text_ms_for_people((int64_t)value, text, sizeof(text)));
+	if (age)
+		return rules_age(look->rules, (int64_t)value);
+	return arena_format(&look->rules->arena, "%.4g", value);
 }
 
 /* One that is about what a single look shows; `limit` -1: not declared. */
 static void
-judge_looks(const struct judging *judging, const char *objective,
-    const char *expression, double limit, bool age)
+judge_looks(const struct rule_look *look, const char *objective,
+    const struct queue_number *now, const char *expression, double limit)
 {
+	struct arena *arena = &look->rules->arena;
 	struct trend_above above;
+	bool age = text_equal(objective, "oldest");
 
 	if (limit < 0)
 		return;
-	trend_above(judging->op->trend, judging->queue->name, expression, limit,
-	    &above);
-	if (above.since_wall_ms == 0 ||
-	    above.last_wall_ms - above.since_wall_ms <
-	        judging->queue->objectives.hold_ms)
-		return;
-	missed(judging, objective,
-	    arena_format(judging->arena, "%s is above %s", objective,
-	        amount(judging, limit, age)),
-	    arena_format(judging->arena, "at most %s since %s, last seen %s",
-	        amount(judging, above.most, age),
-	        since_text(judging, above.since_wall_ms),
-	        since_text(judging, above.last_wall_ms)));
+	trend_above(
+	    look->op->trend, look->queue->name, expression, limit, &above);
+	if (above.since_wall_ms != 0 &&
+	    above.last_wall_ms - above.since_wall_ms >=
+	        look->queue->objectives.hold_ms)
+		missed(look, objective,
+		    arena_format(arena, "%s is above %s", objective,
+		        amount(look, limit, age)),
+		    arena_format(arena, "at most %s since %s, last seen %s",
+		        amount(look, above.most, age),
+		        rules_time(look->rules, above.since_wall_ms),
+		        rules_time(look->rules, above.last_wall_ms)));
+	else if (rules_known(look, objective, now))
+		rules_say(
+		    look->rules, objective, look->subject, RESULT_PASSED, NULL);
+}
+
+/* `part` of `all`, of which there must be enough. */
+static void
+judge_ratio(const struct rule_look *look, const char *objective,
+    const char *what, int64_t part, int64_t all, double limit)
+{
+	const struct declared_objectives *wanted = &look->queue->objectives;
+	struct arena *arena = &look->rules->arena;
+	const char *window = rules_age(look->rules, wanted->window_ms);
+
+	if (all < wanted->min_count)
+		rules_say(look->rules, objective, look->subject, RESULT_UNKNOWN,
+		    arena_format(arena,
+		        "%" PRId64 " in the last %s; at least %" PRId64
+		        " are needed",
+		        all, window, wanted->min_count));
+	else if ((double)part <= limit * (double)all)
+		rules_say(
+		    look->rules, objective, look->subject, RESULT_PASSED, NULL);
+	else
+		missed(look, objective,
+		    arena_format(
+		        arena, "more than %.4g%% of %s", 100 * limit, what),
+		    arena_format(arena,
+		        "%" PRId64 " of %" PRId64 " in the last %s", part, all,
+		        window));
 }
 
 static void
-judge_failures(const struct judging *judging)
+judge_failures(const struct rule_look *look, const struct trend_counts *counts)
 {
-	const struct declared_objectives *objectives =
-	    &judging->queue->objectives;
-	struct trend_counts counts;
-	char window[32];
+	double limit = look->queue->objectives.failure_ratio;
+	const struct queue_state *state = look->view.state;
 
-	if (objectives->failure_ratio < 0)
+	if (limit < 0)
 		return;
-	trend_counts(judging->op->trend, judging->queue->name,
-	    judging->now_wall_ms - objectives->window_ms, &counts);
-	int64_t all = counts.completed + counts.failed;
+	if (counts->completed < 0 || counts->failed < 0) {
+		if (rules_known(look, "failureRatio", &state->completed) &&
+		    (state->dead.know != KNOW_UNKNOWN ||
+		        rules_known(look, "failureRatio", &state->failed)))
+			rules_say(look->rules, "failureRatio", look->subject,
+			    RESULT_UNKNOWN, "only one look was made");
+		return;
+	}
+	judge_ratio(look, "failureRatio", "the jobs fail", counts->failed,
+	    counts->completed + counts->failed, limit);
+}
 
-	if (counts.completed < 0 || counts.failed < 0 ||
-	    all < objectives->min_count ||
-	    (double)counts.failed <= objectives->failure_ratio * (double)all)
+/* Of the attempts, where they can be counted; else of what is in hand. */
+static void
+judge_leases(const struct rule_look *look, const struct trend_counts *counts)
+{
+	const struct declared_objectives *wanted = &look->queue->objectives;
+	double limit = wanted->lease_expiry_ratio;
+	char expired[EXPRESSION_MAX];
+
+	if (limit < 0)
 		return;
-	missed(judging, "failureRatio",
-	    arena_format(judging->arena, "more than %.4g%% of the jobs fail",
-	        100 * objectives->failure_ratio),
-	    arena_format(judging->arena,
-	        "%" PRId64 " of %" PRId64 " failed in the last %s",
-	        counts.failed, all,
-	        text_ms_for_people(
-	            objectives->window_ms, window, sizeof(window))));
+	if (counts->completed >= 0 && counts->failed >= 0 &&
+	    counts->expired >= 0) {
+		judge_ratio(look, "leaseExpiryRatio",
+		    "the attempts end with their lease", counts->expired,
+		    counts->completed + counts->failed + counts->expired,
+		    limit);
+		return;
+	}
+	(void)snprintf(expired, sizeof(expired),
+	    "CASE WHEN active >= %" PRId64
+	    " THEN 1.0 * lease_expired / active END",
+	    MAX(wanted->min_count, (int64_t)1));
+	judge_looks(look, "leaseExpiryRatio", &look->view.state->lease_expired,
+	    expired, limit);
 }
 
 static void
-judge_known(const struct judging *judging)
+judge_known(const struct rule_look *look)
 {
-	struct queue_view view;
-	const char *name = judging->queue->name;
+	struct arena *arena = &look->rules->arena;
+	const struct queue_view *view = &look->view;
 
-	if (!queues_view_find(judging->op->queues, name, &view) ||
-	    view.trouble_wall_ms == 0 ||
-	    judging->now_wall_ms - view.trouble_wall_ms < UNKNOWN_MS)
+	if (view->trouble_wall_ms == 0 ||
+	    look->now_wall_ms - view->trouble_wall_ms < UNKNOWN_MS)
 		return;
-	judging->fn(judging->arg,
+	rules_add(look->rules,
 	    &(struct alert_condition){
-	        .key = arena_format(judging->arena, "queue-unknown:%s", name),
+	        .key =
+	            arena_format(arena, "queue-unknown:%s", look->queue->name),
 	        .kind = "queue-unknown",
 	        .severity = SEVERITY_WARNING,
-	        .subject = arena_format(judging->arena, "queue %s", name),
+	        .subject = look->subject,
 	        .summary = "it can't be read: nobody knows whether its "
 	                   "objectives are met",
-	        .evidence = arena_format(judging->arena, "since %s: %s",
-	            since_text(judging, view.trouble_wall_ms), view.trouble),
+	        .evidence = arena_format(arena, "since %s: %s",
+	            rules_time(look->rules, view->trouble_wall_ms),
+	            view->trouble),
 	        .hold_ms = UNKNOWN_MS,
 	    });
 }
 
 void
-objectives_judge(struct operator_core *op, condition_fn *fn, void *arg)
+objectives_judge(const struct rule_look *look)
 {
-	const struct declared *declared = op->intent->declared;
-	char expired[EXPRESSION_MAX];
+	const struct declared_objectives *wanted = &look->queue->objectives;
+	const struct queue_state *state = look->view.state;
+	struct trend_counts counts = {-1, -1, -1, -1};
 
-	for (size_t i = 0; i < declared->nqueues; i++) {
-		const struct declared_queue *queue = &declared->queues[i];
-		const struct declared_objectives *wanted = &queue->objectives;
-		struct judging judging = {
-		    .op = op,
-		    .arena = &op->drift_arena,
-		    .fn = fn,
-		    .arg = arg,
-		    .queue = queue,
-		    .now_wall_ms = clock_wall_ms(),
-		};
-		(void)snprintf(expired, sizeof(expired),
-		    "CASE WHEN active >= %" PRId64
-		    " THEN 1.0 * lease_expired / active END",
-		    MAX(wanted->min_count, (int64_t)1));
-		judge_known(&judging);
-		judge_looks(
-		    &judging, "depth", "waiting", (double)wanted->depth, false);
-		judge_looks(&judging, "oldest", "oldest_ms",
-		    (double)wanted->oldest_ms, true);
-		judge_looks(&judging, "deadLetters", "dead",
-		    (double)wanted->dead_letters, false);
-		judge_looks(&judging, "leaseExpiryRatio", expired,
-		    wanted->lease_expiry_ratio, false);
-		judge_failures(&judging);
-	}
+	judge_known(look);
+	judge_looks(
+	    look, "depth", &state->waiting, "waiting", (double)wanted->depth);
+	judge_looks(look, "oldest", &state->oldest_ms, "oldest_ms",
+	    (double)wanted->oldest_ms);
+	judge_looks(look, "deadLetters", &state->dead, "dead",
+	    (double)wanted->dead_letters);
+	if (wanted->failure_ratio >= 0 || wanted->lease_expiry_ratio >= 0)
+		trend_counts(look->op->trend, look->queue->name,
+		    look->now_wall_ms - wanted->window_ms, &counts);
+	judge_leases(look, &counts);
+	judge_failures(look, &counts);
 }

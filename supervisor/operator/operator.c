@@ -152,6 +152,7 @@ take_intent(struct operator_core *op, struct intent *intent)
 		log_warning("declared", "not acted on: %s (%s:%d)", inert->key,
 		    inert->place.file, inert->place.line);
 	}
+	op->rules.due_ms = 0;
 	alerts_rules(&op->alerts, intent->declared->alert_rules,
 	    intent->declared->nalert_rules);
 	alerts_receivers(
@@ -555,6 +556,7 @@ start(struct operator_core *op, struct err *err)
 	find_state_dir(op);
 	(void)snprintf(spool, sizeof(spool), "%s/alerts",
 	    op->state_dir == NULL ? "" : op->state_dir);
+	rules_init(&op->rules);
 	alerts_init(&op->alerts, &op->loop, op->name,
 	    op->state_dir == NULL ? NULL : spool);
 	notes_open_history(op);
@@ -614,6 +616,7 @@ finish(struct operator_core *op)
 	queues_free(op->queues);
 	live_free(op->live);
 	alerts_fini(&op->alerts);
+	rules_fini(&op->rules);
 	events_free(op->events);
 	trend_free(op->trend);
 	store_close(&op->store);

@@ -16,6 +16,7 @@
 #include "supervisor/operator/intent.h"
 #include "supervisor/operator/queues.h"
 #include "supervisor/operator/reconcile.h"
+#include "supervisor/operator/rules.h"
 #include "supervisor/operator/running.h"
 #include "supervisor/operator/samples.h"
 #include "supervisor/operator/scale.h"
@@ -45,7 +46,9 @@
  *     queues.c     observation of the declared queues
  *     scaling.c    replicas by a queue (scale.c)
  *     trend.c      how the queues were, kept in store.c
- *     objectives.c, stall.c  what of them somebody should be told
+ *     rules.c      what of them somebody should be told, by thresholds:
+ *                  objectives.c, preset.c
+ *     stall.c      who takes nothing of what waits
  *     status.c     what is said about it all; control.c to whom
  *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
@@ -130,6 +133,7 @@ struct operator_core {
 	struct history history;
 	struct files files;
 	struct alerts alerts;
+	struct rules rules;
 	struct store store;
 	struct events *events; /* NULL: none can be kept */
 	struct trend *trend;   /* likewise */
@@ -232,10 +236,6 @@ int64_t judge_pass(struct operator_core *op);
 int64_t conditions_judge(struct operator_core *op, int64_t now_ms);
 
 typedef void condition_fn(void *arg, const struct alert_condition *condition);
-
-/* --- objectives.c --- */
-/* The queues whose objectives are missed, or that can't be read. */
-void objectives_judge(struct operator_core *op, condition_fn *fn, void *arg);
 
 /* --- stall.c --- */
 /* The workers that are ready and take nothing of what waits. */

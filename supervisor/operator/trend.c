@@ -194,14 +194,17 @@ trend_counts(struct trend *trend, const char *name, int64_t since_wall_ms,
 	    queue == NULL
 	        ? NULL
 	        : store_prepare(trend->store,
-	              "SELECT sum(max(c, 0)), sum(max(f, 0)), sum(max(d, 0)) "
+	              "SELECT sum(max(c, 0)), sum(max(f, 0)), sum(max(d, 0)), "
+	              "sum(max(e, 0)) "
 	              "FROM (SELECT completed - lag(completed) OVER w AS c,"
 	              " failed - lag(failed) OVER w AS f,"
-	              " dead - lag(dead) OVER w AS d FROM queue_looks"
+	              " dead - lag(dead) OVER w AS d,"
+	              " lease_expired - lag(lease_expired) OVER w AS e"
+	              " FROM queue_looks"
 	              " WHERE queue = ?1 AND at >= ?2"
 	              " WINDOW w AS (ORDER BY at))");
 
-	*ret = (struct trend_counts){-1, -1};
+	*ret = (struct trend_counts){-1, -1, -1, -1};
 	if (row == NULL)
 		return;
 	(void)sqlite3_bind_int64(row, 1, queue->id);
@@ -212,6 +215,8 @@ trend_counts(struct trend *trend, const char *name, int64_t since_wall_ms,
 	int64_t dead = number_at(row, 2);
 
 	ret->completed = number_at(row, 0);
+	ret->dead = dead;
+	ret->expired = number_at(row, 3);
 	if (failed >= 0 || dead >= 0)
 		ret->failed = MAX(failed, 0) + MAX(dead, 0);
 }
@@ -243,6 +248,70 @@ trend_above(struct trend *trend, const char *name, const char *expression,
 		*ret = (struct trend_above){sqlite3_column_int64(row, 0),
 		    sqlite3_column_int64(row, 1),
 		    sqlite3_column_double(row, 2)};
+}
+
+/* A statement of one queue and one time, at its only row; NULL: there is
+ * none. */
+static sqlite3_stmt *
+row_of(struct trend *trend, const char *name, const char *sql, int64_t wall_ms)
+{
+	struct known_queue *queue = trend == NULL ? NULL : known(trend, name);
+	sqlite3_stmt *row =
+	    queue == NULL ? NULL : store_prepare(trend->store, sql);
+
+	if (row == NULL)
+		return NULL;
+	(void)sqlite3_bind_int64(row, 1, queue->id);
+	(void)sqlite3_bind_int64(row, 2, wall_ms);
+	if (sqlite3_step(row) != SQLITE_ROW)
+		store_statement_free(&row);
+	return row;
+}
+
+void
+trend_work(struct trend *trend, const char *name, int64_t since_wall_ms,
+    struct trend_work *ret)
+{
+	CLEANUP(store_statement_free)
+	sqlite3_stmt *row = row_of(trend, name,
+	    "SELECT min(at), min(waiting + coalesce(active, 0))"
+	    " FROM queue_looks WHERE queue = ?1 AND at >= ?2",
+	    since_wall_ms);
+
+	*ret = (struct trend_work){0, -1};
+	if (row != NULL)
+		*ret = (struct trend_work){
+		    sqlite3_column_int64(row, 0), number_at(row, 1)};
+}
+
+void
+trend_usual(struct trend *trend, const char *name, int64_t until_wall_ms,
+    struct trend_usual *ret)
+{
+	CLEANUP(store_statement_free)
+	sqlite3_stmt *ages = row_of(trend, name,
+	    "SELECT count(*), (SELECT oldest_ms FROM queue_minutes"
+	    " WHERE queue = ?1 AND at < ?2 AND oldest_ms IS NOT NULL"
+	    " ORDER BY oldest_ms LIMIT 1 OFFSET (SELECT count(*) * 95 / 100"
+	    " FROM queue_minutes WHERE queue = ?1 AND at < ?2"
+	    " AND oldest_ms IS NOT NULL)) FROM queue_minutes"
+	    " WHERE queue = ?1 AND at < ?2 AND oldest_ms IS NOT NULL",
+	    until_wall_ms);
+	CLEANUP(store_statement_free)
+	sqlite3_stmt *successes = row_of(trend, name,
+	    "SELECT (max(at) - min(at)) / sum(max(c, 0)) FROM (SELECT at,"
+	    " completed - lag(completed) OVER (ORDER BY at) AS c"
+	    " FROM queue_minutes WHERE queue = ?1 AND at < ?2"
+	    " AND completed IS NOT NULL)",
+	    until_wall_ms);
+
+	*ret = (struct trend_usual){0, -1, -1};
+	if (ages != NULL) {
+		ret->minutes = sqlite3_column_int64(ages, 0);
+		ret->oldest_ms = number_at(ages, 1);
+	}
+	if (successes != NULL)
+		ret->interval_ms = number_at(successes, 0);
 }
 
 static void

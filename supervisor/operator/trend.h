@@ -36,6 +36,7 @@ void trend_add(
  * that goes down was reset. -1: not known. */
 struct trend_counts {
 	int64_t completed, failed; /* failed: dead letters too */
+	int64_t dead, expired;     /* dead letters; leases, as far as seen */
 };
 void trend_counts(struct trend *trend, const char *name, int64_t since_wall_ms,
     struct trend_counts *ret);
@@ -49,6 +50,24 @@ struct trend_above {
 /* `expression` is over the columns, one of ours and never a user's. */
 void trend_above(struct trend *trend, const char *name, const char *expression,
     double limit, struct trend_above *ret);
+
+/* Of the looks since then: the first of them, and the fewest jobs at once. 0
+ * and -1: there is none. */
+struct trend_work {
+	int64_t first_wall_ms;
+	int64_t least; /* that waited or were in hand at once */
+};
+void trend_work(struct trend *trend, const char *name, int64_t since_wall_ms,
+    struct trend_work *ret);
+
+/* What is usual, by the minutes before `until_wall_ms`. */
+struct trend_usual {
+	int64_t minutes;     /* that had an age */
+	int64_t oldest_ms;   /* 95 of 100 were not above; -1: none is known */
+	int64_t interval_ms; /* mean time between two successes; -1 */
+};
+void trend_usual(struct trend *trend, const char *name, int64_t until_wall_ms,
+    struct trend_usual *ret);
 
 /* reeve.history/1: minutes as far as no looks are kept, then looks. */
 int trend_write(struct trend *trend, const char *name, int64_t since_wall_ms,

@@ -166,3 +166,33 @@ other_pid() { [ "$(first_pid)" != "$1" ] && [ "$(first_pid)" != null ]; }
 	wait_until -t 60 no_alert stalled:w:jobs
 	[ "$(first_pid)" = "$pid" ]
 }
+
+rule_is() { in_status ".rules | any(.rule == \"$1\" and .subject == \"$2\" and .result == \"$3\")"; }
+
+@test "presets: what is broken alerts, what is kept doesn't, what can't be judged says so" {
+	start_redis
+	redis LPUSH jobs a >/dev/null
+	manifest "{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs}" \
+	    "{name: fine, kind: redis, url: '$REDIS_URL/0', list: other}"
+	cat >>reeve.yaml <<-YAML
+	alertPresets:
+	  default: {noConsumer: 1s}
+	  incident003: {depth: 0}
+	YAML
+	supervise
+	wait_until -t 60 alert_is no-consumer:jobs
+	no_alert no-consumer:fine
+	rule_is no-consumer 'queue fine' passed
+	rule_is worker-absent 'worker w' passed
+	rule_is no-success 'queue jobs' unknown
+	wait_until -t 90 alert_is objective:jobs:depth
+	no_alert objective:fine:depth
+	run "$REEVE" alert ls
+	expect_status 0
+	has "unknown   no-success queue jobs: a list doesn't count what is done"
+	redis DEL jobs >/dev/null
+	wait_until -t 60 no_alert no-consumer:jobs
+	kill -STOP "$REDIS_PID"
+	wait_until -t 60 rule_is no-consumer 'queue fine' unknown
+	kill -CONT "$REDIS_PID"
+}

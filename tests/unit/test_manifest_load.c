@@ -483,6 +483,56 @@ an_override_must_name_a_declared_secret(void **state)
 	try_end(&try);
 }
 
+/* A queue's or a worker's own comes first, then the preset's, then the
+ * preset's default. */
+static void
+presets_fill_what_is_not_declared(void **state)
+{
+	struct try try;
+
+	(void)state;
+	try_begin(&try);
+	try_load(&try,
+	    TRY_HEAD
+	    "alertPresets:\n  default: {noConsumer: 5m, failureRatio: 20%}\n"
+	    "  incident003: {depth: 70, restarts: 5 per 2h}\n"
+	    "queues:\n- {name: a, url: 'redis://h/0?list=a'}\n"
+	    "- {name: b, url: 'redis://h/0?list=b',"
+	    " objectives: {depth: 9, failureRatio: 1%}}\n"
+	    "workers:\n- {name: w, command: [/w]}\n"
+	    "- {name: x, command: [/x], restart: {alertAfter: 2 per 1m}}\n",
+	    NULL);
+	try_good(&try);
+	const struct declared *d = try.declared;
+	const struct declared_objectives *a = &d->queues[0].objectives;
+	const struct declared_objectives *b = &d->queues[1].objectives;
+
+	assert_true(d->preset.on);
+	assert_int_equal(d->preset.no_consumer_ms, 300000);
+	assert_int_equal(d->preset.oldest_factor, 5);
+	assert_int_equal(a->depth, 70);
+	assert_int_equal(a->dead_letters, 10);
+	assert_int_equal(a->min_count, 20);
+	assert_int_equal((int)(1000 * a->failure_ratio), 100);
+	assert_int_equal((int)(1000 * a->lease_expiry_ratio), 50);
+	assert_int_equal(a->oldest_ms, -1);
+	assert_int_equal(b->depth, 9);
+	assert_int_equal((int)(1000 * b->failure_ratio), 10);
+	/* more than five */
+	assert_int_equal(d->workers[0].alert_after_count, 6);
+	assert_int_equal(d->workers[0].alert_after_window_ms, 7200000);
+	assert_int_equal(d->workers[1].alert_after_count, 2);
+	try_load(
+	    &try, TRY_HEAD "alertPresets: {incident003: {deph: 70}}\n", NULL);
+	assert_null(try.declared);
+	assert_non_null(strstr(try.errors.errors[0].text, "'depth'"));
+	try_load(&try, TRY_HEAD "workers: [{name: w, command: [/w]}]\n", NULL);
+	try_good(&try);
+	assert_false(try.declared->preset.on);
+	assert_int_equal(try.declared->workers[0].alert_after_count, 3);
+	try_end(&try);
+}
+
 int
 main(void)
 {
@@ -500,6 +550,7 @@ main(void)
 	    cmocka_unit_test(absent_and_zero_are_two_declarations),
 	    cmocka_unit_test(the_digest_ignores_layout_and_passwords_only),
 	    cmocka_unit_test(an_isolated_smoke_never_names_the_live_queue),
+	    cmocka_unit_test(presets_fill_what_is_not_declared),
 	    cmocka_unit_test(an_override_must_name_a_declared_secret),
 	};
 
