@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 
 #include "base/clock.h"
@@ -33,7 +34,7 @@ struct redis_connection {
 	bool too_many; /* a list of more than REDIS_ITEMS_MAX was announced */
 	size_t fed_bytes; /* of the reply that is being read */
 	char *unsent;     /* appended, not written yet */
-	size_t unsent_len;
+	size_t unsent_len, unsent_size;
 	int db;
 	bool broken;
 	enum cause cause;
@@ -108,37 +109,70 @@ broken(struct redis_connection *redis, enum cause cause)
 }
 
 int
-redis_connection_append(struct redis_connection *redis,
-    const struct redis_command *command, struct err *err)
+redis_connection_append_wire(struct redis_connection *redis, const char *wire,
+    size_t len, struct err *err)
 {
-	const char *argv[REDIS_ARGV_MAX];
-	char *wire = NULL;
-
 	if (redis->broken)
 		return err_set(err, ERR_SYSTEM,
 		    "the connection to %s is broken",
 		    redis_connection_address(redis));
+	if (redis->unsent_len + len > redis->unsent_size) {
+		size_t size = 2 * (redis->unsent_len + len);
+		char *grown = malloc(size);
+
+		if (grown == NULL) {
+			(void)broken(redis, CAUSE_INTERNAL);
+			return err_set(err, ERR_SYSTEM, "out of memory");
+		}
+		/* not realloc: what is unsent may be an AUTH */
+		if (redis->unsent != NULL) {
+			memcpy(grown, redis->unsent, redis->unsent_len);
+			explicit_bzero(redis->unsent, redis->unsent_len);
+			free(redis->unsent);
+		}
+		redis->unsent = grown;
+		redis->unsent_size = size;
+	}
+	memcpy(redis->unsent + redis->unsent_len, wire, len);
+	redis->unsent_len += len;
+	return 0;
+}
+
+int
+redis_command_wire(
+    const struct redis_command *command, char **ret, size_t *ret_len)
+{
+	const char *argv[REDIS_ARGV_MAX];
+	char *wire = NULL;
+
 	/* hiredis wants an array that it could change */
 	memcpy(argv, command->argv, (size_t)command->argc * sizeof(*argv));
 	int len =
 	    redisFormatCommandArgv(&wire, command->argc, argv, command->len);
-	if (len < 0 || wire == NULL) {
-		(void)broken(redis, CAUSE_INTERNAL);
-		return err_set(err, ERR_SYSTEM, "out of memory");
-	}
-	char *grown = realloc(redis->unsent, redis->unsent_len + (size_t)len);
-	if (grown == NULL) {
-		redisFreeCommand(wire);
-		(void)broken(redis, CAUSE_INTERNAL);
-		return err_set(err, ERR_SYSTEM, "out of memory");
-	}
-	memcpy(grown + redis->unsent_len, wire, (size_t)len);
-	/* the command may be an AUTH */
-	explicit_bzero(wire, (size_t)len);
-	redisFreeCommand(wire);
-	redis->unsent = grown;
-	redis->unsent_len += (size_t)len;
+
+	if (len < 0 || wire == NULL)
+		return -1;
+	*ret = wire;
+	*ret_len = (size_t)len;
 	return 0;
+}
+
+int
+redis_connection_append(struct redis_connection *redis,
+    const struct redis_command *command, struct err *err)
+{
+	char *wire = NULL;
+	size_t len = 0;
+
+	if (redis_command_wire(command, &wire, &len) == -1) {
+		(void)broken(redis, CAUSE_INTERNAL);
+		return err_set(err, ERR_SYSTEM, "out of memory");
+	}
+	int rc = redis_connection_append_wire(redis, wire, len, err);
+
+	explicit_bzero(wire, len);
+	redisFreeCommand(wire);
+	return rc;
 }
 
 static int
@@ -376,7 +410,8 @@ target_parse(struct arena *arena, const char *text, struct redis_target *ret,
 	if (!text_equal(url.scheme, "redis") &&
 	    !text_equal(url.scheme, "rediss"))
 		return err_set(err, ERR_INPUT,
-		    "'%s' is no scheme of a Redis URL: redis, rediss or unix",
+		    "'%s' is no scheme of a Redis URL: redis, rediss, redis+unix "
+		    "or redis+sentinel",
 		    url.scheme);
 	ret->endpoint.tls = text_equal(url.scheme, "rediss");
 	if (url.host[0] == '\0')
@@ -385,6 +420,25 @@ target_parse(struct arena *arena, const char *text, struct redis_target *ret,
 	if (path[0] == '\0')
 		path = url_query(&url, "db");
 	return target_db(path, &ret->db, err);
+}
+
+/* Another server of the same URL. A certificate seldom names an address: of a
+ * server that was named by its number, it has to be the one of the URL. */
+static void
+target_move(struct redis_target *target, const struct redis_place *place)
+{
+	struct in6_addr address;
+	bool number = inet_pton(AF_INET, place->host, &address) == 1 ||
+	              inet_pton(AF_INET6, place->host, &address) == 1;
+
+	target->endpoint.server_name = number ? target->endpoint.host : NULL;
+	target->endpoint.host = place->host;
+	target->endpoint.port = place->port;
+	target->endpoint.unix_path = NULL;
+	if (place->anonymous)
+		target->user = target->password = NULL;
+	if (place->no_db)
+		target->db = 0;
 }
 
 /* A call of ours failed: the first failure of the ladder. */
@@ -516,8 +570,8 @@ login(struct redis_connection *redis, const struct redis_target *target,
 }
 
 int
-redis_connection_open(const char *url, const char *name, struct ladder *ladder,
-    struct redis_connection **ret)
+redis_connection_open_at(const char *url, const struct redis_place *place,
+    const char *name, struct ladder *ladder, struct redis_connection **ret)
 {
 	struct redis_target target = {.db = 0};
 	struct err err = ERR_INIT;
@@ -527,6 +581,8 @@ redis_connection_open(const char *url, const char *name, struct ladder *ladder,
 		ladder_begin(ladder, STEP_DNS, "");
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
 	}
+	if (place != NULL)
+		target_move(&target, place);
 	redis = calloc(1, sizeof(*redis));
 	if (redis == NULL || reader_create(redis) == -1) {
 		redis_connection_close(redis);
@@ -540,6 +596,13 @@ redis_connection_open(const char *url, const char *name, struct ladder *ladder,
 	}
 	*ret = redis;
 	return 0;
+}
+
+int
+redis_connection_open(const char *url, const char *name, struct ladder *ladder,
+    struct redis_connection **ret)
+{
+	return redis_connection_open_at(url, NULL, name, ladder, ret);
 }
 
 int

@@ -36,6 +36,16 @@ enum {
  */
 int redis_connection_open(const char *url, const char *name,
     struct ladder *ladder, struct redis_connection **ret) MUST_CHECK;
+/* Another server than the URL's, with the same credentials and TLS. */
+struct redis_place {
+	const char *host;
+	int port;
+	bool anonymous; /* without the credentials */
+	bool no_db;     /* and in database 0 */
+};
+int redis_connection_open_at(const char *url, const struct redis_place *place,
+    const char *name, struct ladder *ladder,
+    struct redis_connection **ret) MUST_CHECK;
 void redis_connection_close(struct redis_connection *redis); /* NULL is fine */
 
 /* One command of NUL-terminated words, ended by NULL:
@@ -67,6 +77,12 @@ int redis_connection_append(struct redis_connection *redis,
     const struct redis_command *command, struct err *err) MUST_CHECK;
 int redis_connection_reply(struct redis_connection *redis, int64_t deadline_ms,
     redisReply **ret, struct err *err) MUST_CHECK;
+/* A command as it goes over the wire, which the caller wipes and frees
+ * (redisFreeCommand); -1: no memory. */
+int redis_command_wire(const struct redis_command *command, char **ret,
+    size_t *ret_len) MUST_CHECK;
+int redis_connection_append_wire(struct redis_connection *redis,
+    const char *wire, size_t len, struct err *err) MUST_CHECK;
 
 /* Why the last call was -1: SILENT (out of time), UNAVAILABLE (closed by the
  * other side), WRONG_TYPE (not Redis' protocol)… */

@@ -227,9 +227,12 @@ queue_spec_from_url(struct arena *arena, const char *url,
 		    "'%.40s' is not the URL of a queue that this build knows; "
 		    "it begins with %s",
 		    url_redacted(arena, url), known_schemes(arena));
-	/* "pgtable+postgresql://…": the part before '+' is ours */
+	/* "pgtable+postgresql://…": the kind before '+' is ours */
 	const char *plus = memchr(url, '+', scheme_len);
-	const char *plain = plus != NULL ? plus + 1 : url;
+	bool ours = plus != NULL &&
+	            strlen(driver->kind) == (size_t)(plus - url) &&
+	            text_starts(url, driver->kind);
+	const char *plain = ours ? plus + 1 : url;
 
 	if (url_parse(arena, plain, &parsed, err) == -1)
 		return err_wrap(err, "the queue's URL");
@@ -454,21 +457,50 @@ begin(struct queue *queue)
 	queue->code[0] = '\0';
 }
 
-int
-queue_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
-    struct err *err)
+static struct queue_state
+nothing_seen(const struct queue *queue)
 {
-	struct queue_state state = {.paused = -1,
+	return (struct queue_state){.paused = -1,
 	    .engine = "",
 	    .identity = "",
 	    .target = queue->target,
 	    .head = ""};
+}
+
+int
+queue_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
+    struct err *err)
+{
+	struct queue_state state = nothing_seen(queue);
 
 	begin(queue);
 	if (queue->driver->observe(queue, arena, &state, err) == -1)
 		return -1;
 	*ret = state;
 	return 0;
+}
+
+void
+queue_observe_many(struct queue_pass *all, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		const struct queue_driver *driver = all[i].queue->driver;
+		size_t end = i;
+
+		while (end < count && all[end].queue->driver->observe_many ==
+		                          driver->observe_many) {
+			begin(all[end].queue);
+			all[end].state = nothing_seen(all[end].queue);
+			all[end].rc = 0;
+			all[end++].err = ERR_INIT;
+		}
+		if (driver->observe_many != NULL)
+			driver->observe_many(&all[i], end - i);
+		for (; driver->observe_many == NULL && i < end; i++)
+			all[i].rc = all[i].queue->driver->observe(all[i].queue,
+			    all[i].arena, &all[i].state, &all[i].err);
+		i = end;
+	}
 }
 
 int

@@ -119,6 +119,16 @@ struct queue_moved {
 	size_t count;      /* how many were moved */
 };
 
+/* One queue of many that are looked at together. */
+struct queue_pass {
+	struct queue *queue;
+	struct arena *arena; /* of the answer */
+	struct queue_state state;
+	int rc; /* as queue_observe's */
+	struct err err;
+	bool done; /* for whoever goes through the many */
+};
+
 struct queue_driver {
 	const char *kind;
 	const char *const *schemes; /* of the one-URL form, NULL-terminated */
@@ -135,6 +145,9 @@ struct queue_driver {
 	void (*close)(struct queue *queue);
 	int (*observe)(struct queue *queue, struct arena *arena,
 	    struct queue_state *ret, struct err *err);
+	/* NULL: one after the other. Drivers with the same function go
+	 * together. */
+	void (*observe_many)(struct queue_pass *all, size_t count);
 	int (*near)(struct queue *queue, struct arena *arena,
 	    struct queue_state *state, struct err *err);
 	int (*submit)(struct queue *queue, const struct queue_submission *job,
@@ -195,6 +208,9 @@ void queue_close(struct queue *queue);
  * be seen at all. */
 int queue_observe(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err) MUST_CHECK;
+/* The same of many, each with a result of its own; `queue` and `arena` are set.
+ * Those on one server share their round trips where the technology can. */
+void queue_observe_many(struct queue_pass *all, size_t count);
 /* Adds names that exist and are like the one asked for, the nearest first. */
 int queue_near_names(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err) MUST_CHECK;

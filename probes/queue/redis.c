@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include <openssl/evp.h>
 
@@ -13,44 +14,6 @@ enum {
 	SEARCH_MAX = 10000, /* elements looked through from each end */
 	LEASES_MAX = 1000
 };
-
-int
-redis_checked(struct queue *queue, int rc, redisReply *const *reply_at,
-    const char *doing, struct err *err)
-{
-	const struct redis_queue *redis = queue->state;
-
-	if (rc == -1) {
-		queue->cause = redis_connection_cause(redis->redis);
-		queue->code[0] = '\0';
-		return err_wrap(err, "%s", doing);
-	}
-	const redisReply *reply = *reply_at;
-
-	if (reply->type != REDIS_REPLY_ERROR)
-		return 0;
-	const char *code = "";
-	struct arena arena;
-
-	arena_init(&arena, 64 << 10);
-	enum cause cause = redis_error_cause(reply, &arena, &code);
-
-	(void)queue_trouble(
-	    queue, cause, code, err, ERR_REFUSED, "%s: %s", doing, reply->str);
-	arena_fini(&arena);
-	return -1;
-}
-
-int
-redis_send(struct queue *queue, const struct redis_command *command,
-    const char *doing, redisReply **ret, struct err *err)
-{
-	const struct redis_queue *redis = queue->state;
-	int rc = redis_connection_run(
-	    redis->redis, queue->deadline_ms, command, ret, err);
-
-	return redis_checked(queue, rc, ret, doing, err);
-}
 
 void
 redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE])
@@ -115,26 +78,9 @@ redis_list_open(struct queue *queue, struct err *err)
 	if (queue->consuming.owner != NULL)
 		name = redis_client_name(
 		    &queue->arena, redis->key, queue->consuming.owner);
-	if (redis_connection_open(
-	        queue->spec.url, name, &queue->ladder, &redis->redis) == -1)
-		return queue_trouble(queue, queue->ladder.cause,
-		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
-		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
-		                                          : ERR_TIMEOUT,
-		    "%s", queue->ladder.summary);
-	queue->target = arena_format(&queue->arena, "%s db %d list %s",
-	    redis_connection_address(redis->redis),
-	    redis_connection_db(redis->redis), redis->key);
-	return 0;
-}
-
-void
-redis_list_close(struct queue *queue)
-{
-	struct redis_queue *redis = queue->state;
-
-	redis_connection_close(redis->redis);
-	redis->redis = NULL;
+	return redis_kind_open(queue, name,
+	    arena_format(&queue->arena, "list %s", redis->key),
+	    redis_list_rounds, err);
 }
 
 /* --- one job ---------------------------------------------------------------
@@ -358,11 +304,12 @@ redis_list_remove(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-static const char *const schemes[] = {"redis", "rediss", "redis+unix", NULL};
+static const char *const schemes[] = {
+    "redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel", NULL};
 static const char *const keys[] = {"list", "processing", "consume",
     "deadLetter", "dlq", "test", "ts", "timeout", "budget", "pass", NULL};
 
-static const char *const client_keys[] = {"tls.ca", "db", NULL};
+static const char *const client_keys[] = {"tls.ca", "db", "master", NULL};
 
 const struct queue_driver queue_redis_list = {
     .kind = "redis",
@@ -372,8 +319,9 @@ const struct queue_driver queue_redis_list = {
     .client_keys = client_keys,
     .consumes = true,
     .open = redis_list_open,
-    .close = redis_list_close,
-    .observe = redis_list_observe,
+    .close = redis_kind_close,
+    .observe = redis_kind_observe,
+    .observe_many = redis_kind_observe_many,
     .near = redis_list_near,
     .submit = redis_list_submit,
     .follow = redis_list_follow,

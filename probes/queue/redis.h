@@ -3,39 +3,24 @@
 #define REEVE_PROBES_QUEUE_REDIS_H
 
 #include "probes/queue/queue.h"
-#include "probes/redis_connection.h"
+#include "probes/queue/redis_kind.h"
 
 /*
  * What the files of the Redis list driver share: the keys of the layout
- * (docs/reference-worker.md) and checked replies.
+ * (docs/reference-worker.md).
  */
 enum {
 	REDIS_DIGEST_SIZE = 41 /* SHA-1 in hex, as redis.sha1hex writes it */
 };
 
 struct redis_queue {
-	struct redis_connection *redis;
+	struct redis_handle handle;
 	const char *key, *processing, *lease, *attempts, *delayed, *dead;
 	bool processing_declared, dead_declared;
 	bool consume_left; /* BLPOP; the default takes from the right */
 };
 
 int redis_list_open(struct queue *queue, struct err *err);
-void redis_list_close(struct queue *queue);
-
-/* Takes the reply of a call that returned `rc`: -1 with the cause when there is
- * none, or it is an error. `doing` begins the text. */
-int redis_checked(struct queue *queue, int rc, redisReply *const *reply_at,
-    const char *doing, struct err *err) MUST_CHECK;
-/* One command of words, its reply checked. */
-#define redis_ask(queue, doing, ret_reply, err, ...)                           \
-	redis_checked((queue),                                                 \
-	    redis_connection_do(((struct redis_queue *)(queue)->state)->redis, \
-	        (queue)->deadline_ms, (ret_reply), (err), __VA_ARGS__, NULL),  \
-	    (ret_reply), (doing), (err))
-/* A prepared command, its reply checked. */
-int redis_send(struct queue *queue, const struct redis_command *command,
-    const char *doing, redisReply **ret, struct err *err) MUST_CHECK;
 
 void redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE]);
 /* "reeve:QUEUE|OWNER" with what a client's name may not hold percent-encoded.
@@ -46,22 +31,14 @@ const char *redis_client_name(
 bool redis_client_name_parse(struct arena *arena, const char *name,
     const char **ret_key, const char **ret_owner);
 
-/* One line of CLIENT LIST. Texts in the arena. */
-struct redis_client {
-	int64_t id, db, argv_mem; /* -1: not said */
-	const char *address, *name, *flags, *command;
-};
-bool redis_client_parse(struct arena *arena, const char *line, size_t len,
-    struct redis_client *ret);
 /* Whether a client that last sent this command may be waiting for the list
  * `key`: it pops, and its arguments are long enough to hold the key
  * (queues.md part 5, "who is blocked"). */
 bool redis_client_may_wait(const struct redis_client *client, const char *key);
 
-int redis_list_observe(struct queue *queue, struct arena *arena,
-    struct queue_state *ret, struct err *err);
-void redis_list_consumers(
-    struct queue *queue, struct arena *arena, struct queue_state *ret);
+/* The rounds of a look. */
+extern redis_round_fn *const redis_list_rounds[];
+void redis_list_consumers(struct redis_look *look);
 int redis_list_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err);
 

@@ -2,13 +2,18 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <limits.h>
 
 #include "base/text.h"
-#include "probes/processes.h"
+#include "probes/queue/near.h"
 #include "probes/queue/redis.h"
 
 /* Who is connected, and whether it can be waiting for this list (decisions.md
  * 29; queues.md part 5). */
+
+enum {
+	OTHERS_MAX = 16 /* readers of lists that aren't called alike */
+};
 
 /* Commands that take from a list, and the fewest bytes of their other
  * arguments. EVAL may do anything. */
@@ -44,8 +49,7 @@ redis_client_may_wait(const struct redis_client *client, const char *key)
 		size_t least =
 		    strlen(takers[i].name) + strlen(key) + takers[i].rest;
 
-		return strchr(client->flags, 'b') == NULL ||
-		       client->argv_mem < 0 ||
+		return !redis_client_blocked(client) || client->argv_mem < 0 ||
 		       (uint64_t)client->argv_mem >= least;
 	}
 	return false;
@@ -125,67 +129,16 @@ redis_client_name_parse(struct arena *arena, const char *name,
 	return true;
 }
 
-static int64_t
-number_or(const char *text, int64_t otherwise)
-{
-	int64_t value = otherwise;
-
-	return text_i64(text, 0, INT64_MAX, &value, NULL) == 0 ? value
-	                                                       : otherwise;
-}
-
-bool
-redis_client_parse(
-    struct arena *arena, const char *line, size_t len, struct redis_client *ret)
-{
-	char *text = arena_bytes(arena, line, len);
-	struct redis_client client = {.id = -1,
-	    .db = -1,
-	    .argv_mem = -1,
-	    .address = "",
-	    .name = "",
-	    .flags = "",
-	    .command = ""};
-
-	/* key=value, with single spaces between; values hold none */
-	while (text != NULL && *text != '\0') {
-		char *next = strchr(text, ' ');
-		char *value = strchr(text, '=');
-
-		if (next != NULL)
-			*next++ = '\0';
-		if (value != NULL && (next == NULL || value < next)) {
-			*value++ = '\0';
-			if (text_equal(text, "id"))
-				client.id = number_or(value, -1);
-			else if (text_equal(text, "db"))
-				client.db = number_or(value, -1);
-			else if (text_equal(text, "argv-mem"))
-				client.argv_mem = number_or(value, -1);
-			else if (text_equal(text, "addr"))
-				client.address = value;
-			else if (text_equal(text, "name"))
-				client.name = value;
-			else if (text_equal(text, "flags"))
-				client.flags = value;
-			else if (text_equal(text, "cmd"))
-				client.command = value;
-		}
-		text = next;
-	}
-	*ret = client;
-	return client.id >= 0 && client.address[0] != '\0';
-}
-
 /* What the clients of a server come to, for one list. */
 struct census {
 	struct arena *arena;
 	const char *key;
-	const char *self; /* our own address */
 	int64_t db;
 	int64_t readers;    /* named after this list */
 	int64_t candidates; /* may be waiting for it */
+	int64_t others;     /* named after other lists, and shown */
 	struct queue_consumer *who;
+	size_t *from; /* index of each in the list of clients */
 	size_t nwho;
 };
 
@@ -202,10 +155,21 @@ describe(const struct census *census, const struct redis_client *client)
 	    client->name);
 }
 
-static void
-count_client(struct census *census, const struct redis_client *client)
+/* Whoever reads another list is shown for a comparison: all whose list is
+ * called alike, a few others. */
+static bool
+shown(struct census *census, const char *key)
 {
-	struct queue_consumer who = {.address = client->address,
+	return near_distance(census->key, key) != UINT_MAX ||
+	       census->others++ < OTHERS_MAX;
+}
+
+static void
+count_client(
+    struct census *census, const struct redis_client *client, size_t index)
+{
+	struct queue_consumer who = {
+	    .address = arena_text(census->arena, client->address),
 	    .reads = "",
 	    .worker = "",
 	    .pid = -1,
@@ -213,9 +177,7 @@ count_client(struct census *census, const struct redis_client *client)
 	const char *key = NULL;
 	const char *owner = NULL;
 
-	if (text_equal(client->address, census->self))
-		return;
-	if (strchr(client->flags, 'b') != NULL)
+	if (redis_client_blocked(client))
 		who.proof |= PROOF_WAITS;
 	if (redis_client_name_parse(
 	        census->arena, client->name, &key, &owner)) {
@@ -223,6 +185,8 @@ count_client(struct census *census, const struct redis_client *client)
 
 		if (here && text_equal(key, census->key))
 			census->readers++;
+		else if (!shown(census, key))
+			return;
 		who.id = owner;
 		who.reads = here ? key
 		                 : arena_format(census->arena,
@@ -239,26 +203,9 @@ count_client(struct census *census, const struct redis_client *client)
 	} else {
 		return;
 	}
-	if (census->nwho < QUEUE_WHO_MAX)
+	if (census->nwho < QUEUE_WHO_MAX) {
+		census->from[census->nwho] = index;
 		census->who[census->nwho++] = who;
-}
-
-/* address → pid, for those on this host */
-static void
-match_pids(struct census *census)
-{
-	struct consumer_match *matches =
-	    arena_array(census->arena, census->nwho + 1, sizeof(*matches));
-
-	for (size_t i = 0; i < census->nwho; i++)
-		matches[i] = (struct consumer_match){
-		    .address = census->who[i].address, .pid = -1};
-	if (processes_match_consumers(
-	        matches, census->nwho, census->arena, NULL) == -1)
-		return;
-	for (size_t i = 0; i < census->nwho; i++) {
-		if (matches[i].result == RESULT_PASSED)
-			census->who[i].pid = matches[i].pid;
 	}
 }
 
@@ -281,36 +228,28 @@ conclude(const struct census *census, struct queue_state *ret)
 }
 
 void
-redis_list_consumers(
-    struct queue *queue, struct arena *arena, struct queue_state *ret)
+redis_list_consumers(struct redis_look *look)
 {
-	const struct redis_queue *redis = queue->state;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err err = ERR_INIT;
-	struct census census = {.arena = arena,
+	const struct redis_queue *redis = look->queue->state;
+	struct redis_clients *clients = &look->server->clients;
+	struct census census = {.arena = look->arena,
 	    .key = redis->key,
-	    .self = redis_connection_local(redis->redis),
-	    .db = redis_connection_db(redis->redis),
-	    .who = arena_array(arena, QUEUE_WHO_MAX, sizeof(*census.who))};
+	    .db = look->server->db,
+	    .who = arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.who)),
+	    .from =
+	        arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.from))};
 
-	if (redis_ask(queue, "CLIENT LIST", &reply, &err, "CLIENT", "LIST",
-	        "TYPE", "normal") == -1 ||
-	    reply->type != REDIS_REPLY_STRING) {
-		ret->consumers = queue_unknown(arena_text(arena, err.text));
+	if (clients->why != NULL) {
+		look->state->consumers =
+		    queue_unknown(arena_text(look->arena, clients->why));
 		return;
 	}
-	const char *line = reply->str;
-	const char *end = reply->str + reply->len;
-
-	while (line < end) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		size_t len = (size_t)((stop != NULL ? stop : end) - line);
-		struct redis_client client;
-
-		if (redis_client_parse(arena, line, len, &client))
-			count_client(&census, &client);
-		line += len + 1;
+	for (size_t i = 0; i < clients->count; i++)
+		count_client(&census, &clients->list[i], i);
+	if (census.nwho > 0) {
+		redis_clients_pids(clients, look->server->arena);
+		for (size_t i = 0; i < census.nwho; i++)
+			census.who[i].pid = clients->list[census.from[i]].pid;
 	}
-	match_pids(&census);
-	conclude(&census, ret);
+	conclude(&census, look->state);
 }

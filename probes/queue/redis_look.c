@@ -3,60 +3,104 @@
 
 #include <inttypes.h>
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "probes/json_read.h"
-#include "probes/queue/near.h"
 #include "probes/queue/redis.h"
+#include "probes/queue/redis_near.h"
 #include "probes/queue/timestamp.h"
 
 enum {
 	PEEK_MAX = 64 << 10, /* of a payload that is searched for its time */
-	SCAN_CALLS = 200,    /* of 1000 keys each: about 0.2 s of the server */
-	SCAN_MS = 1500,
-	DATABASES_MAX = 16,
-	PATH_PARTS_MAX = 8
+	PATH_PARTS_MAX = 8,
+	ENDS = 2
 };
 
-/* --- numbers ---------------------------------------------------------------
+/* What was asked for; each a number of the batch. */
+struct asked {
+	size_t type, waiting, active, delayed, dead;
+	size_t leases, attempts;  /* how many */
+	size_t held, again;       /* some of each */
+	size_t ends[ENDS], nends; /* the oldest first */
+	size_t expired;
+};
+
+/* --- first round: everything that needs no other answer --------------------
  */
 
-/* An integer, or why there is none. A connection that broke stays broken: what
- * is asked after it says the same. */
-static struct queue_number
-ask_number(struct queue *queue, struct arena *arena, const char *doing,
-    const struct redis_command *command)
+static int
+ask(struct redis_look *look, struct err *err)
 {
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err err = ERR_INIT;
+	const struct redis_queue *redis = look->queue->state;
+	struct asked *asked = arena_alloc(look->arena, sizeof(*asked));
+	struct redis_batch *batch = look->batch;
+	const char *const ends[ENDS] = {
+	    redis->consume_left ? "0" : "-1", redis->consume_left ? "-1" : "0"};
 
-	if (redis_send(queue, command, doing, &reply, &err) == -1)
-		return queue_unknown(arena_text(arena, err.text));
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return queue_unknown("the server didn't answer with a number");
-	return queue_exact(reply->integer);
+	(void)err;
+	look->own = asked;
+	asked->type = redis_batch_ask(batch, "TYPE", redis->key);
+	asked->waiting = redis_batch_ask(batch, "LLEN", redis->key);
+	asked->active = redis_batch_ask(batch, "LLEN", redis->processing);
+	asked->delayed = redis_batch_ask(batch, "ZCARD", redis->delayed);
+	asked->dead = redis_batch_ask(batch, "LLEN", redis->dead);
+	asked->leases = redis_batch_ask(batch, "ZCARD", redis->lease);
+	asked->attempts = redis_batch_ask(batch, "HLEN", redis->attempts);
+	asked->held = redis_batch_ask(batch, "ZRANGE", redis->lease, "0", "99");
+	asked->again = redis_batch_ask(
+	    batch, "HSCAN", redis->attempts, "0", "COUNT", "100");
+	asked->nends = queue_option(look->queue, "ts") != NULL ? ENDS : 1;
+	for (size_t i = 0; i < asked->nends; i++)
+		asked->ends[i] =
+		    redis_batch_ask(batch, "LINDEX", redis->key, ends[i]);
+	return 0;
 }
 
-static struct queue_number
-ask_words(struct queue *queue, struct arena *arena, const char *const *words)
-{
-	struct redis_command command;
-	const char *doing = words[0];
+/* --- second: what is over by the server's clock ----------------------------
+ */
 
-	redis_command_init(&command);
-	for (; *words != NULL; words++)
-		redis_command_text(&command, *words);
-	return ask_number(queue, arena, doing, &command);
+static int
+check_type(struct redis_look *look, struct err *err)
+{
+	const struct redis_queue *redis = look->queue->state;
+	const struct asked *asked = look->own;
+
+	if (redis_checked(look->queue,
+	        redis_batch_reply(look->batch, asked->type), "look at the list",
+	        err) == -1)
+		return -1;
+	const char *type = redis_text(look, asked->type);
+
+	if (text_equal(type, "none"))
+		look->state->exists = EXISTS_EMPTY_OR_NOT;
+	else if (text_equal(type, "list"))
+		look->state->exists = EXISTS_YES;
+	else
+		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "WRONGTYPE",
+		    err, ERR_REFUSED,
+		    "'%s' is a %s, not a list: somebody else's "
+		    "protocol",
+		    redis->key, type != NULL ? type : "thing");
+	return redis_checked(look->queue,
+	    redis_batch_reply(look->batch, asked->waiting), "LLEN", err);
 }
 
-#define ask_count(queue, arena, ...) \
-	ask_words((queue), (arena), (const char *const[]){__VA_ARGS__, NULL})
-
-static bool
-positive(const struct queue_number *number)
+static int
+ask_expired(struct redis_look *look, struct err *err)
 {
-	return number->know == KNOW_EXACT && number->value > 0;
+	const struct redis_queue *redis = look->queue->state;
+	struct asked *asked = look->own;
+	char now[32];
+
+	if (check_type(look, err) == -1)
+		return -1;
+	(void)snprintf(now, sizeof(now), "%" PRId64, look->server->now_ms);
+	asked->expired =
+	    redis_batch_ask(look->batch, "ZCOUNT", redis->lease, "-inf", now);
+	return 0;
 }
+
+/* --- third: what it comes to -----------------------------------------------
+ */
 
 /* Does a reference worker use this list, or did one? Its traces: the sidecar
  * keys, or a client of its name. */
@@ -68,16 +112,16 @@ reference_seen(const struct queue_state *state, const char *key,
 		if (text_equal(state->who[i].reads, key))
 			return true;
 	}
-	return positive(leases) || positive(attempts) ||
-	       positive(&state->delayed);
+	return redis_positive(leases) || redis_positive(attempts) ||
+	       redis_positive(&state->delayed);
 }
 
 static void
-look_at_leases(struct queue *queue, struct arena *arena, bool reference,
-    const struct queue_number *leases, struct queue_state *ret)
+read_leases(
+    struct redis_look *look, bool reference, const struct queue_number *leases)
 {
-	const struct redis_queue *redis = queue->state;
-	char now[32];
+	struct queue_state *ret = look->state;
+	const struct asked *asked = look->own;
 
 	if (!reference) {
 		ret->lease_expired =
@@ -85,9 +129,7 @@ look_at_leases(struct queue *queue, struct arena *arena, bool reference,
 		ret->lease_missing = ret->lease_expired;
 		return;
 	}
-	(void)snprintf(now, sizeof(now), "%" PRId64, ret->as_of_wall_ms);
-	ret->lease_expired =
-	    ask_count(queue, arena, "ZCOUNT", redis->lease, "-inf", now);
+	ret->lease_expired = redis_number(look, asked->expired);
 	if (ret->active.know == KNOW_EXACT && leases->know == KNOW_EXACT)
 		ret->lease_missing =
 		    queue_exact(MAX(ret->active.value - leases->value, 0));
@@ -95,50 +137,36 @@ look_at_leases(struct queue *queue, struct arena *arena, bool reference,
 		ret->lease_missing = queue_unknown(ret->active.why);
 }
 
-/* The highest attempt in hand or waiting again: of the leases, and of the
- * attempts that are kept for the next claim. */
-static int64_t
-highest_lease_attempt(const redisReply *leases)
+/* The N-th part of "DIGEST:NONCE:ATTEMPT:OWNER"; NULL: it has none. */
+static const char *
+lease_part(const redisReply *member, int n)
 {
-	int64_t most = 0;
+	const char *at =
+	    member->type == REDIS_REPLY_STRING ? member->str : NULL;
 
-	for (size_t i = 0; i < leases->elements; i++) {
-		const char *at = leases->element[i]->str;
-
-		for (int part = 0; part < 2 && at != NULL; part++) {
-			at = strchr(at, ':');
-			at = at != NULL ? at + 1 : NULL;
-		}
-		if (at != NULL)
-			most = MAX(most, strtoll(at, NULL, 10));
+	for (int part = 0; part < n && at != NULL; part++) {
+		at = strchr(at, ':');
+		at = at != NULL ? at + 1 : NULL;
 	}
-	return most;
+	return at;
 }
 
-/* "DIGEST:NONCE:ATTEMPT:OWNER" */
 static bool
 leases_of(const redisReply *leases, const char *owner)
 {
-	for (size_t i = 0; i < leases->elements; i++) {
-		const char *at = leases->element[i]->str;
-
-		for (int part = 0; part < 3 && at != NULL; part++) {
-			at = strchr(at, ':');
-			at = at != NULL ? at + 1 : NULL;
-		}
-		if (text_equal(at, owner))
+	for (size_t i = 0; i < leases->elements; i++)
+		if (text_equal(lease_part(leases->element[i], 3), owner))
 			return true;
-	}
 	return false;
 }
 
 /* Which of the consumers have a job in hand. */
 static void
-mark_holders(
-    struct arena *arena, const redisReply *leases, struct queue_state *ret)
+mark_holders(struct redis_look *look, const redisReply *leases)
 {
+	struct queue_state *ret = look->state;
 	struct queue_consumer *who =
-	    arena_array(arena, ret->nwho + 1, sizeof(*who));
+	    arena_array(look->arena, ret->nwho + 1, sizeof(*who));
 
 	for (size_t i = 0; i < ret->nwho; i++) {
 		who[i] = ret->who[i];
@@ -148,32 +176,69 @@ mark_holders(
 	ret->who = who;
 }
 
+/* The highest attempt in hand or waiting again: of the leases, and of the
+ * attempts that are kept for the next claim. */
 static struct queue_number
-look_at_attempts(
-    struct queue *queue, struct arena *arena, struct queue_state *ret)
+read_attempts(struct redis_look *look)
 {
-	const struct redis_queue *redis = queue->state;
-	CLEANUP(redis_reply_free) redisReply *leases = NULL;
-	CLEANUP(redis_reply_free) redisReply *again = NULL;
-	struct err err = ERR_INIT;
+	const struct asked *asked = look->own;
+	const redisReply *held = redis_batch_reply(look->batch, asked->held);
+	const redisReply *again = redis_batch_reply(look->batch, asked->again);
+	int64_t most = 0;
 
-	if (redis_ask(queue, "attempts", &leases, &err, "ZRANGE", redis->lease,
-	        "0", "99") == -1 ||
-	    redis_ask(queue, "attempts", &again, &err, "HSCAN", redis->attempts,
-	        "0", "COUNT", "100") == -1)
-		return queue_unknown(arena_text(arena, err.text));
-	int64_t most = highest_lease_attempt(leases);
+	if (held->type != REDIS_REPLY_ARRAY)
+		return redis_number(look, asked->held);
+	if (again->type == REDIS_REPLY_ERROR)
+		return redis_number(look, asked->again);
+	mark_holders(look, held);
+	for (size_t i = 0; i < held->elements; i++) {
+		const char *attempt = lease_part(held->element[i], 2);
 
-	mark_holders(arena, leases, ret);
-
+		if (attempt != NULL)
+			most = MAX(most, strtoll(attempt, NULL, 10));
+	}
 	if (again->type == REDIS_REPLY_ARRAY && again->elements == 2) {
 		const redisReply *pairs = again->element[1];
 
 		for (size_t i = 1; i < pairs->elements; i += 2)
-			most = MAX(
-			    most, strtoll(pairs->element[i]->str, NULL, 10));
+			if (pairs->element[i]->type == REDIS_REPLY_STRING)
+				most = MAX(most,
+				    strtoll(pairs->element[i]->str, NULL, 10));
 	}
 	return (struct queue_number){.value = most, .know = KNOW_AT_LEAST};
+}
+
+static void
+read_lists(struct redis_look *look)
+{
+	const struct redis_queue *redis = look->queue->state;
+	const struct asked *asked = look->own;
+	struct queue_state *ret = look->state;
+	struct queue_number leases = redis_number(look, asked->leases);
+	struct queue_number attempts = redis_number(look, asked->attempts);
+
+	ret->waiting = redis_number(look, asked->waiting);
+	ret->active = redis_number(look, asked->active);
+	ret->delayed = redis_number(look, asked->delayed);
+	ret->dead = redis_number(look, asked->dead);
+	bool reference = reference_seen(ret, redis->key, &leases, &attempts);
+
+	/* an absent key means 0 only where somebody is known to use it */
+	if (!reference && !redis->processing_declared &&
+	    !redis_positive(&ret->active))
+		ret->active = queue_unknown(
+		    "no 'processing' list is declared: a job that was taken "
+		    "can't be seen");
+	if (!reference && !redis_positive(&ret->delayed))
+		ret->delayed = queue_inapplicable();
+	if (!reference && !redis->dead_declared && !redis_positive(&ret->dead))
+		ret->dead = queue_unknown("no 'deadLetter' list is declared");
+	read_leases(look, reference, &leases);
+	ret->attempts_max = reference
+	                        ? read_attempts(look)
+	                        : queue_unknown("a plain list counts none");
+	ret->failed = queue_inapplicable();
+	ret->completed = queue_unknown("a list doesn't count what is done");
 }
 
 /* --- age -------------------------------------------------------------------
@@ -221,29 +286,26 @@ payload_time_ms(
 }
 
 static void
-look_at_ends(struct queue *queue, struct arena *arena, struct queue_state *ret)
+read_ends(struct redis_look *look)
 {
-	const struct redis_queue *redis = queue->state;
-	const char *path = queue_option(queue, "ts");
-	const char *const ends[] = {
-	    redis->consume_left ? "0" : "-1", redis->consume_left ? "-1" : "0"};
+	const struct asked *asked = look->own;
+	const char *path = queue_option(look->queue, "ts");
+	struct queue_state *ret = look->state;
 	int64_t oldest_ms = -1;
-	struct err err = ERR_INIT;
 
-	for (size_t i = 0; i < (path != NULL ? ARRAY_LEN(ends) : 1); i++) {
-		CLEANUP(redis_reply_free) redisReply *reply = NULL;
+	for (size_t i = 0; i < asked->nends; i++) {
+		const redisReply *reply =
+		    redis_batch_reply(look->batch, asked->ends[i]);
 
-		if (redis_ask(queue, "peek", &reply, &err, "LINDEX", redis->key,
-		        ends[i]) == -1)
-			break;
 		if (i == 0 && reply->type == REDIS_REPLY_STRING) {
 			char digest[REDIS_DIGEST_SIZE];
 
 			redis_digest(reply->str, reply->len, digest);
-			ret->head = arena_text(arena, digest);
+			ret->head = arena_text(look->arena, digest);
 		}
-		int64_t ms =
-		    path != NULL ? payload_time_ms(arena, reply, path) : -1;
+		int64_t ms = path != NULL
+		                 ? payload_time_ms(look->arena, reply, path)
+		                 : -1;
 
 		if (ms >= 0 && (oldest_ms < 0 || ms < oldest_ms))
 			oldest_ms = ms;
@@ -256,270 +318,52 @@ look_at_ends(struct queue *queue, struct arena *arena, struct queue_state *ret)
 		    "one");
 	else if (oldest_ms < 0)
 		ret->oldest_ms = queue_unknown(arena_format(
-		    arena, "the payload has no time at '%.80s'", path));
+		    look->arena, "the payload has no time at '%.80s'", path));
 	else
 		ret->oldest_ms =
-		    queue_exact(MAX(ret->as_of_wall_ms - oldest_ms, 0));
+		    queue_exact(MAX(look->server->now_ms - oldest_ms, 0));
 }
-
-/* --- the whole -------------------------------------------------------------
- */
 
 static int
-look_at_type(struct queue *queue, struct queue_state *ret, struct err *err)
+read_all(struct redis_look *look, struct err *err)
 {
-	const struct redis_queue *redis = queue->state;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-	if (redis_ask(queue, "look at the list", &reply, err, "TYPE",
-	        redis->key) == -1)
-		return -1;
-	const char *type = reply->str != NULL ? reply->str : "";
-
-	if (text_equal(type, "none"))
-		ret->exists = EXISTS_EMPTY_OR_NOT;
-	else if (text_equal(type, "list"))
-		ret->exists = EXISTS_YES;
-	else
-		return queue_trouble(queue, CAUSE_WRONG_TYPE, "WRONGTYPE", err,
-		    ERR_REFUSED,
-		    "'%s' is a %s, not a list: somebody else's "
-		    "protocol",
-		    redis->key, type);
+	(void)err;
+	redis_list_consumers(look);
+	read_lists(look);
+	read_ends(look);
 	return 0;
 }
 
-/* The server's clock: ages are never told by ours. */
-static int
-look_at_clock(struct queue *queue, struct queue_state *ret, struct err *err)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-	ret->as_of_wall_ms = clock_wall_ms();
-	if (redis_ask(queue, "ask the time", &reply, err, "TIME") == -1) {
-		/* a user without TIME; anything else is the end of looking */
-		return queue->cause == CAUSE_PERMISSION ? 0 : -1;
-	}
-	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-		ret->as_of_wall_ms =
-		    strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-		    strtoll(reply->element[1]->str, NULL, 10) / 1000;
-	return 0;
-}
-
-static void
-look_at_lists(struct queue *queue, struct arena *arena, struct queue_state *ret)
-{
-	const struct redis_queue *redis = queue->state;
-	struct queue_number leases =
-	    ask_count(queue, arena, "ZCARD", redis->lease);
-	struct queue_number attempts =
-	    ask_count(queue, arena, "HLEN", redis->attempts);
-
-	ret->active = ask_count(queue, arena, "LLEN", redis->processing);
-	ret->delayed = ask_count(queue, arena, "ZCARD", redis->delayed);
-	ret->dead = ask_count(queue, arena, "LLEN", redis->dead);
-	bool reference = reference_seen(ret, redis->key, &leases, &attempts);
-
-	/* an absent key means 0 only where somebody is known to use it */
-	if (!reference && !redis->processing_declared &&
-	    !positive(&ret->active))
-		ret->active = queue_unknown(
-		    "no 'processing' list is declared: a job that was taken "
-		    "can't be seen");
-	if (!reference && !positive(&ret->delayed))
-		ret->delayed = queue_inapplicable();
-	if (!reference && !redis->dead_declared && !positive(&ret->dead))
-		ret->dead = queue_unknown("no 'deadLetter' list is declared");
-	look_at_leases(queue, arena, reference, &leases, ret);
-	ret->attempts_max = reference
-	                        ? look_at_attempts(queue, arena, ret)
-	                        : queue_unknown("a plain list counts none");
-	ret->failed = queue_inapplicable();
-	ret->completed = queue_unknown("a list doesn't count what is done");
-}
-
-int
-redis_list_observe(struct queue *queue, struct arena *arena,
-    struct queue_state *ret, struct err *err)
-{
-	struct redis_queue *redis = queue->state;
-
-	if (look_at_clock(queue, ret, err) == -1)
-		return -1;
-	ret->identity =
-	    arena_text(arena, redis_connection_run_id(redis->redis));
-	ret->engine = arena_format(
-	    arena, "redis %s", redis_connection_version(redis->redis));
-	if (look_at_type(queue, ret, err) == -1)
-		return -1;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-	if (redis_ask(queue, "LLEN", &reply, err, "LLEN", redis->key) == -1)
-		return -1;
-	ret->waiting = queue_exact(reply->integer);
-	redis_list_consumers(queue, arena, ret);
-	look_at_lists(queue, arena, ret);
-	look_at_ends(queue, arena, ret);
-	return 0;
-}
+redis_round_fn *const redis_list_rounds[] = {ask, ask_expired, read_all, NULL};
 
 /* --- near names ------------------------------------------------------------
  */
 
-static struct queue_number
-length_of(
-    struct queue *queue, struct arena *arena, const char *key, const char *type)
+static const char *
+near_key(struct queue *queue, struct arena *arena, const char *name)
 {
-	static const struct {
-		const char *type, *command;
-	} lengths[] = {{"list", "LLEN"}, {"zset", "ZCARD"}, {"set", "SCARD"},
-	    {"hash", "HLEN"}, {"stream", "XLEN"}};
-
-	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
-		if (text_equal(lengths[i].type, type))
-			return ask_count(queue, arena, lengths[i].command, key);
-	}
-	return queue_inapplicable();
+	(void)queue;
+	(void)arena;
+	return name;
 }
 
-/* One round trip's worth of guesses, O(1) each. */
-static int
-try_names(struct queue *queue, struct near *near, const char *const *names,
-    size_t count, const char *where, struct err *err)
+static bool
+near_name(struct queue *queue, struct arena *arena, const char *key,
+    const char **ret_name, const char **ret_where)
 {
-	const struct redis_queue *redis = queue->state;
-
-	for (size_t i = 0; i < count; i++) {
-		struct redis_command command;
-
-		redis_command_init(&command);
-		redis_command_text(&command, "TYPE");
-		redis_command_text(&command, names[i]);
-		if (redis_connection_append(redis->redis, &command, err) == -1)
-			return -1;
-	}
-	for (size_t i = 0; i < count; i++) {
-		CLEANUP(redis_reply_free) redisReply *reply = NULL;
-		int rc = redis_connection_reply(
-		    redis->redis, queue->deadline_ms, &reply, err);
-
-		if (rc == -1)
-			return redis_checked(
-			    queue, rc, &reply, "look for near names", err);
-		/* a refusal (ACL) is no name */
-		if (reply->type == REDIS_REPLY_STATUS &&
-		    !text_equal(reply->str, "none"))
-			near_offer(near, names[i], where,
-			    arena_text(near->arena, reply->str));
-	}
-	return 0;
-}
-
-static int
-scan(struct queue *queue, struct near *near, struct err *err)
-{
-	const char *budget = queue_option(queue, "budget");
-	int64_t calls = SCAN_CALLS;
-	int64_t until_ms = clock_after(clock_ms(), SCAN_MS);
-	const char *cursor = "0";
-
-	if (budget != NULL && text_i64(budget, 0, 1000000, &calls, err) == -1)
-		return err_wrap(err, "'budget'");
-	for (int64_t i = 0; i < calls && clock_ms() < until_ms; i++) {
-		CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-		if (redis_ask(queue, "look through the keys", &reply, err,
-		        "SCAN", cursor, "COUNT", "1000", "TYPE", "list") == -1)
-			return -1;
-		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
-			return 0;
-		const redisReply *keys = reply->element[1];
-
-		for (size_t k = 0; k < keys->elements; k++)
-			near_offer(near, keys->element[k]->str, "", "list");
-		cursor = arena_text(near->arena, reply->element[0]->str);
-		if (text_equal(cursor, "0"))
-			return 0;
-	}
-	return 0;
-}
-
-static int
-select_database(struct queue *queue, int64_t db, struct err *err)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	char number[24];
-
-	(void)snprintf(number, sizeof(number), "%" PRId64, db);
-	return redis_ask(
-	    queue, "select a database", &reply, err, "SELECT", number);
-}
-
-/* The same name, or one like it, in another database of the server. */
-static int
-try_databases(struct queue *queue, struct near *near, const char *const *names,
-    size_t count, struct err *err)
-{
-	const struct redis_queue *redis = queue->state;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err refused = ERR_INIT;
-	int64_t own = redis_connection_db(redis->redis);
-	int tried = 0;
-	int rc = 0;
-
-	if (redis_ask(queue, "list the databases", &reply, &refused, "INFO",
-	        "keyspace") == -1 ||
-	    reply->str == NULL)
-		return queue->cause == CAUSE_PERMISSION
-		           ? 0
-		           : err_set(err, refused.kind, "%s", refused.text);
-	for (const char *at = strstr(reply->str, "\ndb");
-	     at != NULL && tried < DATABASES_MAX && rc == 0;
-	     at = strstr(at + 1, "\ndb")) {
-		int64_t db = strtoll(at + 3, NULL, 10);
-
-		if (db == own)
-			continue;
-		tried++;
-		if (select_database(queue, db, &refused) == -1)
-			break; /* not allowed to: then not looked there */
-		const char *where =
-		    arena_format(near->arena, "db %" PRId64, db);
-
-		rc = try_names(queue, near, names, count, where, err);
-		for (size_t i = 0; rc == 0 && i < near->count; i++) {
-			struct queue_near *found = &near->found[i];
-
-			if (text_equal(found->where, where))
-				found->waiting = length_of(queue, near->arena,
-				    found->name, found->type);
-		}
-	}
-	if (tried > 0 && select_database(queue, own, err) == -1)
-		return -1;
-	return rc;
+	(void)queue;
+	(void)arena;
+	*ret_name = key;
+	*ret_where = "";
+	return true;
 }
 
 int
 redis_list_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err)
 {
-	const char *names[NEAR_CANDIDATES_MAX + 1];
-	struct near near;
+	static const struct redis_naming naming = {
+	    .key = near_key, .name = near_name, .scans = "list"};
 
-	near_init(&near, arena, queue->name);
-	size_t count = near_candidates(arena, queue->name, names);
-
-	if (try_names(queue, &near, names, count, "", err) == -1 ||
-	    scan(queue, &near, err) == -1)
-		return -1;
-	for (size_t i = 0; i < near.count; i++)
-		near.found[i].waiting = length_of(
-		    queue, arena, near.found[i].name, near.found[i].type);
-	names[count] = queue->name;
-	if (try_databases(queue, &near, names, count + 1, err) == -1)
-		return -1;
-	near_finish(&near, state);
-	return 0;
+	return redis_near(queue, &naming, arena, state, err);
 }

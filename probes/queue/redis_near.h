@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_REDIS_NEAR_H
+#define REEVE_PROBES_QUEUE_REDIS_NEAR_H
+
+#include "probes/queue/near.h"
+#include "probes/queue/redis_kind.h"
+
+/*
+ * Near names on a Redis, cheap ones first: guesses (one round trip), SCAN
+ * within a budget of calls and of time, the same guesses in the other
+ * databases (one round trip). A technology says what its keys are called.
+ */
+struct redis_naming {
+	/* The key that exists where a queue of that name does. */
+	const char *(*key)(
+	    struct queue *queue, struct arena *arena, const char *name);
+	/* The queue of such a key that SCAN came by, and where it is if not
+	 * beside ours ("prefix app"); false: it is no such key. */
+	bool (*name)(struct queue *queue, struct arena *arena, const char *key,
+	    const char **ret_name, const char **ret_where);
+	/* The key whose length is what waits, of a queue found; its type. */
+	const char *(*waiting)(struct queue *queue, struct arena *arena,
+	    const struct queue_near *found);
+	const char *type;  /* what people call it; NULL: the key's own type */
+	const char *scans; /* SCAN's TYPE; NULL: any */
+	const char *match; /* SCAN's MATCH; NULL: all */
+};
+
+/* For a driver's `near`. The key `budget` (calls of SCAN) may be declared. */
+int redis_near(struct queue *queue, const struct redis_naming *naming,
+    struct arena *arena, struct queue_state *state, struct err *err);
+
+#endif
