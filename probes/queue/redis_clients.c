@@ -188,9 +188,10 @@ count_client(
 		else if (!shown(census, key))
 			return;
 		who.id = owner;
-		who.reads = here ? key
-		                 : arena_format(census->arena,
-		                       "%s (db %" PRId64 ")", key, client->db);
+		who.reads = key;
+		if (!here)
+			who.where = arena_format(
+			    census->arena, "db %" PRId64, client->db);
 		/* "worker/replica:nonce", where reeve started it */
 		const char *colon = strrchr(owner, ':');
 

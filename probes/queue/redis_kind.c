@@ -269,6 +269,8 @@ evicts(const struct redis_look *look)
 
 	if (policy[0] == '\0')
 		return redis_flag(look, HOLDS_UNKNOWN, "INFO isn't allowed");
+	if (text_equal(redis_info(look->arena, look->server, "maxmemory"), "0"))
+		return redis_flag(look, HOLDS_NO, "no maxmemory is set");
 	return redis_flag(look,
 	    text_equal(policy, "noeviction") ? HOLDS_NO : HOLDS_YES,
 	    "maxmemory-policy %s", policy);
