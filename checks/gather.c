@@ -95,7 +95,7 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	jsonw_end(&json);
 	jsonw_text(&json, "op", op);
 	if (text_equal(op, "observe"))
-		jsonw_bool(&json, "near", true);
+		jsonw_bool(&json, "near", !request->alone);
 	if (request->payload != NULL)
 		jsonw_text(&json, "payload", request->payload);
 	if (request->receipt != NULL)

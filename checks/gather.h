@@ -63,6 +63,7 @@ struct gather_request {
 	const char *canary;
 	const char *by;                /* not for queues */
 	const char *payload, *receipt; /* for queues alone */
+	bool alone;                    /* observe: no near names */
 	const char *part;              /* list and move */
 	int64_t limit;                 /* list */
 	const char *const *ids;        /* move */

@@ -51,6 +51,20 @@ static const struct cli_option compile_options[] = {
 };
 
 static const struct cli_option queue_options[] = {
+    {"part", "PART",
+        "peek: waiting, active, delayed, dead or expired (waiting)"},
+    {"limit", "N",
+        "peek, dead: at most so many jobs (20); requeue, reclaim: (100)"},
+    {"id", "ID", "requeue, reclaim: only this job; repeatable"},
+    {"yes", NULL, "requeue, reclaim: do it; without, only say what would be"},
+    {"force", NULL,
+        "requeue, reclaim: also what was moved before and came back"},
+    {"log", "FILE",
+        "requeue, reclaim: the log of what was moved "
+        "($XDG_STATE_HOME/reeve/moves.jsonl)"},
+    {"interval", "DURATION", "watch: from look to look (1s)"},
+    {"for", "DURATION", "watch: so long (until Ctrl-C)"},
+    {"until-drained", NULL, "watch: until nothing waits or is in work"},
     {"name", "NAME", "history: which supervisor, where several run"},
     {"since", "DURATION", "history: from when on (1h)"},
     {0},
@@ -339,11 +353,21 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "queue",
-        .arguments = "ls [NAME|URL…] | history NAME",
-        .summary = "look into queues; how a running supervisor's were",
+        .arguments = "ls|peek|dead|watch [NAME|URL…] | requeue|reclaim "
+                     "NAME|URL | history NAME",
+        .summary = "look into queues, their jobs and dead letters; move jobs "
+                   "back",
         .examples =
             "  reeve queue ls                   # every queue of reeve.yaml\n"
             "  reeve queue ls 'redis://h/0?list=jobs' --output json\n"
+            "  reeve queue peek jobs --part active --output json\n"
+            "  reeve queue dead jobs            # dead letters: ids, errors, "
+            "payloads\n"
+            "  reeve queue requeue jobs         # what would be moved back; "
+            "--yes does it\n"
+            "  reeve queue requeue jobs --id 7f3a --yes\n"
+            "  reeve queue reclaim jobs --yes   # claims whose lease is over\n"
+            "  reeve queue watch jobs --until-drained --for 5m\n"
             "  reeve queue history jobs --since 6h\n",
         .uses = CLI_MANIFEST | CLI_OUTPUT | CLI_TIMEOUT | CLI_TARGET,
         .args_min = 1,

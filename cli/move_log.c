@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "cli/move_log.h"
+#include "probes/json_read.h"
+
+#define MOVE_SCHEMA "reeve.move/1"
+
+enum {
+	LINE_MAX_BYTES = 4 << 20,
+	ERROR_KEPT = 256, /* bytes of an error: to know it again by */
+};
+static const long LOCK_POLL_NS = 50L * 1000 * 1000;
+
+/* --- the file --------------------------------------------------------------
+ */
+
+static int
+log_path(struct cli *cli, const char **ret)
+{
+	const char *given = cli_value(cli, "log");
+	const char *state = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+
+	if (given != NULL)
+		*ret = given;
+	else if (state != NULL && state[0] == '/')
+		*ret = arena_format(&cli->arena, "%s/reeve/moves.jsonl", state);
+	else if (home != NULL && home[0] == '/')
+		*ret = arena_format(
+		    &cli->arena, "%s/.local/state/reeve/moves.jsonl", home);
+	else
+		return cli_usage(cli,
+		    "neither XDG_STATE_HOME nor HOME says where the log of what "
+		    "was moved is to be: give --log FILE");
+	return 0;
+}
+
+static int
+cannot_open(struct cli *cli, const struct move_log *log)
+{
+	return cli_fail(cli, EXIT_BUG, "the log '%s': %s", log->path,
+	    strerrordesc_np(errno));
+}
+
+int
+move_log_open(struct cli *cli, struct move_log *ret)
+{
+	ret->fd = -1;
+	int code = log_path(cli, &ret->path);
+
+	if (code != 0)
+		return code;
+	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return ret->fd == -1 && errno != ENOENT ? cannot_open(cli, ret) : 0;
+}
+
+/* The name is on the disk too, and not only the bytes. */
+static int
+sync_directory(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[4096] = ".";
+
+	if (slash != NULL && text_format(dir, sizeof(dir), err, "%.*s",
+	                         (int)MAX(slash - path, 1), path) == -1)
+		return -1;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return err_sys(err, "'%s'", dir);
+	int rc = fsync(fd) == -1 ? err_sys(err, "'%s'", dir) : 0;
+
+	fd_close(&fd);
+	return rc;
+}
+
+static int
+make_parent(struct cli *cli, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL || slash == path)
+		return 0;
+	return fd_make_dirs(
+	    arena_bytes(&cli->arena, path, (size_t)(slash - path)), 0700, err);
+}
+
+int
+move_log_lock(struct cli *cli, struct move_log *ret)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_POLL_NS};
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	ret->fd = -1;
+	int code = log_path(cli, &ret->path);
+
+	if (code != 0)
+		return code;
+	if (make_parent(cli, ret->path, &err) == -1)
+		return cli_fail(
+		    cli, EXIT_BUG, "the log '%s': %s", ret->path, err.text);
+	ret->fd = open(ret->path,
+	    O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (ret->fd == -1 || fstat(ret->fd, &st) == -1)
+		return cannot_open(cli, ret);
+	if (!S_ISREG(st.st_mode))
+		return cli_fail(
+		    cli, EXIT_USAGE, "the log '%s' is no file", ret->path);
+	while (flock(ret->fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return cannot_open(cli, ret);
+		if (clock_ms() >= cli->deadline_ms)
+			return cli_fail(cli, EXIT_AGAIN,
+			    "another move with the log '%s' is under way",
+			    ret->path);
+		(void)nanosleep(&pause, NULL);
+	}
+	if (sync_directory(ret->path, &err) == -1)
+		return cli_fail(cli, EXIT_BUG, "the log: %s", err.text);
+	return 0;
+}
+
+void
+move_log_close(struct move_log *log)
+{
+	fd_close(&log->fd);
+}
+
+/* --- reading ---------------------------------------------------------------
+ */
+
+struct reading {
+	struct arena *arena;
+	const char *queue;
+	struct move_history *history;
+	size_t jobs_max, open_max;
+};
+
+static const char *
+text_of(const cJSON *object, const char *key)
+{
+	const char *text = NULL;
+
+	return json_text(object, key, "", &text, NULL) == -1 ? "" : text;
+}
+
+static void *
+grown(struct arena *arena, void *array, size_t count, size_t *max, size_t size)
+{
+	if (count < *max)
+		return array;
+	*max = MAX(2 * *max, (size_t)64);
+	void *more = arena_array(arena, *max, size);
+
+	if (count > 0)
+		memcpy(more, array, count * size);
+	return more;
+}
+
+/* Jobs of a move that was begun aren't moved jobs yet: they are held here until
+ * its end says which of them were. */
+static void
+take_begun(struct reading *reading, const cJSON *line)
+{
+	struct move_history *history = reading->history;
+
+	history->open = grown(reading->arena, history->open, history->nopen,
+	    &reading->open_max, sizeof(*history->open));
+	history->open[history->nopen++] = (struct open_move){
+	    .move = arena_text(reading->arena, text_of(line, "move")),
+	    .at = arena_text(reading->arena, text_of(line, "at")),
+	    .jobs = cJSON_GetArraySize(
+	        cJSON_GetObjectItemCaseSensitive(line, "jobs")),
+	};
+}
+
+static void
+take_ended(struct reading *reading, const cJSON *line)
+{
+	struct move_history *history = reading->history;
+	const char *move = text_of(line, "move");
+	const cJSON *item = NULL;
+
+	for (size_t i = 0; i < history->nopen; i++) {
+		if (text_equal(history->open[i].move, move)) {
+			history->open[i] = history->open[--history->nopen];
+			break;
+		}
+	}
+	if (!text_equal(text_of(line, "state"), "moved"))
+		return;
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(line, "jobs"))
+	{
+		history->jobs = grown(reading->arena, history->jobs,
+		    history->count, &reading->jobs_max, sizeof(*history->jobs));
+		history->jobs[history->count++] = (struct moved_job){
+		    .id = arena_text(reading->arena, text_of(item, "id")),
+		    .error = arena_text(reading->arena, text_of(item, "error")),
+		    .at = arena_text(reading->arena, text_of(line, "at")),
+		};
+	}
+}
+
+static void
+take_line(struct reading *reading, const char *text, size_t len)
+{
+	CLEANUP(json_free) cJSON *line = json_read(text, len, NULL);
+
+	if (line == NULL || !text_equal(text_of(line, "schema"), MOVE_SCHEMA) ||
+	    !text_equal(text_of(line, "queue"), reading->queue))
+		return;
+	if (text_equal(text_of(line, "state"), "begun"))
+		take_begun(reading, line);
+	else
+		take_ended(reading, line);
+}
+
+int
+move_log_read(const struct move_log *log, struct arena *arena,
+    const char *queue, struct move_history *ret, struct err *err)
+{
+	struct reading reading = {
+	    .arena = arena, .queue = queue, .history = ret};
+	struct buffer all;
+
+	*ret = (struct move_history){0};
+	if (log->fd == -1)
+		return 0;
+	off_t size = lseek(log->fd, 0, SEEK_END);
+	off_t from = MAX(size - MOVE_LOG_READ_MAX, (off_t)0);
+
+	if (size == -1 || lseek(log->fd, from, SEEK_SET) == -1)
+		return err_sys(err, "the log '%s'", log->path);
+	buffer_init(&all, MOVE_LOG_READ_MAX + LINE_MAX_BYTES);
+	int rc = buffer_read_all(&all, log->fd, err);
+
+	for (size_t at = 0; rc == 0 && at < all.len;) {
+		char *end = memchr(all.data + at, '\n', all.len - at);
+		size_t len =
+		    end == NULL ? all.len - at : (size_t)(end - all.data) - at;
+
+		if (end != NULL)
+			*end = '\0';
+		take_line(&reading, all.data + at, len);
+		at += len + 1;
+	}
+	buffer_fini(&all);
+	return rc == -1 ? err_wrap(err, "the log '%s'", log->path) : 0;
+}
+
+bool
+move_error_same(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789";
+	size_t seen = 0;
+
+	/* what is kept of an error is its beginning */
+	for (; *a != '\0' && *b != '\0' && seen < ERROR_KEPT; seen++) {
+		size_t in_a = strspn(a, digits);
+		size_t in_b = strspn(b, digits);
+
+		if ((in_a == 0) != (in_b == 0) || (in_a == 0 && *a != *b))
+			return false;
+		a += MAX(in_a, (size_t)1);
+		b += MAX(in_b, (size_t)1);
+	}
+	return seen == ERROR_KEPT || *a == *b;
+}
+
+const struct moved_job *
+move_history_find(
+    const struct move_history *history, const char *id, const char *error)
+{
+	for (size_t i = history->count; i-- > 0;) {
+		const struct moved_job *job = &history->jobs[i];
+
+		if (text_equal(job->id, id) &&
+		    move_error_same(job->error, error))
+			return job;
+	}
+	return NULL;
+}
+
+/* --- writing ---------------------------------------------------------------
+ */
+
+/* What a crash or a full disk left of a line. */
+static bool
+ends_within_line(const struct move_log *log)
+{
+	off_t size = lseek(log->fd, 0, SEEK_END);
+	char last = '\n';
+
+	return size > 0 && pread(log->fd, &last, 1, size - 1) == 1 &&
+	       last != '\n';
+}
+
+static void
+begin_line(const struct move_log *log, struct jsonw *json, struct buffer *out,
+    const struct move_entry *entry, const char *state)
+{
+	char at[CLOCK_TEXT_SIZE];
+
+	buffer_init(out, LINE_MAX_BYTES);
+	if (ends_within_line(log))
+		buffer_text(out, "\n");
+	jsonw_init(json, out, false);
+	jsonw_object(json, NULL);
+	jsonw_text(json, "schema", MOVE_SCHEMA);
+	jsonw_text(json, "state", state);
+	jsonw_text(json, "move", entry->move);
+	jsonw_text(json, "at", clock_text(clock_wall_ms(), at));
+	jsonw_text(json, "verb", entry->verb);
+	jsonw_text(json, "queue", entry->queue);
+}
+
+static void
+write_job(struct jsonw *json, const char *id, const char *error)
+{
+	jsonw_object(json, NULL);
+	jsonw_text(json, "id", id);
+	jsonw_bytes(json, "error", error, strnlen(error, ERROR_KEPT));
+	jsonw_end(json);
+}
+
+/* Whole, and on the disk, before anything else happens. */
+static int
+append_line(const struct move_log *log, struct jsonw *json, struct buffer *out,
+    struct err *err)
+{
+	int rc = 0;
+
+	jsonw_end(json);
+	buffer_text(out, "\n");
+	if (out->overflow)
+		rc = err_set(err, ERR_CAPACITY, "the line is too long");
+	else if (fd_write_all(log->fd, out->data, out->len, err) == -1)
+		rc = -1;
+	else if (fdatasync(log->fd) == -1)
+		rc = err_sys(err, "fdatasync");
+	buffer_fini(out);
+	return rc == -1 ? err_wrap(err, "the log '%s'", log->path) : 0;
+}
+
+int
+move_log_begun(
+    const struct move_log *log, const struct move_entry *entry, struct err *err)
+{
+	struct buffer out;
+	struct jsonw json;
+
+	begin_line(log, &json, &out, entry, "begun");
+	jsonw_i64(&json, "uid", (int64_t)getuid());
+	jsonw_i64(&json, "pid", (int64_t)getpid());
+	jsonw_bool(&json, "forced", entry->forced);
+	jsonw_array(&json, "jobs");
+	for (size_t i = 0; i < entry->nitems; i++)
+		write_job(&json, entry->items[i].id, entry->items[i].error);
+	jsonw_end(&json);
+	return append_line(log, &json, &out, err);
+}
+
+/* The error that a job had, which its end repeats: an end is read alone. */
+static const char *
+error_of(const struct move_entry *entry, const char *id)
+{
+	for (size_t i = 0; i < entry->nitems; i++) {
+		if (text_equal(entry->items[i].id, id))
+			return entry->items[i].error;
+	}
+	return "";
+}
+
+int
+move_log_ended(
+    const struct move_log *log, const struct move_entry *entry, struct err *err)
+{
+	static const char *const states[] = {[MOVE_MOVED] = "moved",
+	    [MOVE_REFUSED] = "refused",
+	    [MOVE_UNKNOWN] = "unknown"};
+	struct buffer out;
+	struct jsonw json;
+
+	begin_line(log, &json, &out, entry, states[entry->outcome]);
+	jsonw_text(&json, "why", entry->error);
+	jsonw_array(&json, "jobs");
+	for (size_t i = 0; i < entry->nids; i++)
+		write_job(&json, entry->ids[i], error_of(entry, entry->ids[i]));
+	jsonw_end(&json);
+	return append_line(log, &json, &out, err);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_CLI_MOVE_LOG_H
+#define REEVE_CLI_MOVE_LOG_H
+
+#include "cli/cli.h"
+#include "probes/queue/state.h"
+
+/*
+ * What `reeve queue requeue` and `reclaim` did: JSON lines (reeve.move/1), one
+ * "begun" before the server is asked and one with the outcome after, each
+ * synced to the disk before anything else happens. So a crash in between is
+ * told by a "begun" that has no end, and jobs that come back with the error
+ * they had are known. Locked while a move is under way: two of them with one
+ * log run one after the other.
+ *
+ * The file is --log; else $XDG_STATE_HOME/reeve/moves.jsonl; else
+ * $HOME/.local/state/reeve/moves.jsonl. Whatever is not a line of this schema
+ * is passed over, so a line that a full disk cut does no harm.
+ */
+struct move_log {
+	const char *path;
+	int fd; /* -1: closed, or not there yet */
+};
+
+/* One job that was moved before, as its line says. */
+struct moved_job {
+	const char *id, *error; /* the error that it had then */
+	const char *at;         /* RFC 3339 */
+};
+
+/* A move that was begun, and of which no end is in the log. */
+struct open_move {
+	const char *move, *at;
+	int64_t jobs;
+};
+
+struct move_history { /* of one queue */
+	struct moved_job *jobs;
+	size_t count;
+	struct open_move *open;
+	size_t nopen;
+};
+
+enum move_outcome {
+	MOVE_MOVED,   /* `ids` were; the others were no longer there */
+	MOVE_REFUSED, /* the server said no: nothing was moved */
+	MOVE_UNKNOWN, /* no answer: `ids` were found where they had been */
+};
+
+struct move_entry {
+	const char *move; /* 128 random bits, of one begun and one end */
+	const char *verb; /* "requeue", "reclaim" */
+	const char *queue;
+	bool forced;
+	const struct queue_item *items; /* of a begun */
+	size_t nitems;
+	enum move_outcome outcome; /* of an end, and what follows too */
+	const char *const *ids;
+	size_t nids;
+	const char *error;
+};
+
+/* To read only; that it doesn't exist is no error. 0, or an exit code. */
+int move_log_open(struct cli *cli, struct move_log *ret) MUST_CHECK;
+/* Made where it isn't there, and locked: waits for another move until the
+ * command's deadline. */
+int move_log_lock(struct cli *cli, struct move_log *ret) MUST_CHECK;
+void move_log_close(struct move_log *log);
+
+/* What it says of `queue`, from its last MOVE_LOG_READ_MAX bytes. */
+enum {
+	MOVE_LOG_READ_MAX = 16 << 20
+};
+int move_log_read(const struct move_log *log, struct arena *arena,
+    const char *queue, struct move_history *ret, struct err *err) MUST_CHECK;
+int move_log_begun(const struct move_log *log, const struct move_entry *entry,
+    struct err *err) MUST_CHECK;
+int move_log_ended(const struct move_log *log, const struct move_entry *entry,
+    struct err *err) MUST_CHECK;
+
+/* When the job was moved before with this same error; NULL: it wasn't. Numbers
+ * in errors may differ: "timed out after 31 ms" is the same error as with 29.
+ */
+const struct moved_job *move_history_find(
+    const struct move_history *history, const char *id, const char *error);
+bool move_error_same(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "cli/move_log.h"
+#include "cli/queue_move.h"
+#include "cli/queue_peek.h"
+#include "cli/queue_rows.h"
+#include "probes/queue/queue.h"
+
+enum {
+	LIMIT_DEFAULT = 100,
+	SAMPLE = 3 /* jobs shown; --verbose: all */
+};
+
+const struct move_verb queue_move_requeue = {
+    .name = "requeue", .from = PART_DEAD, .what = "dead letters"};
+const struct move_verb queue_move_reclaim = {
+    .name = "reclaim", .from = PART_EXPIRED, .what = "expired claims"};
+
+/* A job that is not moved, and why not. */
+struct held {
+	const struct queue_item *item;
+	const struct moved_job *before; /* itself, or one with its error */
+};
+
+enum outcome {
+	OUTCOME_DRY_RUN,
+	OUTCOME_NOTHING, /* to be moved */
+	OUTCOME_MOVED,
+	OUTCOME_REFUSED,
+	OUTCOME_UNKNOWN,
+};
+static const char *const outcome_names[] = {[OUTCOME_DRY_RUN] = "dry-run",
+    [OUTCOME_NOTHING] = "nothing",
+    [OUTCOME_MOVED] = "moved",
+    [OUTCOME_REFUSED] = "refused",
+    [OUTCOME_UNKNOWN] = "unknown"};
+
+struct moving {
+	struct queue_rows rows; /* of one */
+	const struct move_verb *verb;
+	const char *asked[CLI_VALUES_MAX]; /* --id; none: all */
+	size_t nasked;
+	int64_t limit;
+	bool yes, force;
+
+	const char *key; /* the queue in the log */
+	struct move_log log;
+	struct move_history history;
+
+	struct queue_item *found; /* cleaned; asked for and not seen last */
+	size_t nfound;
+	struct held
+	    *back; /* each of them; `before` NULL: it didn't come back */
+	struct queue_number total;
+	const struct queue_state *state; /* of the queue; NULL: not known */
+	struct queue_item *chosen;
+	size_t nchosen;
+	struct held *held;
+	size_t nheld;
+
+	enum outcome outcome;
+	const char *why; /* refused, unknown */
+	char move[QUEUE_NONCE_SIZE];
+	const char *const *moved; /* unknown: which were found where they were
+	                           */
+	size_t nmoved;
+	bool looked_again;
+};
+
+/* --- what there is, and what of it is to be moved --------------------------
+ */
+
+static int
+read_options(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+
+	for (size_t i = 0; i < cli->nvalues; i++) {
+		if (text_equal(cli->values[i].name, "id"))
+			moving->asked[moving->nasked++] = cli->values[i].value;
+	}
+	moving->yes = cli_flag(cli, "yes");
+	moving->force = cli_flag(cli, "force");
+	return cli_number(
+	    cli, "limit", 1, QUEUE_MOVE_MAX, LIMIT_DEFAULT, &moving->limit);
+}
+
+/* Which queue it is, by what doesn't change when a server is restarted. */
+static const char *
+log_key(struct arena *arena, const struct declared_queue *queue)
+{
+	return arena_format(arena, "%s %s %s", queue->kind,
+	    queue->url != NULL ? url_shown(arena, queue->url) : "",
+	    queue->real_name != NULL ? queue->real_name : "");
+}
+
+static bool
+is_asked(const struct moving *moving, const char *id)
+{
+	for (size_t i = 0; i < moving->nasked; i++) {
+		if (text_equal(moving->asked[i], id))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_found(const struct moving *moving, const char *id)
+{
+	for (size_t i = 0; i < moving->nfound; i++) {
+		if (text_equal(moving->found[i].id, id))
+			return true;
+	}
+	return false;
+}
+
+/* One that is asked for by its id may lie beyond what one look shows. */
+static void
+add_unseen(struct moving *moving, bool whole)
+{
+	for (size_t i = 0; i < moving->nasked && !whole; i++) {
+		if (is_found(moving, moving->asked[i]))
+			continue;
+		moving->found[moving->nfound++] =
+		    (struct queue_item){.id = moving->asked[i],
+		        .error = "",
+		        .owner = "",
+		        .payload = "",
+		        .payload_whole = -1,
+		        .age_ms = -1,
+		        .attempts = -1};
+	}
+}
+
+static int
+look(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	const struct queue_row *row = &moving->rows.all[0];
+	int code = queue_rows_ask(&moving->rows, &cli->arena, "observe", NULL);
+
+	if (code != 0)
+		return code;
+	if (queue_row_readable(row))
+		moving->state = row->seen->queue;
+	code = queue_rows_ask(&moving->rows, &cli->arena, "list",
+	    &(struct gather_request){
+	        .part = queue_part_name(moving->verb->from),
+	        .limit = QUEUE_MOVE_MAX});
+	if (code != 0)
+		return code;
+	const char *error = queue_row_error(row);
+
+	if (error != NULL || row->seen->jobs == NULL)
+		return cli_fail(cli,
+		    row->seen != NULL &&
+		            text_equal(row->seen->code, "unsupported")
+		        ? EXIT_NOTHING
+		        : EXIT_INCONCLUSIVE,
+		    "%s: %s", row->queue.name,
+		    error != NULL ? error : "no jobs in the answer");
+	const struct queue_page *page = &row->seen->jobs->page;
+
+	moving->total = page->total;
+	moving->found = arena_array(&cli->arena,
+	    page->count + moving->nasked + 1, sizeof(*moving->found));
+	for (; moving->nfound < page->count; moving->nfound++)
+		moving->found[moving->nfound] =
+		    queue_item_clean(cli, &page->items[moving->nfound]);
+	add_unseen(moving, page->total.know == KNOW_EXACT &&
+	                       page->total.value <= (int64_t)page->count);
+	return 0;
+}
+
+/* Came back with the error that it had when it was moved: so would it again.
+ * Of a job that wasn't looked at only the id can be compared. */
+static const struct moved_job *
+came_back(const struct moving *moving, const struct queue_item *item)
+{
+	const struct move_history *history = &moving->history;
+	bool unseen = item->payload_whole == -1 && item->payload_len == 0 &&
+	              item->age_ms == -1 && item->attempts == -1;
+
+	if (!unseen)
+		return move_history_find(history, item->id, item->error);
+	for (size_t i = history->count; i-- > 0;) {
+		if (text_equal(history->jobs[i].id, item->id))
+			return &history->jobs[i];
+	}
+	return NULL;
+}
+
+/* Itself, or another job with its error, which evidently has its cause still.
+ */
+static const struct moved_job *
+would_fail_again(const struct moving *moving, size_t index)
+{
+	const char *error = moving->found[index].error;
+
+	if (moving->back[index].before != NULL || error[0] == '\0')
+		return moving->back[index].before;
+	for (size_t i = 0; i < moving->nfound; i++) {
+		if (moving->back[i].before != NULL &&
+		    move_error_same(moving->found[i].error, error))
+			return moving->back[i].before;
+	}
+	return NULL;
+}
+
+static void
+choose(struct moving *moving)
+{
+	struct arena *arena = &moving->rows.cli->arena;
+
+	moving->chosen =
+	    arena_array(arena, moving->nfound + 1, sizeof(*moving->chosen));
+	moving->held =
+	    arena_array(arena, moving->nfound + 1, sizeof(*moving->held));
+	moving->back =
+	    arena_array(arena, moving->nfound + 1, sizeof(*moving->back));
+	for (size_t i = 0; i < moving->nfound && !moving->force; i++)
+		moving->back[i].before = came_back(moving, &moving->found[i]);
+	for (size_t i = 0; i < moving->nfound; i++) {
+		const struct queue_item *item = &moving->found[i];
+
+		if (moving->nasked > 0 && !is_asked(moving, item->id))
+			continue;
+		const struct moved_job *before = would_fail_again(moving, i);
+
+		if (before != NULL)
+			moving->held[moving->nheld++] =
+			    (struct held){item, before};
+		else if ((int64_t)moving->nchosen < moving->limit)
+			moving->chosen[moving->nchosen++] = *item;
+	}
+}
+
+/* --- moving ----------------------------------------------------------------
+ */
+
+static const char *const *
+ids_of(struct arena *arena, const struct queue_item *items, size_t count)
+{
+	const char **ids = arena_array(arena, count + 1, sizeof(*ids));
+
+	for (size_t i = 0; i < count; i++)
+		ids[i] = items[i].id;
+	return ids;
+}
+
+/* The server may have done it before it fell silent: which of them are where
+ * they were? */
+static int
+look_again(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	const struct queue_row *row = &moving->rows.all[0];
+	const char **still =
+	    arena_array(&cli->arena, moving->nchosen + 1, sizeof(*still));
+	int code = queue_rows_ask(&moving->rows, &cli->arena, "list",
+	    &(struct gather_request){
+	        .part = queue_part_name(moving->verb->from),
+	        .limit = QUEUE_MOVE_MAX});
+
+	moving->moved = still;
+	if (code != 0 || queue_row_error(row) != NULL ||
+	    row->seen->jobs == NULL)
+		return code;
+	moving->looked_again = true;
+	for (size_t i = 0; i < row->seen->jobs->page.count; i++) {
+		const char *id = row->seen->jobs->page.items[i].id;
+
+		for (size_t k = 0; k < moving->nchosen; k++) {
+			if (text_equal(moving->chosen[k].id, id)) {
+				still[moving->nmoved++] = moving->chosen[k].id;
+				break;
+			}
+		}
+	}
+	return 0;
+}
+
+static bool
+was_never_asked(const struct observation *seen)
+{
+	for (size_t i = 0; i < seen->nfacts; i++) {
+		if (text_equal(seen->facts[i].key, "asked"))
+			return text_equal(seen->facts[i].value, "no");
+	}
+	return false;
+}
+
+static int
+ask_to_move(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	const struct queue_row *row = &moving->rows.all[0];
+	int code = queue_rows_ask(&moving->rows, &cli->arena, "move",
+	    &(struct gather_request){
+	        .part = queue_part_name(moving->verb->from),
+	        .ids = ids_of(&cli->arena, moving->chosen, moving->nchosen),
+	        .nids = moving->nchosen});
+
+	if (code != 0)
+		return code;
+	const struct observation *seen = row->seen;
+
+	moving->outcome = OUTCOME_UNKNOWN;
+	moving->why = queue_row_error(row);
+	if (moving->why == NULL && seen->moved != NULL) {
+		moving->outcome = OUTCOME_MOVED;
+		moving->moved = seen->moved->ids;
+		moving->nmoved = seen->moved->count;
+		return 0;
+	}
+	if (moving->why == NULL)
+		moving->why = "the answer doesn't say what was moved";
+	if (seen != NULL &&
+	    (seen->result == RESULT_FAILED || was_never_asked(seen))) {
+		moving->outcome = OUTCOME_REFUSED;
+		return 0;
+	}
+	return look_again(moving);
+}
+
+static int
+act(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	struct err err = ERR_INIT;
+
+	queue_nonce(moving->move);
+	struct move_entry entry = {.move = moving->move,
+	    .verb = moving->verb->name,
+	    .queue = moving->key,
+	    .forced = moving->force,
+	    .items = moving->chosen,
+	    .nitems = moving->nchosen};
+
+	if (move_log_begun(&moving->log, &entry, &err) == -1)
+		return cli_fail(
+		    cli, EXIT_BUG, "nothing was moved: %s", err.text);
+	int code = ask_to_move(moving);
+
+	if (code != 0)
+		return code;
+	entry.outcome = moving->outcome == OUTCOME_MOVED     ? MOVE_MOVED
+	                : moving->outcome == OUTCOME_REFUSED ? MOVE_REFUSED
+	                                                     : MOVE_UNKNOWN;
+	entry.ids = moving->moved;
+	entry.nids = moving->nmoved;
+	entry.error = moving->why;
+	if (move_log_ended(&moving->log, &entry, &err) == -1)
+		return cli_fail(cli, EXIT_BUG, "%zu moved, but %s",
+		    moving->outcome == OUTCOME_MOVED ? moving->nmoved : 0,
+		    err.text);
+	return 0;
+}
+
+/* --- what is written -------------------------------------------------------
+ */
+
+static void
+write_ids(struct jsonw *json, const char *key, const struct moving *moving,
+    bool known)
+{
+	if (!known) {
+		jsonw_null(json, key);
+		return;
+	}
+	jsonw_array(json, key);
+	for (size_t i = 0; i < moving->nmoved; i++)
+		jsonw_text(json, NULL, moving->moved[i]);
+	jsonw_end(json);
+}
+
+static void
+write_held(struct jsonw *json, const struct moving *moving)
+{
+	jsonw_array(json, "held_back");
+	for (size_t i = 0; i < moving->nheld; i++) {
+		const struct held *held = &moving->held[i];
+
+		jsonw_object(json, NULL);
+		jsonw_text(json, "id", held->item->id);
+		jsonw_text(json, "error", held->item->error);
+		jsonw_text(json, "moved_before", held->before->id);
+		jsonw_text(json, "moved_at", held->before->at);
+		jsonw_end(json);
+	}
+	jsonw_end(json);
+}
+
+static void
+write_json(const void *what, struct buffer *out)
+{
+	const struct moving *moving = what;
+	struct jsonw json;
+
+	jsonw_init(&json, out, true);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.moves/1");
+	jsonw_text(&json, "verb", moving->verb->name);
+	queue_row_write(&json, &moving->rows.all[0], &moving->rows.cli->arena);
+	jsonw_text(&json, "outcome", outcome_names[moving->outcome]);
+	jsonw_text(&json, "why", moving->why);
+	if (moving->total.know == KNOW_UNKNOWN)
+		jsonw_null(&json, "total");
+	else
+		jsonw_i64(&json, "total", moving->total.value);
+	jsonw_array(&json, "chosen");
+	for (size_t i = 0; i < moving->nchosen; i++)
+		queue_item_write(&json, &moving->chosen[i]);
+	jsonw_end(&json);
+	write_held(&json, moving);
+	write_ids(&json, "moved", moving, moving->outcome == OUTCOME_MOVED);
+	write_ids(&json, "still_there", moving, moving->looked_again);
+	jsonw_text(&json, "log", moving->log.path);
+	jsonw_text(
+	    &json, "move", moving->move[0] != '\0' ? moving->move : NULL);
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
+
+static void
+show_target(const struct moving *moving, struct buffer *out)
+{
+	const struct queue_state *state = moving->state;
+
+	if (state == NULL)
+		return;
+	if (state->waiting.know != KNOW_UNKNOWN)
+		buffer_format(
+		    out, ", where %" PRId64 " wait", state->waiting.value);
+	if (state->consumers.know == KNOW_EXACT && state->consumers.value == 0)
+		buffer_text(out, "; nobody consumes them");
+	if (state->paused == 1)
+		buffer_text(out, "; the queue is paused");
+}
+
+static void
+show_held(const struct moving *moving, struct buffer *out)
+{
+	size_t shown = moving->rows.cli->verbose ? moving->nheld : SAMPLE;
+
+	if (moving->nheld == 0)
+		return;
+	buffer_format(out,
+	    "held back: %zu that would fail again (--force moves them all the "
+	    "same)\n",
+	    moving->nheld);
+	for (size_t i = 0; i < MIN(shown, moving->nheld); i++) {
+		const struct held *held = &moving->held[i];
+		bool itself = text_equal(held->before->id, held->item->id);
+
+		buffer_format(out,
+		    "  %s  %s%s was moved at %s, and came back%s\n",
+		    held->item->id, itself ? "it" : "job ",
+		    itself ? "" : held->before->id, held->before->at,
+		    held->item->error[0] != '\0' ? " with the same error:"
+		                                 : "");
+		if (held->item->error[0] != '\0')
+			buffer_format(out, "    %s\n", held->item->error);
+	}
+}
+
+static void
+show_chosen(const struct moving *moving, struct buffer *out)
+{
+	struct cli *cli = moving->rows.cli;
+	size_t shown = cli->verbose ? moving->nchosen : SAMPLE;
+
+	for (size_t i = 0; i < MIN(shown, moving->nchosen); i++)
+		queue_item_show(cli, &moving->chosen[i], out);
+	if (shown < moving->nchosen)
+		buffer_format(out, "… and %zu more (--verbose shows them)\n",
+		    moving->nchosen - shown);
+}
+
+static void
+show_unknown(const struct moving *moving, struct buffer *out)
+{
+	buffer_format(out, "It is not known whether the %zu were moved: %s\n",
+	    moving->nchosen, moving->why);
+	if (!moving->looked_again)
+		buffer_format(out,
+		    "Nobody could look again; those that are still %s were not "
+		    "moved.\n",
+		    moving->verb->what);
+	else
+		buffer_format(out,
+		    "Looked at again: %zu of them are where they were.\n",
+		    moving->nmoved);
+}
+
+static void
+write_text(const void *what, struct buffer *out)
+{
+	const struct moving *moving = what;
+	const char *name = moving->rows.all[0].queue.name;
+
+	buffer_format(out, "%s: ", name);
+	if (moving->total.know == KNOW_UNKNOWN)
+		buffer_format(out, "%s\n", moving->verb->what);
+	else
+		buffer_format(out, "%" PRId64 " %s\n", moving->total.value,
+		    moving->verb->what);
+	show_held(moving, out);
+	switch (moving->outcome) {
+	case OUTCOME_NOTHING:
+		buffer_text(out, "Nothing to be moved.\n");
+		return;
+	case OUTCOME_DRY_RUN:
+		buffer_format(
+		    out, "would be moved: %zu, to the queue", moving->nchosen);
+		show_target(moving, out);
+		buffer_text(out, "\n");
+		show_chosen(moving, out);
+		buffer_text(out, "Nothing was done: --yes does it.\n");
+		return;
+	case OUTCOME_MOVED:
+		buffer_format(out, "moved: %zu, to the queue", moving->nmoved);
+		show_target(moving, out);
+		buffer_text(out, "\n");
+		if (moving->nmoved < moving->nchosen)
+			buffer_format(out,
+			    "%zu were no longer there: somebody else took "
+			    "them\n",
+			    moving->nchosen - moving->nmoved);
+		buffer_format(out, "logged in %s as %s\n", moving->log.path,
+		    moving->move);
+		return;
+	case OUTCOME_REFUSED:
+		buffer_format(out, "Nothing was moved: %s\n", moving->why);
+		return;
+	case OUTCOME_UNKNOWN:
+		show_unknown(moving, out);
+		return;
+	}
+	UNREACHABLE("outcome");
+}
+
+static int
+exit_code_of(const struct moving *moving)
+{
+	switch (moving->outcome) {
+	case OUTCOME_NOTHING:
+		if (moving->nasked > 0 && moving->nheld == 0)
+			return EXIT_NOTHING;
+		break;
+	case OUTCOME_DRY_RUN:
+	case OUTCOME_MOVED:
+		break;
+	case OUTCOME_REFUSED:
+		return EXIT_FAILED;
+	case OUTCOME_UNKNOWN:
+		return EXIT_INCONCLUSIVE;
+	}
+	return moving->nheld > 0 ? EXIT_FAILED : EXIT_PASSED;
+}
+
+/* A crash of ours between the two lines of a move. */
+static void
+warn_of_open(const struct moving *moving)
+{
+	for (size_t i = 0; i < moving->history.nopen; i++) {
+		const struct open_move *open = &moving->history.open[i];
+
+		(void)cli_fail(moving->rows.cli, 0,
+		    "a move of %" PRId64
+		    " jobs that began at %s has no end in '%s' (%s): those "
+		    "that are still %s were not moved",
+		    open->jobs, open->at, moving->log.path, open->move,
+		    moving->verb->what);
+	}
+}
+
+static int
+move_locked(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	struct err err = ERR_INIT;
+
+	if (move_log_read(&moving->log, &cli->arena, moving->key,
+	        &moving->history, &err) == -1)
+		return cli_fail(cli, EXIT_BUG, "%s", err.text);
+	warn_of_open(moving);
+	int code = look(moving);
+
+	if (code != 0)
+		return code;
+	choose(moving);
+	moving->outcome =
+	    moving->nchosen == 0 ? OUTCOME_NOTHING : OUTCOME_DRY_RUN;
+	if (moving->yes && moving->nchosen > 0)
+		code = act(moving);
+	if (code == 0)
+		code = queue_output(cli, moving, write_json, write_text);
+	return code != 0 ? code : exit_code_of(moving);
+}
+
+int
+queue_move_jobs(
+    struct cli *cli, const struct move_verb *verb, int argc, char **argv)
+{
+	struct moving moving = {.rows = {.cli = cli}, .verb = verb};
+
+	moving.log.fd = -1;
+	if (read_options(&moving) == -1)
+		return EXIT_USAGE;
+	int code = queue_rows_one(&moving.rows, argc, argv);
+
+	if (code != 0)
+		return code;
+	moving.key = log_key(&cli->arena, &moving.rows.all[0].queue);
+	code = moving.yes ? move_log_lock(cli, &moving.log)
+	                  : move_log_open(cli, &moving.log);
+	if (code == 0)
+		code = move_locked(&moving);
+	move_log_close(&moving.log);
+	return code;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "cli/queue_rows.h"
+#include "cli/queue_watch.h"
+
+enum {
+	OUTPUT_MAX = 4 << 20,
+	LOOK_ARENA_MAX = 256 << 20,
+	HEAD_MAX = 256,
+};
+static const int64_t INTERVAL_MS = 1000;
+static const int64_t INTERVAL_MIN_MS = 100;
+static const int64_t LOOK_MS = 5000;
+
+/* What is remembered of a queue from one look to the next. */
+struct track {
+	bool known; /* there was a look */
+	int64_t at_ms;
+	struct queue_number jobs;      /* waiting, active and delayed */
+	struct queue_number completed; /* ever */
+	char head[HEAD_MAX];
+	int64_t head_since_ms;
+	/* of the last look */
+	enum result drained;
+	double net, out; /* per second; NAN: not known */
+	int moving;      /* the head: -1 not known, 0, 1 */
+};
+
+struct watch {
+	struct queue_rows rows;
+	struct track *tracks;
+	bool terminal, until_drained;
+	size_t lines; /* written by the last look on the terminal */
+	int64_t interval_ms, end_ms;
+};
+
+static bool
+exact(const struct queue_number *number)
+{
+	return number->know == KNOW_EXACT;
+}
+
+/* All jobs that are not done: what leaves it is done, or dead. */
+static struct queue_number
+jobs_of(const struct queue_state *state)
+{
+	const struct queue_number *parts[] = {
+	    &state->waiting, &state->active, &state->delayed};
+	struct queue_number sum = {.know = KNOW_EXACT};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		if (exact(parts[i]))
+			sum.value += parts[i]->value;
+		else if (i == 0 || parts[i]->know == KNOW_AT_LEAST ||
+		         parts[i]->know == KNOW_ESTIMATE)
+			sum.know = KNOW_UNKNOWN;
+	}
+	return sum;
+}
+
+static double
+rate(const struct queue_number *now, const struct queue_number *before,
+    int64_t ms)
+{
+	if (!exact(now) || !exact(before) || ms <= 0)
+		return NAN;
+	return (double)(now->value - before->value) * 1000 / (double)ms;
+}
+
+static void
+track_head(struct track *track, const char *head, int64_t now_ms)
+{
+	bool same = text_equal(track->head, head);
+
+	track->moving = -1;
+	if (head[0] != '\0' && track->head[0] != '\0')
+		track->moving = same ? 0 : 1;
+	if (!same || track->head_since_ms == 0)
+		track->head_since_ms = now_ms;
+	(void)snprintf(track->head, sizeof(track->head), "%s", head);
+}
+
+static enum result
+is_drained(const struct queue_state *state)
+{
+	if (state->waiting.know == KNOW_UNKNOWN)
+		return RESULT_UNKNOWN;
+	if (state->waiting.value > 0 ||
+	    (state->active.know != KNOW_UNKNOWN && state->active.value > 0))
+		return RESULT_FAILED;
+	return RESULT_PASSED;
+}
+
+static void
+track_look(struct track *track, const struct queue_row *row)
+{
+	int64_t now_ms = clock_ms();
+
+	if (!queue_row_readable(row)) {
+		track->drained = RESULT_UNKNOWN;
+		track->known = false;
+		return;
+	}
+	const struct queue_state *state = row->seen->queue;
+	struct queue_number jobs = jobs_of(state);
+	int64_t ms = track->known ? now_ms - track->at_ms : 0;
+
+	track->net = rate(&jobs, &track->jobs, ms);
+	track->out = rate(&state->completed, &track->completed, ms);
+	track_head(track, state->head, now_ms);
+	track->drained = is_drained(state);
+	track->jobs = jobs;
+	track->completed = state->completed;
+	track->completed.why = NULL; /* the look's arena goes */
+	track->at_ms = now_ms;
+	track->known = true;
+}
+
+/* --- what is written -------------------------------------------------------
+ */
+
+static void
+write_number(
+    struct jsonw *json, const char *key, const struct queue_number *number)
+{
+	if (number->know == KNOW_UNKNOWN || number->know == KNOW_NOT_APPLICABLE)
+		jsonw_null(json, key);
+	else
+		jsonw_i64(json, key, number->value);
+}
+
+static void
+write_rate(struct jsonw *json, const char *key, double value)
+{
+	if (isnan(value))
+		jsonw_null(json, key);
+	else
+		jsonw_double(json, key, value);
+}
+
+static void
+write_json(struct watch *watch, size_t index, struct buffer *out)
+{
+	const struct queue_row *row = &watch->rows.all[index];
+	const struct track *track = &watch->tracks[index];
+	char at[CLOCK_TEXT_SIZE];
+	struct jsonw json;
+
+	jsonw_init(&json, out, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "schema", "reeve.watch/1");
+	jsonw_text(&json, "at", clock_text(clock_wall_ms(), at));
+	jsonw_text(&json, "queue", row->queue.name);
+	if (queue_row_readable(row)) {
+		const struct queue_state *state = row->seen->queue;
+
+		write_number(&json, "waiting", &state->waiting);
+		write_number(&json, "active", &state->active);
+		write_number(&json, "delayed", &state->delayed);
+		write_number(&json, "dead", &state->dead);
+		write_number(&json, "oldest_ms", &state->oldest_ms);
+		write_number(&json, "consumers", &state->consumers);
+		write_rate(&json, "net_per_s", track->net);
+		write_rate(&json, "out_per_s", track->out);
+		write_rate(&json, "in_per_s", track->net + track->out);
+		if (track->moving < 0)
+			jsonw_null(&json, "head_moving");
+		else
+			jsonw_bool(&json, "head_moving", track->moving == 1);
+	}
+	if (track->drained == RESULT_UNKNOWN)
+		jsonw_null(&json, "drained");
+	else
+		jsonw_bool(&json, "drained", track->drained == RESULT_PASSED);
+	jsonw_text(&json, "error", queue_row_error(row));
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
+
+static void
+show_number(struct buffer *out, const char *what,
+    const struct queue_number *number, bool age)
+{
+	char text[32];
+
+	if (number->know == KNOW_NOT_APPLICABLE)
+		return;
+	if (number->know == KNOW_UNKNOWN)
+		(void)snprintf(text, sizeof(text), "?");
+	else if (age)
+		(void)text_ms_for_people(number->value, text, sizeof(text));
+	else
+		(void)snprintf(text, sizeof(text), "%" PRId64, number->value);
+	buffer_format(out, "  %s %s", what, text);
+}
+
+static void
+show_row(struct watch *watch, size_t index, struct buffer *out)
+{
+	const struct queue_row *row = &watch->rows.all[index];
+	const struct track *track = &watch->tracks[index];
+	char age[32];
+
+	buffer_format(out, "%s", row->queue.name);
+	if (!queue_row_readable(row)) {
+		buffer_format(out, "  %s", queue_row_error(row));
+		return;
+	}
+	const struct queue_state *state = row->seen->queue;
+
+	show_number(out, "waiting", &state->waiting, false);
+	show_number(out, "active", &state->active, false);
+	show_number(out, "dead", &state->dead, false);
+	show_number(out, "oldest", &state->oldest_ms, true);
+	show_number(out, "consumers", &state->consumers, false);
+	if (!isnan(track->out))
+		buffer_format(out, "  in %.1f/s  out %.1f/s",
+		    track->net + track->out, track->out);
+	else if (!isnan(track->net))
+		buffer_format(out, "  %+.1f/s", track->net);
+	if (track->moving == 1)
+		buffer_text(out, "  head moves");
+	else if (track->moving == 0)
+		buffer_format(out, "  same head for %s",
+		    text_ms_for_people(
+		        clock_ms() - track->head_since_ms, age, sizeof(age)));
+	if (track->drained == RESULT_PASSED)
+		buffer_text(out, "  drained");
+}
+
+static int
+show(struct watch *watch)
+{
+	struct cli *cli = watch->rows.cli;
+	bool json = cli_wants(cli, "json");
+	bool live = watch->terminal && !json;
+	struct buffer out;
+
+	buffer_init(&out, OUTPUT_MAX);
+	if (live && watch->lines > 0)
+		buffer_format(&out, "\033[%zuA", watch->lines);
+	for (size_t i = 0; i < watch->rows.count; i++) {
+		if (json) {
+			write_json(watch, i, &out);
+			continue;
+		}
+		show_row(watch, i, &out);
+		buffer_text(&out, live ? "\033[K\n" : "\n");
+	}
+	watch->lines = watch->rows.count;
+	int code = cli_print(cli, out.data, out.len);
+
+	buffer_fini(&out);
+	return code;
+}
+
+/* --- looking ---------------------------------------------------------------
+ */
+
+static bool
+all_drained(const struct watch *watch)
+{
+	for (size_t i = 0; i < watch->rows.count; i++) {
+		if (watch->tracks[i].drained != RESULT_PASSED)
+			return false;
+	}
+	return true;
+}
+
+static bool
+signal_waits(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGINT) == 1 ||
+	           sigismember(&pending, SIGTERM) == 1);
+}
+
+/* A Ctrl-C reaches the probers too: what a look says that it ended isn't so. */
+static int
+look_once(struct watch *watch, bool *ret_end)
+{
+	struct cli *cli = watch->rows.cli;
+	struct arena arena;
+
+	arena_init(&arena, LOOK_ARENA_MAX);
+	cli->deadline_ms = clock_after(clock_ms(), LOOK_MS);
+	int code = queue_rows_ask(&watch->rows, &arena, "observe",
+	    &(struct gather_request){.alone = true});
+
+	*ret_end = signal_waits();
+	if (code == 0 && !*ret_end) {
+		for (size_t i = 0; i < watch->rows.count; i++)
+			track_look(&watch->tracks[i], &watch->rows.all[i]);
+		code = show(watch);
+	}
+	for (size_t i = 0; i < watch->rows.count; i++)
+		watch->rows.all[i].seen = NULL; /* it was in the arena */
+	arena_fini(&arena);
+	*ret_end = *ret_end || (watch->until_drained && all_drained(watch)) ||
+	           clock_ms() >= watch->end_ms;
+	return code;
+}
+
+static bool
+pause_for(int64_t ms)
+{
+	sigset_t ending;
+	const struct timespec pause = {
+	    .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+
+	(void)sigemptyset(&ending);
+	(void)sigaddset(&ending, SIGINT);
+	(void)sigaddset(&ending, SIGTERM);
+	return sigtimedwait(&ending, NULL, &pause) > 0;
+}
+
+static int
+exit_code_of(const struct watch *watch)
+{
+	for (size_t i = 0; i < watch->rows.count; i++) {
+		if (watch->tracks[i].drained == RESULT_FAILED)
+			return EXIT_FAILED;
+	}
+	return all_drained(watch) ? EXIT_PASSED : EXIT_INCONCLUSIVE;
+}
+
+static int
+read_options(struct watch *watch)
+{
+	struct cli *cli = watch->rows.cli;
+	const char *terminal = getenv("TERM");
+	int64_t for_ms = 0;
+
+	if (cli_duration(cli, "interval", INTERVAL_MS, &watch->interval_ms) ==
+	        -1 ||
+	    cli_duration(cli, "for", INT64_MAX, &for_ms) == -1)
+		return EXIT_USAGE;
+	if (watch->interval_ms < INTERVAL_MIN_MS)
+		return cli_usage(
+		    cli, "--interval: at least %" PRId64 "ms", INTERVAL_MIN_MS);
+	for (size_t i = 0; i < cli->noutputs; i++) {
+		if (cli->outputs[i].path != NULL)
+			return cli_usage(cli,
+			    "--output: `queue watch` writes to standard output "
+			    "alone");
+	}
+	watch->end_ms = clock_after(clock_ms(), for_ms);
+	if (cli->timeout_given)
+		watch->end_ms = MIN(watch->end_ms, cli->deadline_ms);
+	watch->until_drained = cli_flag(cli, "until-drained");
+	watch->terminal = isatty(STDOUT_FILENO) == 1 && terminal != NULL &&
+	                  !text_equal(terminal, "dumb");
+	return 0;
+}
+
+int
+queue_watch(struct cli *cli, int argc, char **argv)
+{
+	struct watch watch = {.rows = {.cli = cli}};
+	sigset_t ending;
+	bool end = false;
+
+	int code = read_options(&watch);
+
+	if (code == 0)
+		code = queue_rows_collect(&watch.rows, argc, argv);
+	if (code != 0)
+		return code;
+	cli->quiet = true; /* the looks themselves are the progress */
+	watch.tracks = arena_array(
+	    &cli->arena, watch.rows.count + 1, sizeof(*watch.tracks));
+	(void)sigemptyset(&ending);
+	(void)sigaddset(&ending, SIGINT);
+	(void)sigaddset(&ending, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &ending, NULL);
+	for (;;) {
+		int64_t next_ms = clock_after(clock_ms(), watch.interval_ms);
+
+		code = look_once(&watch, &end);
+		if (code != 0 || end)
+			break;
+		int64_t until_ms = MIN(next_ms, watch.end_ms) - clock_ms();
+
+		if (pause_for(MAX(until_ms, (int64_t)0)))
+			break;
+	}
+	return code != 0 ? code : exit_code_of(&watch);
+}
