@@ -238,6 +238,55 @@ check_rv110(struct check *check)
 	looks_each(check, judge_service);
 }
 
+/* --- RV115 object-store-rw ------------------------------------------------
+ */
+
+static const char *
+object_fix(const struct observation *seen)
+{
+	switch ((int)seen->cause) {
+	case CAUSE_AUTH:
+		return "use the keys that the store knows, from the secret; and "
+		       "look at this machine's clock and the region";
+	case CAUSE_PERMISSION:
+		return "grant the keys put, get and delete on this bucket and "
+		       "prefix";
+	case CAUSE_NOT_FOUND:
+		return "correct the bucket's name or the key, or create it "
+		       "where the workers expect it";
+	default:
+		return "see what the store says";
+	}
+}
+
+static void
+judge_objects(struct check *check, const struct look *look)
+{
+	if (look->family != FAMILY_OBJECTS)
+		return;
+	struct report_finding *finding =
+	    look_begin(check, look, LOOK_LABEL_TARGET);
+
+	if (finding == NULL || not_looked(check, finding, look))
+		return;
+	finding->confirmed = true;
+	if (look->seen->result == RESULT_PASSED) {
+		check_set(
+		    check, finding, RESULT_PASSED, "%s", look->seen->summary);
+		return;
+	}
+	look_fail(check, finding, look,
+	    look_asks(look, "key") ? "the object is as declared"
+	                           : "an object is put, got back and deleted");
+	check_fix(check, finding, object_fix(look->seen), NULL, "reeve check");
+}
+
+void
+check_rv115(struct check *check)
+{
+	looks_each(check, judge_objects);
+}
+
 /* --- RV119 runtime-env-mismatch --------------------------------------------
  */
 

@@ -23,6 +23,8 @@ family_of(const char *kind, bool queue)
 	for (size_t i = 0; kind != NULL && i < ARRAY_LEN(local); i++)
 		if (strcmp(kind, local[i]) == 0)
 			return FAMILY_LOCAL;
+	if (text_equal(kind, "s3"))
+		return FAMILY_OBJECTS;
 	return FAMILY_SERVICE;
 }
 

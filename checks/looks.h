@@ -17,6 +17,7 @@ enum look_of {
 
 /* Which row judges what answered: the families of kinds. */
 enum look_family {
+	FAMILY_OBJECTS,  /* s3: RV115 */
 	FAMILY_SERVICE,  /* http, tcp, tls, dns, …: RV110 */
 	FAMILY_BROKER,   /* redis, sqlite queues, …: RV206 */
 	FAMILY_DATABASE, /* postgres, mysql, queues in them: RV401 */

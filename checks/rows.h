@@ -12,8 +12,8 @@ check_fn check_rv101, check_rv102, check_rv105, check_rv121, check_rv122;
 /* checks/values.c */
 check_fn check_rv103, check_rv104, check_rv106, check_rv127, check_rv128;
 /* checks/endpoint.c */
-check_fn check_rv110, check_rv119, check_rv129, check_rv130, check_rv131,
-    check_rv206;
+check_fn check_rv110, check_rv115, check_rv119, check_rv129, check_rv130,
+    check_rv131, check_rv206;
 /* checks/database.c */
 check_fn check_rv401, check_rv402, check_rv405, check_rv407, check_rv408,
     check_rv409, check_rv416;

@@ -142,6 +142,11 @@ set_common(CURL *curl, const struct http_request *request, int64_t left_ms,
 	    curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_take);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
+	if (request->sigv4 != NULL) {
+		(void)curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, request->sigv4);
+		(void)curl_easy_setopt(
+		    curl, CURLOPT_USERPWD, request->credentials);
+	}
 	if (request->ca != NULL)
 		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, request->ca);
 	if (request->unix_path != NULL && request->unix_path[0] == '@')

@@ -23,6 +23,10 @@ struct http_request {
 	const char *ca;        /* PEM file; NULL: the system's */
 	const char *unix_path; /* NULL: by host; "@name": abstract */
 	bool follow;           /* redirects, at most five */
+	/* AWS Signature Version 4: "aws:amz:REGION:SERVICE", and "KEY:SECRET".
+	 * libcurl 7.88 signs the query as it is written: sort its keys, write
+	 * each as KEY=VALUE (queues.md part 12). NULL: not signed. */
+	const char *sigv4, *credentials;
 };
 
 struct http_answer {

@@ -19,6 +19,8 @@
  *   postgres {url,tables:[{name,columns,grants}],indexes,
  *             migration:{table,column,version},query,equals,atLeast,execute,by}
  *   redis {url,key,field,equals,atLeast,exists,by}
+ *   s3 {url,endpoint,region,accessKey,secretKey,sessionToken,pathStyle,
+ *       key,exists,delete}
  *   sqlite {path,query,equals,atLeast,execute,by}
  *   command {command:[…],exitCode,contains} · file {path,exists,contains}
  *   queue {queueKind,url,options:{…},op, …}: probes/queue/request.h

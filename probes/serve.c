@@ -47,6 +47,7 @@ static const struct {
     {"postgres", probe_postgres},
     {"redis", probe_redis},
     {"sqlite", probe_sqlite},
+    {"s3", probe_object},
     {"command", probe_command},
     {"file", probe_file},
     {"supervisor", probe_supervisor},
