@@ -16,7 +16,7 @@
 #include "supervisor/operator/alerts.h"
 
 /*
- * `reeve alert test` and `reeve alert ls`. A running supervisor is asked: it
+ * `reeve alert`: tests, lists, silences. A running supervisor is asked: it
  * has the values that the manifest's `$(NAME)` have there. Without one, the
  * receivers of the manifest are tried from here, by the same code.
  */
@@ -253,6 +253,8 @@ static void
 put_alert(struct buffer *out, const cJSON *alert)
 {
 	const char *cause = text_of(alert, "explained_by");
+	const cJSON *by =
+	    cJSON_GetObjectItemCaseSensitive(alert, "silenced_by");
 
 	buffer_format(out, "%-9s %-8s %s\n          %s: %s\n",
 	    text_of(alert, "state"), text_of(alert, "severity"),
@@ -260,6 +262,8 @@ put_alert(struct buffer *out, const cJSON *alert)
 	    text_of(alert, "summary"));
 	if (*cause != '\0')
 		buffer_format(out, "          explained by %s\n", cause);
+	if (cJSON_IsNumber(by))
+		buffer_format(out, "          silence %.0f\n", by->valuedouble);
 	buffer_format(out, "          since %s\n", text_of(alert, "since"));
 }
 
@@ -324,8 +328,10 @@ print_list(struct cli *cli, const cJSON *status)
 	return rc;
 }
 
+typedef int print_fn(struct cli *cli, const cJSON *status);
+
 static int
-alert_list(struct cli *cli)
+show(struct cli *cli, print_fn *print)
 {
 	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	cJSON *status = NULL;
@@ -335,18 +341,113 @@ alert_list(struct cli *cli)
 		return rc;
 	rc = ask(cli, &client, "GET", "/status", FOUND, &status);
 	if (rc == EXIT_PASSED)
-		rc = print_list(cli, status);
+		rc = print(cli, status);
 	cJSON_Delete(status);
 	control_close(&client);
+	return rc;
+}
+
+/* --- silences ----------------------------------------------------------- */
+
+static int
+print_silences(struct cli *cli, const cJSON *status)
+{
+	const cJSON *item = NULL;
+	struct buffer out;
+
+	buffer_init(&out, ANSWER_MAX);
+	if (cli_wants(cli, "json")) {
+		char *silences = cJSON_Print(list_of(status, "silences"));
+		struct jsonw json;
+		jsonw_init(&json, &out, true);
+		jsonw_object(&json, NULL);
+		jsonw_text(&json, "schema", "reeve.silences/1");
+		jsonw_raw(
+		    &json, "silences", silences == NULL ? "[]" : silences);
+		jsonw_end(&json);
+		buffer_text(&out, "\n");
+		cJSON_free(silences);
+	} else {
+		cJSON_ArrayForEach(item, list_of(status, "silences"))
+		    buffer_format(&out,
+		        "%-4.0f %s  until %s\n     by %s: %s; alerts it "
+		        "fits now: %.0f\n",
+		        cJSON_GetNumberValue(
+		            cJSON_GetObjectItemCaseSensitive(item, "id")),
+		        text_of(item, "match"), text_of(item, "until"),
+		        text_of(item, "by"), text_of(item, "reason"),
+		        cJSON_GetNumberValue(
+		            cJSON_GetObjectItemCaseSensitive(item, "alerts")));
+	}
+	int rc = cli_print(cli, out.data == NULL ? "" : out.data, out.len);
+
+	buffer_fini(&out);
+	return rc;
+}
+
+static int
+order(struct cli *cli, const char *path)
+{
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	cJSON *answer = NULL;
+	int rc = control_open(cli, &client);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	rc = ask(cli, &client, "POST", path, ACCEPTED, &answer);
+	if (rc == EXIT_PASSED) {
+		const char *text =
+		    arena_format(&cli->arena, "%s\n", text_of(answer, "text"));
+		rc = cli_print(cli, text, strlen(text));
+	}
+	cJSON_Delete(answer);
+	control_close(&client);
+	return rc;
+}
+
+static int
+silence(struct cli *cli, const char *match)
+{
+	const char *reason = cli_value(cli, "reason");
+	int64_t for_ms = 0;
+
+	if (reason == NULL || cli_value(cli, "for") == NULL)
+		return cli_usage(
+		    cli, "a silence needs --for DURATION and --reason TEXT");
+	if (cli_duration(cli, "for", 0, &for_ms) == -1)
+		return EXIT_USAGE;
+	return order(cli,
+	    arena_format(&cli->arena, "/silence?match=%s&for_ms=%lld&reason=%s",
+	        url_encode(&cli->arena, match), (long long)for_ms,
+	        url_encode(&cli->arena, reason)));
+}
+
+static int
+unsilence(struct cli *cli, int count, char **ids)
+{
+	int rc = EXIT_PASSED;
+
+	for (int i = 0; i < count && rc == EXIT_PASSED; i++)
+		rc = order(cli, arena_format(&cli->arena, "/unsilence?id=%s",
+		                    url_encode(&cli->arena, ids[i])));
 	return rc;
 }
 
 int
 cmd_alert(struct cli *cli, int argc, char **argv)
 {
-	if (text_equal(argv[0], "test"))
+	if (text_equal(argv[0], "test") && argc <= 2)
 		return alert_test(cli, argc > 1 ? argv[1] : NULL);
 	if (text_equal(argv[0], "ls") && argc == 1)
-		return alert_list(cli);
-	return cli_usage(cli, "'%s': say 'ls', or 'test [RECEIVER]'", argv[0]);
+		return show(cli, print_list);
+	if (text_equal(argv[0], "silence") && argc == 2)
+		return silence(cli, argv[1]);
+	if (text_equal(argv[0], "silences") && argc == 1)
+		return show(cli, print_silences);
+	if (text_equal(argv[0], "unsilence") && argc > 1)
+		return unsilence(cli, argc - 1, argv + 1);
+	return cli_usage(cli,
+	    "'%s': say 'ls', 'test [RECEIVER]', 'silence MATCH', 'silences', "
+	    "or 'unsilence ID'",
+	    argv[0]);
 }

@@ -27,6 +27,13 @@ static const struct cli_option running_options[] = {
     {0},
 };
 
+static const struct cli_option alert_options[] = {
+    {"name", "NAME", "which supervisor, where several run"},
+    {"for", "DURATION", "silence: for how long"},
+    {"reason", "TEXT", "silence: why, for those who see it"},
+    {0},
+};
+
 static const struct cli_option status_options[] = {
     {"name", "NAME", "which supervisor, where several run"},
     {"live", NULL, "say nothing; exit 0 if the init's loop turns"},
@@ -311,16 +318,21 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "alert",
-        .arguments = "ls | test [RECEIVER]",
-        .summary = "what is raised and who wasn't reached; send a marked test",
+        .arguments = "ls | test [RECEIVER] | silence MATCH | silences | "
+                     "unsilence ID…",
+        .summary = "what is raised and who wasn't reached; a marked test; "
+                   "nobody told for a while",
         .examples = "  reeve alert ls\n"
                     "  reeve alert test            # to every receiver; exit 1 "
                     "if one doesn't take it\n"
-                    "  reeve alert test on-call -f reeve.yaml\n",
+                    "  reeve alert test on-call -f reeve.yaml\n"
+                    "  reeve alert silence 'drift:w:*' --for 2h --reason "
+                    "'being moved'\n"
+                    "  reeve alert unsilence 3\n",
         .uses = CLI_MANIFEST | CLI_FORMAT | CLI_TIMEOUT,
         .args_min = 1,
-        .args_max = 2,
-        .options = running_options,
+        .args_max = -1,
+        .options = alert_options,
         .run = cmd_alert,
     },
     {

@@ -246,6 +246,11 @@ print_trouble(struct buffer *out, const cJSON *status)
 	        text_of(item, "evidence"), text_of(item, "policy"));
 	cJSON_ArrayForEach(item, list_of(status, "alerts"))
 	    print_alert(out, item);
+	cJSON_ArrayForEach(item, list_of(status, "silences")) buffer_format(out,
+	    "silence %.0f of '%s' until %s by %s: %s\n",
+	    cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(item, "id")),
+	    text_of(item, "match"), text_of(item, "until"), text_of(item, "by"),
+	    text_of(item, "reason"));
 	cJSON_ArrayForEach(item, list_of(status, "receivers"))
 	    print_receiver(out, item);
 }

@@ -188,7 +188,10 @@ read_troubles(struct top_model *model, const cJSON *alerts, const cJSON *drift)
 	cJSON_ArrayForEach(item, alerts) model->troubles[model->ntroubles++] =
 	    (struct top_trouble){
 	        .severity = text_of(model, item, "severity"),
-	        .text = arena_format(&model->arena, "%s: %s",
+	        .text = arena_format(&model->arena, "%s%s: %s",
+	            text_equal(text_of(model, item, "state"), "silenced")
+	                ? "(silenced) "
+	                : "",
 	            text_of(model, item, "subject"),
 	            text_of(model, item, "summary")),
 	    };

@@ -115,6 +115,8 @@ resolve(struct alerts *alerts)
 		if (alert->told) {
 			receivers_emit(alerts, alert, "resolved", NULL);
 			tell(alerts, alert, "resolved");
+		} else if (alert->quiet) {
+			tell(alerts, alert, "resolved");
 		}
 		alerts->changed = true;
 		spool_free_alert(alert);
@@ -136,7 +138,15 @@ raise_those_due(struct alerts *alerts)
 			alerts->wake_ms = MIN(alerts->wake_ms, due_ms);
 			continue;
 		}
+		if (alert->silence != 0) {
+			if (!alert->quiet)
+				tell(alerts, alert, "silenced");
+			alerts->changed = alerts->changed || !alert->quiet;
+			alert->quiet = true;
+			continue;
+		}
 		alert->told = true;
+		alert->quiet = false;
 		receivers_set_repeats(alerts, alert);
 		receivers_emit(alerts, alert, "raised", NULL);
 		tell(alerts, alert, "raised");
@@ -151,13 +161,33 @@ repeat(struct alerts *alerts, struct alert *alert)
 
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
 		struct alert_receiver *receiver = &alerts->receivers[i];
-		if (!receiver->used || alert->repeat_at_ms[i] > now_ms)
+		/* An Alertmanager that hears nothing takes it for over. */
+		if (!receiver->used || alert->repeat_at_ms[i] > now_ms ||
+		    (alert->silence != 0 &&
+		        !text_equal(receiver->kind, "alertmanager")))
 			continue;
 		alert->repeat_at_ms[i] =
 		    clock_after(now_ms, receiver->repeat_ms);
 		if (!receivers_waits(receiver, alert))
 			receivers_emit(alerts, alert, "repeated", receiver);
 	}
+}
+
+static void
+silence_over(void *arg, const struct silence *silence)
+{
+	struct alerts *alerts = arg;
+
+	if (alerts->silence_over != NULL)
+		alerts->silence_over(alerts->told_arg, silence);
+}
+
+static int64_t
+silence_of(const struct alerts *alerts, const struct alert *alert)
+{
+	return silences_find(&alerts->silences,
+	    &(struct silence_subject){
+	        alert->key, alert->kind, alert->subject, alert->finding});
 }
 
 void
@@ -180,6 +210,11 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 		take(alerts, &conditions[i]);
 	resolve(alerts);
 	alert_cause_find(alerts);
+	silences_expire(
+	    &alerts->silences, alerts->dir, clock_ms(), silence_over, alerts);
+	for (struct alert *alert = alerts->known; alert != NULL;
+	     alert = alert->next)
+		alert->silence = silence_of(alerts, alert);
 	raise_those_due(alerts);
 	for (struct alert *alert = alerts->known; alert != NULL;
 	     alert = alert->next)
@@ -194,11 +229,14 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 int64_t
 alerts_wake_ms(const struct alerts *alerts)
 {
-	int64_t wake_ms = alerts->wake_ms;
+	int64_t wake_ms =
+	    MIN(alerts->wake_ms, silences_wake_ms(&alerts->silences));
 
 	for (const struct alert *alert = alerts->known; alert != NULL;
 	     alert = alert->next) {
-		for (size_t i = 0; alert->told && i < ALERT_RECEIVERS_MAX; i++)
+		for (size_t i = 0; alert->told && alert->silence == 0 &&
+		                   i < ALERT_RECEIVERS_MAX;
+		     i++)
 			wake_ms = MIN(wake_ms, alert->repeat_at_ms[i]);
 		if (alert->restored)
 			wake_ms = MIN(wake_ms,
@@ -257,6 +295,7 @@ alerts_init(struct alerts *alerts, struct loop *loop, const char *system,
 	(void)snprintf(
 	    alerts->nonce, sizeof(alerts->nonce), "%08" PRIx32, nonce);
 	spool_open(alerts, dir);
+	silences_read(&alerts->silences, alerts->dir);
 }
 
 void
@@ -273,6 +312,56 @@ alerts_fini(struct alerts *alerts)
 	free(alerts->system);
 	free(alerts->dir);
 	*alerts = (struct alerts){0};
+}
+
+/* --- silences ---------------------------------------------------------- */
+
+static size_t
+silenced_by(const struct alerts *alerts, int64_t id)
+{
+	size_t count = 0;
+
+	for (const struct alert *alert = alerts->known; alert != NULL;
+	     alert = alert->next)
+		count += silence_of(alerts, alert) == id;
+	return count;
+}
+
+int
+alerts_silence(struct alerts *alerts, const struct silence *wanted,
+    int64_t for_ms, int64_t *ret_id, size_t *ret_count, struct err *err)
+{
+	if (silences_add(&alerts->silences, alerts->dir, wanted, for_ms, ret_id,
+	        err) == -1)
+		return -1;
+	*ret_count = silenced_by(alerts, *ret_id);
+	return 0;
+}
+
+bool
+alerts_unsilence(struct alerts *alerts, int64_t id)
+{
+	return silences_remove(&alerts->silences, alerts->dir, id);
+}
+
+void
+alerts_write_silences(const struct alerts *alerts, struct jsonw *json)
+{
+	char at[CLOCK_TEXT_SIZE];
+
+	for (size_t i = 0; i < alerts->silences.count; i++) {
+		const struct silence *one = &alerts->silences.list[i];
+		jsonw_object(json, NULL);
+		jsonw_i64(json, "id", one->id);
+		jsonw_text(json, "match", one->match);
+		jsonw_text(json, "reason", one->reason);
+		jsonw_text(json, "by", one->by);
+		jsonw_text(json, "since", clock_text(one->since_wall_ms, at));
+		jsonw_text(json, "until", clock_text(one->until_wall_ms, at));
+		jsonw_i64(
+		    json, "alerts", (int64_t)silenced_by(alerts, one->id));
+		jsonw_end(json);
+	}
 }
 
 /* --- status ------------------------------------------------------------ */
@@ -292,7 +381,8 @@ waiting(const struct alerts *alerts, const struct alert *alert)
 static const char *
 state_name(const struct alert *alert)
 {
-	return alert->told            ? "raised"
+	return alert->silence != 0    ? "silenced"
+	       : alert->told          ? "raised"
 	       : alert->muted         ? "muted"
 	       : alert->cause != NULL ? "explained"
 	                              : "pending";
@@ -311,6 +401,10 @@ alerts_write(const struct alerts *alerts, struct jsonw *json)
 		jsonw_text(json, "state", state_name(alert));
 		jsonw_text(json, "explained_by",
 		    alert->cause == NULL ? NULL : alert->cause->key);
+		if (alert->silence == 0)
+			jsonw_null(json, "silenced_by");
+		else
+			jsonw_i64(json, "silenced_by", alert->silence);
 		jsonw_text(json, "severity", severity_name(alert->severity));
 		jsonw_text(json, "subject", alert->subject);
 		jsonw_text(json, "summary", alert->summary);

@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "manifests/declared.h"
 #include "supervisor/operator/helper.h"
+#include "supervisor/operator/silences.h"
 
 /*
  * Somebody is told. What is wrong is given as a set of conditions at each pass;
@@ -19,6 +20,7 @@
  *
  *     alerts.c        what is new, still there, or over
  *     alert_cause.c   what another one explains: listed, not sent
+ *     silences.c      what nobody wants to hear of for a while
  *     receivers.c     to whom, in order, and again until it is taken
  *     spool.c         on disk until then
  *     deliver.c       the child that takes it there
@@ -46,9 +48,12 @@ struct alert;       /* one that is known */
 struct alert_event; /* one that waits to be delivered */
 struct alerts;
 
-/* An alert was raised or is over; `state` as in reeve.alert/1. */
+/* An alert was raised or is over; `state` as in reeve.alert/1, or "silenced"
+ * for one that is raised and told to nobody. */
 typedef void alert_told_fn(
     void *arg, const struct alert *alert, const char *state);
+/* A silence is over, by itself. */
+typedef void alert_silence_fn(void *arg, const struct silence *silence);
 /* A receiver doesn't take alerts (`why`), or does so again (NULL). */
 typedef void alert_receiver_fn(void *arg, const char *name, const char *why);
 
@@ -98,9 +103,11 @@ struct alerts {
 	bool changed;        /* since the checkpoint */
 	alert_told_fn *told; /* may be NULL, as the next */
 	alert_receiver_fn *receiver_told;
+	alert_silence_fn *silence_over;
 	void *told_arg;
 	struct declared_alert_rule *rules; /* copies */
 	size_t nrules;
+	struct silences silences;
 	struct alert_receiver receivers[ALERT_RECEIVERS_MAX];
 };
 
@@ -116,6 +123,14 @@ void alerts_judge(struct alerts *alerts,
     const struct alert_condition *conditions, size_t count);
 /* Elements of the array `alerts` of reeve.status/1. */
 void alerts_write(const struct alerts *alerts, struct jsonw *json);
+/* `by`: who asks. `ret_id` is what alerts_unsilence takes, `ret_count` how many
+ * alerts that are known it fits. */
+int alerts_silence(struct alerts *alerts, const struct silence *wanted,
+    int64_t for_ms, int64_t *ret_id, size_t *ret_count,
+    struct err *err) MUST_CHECK;
+bool alerts_unsilence(struct alerts *alerts, int64_t id);
+/* Elements of the array `silences` of reeve.status/1. */
+void alerts_write_silences(const struct alerts *alerts, struct jsonw *json);
 /* When alerts_judge wants to be called again; CLOCK_NEVER. */
 int64_t alerts_wake_ms(const struct alerts *alerts);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,6 +320,76 @@ post_alert_test(struct ask *ask)
 	say(ask, MHD_HTTP_NOT_FOUND, false, text);
 }
 
+static int
+peer_of(const struct ask *ask, struct ucred *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(
+	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
+}
+
+static void
+post_silence(struct ask *ask)
+{
+	const char *match = argument(ask, "match");
+	const char *reason = argument(ask, "reason");
+	const char *length = argument(ask, "for_ms");
+	struct ucred peer = {.uid = (uid_t)-1};
+	struct silence wanted = {0};
+	struct err err = ERR_INIT;
+	int64_t for_ms = 0;
+	int64_t id = 0;
+	size_t count = 0;
+	char text[160];
+
+	(void)peer_of(ask, &peer);
+	(void)snprintf(wanted.by, sizeof(wanted.by), "uid %d", (int)peer.uid);
+	if (text_copy(wanted.match, sizeof(wanted.match),
+	        match == NULL ? "" : match, &err) == -1 ||
+	    text_copy(wanted.reason, sizeof(wanted.reason),
+	        reason == NULL ? "" : reason, &err) == -1 ||
+	    text_i64(length == NULL ? "" : length, 1, INT64_MAX, &for_ms,
+	        &err) == -1 ||
+	    alerts_silence(
+	        &ask->op->alerts, &wanted, for_ms, &id, &count, &err) == -1) {
+		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
+		return;
+	}
+	(void)snprintf(text, sizeof(text),
+	    "silence %" PRId64 ": %zu alerts that are known fit now", id,
+	    count);
+	events_say(ask->op->events, "silence", NULL,
+	    "silence %" PRId64 " of '%s' by %s: %s", id, wanted.match,
+	    wanted.by, wanted.reason);
+	operator_wake(ask->op, 0);
+	say(ask, MHD_HTTP_ACCEPTED, true, text);
+}
+
+static void
+post_unsilence(struct ask *ask)
+{
+	const char *number = argument(ask, "id");
+	struct ucred peer = {.uid = (uid_t)-1};
+	int64_t id = 0;
+	char text[96];
+
+	(void)peer_of(ask, &peer);
+	if (text_i64(number == NULL ? "" : number, 1, INT64_MAX, &id, NULL) ==
+	        -1 ||
+	    !alerts_unsilence(&ask->op->alerts, id)) {
+		(void)snprintf(text, sizeof(text),
+		    "no silence '%.20s': 'reeve alert silences' shows them",
+		    number == NULL ? "" : number);
+		say(ask, MHD_HTTP_NOT_FOUND, false, text);
+		return;
+	}
+	events_say(ask->op->events, "silence-over", NULL,
+	    "silence %" PRId64 " was taken back by uid %d", id, (int)peer.uid);
+	operator_wake(ask->op, 0);
+	say(ask, MHD_HTTP_ACCEPTED, true, "taken back");
+}
+
 static const struct route routes[] = {
     {"GET", "/status", get_status, false, false},
     {"GET", "/diff", get_diff, false, false},
@@ -333,6 +404,8 @@ static const struct route routes[] = {
     {"POST", "/scale", post_scale, true, true},
     {"POST", "/reload", post_reload, true, true},
     {"POST", "/alert-test", post_alert_test, true, true},
+    {"POST", "/silence", post_silence, true, false},
+    {"POST", "/unsilence", post_unsilence, true, false},
 };
 
 /* --- who asks ---------------------------------------------------------- */
@@ -358,15 +431,6 @@ in_group(const struct ucred *peer, const char *name)
 		if (groups[i] == wanted)
 			return true;
 	return false;
-}
-
-static int
-peer_of(const struct ask *ask, struct ucred *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(
-	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
 }
 
 /* Root, our own user, or a member of supervisor.control.group. */
@@ -430,7 +494,7 @@ route(struct ask *ask, const char *method, const char *path)
 	else
 		say(ask, MHD_HTTP_NOT_FOUND, false,
 		    "GET /status /diff /plan /events, POST /plan /restart /stop "
-		    "/start /scale /reload /alert-test");
+		    "/start /scale /reload /alert-test /silence /unsilence");
 }
 
 static void

@@ -120,6 +120,19 @@ write_alerts(struct writing *writing)
 		number(writing, count, "severity", severity_name(severity),
 		    NULL, NULL);
 	}
+	int64_t silenced = 0;
+
+	for (const struct alert *alert = op->alerts.known; alert != NULL;
+	     alert = alert->next)
+		silenced += alert->silence != 0;
+	family(writing, OPENMETRICS_GAUGE, "reeve_alerts_silenced", NULL,
+	    "Alerts, raised or not, of which a silence keeps receivers from "
+	    "hearing.");
+	openmetrics_number(&writing->metrics, silenced, NULL);
+	family(writing, OPENMETRICS_GAUGE, "reeve_silences", NULL,
+	    "Silences in force.");
+	openmetrics_number(
+	    &writing->metrics, (int64_t)op->alerts.silences.count, NULL);
 	family(writing, OPENMETRICS_GAUGE, "reeve_alerts_undelivered", NULL,
 	    "Messages of alerts that a receiver hasn't taken yet.");
 	openmetrics_number(

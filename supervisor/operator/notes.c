@@ -237,8 +237,19 @@ alert_told(void *arg, const struct alert *alert, const char *state)
 	if (text_equal(state, "raised"))
 		counters_alert(&op->counters, alert->kind);
 	events_say(op->events,
-	    text_equal(state, "raised") ? "alert" : "alert-over", NULL,
-	    "%s: %s", alert->subject, alert->summary);
+	    text_equal(state, "raised")     ? "alert"
+	    : text_equal(state, "silenced") ? "alert-silenced"
+	                                    : "alert-over",
+	    NULL, "%s: %s", alert->subject, alert->summary);
+}
+
+static void
+silence_over(void *arg, const struct silence *silence)
+{
+	struct operator_core *op = arg;
+
+	events_say(op->events, "silence-over", NULL,
+	    "silence %" PRId64 " of '%s' is over", silence->id, silence->match);
 }
 
 static void
@@ -270,5 +281,6 @@ notes_open_history(struct operator_core *op)
 	    op->events, "operator", NULL, "started, pid %d", (int)getpid());
 	op->alerts.told = alert_told;
 	op->alerts.receiver_told = receiver_told;
+	op->alerts.silence_over = silence_over;
 	op->alerts.told_arg = op;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
+
 #include "base/clock.h"
 #include "base/text.h"
 #include "supervisor/operator/html.h"
@@ -143,12 +145,23 @@ static const struct advice {
 };
 
 static void
+write_command(struct buffer *out, const char *command)
+{
+	HTML(out,
+	    "<p><span class=\"soft\">next</span> <code "
+	    "class=\"do\">{}</code></p>",
+	    command);
+}
+
+static void
 write_advice(struct buffer *out, const struct alert *alert)
 {
 	static const char worker[] = "worker ";
 	const char *name = text_starts(alert->subject, worker)
 	                       ? alert->subject + sizeof(worker) - 1
 	                       : "";
+
+	const char *fix = alert->fix;
 
 	for (size_t i = 0; i < ARRAY_LEN(advices); i++) {
 		const char *hole = strstr(advices[i].command, "%s");
@@ -162,29 +175,56 @@ write_advice(struct buffer *out, const struct alert *alert)
 			(void)snprintf(command, sizeof(command), "%.*s%s%s",
 			    (int)(hole - advices[i].command),
 			    advices[i].command, name, hole + 2);
-		HTML(out,
-		    "<p><span class=\"soft\">next</span> <code "
-		    "class=\"do\">{}</code></p>",
-		    command);
+		write_command(out, command);
+		return;
 	}
+	if (fix != NULL)
+		write_command(out, fix);
+}
+
+static const struct silence *
+silence_of(const struct operator_core *op, int64_t id)
+{
+	for (size_t i = 0; i < op->alerts.silences.count; i++)
+		if (op->alerts.silences.list[i].id == id)
+			return &op->alerts.silences.list[i];
+	return NULL;
 }
 
 static void
-write_alert(struct buffer *out, const struct alert *alert)
+write_silence(struct buffer *out, const struct silence *silence)
 {
-	bool severe = alert->severity >= SEVERITY_ERROR;
+	char id[24];
+
+	(void)snprintf(id, sizeof(id), "%" PRId64, silence->id);
+	HTML(out, "<p class=\"soft\">silence {} by {}: {}; until ", id,
+	    silence->by, silence->reason);
+	page_time(out, silence->until_wall_ms);
+	buffer_text(out, "</p>");
+}
+
+static void
+write_alert(const struct operator_core *op, struct buffer *out,
+    const struct alert *alert)
+{
+	const struct silence *silence = silence_of(op, alert->silence);
+	bool severe = silence == NULL && alert->severity >= SEVERITY_ERROR;
 
 	HTML(out,
 	    "<article class=\"card alert {}\"><div class=\"top\"><h3>{}</h3>",
 	    severe ? "severe" : "", alert->subject);
 	page_badge(
 	    out, severe ? "bad" : "warn", severity_name(alert->severity));
+	if (silence != NULL)
+		page_badge(out, "unknown", "silenced");
 	HTML(out, "</div><p>{}</p>", alert->summary);
 	if (alert->evidence != NULL && *alert->evidence != '\0')
 		HTML(out, "<p class=\"soft\">{}</p>", alert->evidence);
 	HTML(out, "<p class=\"soft\">{}, since ", alert->kind);
 	page_time(out, alert->since_wall_ms);
 	buffer_text(out, "</p>");
+	if (silence != NULL)
+		write_silence(out, silence);
 	write_advice(out, alert);
 	buffer_text(out, "</article>");
 }
@@ -196,10 +236,10 @@ page_alerts(struct operator_core *op, struct buffer *out)
 
 	for (const struct alert *alert = op->alerts.known; alert != NULL;
 	     alert = alert->next) {
-		if (!alert->told)
+		if (!alert->told && !alert->quiet)
 			continue;
 		any = true;
-		write_alert(out, alert);
+		write_alert(op, out, alert);
 	}
 	if (!any)
 		buffer_text(out, "<p class=\"none\">none is raised</p>");

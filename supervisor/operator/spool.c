@@ -259,6 +259,7 @@ write_alert(struct jsonw *json, const struct alert *alert)
 	jsonw_i64(json, "since_ms", alert->since_wall_ms);
 	jsonw_i64(json, "hold_ms", alert->hold_ms);
 	jsonw_bool(json, "told", alert->told);
+	jsonw_bool(json, "quiet", alert->quiet);
 	jsonw_end(json);
 }
 
@@ -353,6 +354,7 @@ restore(struct alerts *alerts, const cJSON *from, bool told)
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
 		alert->repeat_at_ms[i] = CLOCK_NEVER;
 	alert->told = told || record_true(from, "told");
+	alert->quiet = record_true(from, "quiet");
 	alert->restored = true;
 	alert->next = alerts->known;
 	alerts->known = alert;

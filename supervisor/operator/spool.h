@@ -25,10 +25,12 @@ struct alert {
 	int64_t hold_ms;
 	int64_t for_ms;
 	int64_t repeat_at_ms[ALERT_RECEIVERS_MAX];
-	bool holds;    /* true in this pass */
-	bool told;     /* raised; else it waits, is explained or is muted */
-	bool muted;    /* a rule says that nobody wants to know */
-	bool restored; /* read from the spool, not seen true since */
+	bool holds;      /* true in this pass */
+	bool told;       /* raised; else it waits, is explained or is muted */
+	bool muted;      /* a rule says that nobody wants to know */
+	bool quiet;      /* it would have been raised, but for a silence */
+	int64_t silence; /* the one that it is under now; 0: none */
+	bool restored;   /* read from the spool, not seen true since */
 	const struct alert *cause; /* what explains it now; NULL: nothing */
 	struct alert *next;
 };

@@ -155,6 +155,9 @@ status_write(struct operator_core *op, struct buffer *out)
 	jsonw_array(&json, "alerts");
 	alerts_write(&op->alerts, &json);
 	jsonw_end(&json);
+	jsonw_array(&json, "silences");
+	alerts_write_silences(&op->alerts, &json);
+	jsonw_end(&json);
 	jsonw_array(&json, "rules");
 	rules_write(&op->rules, &json);
 	jsonw_end(&json);

@@ -265,6 +265,45 @@ passed_on() { jq -e "select(.status == \"$1\" and .alerts[0].labels.alertname ==
 	wait_until got "manifest-refused raised,manifest-refused resolved,drift raised,"
 }
 
+@test "a silence: told to nobody, shown everywhere, kept over a restart, and over when it is taken back" {
+	recorder
+	manifest "$(hook)"
+	supervise
+	run "$REEVE" alert silence 'drift:*' --for 2h
+	expect_status 64
+	run "$REEVE" alert silence 'drift:*' --for 2h --reason 'w is being moved'
+	expect_status 0
+	has 'silence 1: 0 alerts'
+	drift
+	wait_until in_status '.alerts[] | select(.kind == "drift" and .state == "silenced" and .silenced_by == 1)'
+	kill -KILL "$(operator_pid)"
+	wait_until in_status '.silences | length == 1'
+	wait_until in_status '.alerts[] | select(.kind == "drift" and .state == "silenced")'
+	# another kind goes out; the silenced one didn't before it
+	wait_until got 'operator-restarted raised,'
+	run "$REEVE" alert silences
+	expect_status 0
+	has 'drift:*  until '
+	has "by uid $(id -u): w is being moved; alerts it fits now: 1"
+	run "$REEVE" status
+	has "silence 1 of 'drift:*' until"
+	run "$REEVE" diff
+	expect_status 1
+	has 'LABEL'
+	run "$REEVE" events
+	has "silence 1 of 'drift:*' by uid"
+	has 'alert-silenced'
+	run "$REEVE" alert unsilence 7
+	expect_status 1
+	has "no silence '7'"
+	run "$REEVE" alert unsilence 1
+	expect_status 0
+	wait_until lines 2
+	[ "$(jq -r .kind got | tail -n 1)" = drift ]
+	in_status '.silences == []'
+	[ "$(curl -s -o answer -w '%{http_code}' --unix-socket run/operator.sock -X POST 'http://localhost/silence?match=x&for_ms=60000')" = 400 ]
+}
+
 @test "alert test: by the running supervisor, and by the manifest alone" {
 	recorder
 	manifest "$(hook)

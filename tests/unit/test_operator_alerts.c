@@ -127,7 +127,8 @@ teardown(void **state)
 		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		(void)unlink(path);
 	}
-	(void)closedir(list);
+	if (list != NULL)
+		(void)closedir(list);
 	(void)rmdir(dir);
 	loop_fini(&loop);
 	return 0;
@@ -310,6 +311,118 @@ the_default_receiver_is_our_own_log(void **state)
 	die();
 }
 
+/* --- silences ------------------------------------------------------------ */
+
+static char told[256];
+static void
+note(void *arg, const struct alert *alert, const char *state)
+{
+	size_t len = strlen(told);
+
+	(void)arg;
+	(void)snprintf(
+	    told + len, sizeof(told) - len, "%s %s,", state, alert->key);
+}
+
+static int64_t
+silence(const char *match, int64_t for_ms)
+{
+	struct silence wanted = {.reason = "being moved", .by = "uid 0"};
+	struct err err = ERR_INIT;
+	int64_t id = 0;
+	size_t count = 0;
+
+	(void)snprintf(wanted.match, sizeof(wanted.match), "%s", match);
+	assert_int_equal(
+	    alerts_silence(&alerts, &wanted, for_ms, &id, &count, &err), 0);
+	return id;
+}
+
+/* It is recorded, also its end; and who was told of one hears of its end. */
+static void
+what_is_silenced_is_told_to_nobody(void **state)
+{
+	(void)state;
+	open_alerts();
+	told[0] = '\0';
+	alerts.told = note;
+	judge("a", NULL);
+	(void)silence("[ab]", 3600000);
+	judge("a", "b");
+	judge("a", "b");
+	assert_string_equal(waiting(), "raised a");
+	assert_string_equal(told, "raised a,silenced b,");
+	judge(NULL, NULL);
+	assert_string_equal(waiting(), "raised a, resolved a");
+	assert_non_null(strstr(told, "resolved a,"));
+	assert_non_null(strstr(told, "resolved b,"));
+	judge("c", NULL);
+	assert_string_equal(waiting(), "raised a, resolved a, raised c");
+	die();
+}
+
+static void
+a_silence_outlives_the_operator_and_ends(void **state)
+{
+	int64_t id = 0;
+
+	(void)state;
+	open_alerts();
+	id = silence("test", 3600000); /* the kind */
+	judge("a", NULL);
+	die();
+	open_alerts();
+	assert_int_equal(alerts.silences.count, 1);
+	assert_string_equal(alerts.silences.list[0].reason, "being moved");
+	told[0] = '\0';
+	alerts.told = note;
+	judge("a", NULL);
+	/* it was recorded before */
+	assert_string_equal(told, "");
+	assert_string_equal(waiting(), "");
+	assert_false(alerts_unsilence(&alerts, id + 1));
+	assert_true(alerts_unsilence(&alerts, id));
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a");
+	die();
+	open_alerts();
+	assert_int_equal(alerts.silences.count, 0);
+	/* an id is never used again */
+	assert_int_equal(silence("a", 1000), id + 1);
+	alerts.silences.list[0].until_ms = clock_ms();
+	judge("a", "b");
+	assert_int_equal(alerts.silences.count, 0);
+	assert_string_equal(waiting(), "raised a, raised b");
+	die();
+}
+
+static void
+a_silence_says_what_and_why(void **state)
+{
+	struct silence wanted = {.match = "a", .reason = ""};
+	struct err err = ERR_INIT;
+	int64_t id = 0;
+	size_t count = 0;
+
+	(void)state;
+	open_alerts();
+	assert_int_equal(
+	    alerts_silence(&alerts, &wanted, 60000, &id, &count, &err), -1);
+	assert_non_null(strstr(err.text, "reason"));
+	wanted.reason[0] = 'x';
+	assert_int_equal(
+	    alerts_silence(&alerts, &wanted, INT64_MAX / 2, &id, &count, &err),
+	    -1);
+	assert_int_equal(
+	    alerts_silence(&alerts, &wanted, 999, &id, &count, &err), -1);
+	for (int i = 0; i < SILENCES_MAX; i++)
+		(void)silence("a", 60000);
+	assert_int_equal(
+	    alerts_silence(&alerts, &wanted, 60000, &id, &count, &err), -1);
+	assert_int_equal(alerts.silences.count, SILENCES_MAX);
+	die();
+}
+
 int
 main(void)
 {
@@ -324,6 +437,9 @@ main(void)
 	    ALERT_TEST(a_repeat_comes_when_it_is_due),
 	    ALERT_TEST(what_waits_for_a_receiver_that_is_gone_is_dropped),
 	    ALERT_TEST(without_a_directory_it_all_works_in_memory),
+	    ALERT_TEST(what_is_silenced_is_told_to_nobody),
+	    ALERT_TEST(a_silence_outlives_the_operator_and_ends),
+	    ALERT_TEST(a_silence_says_what_and_why),
 	    ALERT_TEST(the_default_receiver_is_our_own_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
