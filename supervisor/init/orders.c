@@ -12,6 +12,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "supervisor/init/core.h"
 #include "worker/send.h"
 
@@ -404,6 +405,45 @@ order_state(struct core *core, struct peer *peer, const struct wire_text *text)
 		    "%.*s", (int)sizeof(core->operate.text) - 1, text->text);
 }
 
+/* Asked for by somebody: not what failed its probe or its watchdog. */
+static bool
+may_extend(enum instance_why why)
+{
+	return why == WHY_DRAIN || why == WHY_ORDER_STOP ||
+	       why == WHY_ORDER_RESTART || why == WHY_SCALED ||
+	       why == WHY_REMOVED;
+}
+
+/* By name over all instances: one that was removed belongs to no run. */
+static void
+order_extend(
+    struct core *core, struct peer *peer, const struct wire_order *order)
+{
+	uint32_t affected = 0;
+
+	if (!peer->is_operator) {
+		answer(core, peer, order->head.sequence, EXIT_USAGE, 0,
+		    "only the operator extends a drain");
+		return;
+	}
+	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+		const struct instance *instance = &core->instances[slot];
+		struct worker_spec spec;
+
+		if (instance->state != INSTANCE_STOPPING ||
+		    instance->replica != (uint32_t)order->replica ||
+		    !may_extend((enum instance_why)instance->why))
+			continue;
+		instance_spec(core, (int32_t)slot, &spec);
+		if (!text_equal(spec.name, order->name))
+			continue;
+		instance_extend(core, (int32_t)slot, order->value);
+		affected++;
+	}
+	answer(
+	    core, peer, order->head.sequence, EXIT_PASSED, affected, "%s", "");
+}
+
 static void
 order_events(
     struct core *core, struct peer *peer, const struct wire_since *since)
@@ -443,6 +483,8 @@ order_other(struct core *core, struct peer *peer,
 		order_get_kept(core, peer, sequence);
 	else if (message->head.type == WIRE_EVENTS)
 		order_events(core, peer, &message->since);
+	else if (message->head.type == WIRE_EXTEND)
+		order_extend(core, peer, &message->order);
 	else if (message->head.type == WIRE_RELOAD)
 		order_reload(core, peer, sequence);
 	else if (message->head.type == WIRE_UPGRADE)

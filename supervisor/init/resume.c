@@ -256,6 +256,16 @@ find_clone(struct core *core, int32_t slot)
 		(void)nanosleep(&a_while, NULL);
 }
 
+/* Memory of another image: a flag there may hold any byte. */
+static bool
+is_set(const bool *flag)
+{
+	uint8_t byte;
+
+	memcpy(&byte, flag, sizeof(byte));
+	return byte != 0;
+}
+
 static void
 take_wires(struct core *core, int32_t slot, const struct wires *was)
 {
@@ -267,7 +277,7 @@ take_wires(struct core *core, int32_t slot, const struct wires *was)
 	memcpy(wires->probers, was->probers, sizeof(wires->probers));
 	for (size_t i = 0; i < ARRAY_LEN(wires->out); i++) {
 		wires->out[i] = take(was->out[i]);
-		wires->attached[i] = was->attached[i];
+		wires->attached[i] = is_set(&was->attached[i]);
 		wires->logs_sum = was->logs_sum;
 	}
 	if (was->start < 0 || was->start >= CORE_STARTS_MAX ||
@@ -275,7 +285,7 @@ take_wires(struct core *core, int32_t slot, const struct wires *was)
 		return;
 	struct start *start = &core->starts[was->start];
 	*start = (struct start){.slot = slot,
-	    .failed = old.starts[was->start].failed,
+	    .failed = is_set(&old.starts[was->start].failed),
 	    .exit = old.starts[was->start].exit,
 	    .report = {.fd = take(old.starts[was->start].report.fd)}};
 	if (start->report.fd == -1)

@@ -176,6 +176,8 @@ judge_pass(struct operator_core *op)
 	arena_fini(&op->drift_arena);
 	arena_init(&op->drift_arena, DRIFT_BYTES_MAX);
 	op->drift = (struct drift_list){.arena = &op->drift_arena};
+	if (op->ready)
+		leases_judge(op);
 	if (!op->ready || op->draining)
 		return CLOCK_NEVER;
 	if (op->intent != NULL)

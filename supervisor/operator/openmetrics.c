@@ -163,14 +163,15 @@ openmetrics_end(struct openmetrics *metrics)
 static int
 weight_of(const char *range)
 {
-	const char *q = strcasestr(range, ";q=");
+	static const char *const names[] = {";q=", "; q="};
+	const char *q = NULL;
 	int weight = 0;
 
-	if (q == NULL)
-		q = strcasestr(range, "; q=");
+	for (size_t i = 0; q == NULL && i < ARRAY_LEN(names); i++)
+		if ((q = strcasestr(range, names[i])) != NULL)
+			q += strlen(names[i]);
 	if (q == NULL)
 		return Q_MAX;
-	q = strchr(q, '=') + 1;
 	if (*q == '1')
 		return Q_MAX;
 	if (q[0] != '0' || q[1] != '.')

@@ -45,6 +45,7 @@
  *     events.c     what happened, kept in store.c
  *     queues.c     observation of the declared queues
  *     scaling.c    replicas by a queue (scale.c)
+ *     leases.c     who is told to end and holds a job gets more time
  *     trend.c      how the queues were, kept in store.c
  *     rules.c      what of them somebody should be told, by thresholds:
  *                  objectives.c, preset.c
@@ -245,6 +246,14 @@ void stall_judge(
 struct running_instance *stall_restart(struct operator_core *op,
     const struct declared_worker *declared, struct running_worker *worker,
     int64_t now_ms);
+
+/* --- leases.c --- */
+/* Whether `who` is a replica of the worker that holds a job. */
+bool leases_holder(
+    const struct queue_consumer *who, const char *worker, int64_t *ret_replica);
+/* Puts off the end of those that hold one and were told to end. */
+void leases_saw(struct operator_core *op, const struct queue_view *view);
+void leases_judge(struct operator_core *op);
 
 /* --- ceiling.c --- */
 /* Looks once for workers above a memory limit that no cgroup holds. */

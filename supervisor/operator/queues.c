@@ -257,6 +257,7 @@ tell(struct endpoint *endpoint, size_t at)
 	view_of(queue_at(endpoint, at), &view);
 	trend_add(endpoint->queues->op->trend, &view, endpoint->queues->count);
 	scaling_saw(endpoint->queues->op, &view);
+	leases_saw(endpoint->queues->op, &view);
 }
 
 /* The round is over; when is the next? */

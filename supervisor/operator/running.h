@@ -23,6 +23,7 @@ struct running_instance {
 	/* a restart was ordered and nothing was heard of it yet; monotonic,
 	 * 0: none */
 	int64_t ordered_ms;
+	int64_t extended_ms; /* its end was put off until then; 0: never */
 	/* bit of each drift class for which it was replaced, and the process
 	 * that was to be: the next one had better not differ again */
 	unsigned mended;

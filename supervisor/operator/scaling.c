@@ -36,19 +36,12 @@ jobs_of(const struct queue_view *view, int64_t *ret)
 static int64_t
 busy_of(const struct queue_view *view, const char *worker)
 {
-	size_t len = strlen(worker);
 	int64_t busy = 0;
 
 	for (size_t i = 0; i < view->state->nwho; i++) {
-		const struct queue_consumer *who = &view->state->who[i];
 		int64_t replica = 0;
-		if ((who->proof & PROOF_HOLDS_LEASE) == 0 ||
-		    strncmp(who->worker, worker, len) != 0 ||
-		    who->worker[len] != '/' ||
-		    text_i64(who->worker + len + 1, 0, WORKER_REPLICAS_MAX - 1,
-		        &replica, NULL) == -1)
-			continue;
-		busy = MAX(busy, replica + 1);
+		if (leases_holder(&view->state->who[i], worker, &replica))
+			busy = MAX(busy, replica + 1);
 	}
 	return busy;
 }

@@ -64,6 +64,7 @@ static const struct shape {
         {TEXT(wire_text, event), TEXT(wire_text, text)}},
     [WIRE_SHUTDOWN] = {.length = sizeof(struct wire_head)},
     [WIRE_ALIVE] = {.length = sizeof(struct wire_head)},
+    [WIRE_EXTEND] = {sizeof(struct wire_order), {TEXT(wire_order, name)}},
     [WIRE_GET_OLD_PLAN] = {sizeof(struct wire_order), {TEXT(wire_order, name)}},
     [WIRE_UPGRADE] = {.length = sizeof(struct wire_head)},
     [WIRE_KEEP] = {.length = sizeof(struct wire_head)},
@@ -119,6 +120,14 @@ check_values(const union wire_message *message, struct err *err)
 			return err_set(err, ERR_INPUT,
 			    "%d replicas are not in 0..%d",
 			    message->order.value, WORKER_REPLICAS_MAX);
+		return 0;
+	case WIRE_EXTEND:
+		if (message->order.replica < 0 || message->order.value < 0 ||
+		    message->order.value > WIRE_EXTEND_MAX_MS)
+			return err_set(err, ERR_INPUT,
+			    "replica %d, %d ms: not a replica, or not in 0..%d",
+			    message->order.replica, message->order.value,
+			    WIRE_EXTEND_MAX_MS);
 		return 0;
 	default: /* not an enum: every other type has nothing to check */
 		return 0;

@@ -33,6 +33,7 @@ enum {
 	 * cgroup holds; counts as an OOM kill. 0: ordered */
 	WIRE_RESTART_MEMORY = 1,
 	WIRE_WAIT_MAX = 256,
+	WIRE_EXTEND_MAX_MS = 60 * 60 * 1000, /* `value` of WIRE_EXTEND */
 };
 
 enum wire_type {
@@ -86,6 +87,9 @@ enum wire_type {
 	                  HELLO  has `upgrades` one up */
 	WIRE_GET_KEPT, /* struct wire_head: operator only: REPLY carries it (ok
 	                  = false: none) */
+	WIRE_EXTEND,   /* struct wire_order: operator only: the replica that was
+	                  told to end gets `value` more ms from now, as by
+	                  EXTEND_TIMEOUT_USEC */
 	WIRE_EVENTS,   /* struct wire_since: operator only: send me every event
 	                  above `number`, and from now on each that happens */
 };

@@ -66,6 +66,7 @@ use(const union wire_message *message)
 	case WIRE_RESTART:
 	case WIRE_SCALE:
 	case WIRE_SIGNAL:
+	case WIRE_EXTEND:
 	case WIRE_GET_OLD_PLAN:
 		use_order(&message->order);
 		break;

@@ -44,7 +44,7 @@ every_type_that_is_prepared_is_accepted(void **state)
 		assert_int_equal(message.head.sequence, 7);
 		assert_true(length <= WIRE_MESSAGE_MAX);
 	}
-	assert_int_equal(known, 11 + 20);
+	assert_int_equal(known, 11 + 21);
 }
 
 static void
@@ -101,6 +101,16 @@ static void
 numbers_out_of_range_are_refused(void **state)
 {
 	(void)state;
+	make(WIRE_EXTEND);
+	message.order.value = 1000;
+	assert_int_equal(check(message.head.length), 0);
+	message.order.replica = WIRE_ALL_REPLICAS;
+	assert_int_equal(check(message.head.length), -1);
+	make(WIRE_EXTEND);
+	message.order.value = -1;
+	assert_int_equal(check(message.head.length), -1);
+	message.order.value = WIRE_EXTEND_MAX_MS + 1;
+	assert_int_equal(check(message.head.length), -1);
 	make(WIRE_SCALE);
 	message.order.value = -1;
 	assert_int_equal(check(message.head.length), -1);
