@@ -128,6 +128,7 @@ extern const struct cli_command cli_commands[]; /* ends with a NULL name */
 cli_run cmd_check;
 cli_run cmd_compile;
 cli_run cmd_deliver;
+cli_run cmd_read;
 cli_run cmd_demo;
 cli_run cmd_demo_job;
 cli_run cmd_diagnose;

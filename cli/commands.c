@@ -433,6 +433,13 @@ const struct cli_command cli_commands[] = {
         .hidden = true,
     },
     {
+        .name = "read",
+        .arguments = "",
+        .summary = "our own child: reads the manifest and its secrets",
+        .run = cmd_read,
+        .hidden = true,
+    },
+    {
         .name = "inspect",
         .arguments = "",
         .summary = "our own child: looks at the workers' processes",

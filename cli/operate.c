@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "supervisor/operator/deliver.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/reading.h"
 #include "supervisor/wire/messages.h"
 
 /* The init's child: started by `reeve run`, with the wire at a known number. */
@@ -33,4 +34,14 @@ cmd_deliver(struct cli *cli, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return deliver(STDIN_FILENO, STDOUT_FILENO);
+}
+
+/* The operator's child: reads the manifest and what it draws on. */
+int
+cmd_read(struct cli *cli, int argc, char **argv)
+{
+	(void)cli;
+	(void)argc;
+	(void)argv;
+	return reading_serve(STDIN_FILENO, STDOUT_FILENO);
 }

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/url.h"
+#include "manifests/inputs.h"
 #include "manifests/raw.h"
 #include "manifests/resolve.h"
 #include "manifests/validate.h"
@@ -310,6 +311,31 @@ load_text(struct loading *l, struct declared **ret, struct err *err)
 	return load_accepted(l, root, &validation, ret, err);
 }
 
+/* From the disk, or from what another process has read. */
+static int
+read_text(struct loading *l, const char *path, struct err *err)
+{
+	const struct inputs *inputs = l->options->inputs;
+	struct buffer *record = l->options->record;
+
+	if (inputs == NULL) {
+		int rc = document_file(path, &l->text, err);
+		if (record != NULL && rc == 0)
+			inputs_put_text(record, &l->text);
+		else if (record != NULL)
+			inputs_put_failure(record, err);
+		return rc;
+	}
+	buffer_init(&l->text, DOCUMENT_BYTES_MAX + 1);
+	if (!inputs->whole)
+		return err_set(
+		    err, inputs->failed.kind, "%s", inputs->failed.text);
+	buffer_append(&l->text, inputs->text, inputs->len);
+	return l->text.overflow
+	           ? err_set(err, ERR_CAPACITY, "'%s' is too long", path)
+	           : 0;
+}
+
 /* NOLINTBEGIN(readability-function-size): the contract's parameters */
 int
 declared_load(const char *path, const struct declared_options *options,
@@ -323,7 +349,7 @@ declared_load(const char *path, const struct declared_options *options,
 
 	*errors = (struct manifest_errors){0};
 	complaints_init(&l.complaints, arena, arena_text(arena, path));
-	int rc = document_file(path, &l.text, err);
+	int rc = read_text(&l, path, err);
 	if (rc == 0) {
 		arena_init(&l.scratch, SCRATCH_MAX);
 		rc = load_text(&l, ret, err);

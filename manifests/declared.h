@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/buffer.h"
 #include "base/calendar.h"
 #include "base/err.h"
 #include "base/finding.h"
@@ -440,6 +441,7 @@ struct manifest_errors {
 	size_t count;
 };
 
+struct inputs;
 struct declared_options {
 	const char *const *environ; /* the supervisor's environment; NULL: not
 	                              known, so a name may be in it */
@@ -447,9 +449,14 @@ struct declared_options {
 	 */
 	const char *const *secret_overrides;
 	int64_t command_timeout_ms; /* for `command:` secrets; 0: 10 s */
+	int64_t deadline_ms;        /* monotonic: of all of them; 0: none */
 	/* lint: runs no `command:`; what it would give is
 	 * ABSENT_UNRESOLVABLE */
 	bool no_commands;
+	/* manifests/inputs.h: what another process has read, so that nothing is
+	 * opened here; or where to put what is. NULL: neither. */
+	struct inputs *inputs;
+	struct buffer *record;
 };
 
 /*

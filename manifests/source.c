@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "manifests/dotenv.h"
+#include "manifests/inputs.h"
 #include "manifests/run.h"
 #include "manifests/source.h"
 
@@ -205,16 +207,29 @@ complaint_of(const struct source_reader *reader, const char *why,
 	return arena_format(reader->arena, "%s: %s", why, line);
 }
 
+/* How long a command may take: its own time, or what is left of all's. */
+static int64_t
+timeout_of(const struct declared_options *options)
+{
+	int64_t timeout_ms = options->command_timeout_ms > 0
+	                         ? options->command_timeout_ms
+	                         : COMMAND_TIMEOUT_MS;
+
+	if (options->deadline_ms == 0)
+		return timeout_ms;
+	return MAX(
+	    MIN(timeout_ms, options->deadline_ms - clock_ms()), (int64_t)1);
+}
+
 static void
 read_command(const struct source_reader *reader, const char *const *command,
     struct source *source)
 {
-	int64_t timeout_ms = reader->options->command_timeout_ms;
 	struct err err = ERR_INIT;
 	struct buffer out, complaint;
 	struct run_options run = {.argv = command,
 	    .environ = reader->options->environ,
-	    .timeout_ms = timeout_ms > 0 ? timeout_ms : COMMAND_TIMEOUT_MS};
+	    .timeout_ms = timeout_of(reader->options)};
 
 	if (reader->options->no_commands) {
 		unreadable(
@@ -304,6 +319,26 @@ publish(const struct source_reader *reader, struct source *source)
 	declared->nkeys = source->count;
 }
 
+/* What lies outside of the manifest and of our environment. */
+static void
+read_outside(const struct source_reader *reader, const struct source_from *from,
+    struct source *source)
+{
+	if (reader->options->inputs != NULL) {
+		if (!inputs_take_source(reader->options->inputs, source))
+			unreadable(source, ABSENT_SOURCE, "it was not read");
+		return;
+	}
+	if (from->dir != NULL)
+		read_dir(reader, from->dir, source);
+	else if (from->env_file != NULL)
+		read_env_file(reader, from->env_file, source);
+	else
+		read_command(reader, from->command, source);
+	if (reader->options->record != NULL)
+		inputs_put_source(reader->options->record, source);
+}
+
 void
 source_read(const struct source_reader *reader, const struct source_from *from,
     struct source *source)
@@ -313,15 +348,15 @@ source_read(const struct source_reader *reader, const struct source_from *from,
 	if (from->dir != NULL) {
 		declared->kind = "dir";
 		declared->origin = arena_text(reader->arena, from->dir);
-		read_dir(reader, from->dir, source);
+		read_outside(reader, from, source);
 	} else if (from->env_file != NULL) {
 		declared->kind = "envFile";
 		declared->origin = arena_text(reader->arena, from->env_file);
-		read_env_file(reader, from->env_file, source);
+		read_outside(reader, from, source);
 	} else if (from->command != NULL) {
 		declared->kind = "command";
 		declared->origin = arena_text(reader->arena, from->command[0]);
-		read_command(reader, from->command, source);
+		read_outside(reader, from, source);
 	} else if (from->data != NULL) {
 		declared->kind = "data";
 		declared->origin = "the manifest";

@@ -252,6 +252,8 @@ struct operate {
 	int32_t pid;
 	int report_fd;
 	bool replaced; /* its wire was closed: another one comes at once */
+	/* the session of one that ended, while any of it is left; 0: none */
+	pid_t left_session;
 	enum wire_operator state;
 	uint32_t restarts;
 	int64_t started_ms, heard_ms;
@@ -732,6 +734,9 @@ void operator_heard(struct core *core);
 void operator_resume(struct core *core, int64_t timer_ms);
 void operator_timer(struct loop_timer *timer, int64_t now_ms);
 
+/* Kills what is left of the session of one that ended. What a prober had
+ * started is our child only once the prober is gone. */
+void operator_sweep(struct core *core);
 /* Ends it, and starts another one, from another build perhaps. */
 void operator_replace(struct core *core);
 

@@ -212,6 +212,16 @@ operator_final(const struct core *core, const struct worker_exit *ended)
 }
 
 void
+operator_sweep(struct core *core)
+{
+	struct operate *operate = &core->operate;
+
+	if (operate->left_session != 0 &&
+	    finish_sweep(core, SIGKILL, operate->left_session) == 0)
+		operate->left_session = 0;
+}
+
+void
 operator_exited(struct core *core, const struct worker_exit *ended)
 {
 	struct operate *operate = &core->operate;
@@ -226,7 +236,8 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 	peer_close(core, &operate->peer);
 	/* its probers go with it, wherever in its session they are */
 	(void)send_to_group(pid, -1, SIGKILL);
-	(void)finish_sweep(core, SIGKILL, pid);
+	operate->left_session = pid;
+	operator_sweep(core);
 	(void)exit_text(&result, text, sizeof(text));
 	if (core->phase != PHASE_RUN)
 		return;

@@ -520,6 +520,8 @@ reap(struct core *core)
 		child_ended(core, &info);
 	}
 	core->reap_again = count == CORE_REAP_BUDGET;
+	if (count > 0)
+		operator_sweep(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		reap_endings(core);
 	start_pump(core);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/reading.h"
 #include "supervisor/wire/place.h"
 
 /*
@@ -28,7 +29,6 @@
 enum {
 	CONNECTIONS_MAX = 16,
 	BACKLOG = 16,
-	REFUSAL_MAX = 64 * 1024,
 };
 
 struct control {
@@ -36,6 +36,21 @@ struct control {
 	struct sockaddr_un address; /* to remove */
 	socklen_t address_len;
 	struct http_server server;
+	struct foreseen *foreseen;
+};
+
+/* `reeve plan -f FILE` while the file is being read. */
+struct foreseen {
+	struct control *control;
+	struct reading *reading;
+	struct http_request *request;
+	struct foreseen *next, **before; /* what points to it */
+};
+
+/* `reeve reload`, likewise. */
+struct reloading {
+	struct operator_core *op;
+	struct http_request *request;
 };
 
 /* One request. */
@@ -74,6 +89,74 @@ argument(const struct ask *ask, const char *key)
 {
 	return http_argument(ask->request, key);
 }
+
+/* --- who asks ---------------------------------------------------------- */
+
+static bool
+in_group(const struct ucred *peer, const char *name)
+{
+	gid_t groups[256];
+	int count = ARRAY_LEN(groups);
+	const struct group *group = getgrnam(name);
+	const struct passwd *user = getpwuid(peer->uid);
+
+	if (group == NULL)
+		return false;
+	gid_t wanted = group->gr_gid;
+
+	if (peer->gid == wanted)
+		return true;
+	if (user == NULL ||
+	    getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (groups[i] == wanted)
+			return true;
+	return false;
+}
+
+static int
+peer_of(const struct ask *ask, struct ucred *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(
+	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
+}
+
+/* Root, our own user, or a member of supervisor.control.group. */
+static bool
+may_change(const struct ask *ask)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	const struct intent *intent = ask->op->intent;
+
+	if (peer_of(ask, &peer) == -1)
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	return intent != NULL &&
+	       intent->declared->supervisor.control_group != NULL &&
+	       in_group(&peer, intent->declared->supervisor.control_group);
+}
+
+/* What people ordered is worth remembering, with who it was. */
+static void
+note_order(const struct ask *ask, const char *path)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	const char *replica = argument(ask, "replica");
+	const char *replicas = argument(ask, "replicas");
+
+	(void)peer_of(ask, &peer);
+	events_say(ask->op->events, "order", argument(ask, "worker"),
+	    "%s%s%.8s%s%.8s by uid %d", path + 1,
+	    replica == NULL ? "" : " replica ", replica == NULL ? "" : replica,
+	    replicas == NULL ? "" : " to ", replicas == NULL ? "" : replicas,
+	    (int)peer.uid);
+}
+
+/* --- what is asked ------------------------------------------------------ */
 
 /* The worker that is meant; NULL after the answer was given. `ret_replica` is
  * WIRE_ALL_REPLICAS where none is named. */
@@ -161,23 +244,70 @@ get_plan(struct ask *ask)
 	preview_write(ask->op, ask->op->intent, &ask->request->out);
 }
 
+/* --- answers that come later --------------------------------------------- */
+
+static void
+foresee(void *arg, struct intent *intent, const struct buffer *why)
+{
+	struct foreseen *foreseen = arg;
+	struct ask ask = {
+	    .op = foreseen->control->op, .request = foreseen->request};
+
+	if (intent == NULL)
+		say(&ask, MHD_HTTP_CONFLICT, false, why->data);
+	else
+		preview_write(ask.op, intent, &ask.request->out);
+	intent_free(intent);
+	if (foreseen->next != NULL)
+		foreseen->next->before = foreseen->before;
+	*foreseen->before = foreseen->next;
+	http_answer_deferred(foreseen->request);
+	free(foreseen);
+}
+
 /* Of a file: reading it may run a `command:`, and our eyes see more than the
  * asker's. */
 static void
 post_plan(struct ask *ask)
 {
-	const char *path = argument(ask, "file");
-	struct buffer why;
+	struct control *control = ask->op->control;
+	const struct reading_of of = {
+	    .path = argument(ask, "file"),
+	    .environment = ask->op->environment,
+	    .secrets = ask->op->secrets,
+	    .key = &ask->op->key,
+	};
+	struct err err = ERR_INIT;
 
-	if (path == NULL || *path != '/') {
+	if (of.path == NULL || *of.path != '/') {
 		say(ask, MHD_HTTP_BAD_REQUEST, false,
 		    "which file? an absolute path");
 		return;
 	}
-	buffer_init(&why, REFUSAL_MAX);
-	if (preview_file(ask->op, path, &ask->request->out, &why) == -1)
-		say(ask, MHD_HTTP_CONFLICT, false, why.data);
-	buffer_fini(&why);
+	struct foreseen *foreseen = calloc(1, sizeof(*foreseen));
+
+	if (foreseen != NULL)
+		foreseen->reading =
+		    reading_start(&ask->op->loop, &of, foresee, foreseen, &err);
+	if (foreseen == NULL || foreseen->reading == NULL) {
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
+		free(foreseen);
+		return;
+	}
+	/* Its path is the request's, which lives until it is answered. */
+	foreseen->request = http_defer(ask->request);
+	if (foreseen->request == NULL) {
+		reading_cancel(foreseen->reading);
+		free(foreseen);
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
+		return;
+	}
+	foreseen->control = control;
+	foreseen->next = control->foreseen;
+	foreseen->before = &control->foreseen;
+	if (foreseen->next != NULL)
+		foreseen->next->before = &foreseen->next;
+	control->foreseen = foreseen;
 }
 
 static void
@@ -296,12 +426,36 @@ post_scale(struct ask *ask)
 }
 
 static void
+reloaded(void *arg, bool ok, const char *text)
+{
+	struct reloading *reloading = arg;
+	struct ask ask = {.op = reloading->op, .request = reloading->request};
+
+	say(&ask, ok ? MHD_HTTP_OK : MHD_HTTP_CONFLICT, ok, text);
+	if (ok)
+		note_order(&ask, "/reload");
+	http_answer_deferred(reloading->request);
+	free(reloading);
+}
+
+static void
 post_reload(struct ask *ask)
 {
-	if (operator_reload(ask->op, "asked for") == 0)
-		say(ask, MHD_HTTP_OK, true, "read again");
-	else
-		say(ask, MHD_HTTP_CONFLICT, false, ask->op->refusal.data);
+	struct reloading *reloading = calloc(1, sizeof(*reloading));
+	struct err err = ERR_INIT;
+
+	if (reloading != NULL) {
+		reloading->op = ask->op;
+		reloading->request = http_defer(ask->request);
+	}
+	if (reloading == NULL || reloading->request == NULL) {
+		free(reloading);
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
+		return;
+	}
+	if (operator_reload_then(
+	        ask->op, "asked for", reloaded, reloading, &err) == -1)
+		reloaded(reloading, false, err.text);
 }
 
 static void
@@ -318,15 +472,6 @@ post_alert_test(struct ask *ask)
 	(void)snprintf(text, sizeof(text),
 	    "no receiver '%.63s': 'reeve alert ls' shows them", name);
 	say(ask, MHD_HTTP_NOT_FOUND, false, text);
-}
-
-static int
-peer_of(const struct ask *ask, struct ucred *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(
-	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
 }
 
 static void
@@ -408,62 +553,7 @@ static const struct route routes[] = {
     {"POST", "/unsilence", post_unsilence, true, false},
 };
 
-/* --- who asks ---------------------------------------------------------- */
-
-static bool
-in_group(const struct ucred *peer, const char *name)
-{
-	gid_t groups[256];
-	int count = ARRAY_LEN(groups);
-	const struct group *group = getgrnam(name);
-	const struct passwd *user = getpwuid(peer->uid);
-
-	if (group == NULL)
-		return false;
-	gid_t wanted = group->gr_gid;
-
-	if (peer->gid == wanted)
-		return true;
-	if (user == NULL ||
-	    getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
-		return false;
-	for (int i = 0; i < count; i++)
-		if (groups[i] == wanted)
-			return true;
-	return false;
-}
-
-/* Root, our own user, or a member of supervisor.control.group. */
-static bool
-may_change(const struct ask *ask)
-{
-	struct ucred peer = {.uid = (uid_t)-1};
-	const struct intent *intent = ask->op->intent;
-
-	if (peer_of(ask, &peer) == -1)
-		return false;
-	if (peer.uid == 0 || peer.uid == geteuid())
-		return true;
-	return intent != NULL &&
-	       intent->declared->supervisor.control_group != NULL &&
-	       in_group(&peer, intent->declared->supervisor.control_group);
-}
-
-/* What people ordered is worth remembering, with who it was. */
-static void
-note_order(const struct ask *ask, const char *path)
-{
-	struct ucred peer = {.uid = (uid_t)-1};
-	const char *replica = argument(ask, "replica");
-	const char *replicas = argument(ask, "replicas");
-
-	(void)peer_of(ask, &peer);
-	events_say(ask->op->events, "order", argument(ask, "worker"),
-	    "%s%s%.8s%s%.8s by uid %d", path + 1,
-	    replica == NULL ? "" : " replica ", replica == NULL ? "" : replica,
-	    replicas == NULL ? "" : " to ", replicas == NULL ? "" : replicas,
-	    (int)peer.uid);
-}
+/* --- which it is -------------------------------------------------------- */
 
 static void
 route(struct ask *ask, const char *method, const char *path)
@@ -483,7 +573,7 @@ route(struct ask *ask, const char *method, const char *path)
 			    "group may change things");
 		else
 			one->run(ask);
-		if (one->order &&
+		if (one->order && !ask->request->deferred &&
 		    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
 			note_order(ask, path);
 		return;
@@ -574,6 +664,16 @@ control_free(struct control *control)
 {
 	if (control == NULL)
 		return;
+	struct foreseen *next = NULL;
+	struct buffer why;
+
+	buffer_init(&why, 0);
+	for (struct foreseen *one = control->foreseen; one != NULL;
+	     one = next) {
+		next = one->next;
+		reading_cancel(one->reading);
+		foresee(one, NULL, &why);
+	}
 	http_close(&control->server);
 	free(control);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -19,6 +20,10 @@ enum {
 };
 
 static const char JSON[] = "application/json";
+
+/* What `seen` of a request is once its head was seen; else NULL, or the request
+ * whose answer comes later. */
+static int once;
 
 /* --- one request -------------------------------------------------------- */
 
@@ -93,6 +98,60 @@ respond(struct http_request *request)
 	return rc;
 }
 
+struct http_request *
+http_defer(struct http_request *request)
+{
+	struct http_request *later = calloc(1, sizeof(*later));
+
+	if (later == NULL)
+		return NULL;
+	*later = *request;
+	buffer_init(&later->out, ANSWER_MAX);
+	MHD_suspend_connection(request->connection);
+	request->deferred = true;
+	request->later = later;
+	return later;
+}
+
+static void
+set_timer(struct http_server *server, int64_t wait_ms)
+{
+	struct err err = ERR_INIT;
+
+	if (loop_timer_set(server->loop, &server->timer,
+	        clock_after(clock_ms(), wait_ms), &err) == -1)
+		log_warning("http", "%s", err.text);
+}
+
+void
+http_answer_deferred(struct http_request *later)
+{
+	later->deferred = false;
+	MHD_resume_connection(later->connection);
+	/* The connection has no event of its own to go on by. */
+	set_timer(later->server, 0);
+}
+
+static void
+forget(struct http_request *later)
+{
+	buffer_wipe(&later->out);
+	free(later);
+}
+
+/* The signature is libmicrohttpd's, as below. */
+static void
+completed(void *arg, struct MHD_Connection *connection, void **seen,
+    enum MHD_RequestTerminationCode code)
+{
+	(void)arg;
+	(void)connection;
+	(void)code;
+	if (*seen != NULL && *seen != &once)
+		forget(*seen);
+	*seen = NULL;
+}
+
 /* The signature is libmicrohttpd's.
  * NOLINTBEGIN(readability-function-size) */
 static enum MHD_Result
@@ -100,7 +159,6 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
     const char *method, const char *version, const char *upload_data,
     size_t *upload_data_size, void **seen)
 {
-	static int once;
 	struct http_server *server = arg;
 
 	(void)version;
@@ -115,7 +173,10 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 		*upload_data_size = 0;
 		return MHD_YES;
 	}
+	if (*seen != &once)
+		return respond(*seen);
 	struct http_request request = {
+	    .server = server,
 	    .connection = connection,
 	    .method = method,
 	    .path = url,
@@ -125,7 +186,9 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 
 	buffer_init(&request.out, ANSWER_MAX);
 	server->answer(server->arg, &request);
-	enum MHD_Result rc = respond(&request);
+	if (request.deferred)
+		*seen = request.later;
+	enum MHD_Result rc = request.deferred ? MHD_YES : respond(&request);
 
 	buffer_wipe(&request.out);
 	return rc;
@@ -137,7 +200,6 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 static void
 run(struct http_server *server)
 {
-	struct err err = ERR_INIT;
 	unsigned long long timeout_ms = 0;
 
 	(void)MHD_run(server->daemon);
@@ -145,12 +207,8 @@ run(struct http_server *server)
 		loop_timer_clear(server->loop, &server->timer);
 		return;
 	}
-	int64_t wait_ms =
-	    (int64_t)MIN(timeout_ms, (unsigned long long)WAIT_MS_MAX);
-
-	if (loop_timer_set(server->loop, &server->timer,
-	        clock_after(clock_ms(), wait_ms), &err) == -1)
-		log_warning("http", "%s", err.text);
+	set_timer(
+	    server, (int64_t)MIN(timeout_ms, (unsigned long long)WAIT_MS_MAX));
 }
 
 static void
@@ -170,7 +228,7 @@ due(struct loop_timer *timer, int64_t now_ms)
 static struct MHD_Daemon *
 start(struct http_server *server, const struct http_options *options)
 {
-	unsigned flags = MHD_USE_EPOLL;
+	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
 	struct MHD_OptionItem tls[OPTIONS_MAX] = {{.option = MHD_OPTION_END}};
 
 	if (options->certificate != NULL) {
@@ -188,7 +246,8 @@ start(struct http_server *server, const struct http_options *options)
 	    MHD_OPTION_CONNECTION_LIMIT, options->connections,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
-	    MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+	    MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_ARRAY, tls,
+	    MHD_OPTION_END);
 }
 
 int

@@ -17,7 +17,9 @@ enum {
 	HTTP_HEADERS_MAX = 8
 };
 
+struct http_server;
 struct http_request {
+	struct http_server *server;
 	struct MHD_Connection *connection;
 	const char *method, *path;
 	/* the answer: what the server's function fills */
@@ -28,6 +30,8 @@ struct http_request {
 		const char *name, *value;
 	} headers[HTTP_HEADERS_MAX]; /* more; until the answer is given */
 	size_t nheaders;
+	bool deferred; /* http_defer() was called; then that is */
+	struct http_request *later;
 };
 
 typedef void http_answer_fn(void *arg, struct http_request *request);
@@ -53,6 +57,12 @@ int http_open(struct http_server *server, struct loop *loop,
     struct err *err) MUST_CHECK;
 /* A zeroed server is closed. */
 void http_close(struct http_server *server);
+
+/* The answer comes later: nothing but the returned copy may be used from now
+ * on, and http_answer_deferred() must be called with it exactly once, before
+ * http_close(). NULL: no memory, answer now. */
+struct http_request *http_defer(struct http_request *request);
+void http_answer_deferred(struct http_request *later);
 
 /* Adds one to the answer; the texts are borrowed until it is given. */
 void http_answer_header(

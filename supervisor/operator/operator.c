@@ -93,123 +93,6 @@ operator_declared(
 	return NULL;
 }
 
-/* --- the manifest ------------------------------------------------------ */
-
-static void
-log_lines(const char *event, const char *text)
-{
-	while (*text != '\0') {
-		int len = (int)MIN(strcspn(text, "\n"), (size_t)1024);
-		log_error(event, "%.*s", len, text);
-		text += strcspn(text, "\n");
-		text += *text == '\n' ? 1 : 0;
-	}
-}
-
-struct intent *
-operator_read(
-    const struct operator_core *op, const char *path, struct buffer *why)
-{
-	const struct declared_options options = {
-	    .environ = op->environment,
-	    .secret_overrides = op->secrets,
-	};
-
-	return intent_load(path, &options, &op->key, why);
-}
-
-/* Of workers that are neither declared any more nor run. */
-static void
-forget_counters(struct operator_core *op)
-{
-	size_t i = 0;
-
-	while (i < op->counters.count) {
-		const char *name = op->counters.workers[i].name;
-		if (operator_declared(op, name, NULL) == NULL &&
-		    running_find(&op->running, name) == NULL)
-			counters_forget(&op->counters, name);
-		else
-			i++;
-	}
-}
-
-static void
-take_intent(struct operator_core *op, struct intent *intent)
-{
-	if (op->intent != intent)
-		intent_free(op->intent);
-	op->intent = intent;
-	/* The list of the last pass points into what was just freed. */
-	op->drift.count = 0;
-	op->judged = false;
-	op->intent_refused = false;
-	op->has_refused = false;
-	op->plan_refusal[0] = '\0';
-	for (size_t i = 0; i < intent->declared->ninert; i++) {
-		const struct declared_inert *inert =
-		    &intent->declared->inert[i];
-		log_warning("declared", "not acted on: %s (%s:%d)", inert->key,
-		    inert->place.file, inert->place.line);
-	}
-	op->rules.due_ms = 0;
-	alerts_rules(&op->alerts, intent->declared->alert_rules,
-	    intent->declared->nalert_rules);
-	alerts_receivers(
-	    &op->alerts, intent->declared->alerts, intent->declared->nalerts);
-	if (op->watch != NULL)
-		watch_set(op->watch);
-	queues_set(op->queues);
-	serve_set(op->serve);
-	forget_counters(op);
-}
-
-int
-operator_reload(struct operator_core *op, const char *why)
-{
-	struct buffer refusal;
-
-	buffer_init(&refusal, REFUSAL_MAX);
-	struct intent *intent = operator_read(op, op->manifest, &refusal);
-
-	operator_wake(op, 0);
-	if (intent == NULL) {
-		bool news = !text_equal(refusal.data, op->refusal.data);
-		buffer_fini(&op->refusal);
-		op->refusal = refusal;
-		if (news) {
-			log_lines("manifest.refused", refusal.data);
-			events_say(op->events, "manifest-refused", NULL, "%.*s",
-			    (int)strcspn(refusal.data, "\n"), refusal.data);
-		}
-		/* It may come back by a rename in its directory. */
-		if (op->watch != NULL)
-			watch_set(op->watch);
-		return -1;
-	}
-	buffer_fini(&refusal);
-	buffer_clear(&op->refusal);
-	if (op->intent != NULL &&
-	    fingerprint_equal(&op->intent->print, &intent->print)) {
-		if (why != NULL)
-			log_info("manifest.same", "%s", why);
-		intent_free(intent);
-		/* A directory may have been replaced by an equal one, a
-		 * certificate by a newer one. */
-		if (op->watch != NULL)
-			watch_set(op->watch);
-		serve_set(op->serve);
-		return 0;
-	}
-	log_info("manifest.read", "file=%s digest=%.12s why=\"%s\"",
-	    op->manifest, intent->declared->digest,
-	    why == NULL ? "slow reading" : why);
-	events_say(op->events, "manifest", NULL, "read again: digest %.12s",
-	    intent->declared->digest);
-	take_intent(op, intent);
-	return 0;
-}
-
 /* --- the wire ---------------------------------------------------------- */
 
 static void
@@ -301,7 +184,7 @@ take(struct operator_core *op, const union wire_message *message, int fd)
 		take_reply(op, &message->reply, fd);
 		return;
 	case WIRE_RELOAD_WANTED:
-		(void)operator_reload(op, "asked for");
+		operator_reload(op, "asked for");
 		return;
 	case WIRE_EVENT:
 		events_take(op->events, &message->event);
@@ -384,7 +267,7 @@ signals_ready(struct loop_source *source, uint32_t events)
 		if (info.ssi_signo == SIGCHLD)
 			helpers_reap();
 		else if (info.ssi_signo == SIGHUP)
-			(void)operator_reload(op, "SIGHUP");
+			operator_reload(op, "SIGHUP");
 		else
 			op->stop = true;
 	}
@@ -564,17 +447,18 @@ start(struct operator_core *op, struct err *err)
 	op->serve = serve_new(op);
 	op->watch = watch_new(op, err);
 	op->live = live_new(op);
+	op->reload = reload_new(op);
 	if (op->queues == NULL || op->serve == NULL || op->watch == NULL ||
-	    op->live == NULL)
+	    op->live == NULL || op->reload == NULL)
 		return -1;
 	op->control = control_new(op, err);
 	if (op->control == NULL)
 		/* The init's own socket still answers. */
 		log_error("operator.control", "%s", err->text);
 	if (op->intent != NULL)
-		take_intent(op, op->intent);
+		reload_take(op, op->intent);
 	else
-		watch_set(op->watch);
+		operator_reload(op, "start");
 	op->init_source = (struct loop_source){
 	    .fd = op->init.fd, .ready = init_ready, .owner = op};
 	if (loop_add(&op->loop, &op->init_source, EPOLLIN, err) == -1)
@@ -587,22 +471,20 @@ start(struct operator_core *op, struct err *err)
 	return 0;
 }
 
-/* A restarted operator that finds an unreadable manifest goes on without one:
- * the workers run, and somebody is told. The first one can't. */
+/* A restarted operator reads beside everything else: the workers run, the init
+ * wants to hear from it, and an unreadable manifest is told to somebody. The
+ * first one can't go on without. */
 static int
-first_reading(struct operator_core *op)
+first_reading(struct operator_core *op, struct err *err)
 {
-	struct err err = ERR_INIT;
-
-	op->intent = operator_read(op, op->manifest, &op->refusal);
-	if (op->intent != NULL)
+	if (op->init.hello.plan_number != 0)
 		return EXIT_PASSED;
-	if (op->init.hello.plan_number != 0) {
-		log_lines("manifest.refused", op->refusal.data);
+	if (reload_first(op, err) == -1)
+		return EXIT_BUG;
+	if (op->intent != NULL || op->stop)
 		return EXIT_PASSED;
-	}
 	if (fd_write_all(
-	        STDERR_FILENO, op->refusal.data, op->refusal.len, &err) == -1)
+	        STDERR_FILENO, op->refusal.data, op->refusal.len, err) == -1)
 		return EXIT_BUG;
 	return EXIT_MANIFEST;
 }
@@ -610,6 +492,8 @@ first_reading(struct operator_core *op)
 static void
 finish(struct operator_core *op)
 {
+	/* Whoever waits for it is answered first. */
+	reload_free(op->reload);
 	control_free(op->control);
 	serve_free(op->serve);
 	watch_free(op->watch);
@@ -641,11 +525,13 @@ finish(struct operator_core *op)
 static int
 run(struct operator_core *op, struct err *err)
 {
-	int rc = first_reading(op);
+	if (watch_signals(op, err) == -1)
+		return EXIT_BUG;
+	int rc = first_reading(op, err);
 
-	if (rc != EXIT_PASSED)
+	if (rc != EXIT_PASSED || op->stop)
 		return rc;
-	if (watch_signals(op, err) == -1 || start(op, err) == -1)
+	if (start(op, err) == -1)
 		return EXIT_BUG;
 	while (!op->stop)
 		if (loop_turn(&op->loop, CLOCK_NEVER, err) == -1)

@@ -33,6 +33,7 @@
  * again.
  *
  *     operator.c   life, the loop, the wire to the init
+ *     reload.c     the manifest, read again (reading.c: by a child)
  *     plans.c      what the init should have, and sending it
  *     views.c      how each worker stands beside its declaration: drift
  *     live.c       the processes as they are now
@@ -53,6 +54,7 @@
  *     status.c     what is said about it all; control.c to whom
  *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
+struct reload;
 struct watch;
 struct control;
 struct serve;
@@ -138,6 +140,7 @@ struct operator_core {
 	struct store store;
 	struct events *events; /* NULL: none can be kept */
 	struct trend *trend;   /* likewise */
+	struct reload *reload;
 	struct watch *watch;
 	struct queues *queues;
 	struct control *control;
@@ -171,18 +174,30 @@ int operator_run(const struct operator_options *options);
 /* --- operator.c --- */
 /* Has a pass made soon: at once if `at_ms` is past. */
 void operator_wake(struct operator_core *op, int64_t at_ms);
-/* Reads the manifest again; `why` is for the log. Returns 0, or -1 when it was
- * refused (op->refusal). */
-int operator_reload(struct operator_core *op, const char *why);
-/* A manifest as it is on disk; NULL with the errors in `why`. */
-struct intent *operator_read(
-    const struct operator_core *op, const char *path, struct buffer *why);
 struct tracked *operator_track(struct operator_core *op, const char *name);
 /* Without making one; `otherwise` where there is none. */
 const struct tracked *operator_tracked(const struct operator_core *op,
     const char *name, const struct tracked *otherwise);
 const struct declared_worker *operator_declared(
     const struct operator_core *op, const char *name, size_t *ret_index);
+
+/* --- reload.c --- */
+typedef void reload_done_fn(void *arg, bool ok, const char *text);
+
+struct reload *reload_new(struct operator_core *op);
+void reload_free(struct reload *reload);
+/* Reads the manifest again, in a child: what it comes to is in force once it is
+ * read, or op->refusal says why not. `why` is for the log, a static text or
+ * NULL. */
+void operator_reload(struct operator_core *op, const char *why);
+/* The same; `done` is called once with how a reading that began after this call
+ * ended. */
+int operator_reload_then(struct operator_core *op, const char *why,
+    reload_done_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* The first reading of all: waits for it, or for op->stop. */
+int reload_first(struct operator_core *op, struct err *err) MUST_CHECK;
+/* Puts `intent` in force. */
+void reload_take(struct operator_core *op, struct intent *intent);
 
 /* --- plans.c --- */
 /* Takes over `fd`, the memfd of the plan that the init has. */
@@ -222,11 +237,6 @@ struct reconcile_worker *views_make(struct operator_core *op,
 /* What reconcile would do for `intent`, as reeve.plan/1. */
 void preview_write(
     struct operator_core *op, const struct intent *intent, struct buffer *out);
-/* The same for a manifest that isn't in force. -1: it is refused; then `why`
- * has its errors. */
-int preview_file(struct operator_core *op, const char *path, struct buffer *out,
-    struct buffer *why) MUST_CHECK;
-
 /* --- judge.c --- */
 /* Looks at everything and does what is to be done; returns when to look again
  * if nothing happens before. */

@@ -458,16 +458,3 @@ preview_write(
 	write_all(&preview, known, out);
 	arena_fini(&preview.arena);
 }
-
-int
-preview_file(struct operator_core *op, const char *path, struct buffer *out,
-    struct buffer *why)
-{
-	struct intent *intent = operator_read(op, path, why);
-
-	if (intent == NULL)
-		return -1;
-	preview_write(op, intent, out);
-	intent_free(intent);
-	return 0;
-}

@@ -210,7 +210,7 @@ is_quiet(struct loop_timer *timer, int64_t now_ms)
 	struct watch *watch = timer->owner;
 
 	watch->first_ms = 0;
-	(void)operator_reload(watch->op, "files changed");
+	operator_reload(watch->op, "files changed");
 	set_slow(watch, now_ms);
 }
 
@@ -219,7 +219,7 @@ is_slow(struct loop_timer *timer, int64_t now_ms)
 {
 	struct watch *watch = timer->owner;
 
-	(void)operator_reload(watch->op, NULL);
+	operator_reload(watch->op, NULL);
 	set_slow(watch, now_ms);
 }
 
