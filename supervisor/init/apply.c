@@ -291,7 +291,18 @@ free_plan(struct core *core, struct err *err)
 	    CORE_PLANS_MAX);
 }
 
-/* Held workers stay held; what isn't in the new plan has no run. */
+static bool
+same_limit(const struct worker_spec *a, const struct plan *old, int32_t worker)
+{
+	struct worker_spec b;
+
+	plan_worker(old, (uint32_t)worker, &b);
+	return a->start_limit.count == b.start_limit.count &&
+	       a->start_limit.window_ms == b.start_limit.window_ms;
+}
+
+/* Held workers stay held; what isn't in the new plan has no run. Another limit
+ * begins with a full bucket. */
 static void
 make_runs(struct core *core, const struct plan *plan, const struct plan *old)
 {
@@ -306,7 +317,8 @@ make_runs(struct core *core, const struct plan *plan, const struct plan *old)
 		if (before < 0)
 			continue;
 		runs[i].held = core->runs[before].held;
-		runs[i].limit = core->runs[before].limit;
+		if (same_limit(&spec, old, before))
+			runs[i].limit = core->runs[before].limit;
 		schedule_carry(&runs[i], &core->runs[before]);
 	}
 	core->spare_runs = core->runs;
@@ -341,6 +353,21 @@ adopt_instance(struct core *core, int32_t slot)
 		plan_move(core, slot, (uint16_t)run);
 }
 
+/* A turn that was given by another limit than its worker's is (a turn leaves
+ * `full_at_us` set): it takes one by that limit, at once if there is none. */
+static void
+renew_turn(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+
+	if (instance->state != INSTANCE_BACKOFF || instance->has_turn == 0 ||
+	    instance->run == CORE_NO_RUN ||
+	    core->runs[instance->run].limit.full_at_us != 0)
+		return;
+	instance->has_turn = 0;
+	instance_wake_at(core, slot, core->loop.now_ms);
+}
+
 static void
 take_settings(struct core *core, const struct plan *plan)
 {
@@ -369,6 +396,8 @@ plan_switch(struct core *core, int place, const struct plan *plan)
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		if (core->instances[slot].state != INSTANCE_NONE)
 			adopt_instance(core, (int32_t)slot);
+	for (uint32_t slot = 0; slot < core->slots_used; slot++)
+		renew_turn(core, (int32_t)slot);
 	if (old != core->current && core->plan_users[old] == 0)
 		plan_close(&core->plans[old]);
 }

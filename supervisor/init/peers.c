@@ -242,6 +242,27 @@ peer_open(struct core *core, struct peer *peer, int fd, struct err *err)
 
 /* --- the control socket --- */
 
+/* As its primary group or as any other. Who is in more than GROUPS_MAX of them
+ * (or a kernel before 4.13) is known by the primary one only. */
+static bool
+in_group(int fd, const struct ucred *who, int64_t gid)
+{
+	enum {
+		GROUPS_MAX = 1024
+	};
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof(groups);
+
+	if (who->gid == gid)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == -1)
+		return false;
+	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
 static bool
 may_control(const struct core *core, int fd, bool *ret_full)
 {
@@ -252,7 +273,7 @@ may_control(const struct core *core, int fd, bool *ret_full)
 		return false;
 	*ret_full = who.uid == 0 || who.uid == geteuid();
 	return *ret_full || (core->settings.control_gid >= 0 &&
-	                        who.gid == core->settings.control_gid);
+	                        in_group(fd, &who, core->settings.control_gid));
 }
 
 static void

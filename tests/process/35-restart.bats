@@ -148,6 +148,38 @@ so_many_restarted() { (($(restarted) >= $1)); }
 	PATIENCE=60 until_ok worker_has a ready 50
 }
 
+# limited LIMIT: the herd again, by a manifest.
+limited() {
+	cat >"$T/new.yaml" <<-END
+		apiVersion: reeve/v1
+		name: t
+		workers:
+		  - name: a
+		    command: [/bin/sh, -c, "[ -e $T/second\$REEVE_REPLICA ] && exec $HELPER wait; until [ -e $T/crash ]; do sleep 0.05; done; >$T/second\$REEVE_REPLICA; exit 3"]
+		    replicas: 8
+		    restart: {backoff: {first: 10ms, cap: 10ms}, startLimit: $1}
+	END
+	mv "$T/new.yaml" "$T/reeve.yaml"
+}
+
+@test "a limit that the plan changes or takes away holds at once for those that wait" {
+	export REEVE_SOCKET=$T/socket
+	limited '2 per 1h'
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready 8
+	: >"$T/crash"
+	until_ok so_many_wait 6
+	[ "$(restarted)" = 2 ]
+	limited '3 per 1h'
+	"$REEVE" reload -f "$T/reeve.yaml"
+	until_ok so_many_wait 3
+	[ "$(restarted)" = 5 ]
+	limited off
+	"$REEVE" reload -f "$T/reeve.yaml"
+	until_ok worker_has a ready 8
+	[ "$(restarted)" = 8 ]
+}
+
 late_says() { "$CTL" show | grep '^instance late/0 backoff' | grep -q "$1"; }
 
 @test "no room for a process: no crash is counted, status says what is full, and it starts when there is room" {

@@ -72,6 +72,34 @@ open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
 	expect_code 0
 }
 
+@test "a member of supervisor.control.group may order, by a supplementary group too" {
+	needs_root
+	OPEN=$(mktemp -d "${TMPDIR:-/tmp}/reeve-open.XXXXXX")
+	chmod 755 "$OPEN"
+	cp "$CTL" "$OPEN"
+	export REEVE_SOCKET=$OPEN
+	cat >"$T/reeve.yaml" <<-END
+		apiVersion: reeve/v1
+		name: t
+		supervisor: {control: {group: daemon}}
+		workers:
+		  - name: a
+		    command: [$HELPER, wait]
+	END
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok is a/0 ready
+	local group
+	group=$(getent group daemon | cut -d: -f3)
+	run ! setpriv --reuid=65534 --regid=65534 --clear-groups "$OPEN/ctl" stop a
+	run ! setpriv --reuid=65534 --regid=65534 --groups=7,8 "$OPEN/ctl" stop a
+	setpriv --reuid=65534 --regid=65534 --groups="7,$group,8" "$OPEN/ctl" stop a
+	until_ok is a/0 stopped
+	setpriv --reuid=65534 --regid="$group" --clear-groups "$OPEN/ctl" start a
+	until_ok is a/0 ready
+	kill -TERM "$INIT"
+	expect_code 0
+}
+
 @test "somebody else's user gets no answer" {
 	needs_root
 	two_workers
