@@ -49,6 +49,22 @@ int redis_list_follow(struct queue *queue, const struct queue_submission *job,
 int redis_list_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err);
 
+/* A member of the lease's zset, any bytes. */
+struct redis_lease {
+	const char *text;
+	size_t len;
+};
+/* Takes back a claim whose lease is over, back to the waiting ones or, after so
+ * many attempts, to the dead letters; `ret_back` says whether it waits again.
+ */
+int redis_list_take_back(struct queue *queue, const struct redis_lease *member,
+    int64_t max_attempts, bool *ret_back, struct err *err) MUST_CHECK;
+
+int redis_list_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err);
+int redis_list_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err);
+
 int redis_list_claim(struct queue *queue, int64_t wait_ms,
     struct queue_job *ret, bool *ret_got, struct err *err);
 int redis_list_extend(struct queue *queue, struct queue_job *job,

@@ -159,8 +159,9 @@ number_word(struct word *word, int64_t value)
 	return word->text;
 }
 
-static int
-reclaim(struct queue *queue, const char *member, size_t len, struct err *err)
+int
+redis_list_take_back(struct queue *queue, const struct redis_lease *member,
+    int64_t max_attempts, bool *ret_back, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
 
@@ -173,17 +174,19 @@ reclaim(struct queue *queue, const char *member, size_t len, struct err *err)
 		struct word to = {""};
 
 		begin_script(redis, reclaim_script, &command);
-		redis_command_bytes(&command, member, len);
-		redis_command_text(&command,
-		    number_word(&most, queue->consuming.max_attempts));
+		redis_command_bytes(&command, member->text, member->len);
+		redis_command_text(&command, number_word(&most, max_attempts));
 		redis_command_text(
 		    &command, number_word(&from, end - RECLAIM_STRETCH + 1));
 		redis_command_text(&command, number_word(&to, end));
 		if (redis_send(queue, &command, "take back a lease", &reply,
 		        err) == -1)
 			return -1;
-		if (reply->type != REDIS_REPLY_STRING ||
-		    !text_equal(reply->str, "further"))
+		const char *word =
+		    reply->type == REDIS_REPLY_STRING ? reply->str : "";
+
+		*ret_back = text_equal(word, "back");
+		if (!text_equal(word, "further"))
 			return 0;
 	}
 }
@@ -252,8 +255,12 @@ claim_once(struct queue *queue, struct queue_job *ret,
 		*ret_claimed = CLAIMED_JOB;
 		return read_job(queue, reply, ret, err);
 	} else if (text_equal(word, "expired") && reply->elements == 2) {
-		return reclaim(
-		    queue, reply->element[1]->str, reply->element[1]->len, err);
+		const struct redis_lease over = {
+		    reply->element[1]->str, reply->element[1]->len};
+		bool back = false;
+
+		return redis_list_take_back(
+		    queue, &over, queue->consuming.max_attempts, &back, err);
 	}
 	return 0; /* "large": it is among the dead letters */
 }
