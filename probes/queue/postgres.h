@@ -97,6 +97,11 @@ int pg_follow(struct queue *queue, const struct queue_submission *job,
 int pg_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err);
 
+int pg_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err);
+int pg_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err);
+
 int pg_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err);
 int pg_extend(struct queue *queue, struct queue_job *job, bool *ret_held,

@@ -232,9 +232,9 @@ int queue_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err) MUST_CHECK;
 /* Moves jobs back to the waiting ones, atomically in the system's own way:
  * each that is still there, once. A dead letter's attempts are counted anew, an
- * expired claim's go on. An id that stands there twice means two equal jobs, where
- * a technology can't tell them apart. An error leaves every job where it was, or
- * says how far it came. */
+ * expired claim's go on. An id that stands there twice means two equal jobs,
+ * where a technology can't tell them apart. An error leaves every job where it
+ * was, or says how far it came. */
 int queue_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err) MUST_CHECK;
 

@@ -83,6 +83,11 @@ struct element {
 	int64_t whole, attempts;
 };
 
+struct elements {
+	struct element *list; /* room for as many as are asked for */
+	size_t count;
+};
+
 /* A list or a zset of jobs, and how its oldest is found. */
 struct source {
 	const char *key, *type; /* "left", "right", "zset" */
@@ -140,33 +145,29 @@ read_element(struct queue *queue, const redisReply *reply, struct arena *arena,
 /* By script, in stretches of what may be hashed at once. */
 static int
 fetch_by_script(struct queue *queue, const struct source *source, size_t limit,
-    struct arena *arena, struct element *ret, size_t *ret_count,
-    struct err *err)
+    struct arena *arena, struct elements *ret, struct err *err)
 {
-	size_t count = 0;
-
-	while (count < limit) {
+	while (ret->count < limit) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
 
 		if (redis_ask(queue, "look at jobs", &reply, err, "EVAL",
 		        list_script, "1", source->key, source->type,
-		        number_text(arena, (int64_t)count),
-		        number_text(arena, (int64_t)(limit - count)),
+		        number_text(arena, (int64_t)ret->count),
+		        number_text(arena, (int64_t)(limit - ret->count)),
 		        number_text(arena, QUEUE_PEEK_MAX),
 		        number_text(arena, BUDGET)) == -1)
 			return -1;
 		if (reply->type != REDIS_REPLY_ARRAY ||
-		    reply->elements > limit - count)
+		    reply->elements > limit - ret->count)
 			return bad_answer(queue, err);
 		if (reply->elements == 0)
 			break;
 		for (size_t i = 0; i < reply->elements; i++) {
 			if (read_element(queue, reply->element[i], arena,
-			        &ret[count++], err) == -1)
+			        &ret->list[ret->count++], err) == -1)
 				return -1;
 		}
 	}
-	*ret_count = count;
 	return 0;
 }
 
@@ -205,16 +206,14 @@ fetch_one(struct queue *queue, const struct source *source, size_t index,
 
 static int
 fetch_one_by_one(struct queue *queue, const struct source *source, size_t limit,
-    struct arena *arena, struct element *ret, size_t *ret_count,
-    struct err *err)
+    struct arena *arena, struct elements *ret, struct err *err)
 {
-	size_t count = 0;
-
-	for (; count < limit; count++) {
+	for (; ret->count < limit; ret->count++) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
-		struct element *element = &ret[count];
+		struct element *element = &ret->list[ret->count];
 
-		if (fetch_one(queue, source, count, arena, &reply, err) == -1)
+		if (fetch_one(queue, source, ret->count, arena, &reply, err) ==
+		    -1)
 			return -1;
 		const redisReply *one = reply;
 
@@ -233,22 +232,19 @@ fetch_one_by_one(struct queue *queue, const struct source *source, size_t limit,
 		element->len = MIN(len, (size_t)QUEUE_PEEK_MAX);
 		element->bytes = arena_bytes(arena, bytes, element->len);
 	}
-	*ret_count = count;
 	return 0;
 }
 
 static int
 fetch(struct queue *queue, const struct source *source, size_t limit,
-    struct arena *arena, struct element *ret, size_t *ret_count,
-    struct err *err)
+    struct arena *arena, struct elements *ret, struct err *err)
 {
-	if (fetch_by_script(queue, source, limit, arena, ret, ret_count, err) ==
-	    0)
+	if (fetch_by_script(queue, source, limit, arena, ret, err) == 0)
 		return 0;
 	if (!is_forbidden(queue, err))
 		return -1;
-	return fetch_one_by_one(
-	    queue, source, limit, arena, ret, ret_count, err);
+	ret->count = 0;
+	return fetch_one_by_one(queue, source, limit, arena, ret, err);
 }
 
 /* --- claims ----------------------------------------------------------------
@@ -370,24 +366,24 @@ list_claimed(struct queue *queue, enum queue_part part, size_t limit,
 	const struct redis_queue *redis = queue->state;
 	const struct source source = {redis->processing, "right"};
 	size_t most = part == PART_EXPIRED ? (size_t)LEASES_MAX : limit;
-	struct element *elements = arena_array(arena, most, sizeof(*elements));
+	struct elements elements = {
+	    arena_array(arena, most, sizeof(struct element)), 0};
 	struct queue_item *items = arena_array(arena, most, sizeof(*items));
 	struct claim *claims = NULL;
 	size_t nclaims = 0;
-	size_t nelements = 0;
 
 	if (ask_claims(queue, part == PART_EXPIRED, arena, &claims, &nclaims,
 	        err) == -1 ||
-	    fetch(queue, &source, most, arena, elements, &nelements, err) == -1)
+	    fetch(queue, &source, most, arena, &elements, err) == -1)
 		return -1;
 	ret->items = items;
-	for (size_t i = 0; i < nelements && ret->count < limit; i++) {
+	for (size_t i = 0; i < elements.count && ret->count < limit; i++) {
 		const struct claim *claim =
-		    unused_claim(claims, nclaims, elements[i].digest);
+		    unused_claim(claims, nclaims, elements.list[i].digest);
 
 		if (claim == NULL && part == PART_EXPIRED)
 			continue;
-		items[ret->count] = item_of(arena, &elements[i]);
+		items[ret->count] = item_of(arena, &elements.list[i]);
 		if (claim != NULL) {
 			items[ret->count].attempts = claim->attempts;
 			items[ret->count].owner = claim->owner;
@@ -407,8 +403,7 @@ redis_list_list(struct queue *queue, enum queue_part part, size_t limit,
 	const struct redis_queue *redis = queue->state;
 	struct source source = {
 	    redis->key, redis->consume_left ? "left" : "right"};
-	struct element *elements = NULL;
-	size_t count = 0;
+	struct elements elements = {NULL, 0};
 
 	if (part == PART_ACTIVE || part == PART_EXPIRED)
 		return list_claimed(queue, part, limit, arena, ret, err);
@@ -416,16 +411,16 @@ redis_list_list(struct queue *queue, enum queue_part part, size_t limit,
 		source = (struct source){redis->delayed, "zset"};
 	if (part == PART_DEAD)
 		source = (struct source){redis->dead, "right"};
-	elements = arena_array(arena, limit, sizeof(*elements));
-	if (fetch(queue, &source, limit, arena, elements, &count, err) == -1)
+	elements.list = arena_array(arena, limit, sizeof(struct element));
+	if (fetch(queue, &source, limit, arena, &elements, err) == -1)
 		return -1;
 	struct queue_item *items =
-	    arena_array(arena, count + 1, sizeof(*items));
+	    arena_array(arena, elements.count + 1, sizeof(*items));
 
-	for (size_t i = 0; i < count; i++)
-		items[i] = item_of(arena, &elements[i]);
+	for (size_t i = 0; i < elements.count; i++)
+		items[i] = item_of(arena, &elements.list[i]);
 	ret->items = items;
-	ret->count = count;
+	ret->count = elements.count;
 	ret->total = ask_total(
 	    queue, arena, part == PART_DELAYED ? "ZCARD" : "LLEN", source.key);
 	return 0;
@@ -511,27 +506,34 @@ move_dead(struct queue *queue, const struct queue_move *move,
 	return 0;
 }
 
-/* The next dead letter from `*index` on that is wanted; `*ret` stays NULL when
- * there is none. */
+/* Where a search for what is still wanted has come to. */
+struct search {
+	const struct queue_move *move;
+	const bool *moved;
+	size_t index; /* from the oldest */
+};
+
+/* The next dead letter that is wanted; `*ret` stays NULL when there is none. */
 static int
-find_wanted(struct queue *queue, const struct queue_move *move,
-    const bool *moved, size_t *index, struct arena *arena, redisReply **ret,
-    struct err *err)
+find_wanted(struct queue *queue, struct search *search, struct arena *arena,
+    redisReply **ret, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
 	const struct source source = {redis->dead, "right"};
 
-	for (; *index < SEARCHED_MAX; (*index)++) {
+	for (; search->index < SEARCHED_MAX; search->index++) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
 		char digest[REDIS_DIGEST_SIZE];
 
-		if (fetch_one(queue, &source, *index, arena, &reply, err) == -1)
+		if (fetch_one(queue, &source, search->index, arena, &reply,
+		        err) == -1)
 			return -1;
 		if (reply->type != REDIS_REPLY_STRING)
 			return 0;
 		redis_digest(reply->str, reply->len, digest);
-		for (size_t i = 0; i < move->nids; i++) {
-			if (moved[i] || !text_equal(move->ids[i], digest))
+		for (size_t i = 0; i < search->move->nids; i++) {
+			if (search->moved[i] ||
+			    !text_equal(search->move->ids[i], digest))
 				continue;
 			*ret = reply;
 			reply = NULL;
@@ -605,7 +607,7 @@ move_watched(struct queue *queue, const struct queue_move *move,
     struct arena *arena, bool *moved, size_t *ret_count, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
-	size_t index = 0;
+	struct search search = {.move = move, .moved = moved};
 	int tries = 0;
 
 	if (check_target(queue, err) == -1)
@@ -618,8 +620,7 @@ move_watched(struct queue *queue, const struct queue_move *move,
 
 		if (redis_ask(queue, "move jobs", &watched, err, "WATCH",
 		        redis->dead) == -1 ||
-		    find_wanted(queue, move, moved, &index, arena, &job, err) ==
-		        -1)
+		    find_wanted(queue, &search, arena, &job, err) == -1)
 			return far_as(err, *ret_count);
 		if (job == NULL) {
 			CLEANUP(redis_reply_free) redisReply *reply = NULL;

@@ -87,6 +87,14 @@ int sqlite_follow(struct queue *queue, const struct queue_submission *job,
 int sqlite_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err);
 
+int sqlite_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err);
+int sqlite_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err);
+/* A row as JSON, from its column `first` on: the job of a table without a
+ * payload column. */
+void sqlite_row_as_json(sqlite3_stmt *row, int first, struct buffer *out);
+
 int sqlite_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err);
 int sqlite_extend(struct queue *queue, struct queue_job *job, bool *ret_held,

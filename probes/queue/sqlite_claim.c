@@ -244,15 +244,14 @@ any(struct queue *queue, enum sqlite_statement which,
 	return rc;
 }
 
-/* A row as JSON, for a table without a payload column. */
-static void
-row_as_json(sqlite3_stmt *row, struct buffer *out)
+void
+sqlite_row_as_json(sqlite3_stmt *row, int first, struct buffer *out)
 {
 	struct jsonw json;
 
 	jsonw_init(&json, out, false);
 	jsonw_object(&json, NULL);
-	for (int i = 0; i < sqlite3_column_count(row); i++) {
+	for (int i = first; i < sqlite3_column_count(row); i++) {
 		const char *name = sqlite3_column_name(row, i);
 
 		switch (sqlite3_column_type(row, i)) {
@@ -312,7 +311,7 @@ read_job(struct queue *queue, sqlite3_stmt *row, struct queue_job *ret,
 		buffer_append(&ret->payload, sqlite3_column_blob(row, payload),
 		    (size_t)sqlite3_column_bytes(row, payload));
 	else
-		row_as_json(row, &ret->payload);
+		sqlite_row_as_json(row, 0, &ret->payload);
 	return 0;
 }
 
