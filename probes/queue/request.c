@@ -178,6 +178,20 @@ answer_trouble(
 	UNREACHABLE("cause");
 }
 
+/* Only a server that says no in words of its own (a code) left the jobs where
+ * they were; an answer that is no answer came after something was done. */
+static void
+answer_move_trouble(
+    struct look *look, const struct queue *queue, const struct err *err)
+{
+	if (queue->code[0] == '\0')
+		look_unknown(look,
+		    queue->cause == CAUSE_NONE ? CAUSE_INTERNAL : queue->cause,
+		    "", "%s", err->text);
+	else
+		answer_trouble(look, queue, err);
+}
+
 static int
 op_observe(struct look *look, struct queue *queue, const struct asked *asked,
     struct err *err)
@@ -443,6 +457,8 @@ probe_queue(struct look *look)
 		if (err.kind == ERR_UNSUPPORTED)
 			look_unknown(look, CAUSE_MISMATCH, "unsupported", "%s",
 			    err.text);
+		else if (ops[op].run == op_move)
+			answer_move_trouble(look, queue, &err);
 		else
 			answer_trouble(look, queue, &err);
 		close_kept(queue); /* the next request starts afresh */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cutting_proxy.py PORT TARGET_PORT WORD HOW: passes everything on between a
-client and a server, until a client says WORD. Then, once: `before`: the
+client and a server, until a client says WORD (or in turn WORD>WORD…). Then, once: `before`: the
 connection ends and the server never hears it; `after`: the server hears it and
 the client never hears the answer; `garbage`: the client hears garbage instead;
 `stall`: the client hears nothing more."""
@@ -10,9 +10,8 @@ import sys
 import threading
 
 port, target, word, how = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-word = word.encode()
+words = word.encode().split(b">")
 server = socket.create_server(("127.0.0.1", port))
-fired = threading.Event()
 
 
 def close(*sockets):
@@ -47,8 +46,10 @@ def serve(client):
         target=answers, args=(upstream, client, cut), daemon=True).start()
     try:
         while data := client.recv(65536):
-            if word in data and not fired.is_set():
-                fired.set()
+            said = bool(words) and words[0] in data
+            if said:
+                words.pop(0)
+            if said and not words:
                 if how == "before":
                     break
                 cut.set()

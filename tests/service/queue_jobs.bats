@@ -126,11 +126,13 @@ log_states() {
 }
 
 @test "the value of a declared secret is not shown, nor is what is cut of it" {
-	export TOKEN=hunter2-hunter2-hunter2
+	TOKEN=hunter2-hunter2-hunter2
+	mkdir "$(test_dir)/secrets"
+	printf %s "$TOKEN" >"$(test_dir)/secrets/TOKEN"
 	cat >"$(test_dir)/reeve.yaml" <<-YAML
 	apiVersion: reeve/v1
 	name: t
-	secrets: [{name: s, envPrefix: ''}]
+	secrets: [{name: s, dir: "$(test_dir)/secrets"}]
 	queues: [{name: jobs, kind: redis, url: "$REDIS_URL", list: jobs}]
 	workers:
 	  - name: w
@@ -297,7 +299,7 @@ through_proxy() {
 @test "the connection ends before, in, or after the move: it says so, nothing is half moved" {
 	for kind in redis postgres; do
 		word='d in string.gmatch'
-		[ $kind = redis ] || word='WITH picked'
+		[ $kind = redis ] || word='WITH picked>COMMIT'
 		for how in before after garbage; do
 			redis FLUSHALL >/dev/null
 			sql 'TRUNCATE work'
