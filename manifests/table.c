@@ -25,7 +25,11 @@ const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 #define K(id) (UINT64_C(1) << QUEUE_KIND_##id)
 #define K_ALL ((UINT64_C(1) << QUEUE_KINDS) - 1)
 /* reeve's own queue has its dead letters and times within. */
-#define K_MOST   (K_ALL & ~K(sqlite))
+#define K_MOST (K_ALL & ~K(sqlite))
+/* job libraries in a PostgreSQL schema of that name */
+#define K_SCHEMA                                                        \
+	(K(pgboss) | K(graphile) | K(river) | K(solidqueue) | K(pgmq) | \
+	    K(que) | K(procrastinate) | K(goodjob) | K(delayedjob))
 #define K_TABLES (K(pgtable) | K(sqlitetable) | K(mysqltable) | K(mssqltable))
 #define K_NAMED_QUEUE                                                          \
 	(K(sqlite) | K(bullmq) | K(bull) | K(bee) | K(rq) | K(celery) |        \

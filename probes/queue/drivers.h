@@ -7,6 +7,16 @@
 /* One row a technology; the table in queue.c lists them all. */
 extern const struct queue_driver queue_redis_list;
 extern const struct queue_driver queue_postgres_table;
+extern const struct queue_driver queue_pgboss;
+extern const struct queue_driver queue_graphile;
+extern const struct queue_driver queue_river;
+extern const struct queue_driver queue_oban;
+extern const struct queue_driver queue_solidqueue;
+extern const struct queue_driver queue_pgmq;
+extern const struct queue_driver queue_que;
+extern const struct queue_driver queue_procrastinate;
+extern const struct queue_driver queue_goodjob;
+extern const struct queue_driver queue_delayedjob;
 extern const struct queue_driver queue_sqlite_table;
 extern const struct queue_driver queue_sqlite_embedded;
 

@@ -16,9 +16,8 @@ enum {
 	REQUIRED_MAX = 16
 };
 
-/* What went wrong, from the session into the handle. */
-static int
-failed(struct queue *queue, struct err *err)
+int
+pg_failed(struct queue *queue, struct err *err)
 {
 	const struct pg_queue *pg = queue->state;
 
@@ -27,12 +26,12 @@ failed(struct queue *queue, struct err *err)
 	                   : CAUSE_UNAVAILABLE;
 	(void)snprintf(
 	    queue->code, sizeof(queue->code), "%s", pg->session.trouble.state);
-	return err_wrap(err, "table '%s'", queue->name);
+	return err_wrap(err, "%s '%s'", pg->library != NULL ? "queue" : "table",
+	    queue->name);
 }
 
 int
-pg_do(struct queue *queue, int64_t max_ms, const char *sql,
-    const struct pg_sql *bound, PGresult **ret, struct err *err)
+pg_begin(struct queue *queue, int64_t max_ms, struct err *err)
 {
 	struct pg_queue *pg = queue->state;
 	int64_t deadline_ms = queue->deadline_ms;
@@ -41,21 +40,63 @@ pg_do(struct queue *queue, int64_t max_ms, const char *sql,
 		deadline_ms = MIN(deadline_ms, clock_after(clock_ms(), max_ms));
 	pg->session.deadline_ms = deadline_ms;
 	if (postgres_begin(&pg->session, max_ms == PG_WRITES, err) == -1)
-		return failed(queue, err);
+		return pg_failed(queue, err);
 	/* the server's own timeout answers first, and leaves the connection
 	 * in order */
 	pg->session.deadline_ms = clock_after(deadline_ms, 500);
+	return 0;
+}
+
+void
+pg_end(struct queue *queue, bool commits)
+{
+	struct pg_queue *pg = queue->state;
+
+	if (!pg->session.trouble.lost &&
+	    postgres_run(&pg->session, commits ? "COMMIT" : "ROLLBACK", NULL) ==
+	        -1)
+		pg->session.trouble.lost = true;
+}
+
+int
+pg_do(struct queue *queue, int64_t max_ms, const char *sql,
+    const struct pg_sql *bound, PGresult **ret, struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+
+	if (pg_begin(queue, max_ms, err) == -1)
+		return -1;
 	int rc =
 	    postgres_query(&pg->session, sql, bound != NULL ? bound->count : 0,
 	        bound != NULL ? bound->params : NULL, ret, err);
 
 	if (rc == 0 && postgres_run(&pg->session, "COMMIT", err) == 0)
 		return 0;
-	(void)failed(queue, err);
-	if (!pg->session.trouble.lost &&
-	    postgres_run(&pg->session, "ROLLBACK", NULL) == -1)
-		pg->session.trouble.lost = true;
+	(void)pg_failed(queue, err);
+	pg_end(queue, false);
 	return -1;
+}
+
+int
+pg_connect(struct queue *queue, struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+	struct arena *arena = &queue->arena;
+	const char *name = "reeve-probe";
+
+	if (queue->consuming.owner != NULL)
+		name = arena_format(arena, "%s%s",
+		    pg_client_prefix(arena, queue), queue->consuming.owner);
+	if (postgres_connection_open(
+	        queue->spec.url, name, &queue->ladder, &pg->session.db) == -1)
+		return queue_trouble(queue, queue->ladder.cause,
+		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
+		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
+		                                          : ERR_TIMEOUT,
+		    "%s", queue->ladder.summary);
+	queue->target = arena_format(arena, "%s:%s/%s", PQhost(pg->session.db),
+	    PQport(pg->session.db), PQdb(pg->session.db));
+	return 0;
 }
 
 int
@@ -63,7 +104,6 @@ pg_open(struct queue *queue, struct err *err)
 {
 	struct pg_queue *pg = arena_alloc(&queue->arena, sizeof(*pg));
 	struct arena *arena = &queue->arena;
-	const char *name = "reeve-probe";
 
 	queue->state = pg;
 	if (table_layout_read(queue, &pg->layout, err) == -1)
@@ -76,16 +116,8 @@ pg_open(struct queue *queue, struct err *err)
 	if (pg->layout.schema != NULL)
 		pg->table = arena_format(arena, "%s.%s",
 		    table_quote(arena, pg->layout.schema), pg->table);
-	if (queue->consuming.owner != NULL)
-		name = arena_format(arena, "%s%s",
-		    pg_client_prefix(arena, queue), queue->consuming.owner);
-	if (postgres_connection_open(
-	        queue->spec.url, name, &queue->ladder, &pg->session.db) == -1)
-		return queue_trouble(queue, queue->ladder.cause,
-		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
-		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
-		                                          : ERR_TIMEOUT,
-		    "%s", queue->ladder.summary);
+	if (pg_connect(queue, err) == -1)
+		return -1;
 	char *literal = PQescapeLiteral(
 	    pg->session.db, pg->layout.tz, strlen(pg->layout.tz));
 
@@ -94,11 +126,9 @@ pg_open(struct queue *queue, struct err *err)
 		    "'tz' is not the name of a time zone");
 	pg->tz = arena_text(arena, literal);
 	PQfreemem(literal);
-	queue->target =
-	    arena_format(arena, "%s:%s/%s table %s%s%s", PQhost(pg->session.db),
-	        PQport(pg->session.db), PQdb(pg->session.db), queue->name,
-	        pg->layout.queue_value != NULL ? " queue " : "",
-	        pg->layout.queue_value != NULL ? pg->layout.queue_value : "");
+	queue->target = arena_format(arena, "%s table %s%s%s", queue->target,
+	    queue->name, pg->layout.queue_value != NULL ? " queue " : "",
+	    pg->layout.queue_value != NULL ? pg->layout.queue_value : "");
 	return 0;
 }
 
@@ -297,22 +327,29 @@ pg_scope(struct pg_sql *sql, const struct pg_queue *pg)
 }
 
 const char *
-pg_ready(struct pg_sql *sql, const struct pg_queue *pg)
+pg_due(struct arena *arena, const struct pg_queue *pg)
 {
 	const struct table_layout *layout = &pg->layout;
 	/* without a column of its own, a retry waits by its lease */
 	const char *at =
 	    layout->run_at != NULL ? layout->run_at : layout->lease;
-	const char *due = "";
 
-	if (at != NULL) {
-		const char *column = table_quote(sql->arena, at);
+	if (at == NULL)
+		return "";
+	const char *column = table_quote(arena, at);
 
-		due = arena_format(sql->arena, " AND (%s IS NULL OR %s<=%s)",
-		    column, column, pg_now(sql->arena, pg, at));
-	}
-	return arena_format(sql->arena, "%s AND %s%s", pg_scope(sql, pg),
-	    pg_in(sql, pg, &layout->waiting, NULL), due);
+	return arena_format(arena, " AND (%s IS NULL OR %s<=%s)", column,
+	    column, pg_now(arena, pg, at));
+}
+
+const char *
+pg_ready(struct pg_sql *sql, const struct pg_queue *pg)
+{
+	const char *scope = pg_scope(sql, pg);
+	const char *waits = pg_in(sql, pg, &pg->layout.waiting, NULL);
+
+	return arena_format(
+	    sql->arena, "%s AND %s%s", scope, waits, pg_due(sql->arena, pg));
 }
 
 const char *
@@ -380,20 +417,29 @@ pg_ms(struct arena *arena, const struct pg_queue *pg, const char *column)
 {
 	const char *name = table_quote(arena, column);
 
+	/* a time that has no number, 'infinity', becomes NULL */
 	switch (time_type(pg, column)) {
 	case TIME_NONE:
 		return "NULL::bigint";
 	case TIME_ZONED:
-		return arena_format(
-		    arena, "(extract(epoch FROM %s)*1000)::bigint", name);
+		return arena_format(arena,
+		    "CASE WHEN isfinite(%s) THEN (extract(epoch FROM "
+		    "%s)*1000)::bigint END",
+		    name, name);
 	case TIME_UNZONED:
 		return arena_format(arena,
-		    "(extract(epoch FROM (%s AT TIME ZONE %s))*1000)::bigint",
-		    name, pg->tz);
+		    "CASE WHEN isfinite(%s) THEN (extract(epoch FROM (%s AT "
+		    "TIME ZONE %s))*1000)::bigint END",
+		    name, name, pg->tz);
 	case TIME_SECONDS:
-		return arena_format(arena, "(%s*1000)::bigint", name);
+		return arena_format(arena,
+		    "CASE WHEN %s BETWEEN -9e12 AND 9e12 THEN "
+		    "(%s*1000)::bigint END",
+		    name, name);
 	case TIME_MS:
-		return arena_format(arena, "%s::bigint", name);
+		return arena_format(arena,
+		    "CASE WHEN %s BETWEEN -9e15 AND 9e15 THEN %s::bigint END",
+		    name, name);
 	}
 	UNREACHABLE("time_type");
 }

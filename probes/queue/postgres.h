@@ -32,20 +32,33 @@ struct pg_column {
 struct pg_queue {
 	struct postgres_session session;
 	struct table_layout layout;
-	const char *table;               /* quoted, with its schema if given */
-	const char *tz;                  /* an SQL literal */
+	const char *table;    /* quoted, with its schema if given */
+	const char *tz;       /* an SQL literal */
+	const char *identity; /* of the server; NULL: not asked yet */
 	const struct pg_column *columns; /* NULL: not looked up yet */
 	size_t ncolumns;
-	bool claimable; /* the layout was checked for claiming */
+	bool claimable; /* the layout was checked for claiming; of a library:
+	                   that it is there */
 	int64_t reclaim_ms;
+	/* of a library (postgres_library.h) */
+	const struct pg_library *library;
+	const char *schema;  /* quoted */
+	const char *archive; /* PGMQ's second table, quoted, with its schema */
 };
 
 int pg_open(struct queue *queue, struct err *err);
+/* Logs in; the rest of open is the layout's. */
+int pg_connect(struct queue *queue, struct err *err) MUST_CHECK;
 void pg_close(struct queue *queue);
 
-/* One statement in a transaction of its own, with the preamble of queues.md
- * part 6. It reads, for at most `max_ms` (0: the deadline alone), or it writes
- * (PG_WRITES). */
+/* A transaction with the preamble of queues.md part 6: it reads, for at most
+ * `max_ms` (0: the deadline alone), or it writes (PG_WRITES). pg_end after
+ * whatever was done in it; a connection that is lost stays as it is. */
+int pg_begin(struct queue *queue, int64_t max_ms, struct err *err) MUST_CHECK;
+void pg_end(struct queue *queue, bool commits);
+/* What went wrong, from the session into the handle; -1. */
+int pg_failed(struct queue *queue, struct err *err);
+/* One statement in a transaction of its own, as pg_begin makes it. */
 int pg_do(struct queue *queue, int64_t max_ms, const char *sql,
     const struct pg_sql *bound, PGresult **ret, struct err *err) MUST_CHECK;
 
@@ -66,6 +79,8 @@ const char *pg_in(struct pg_sql *sql, const struct pg_queue *pg,
     const struct table_words *a, const struct table_words *b);
 /* The rows of this queue. */
 const char *pg_scope(struct pg_sql *sql, const struct pg_queue *pg);
+/* " AND …": its time has come; "" when the layout has no times. */
+const char *pg_due(struct arena *arena, const struct pg_queue *pg);
 /* … that may be claimed now; and in which order. */
 const char *pg_ready(struct pg_sql *sql, const struct pg_queue *pg);
 const char *pg_order(struct arena *arena, const struct pg_queue *pg);
@@ -85,6 +100,17 @@ const char *pg_client_prefix(struct arena *arena, const struct queue *queue);
 
 int pg_observe(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err);
+/* Engine, identity, time. */
+void pg_server(
+    struct queue *queue, struct arena *arena, struct queue_state *ret);
+/* Pids of those on this host, by their addresses. */
+void pg_match_pids(
+    struct arena *arena, struct queue_consumer *who, size_t count);
+/* The numbers, in one transaction. */
+struct pg_figures;
+int pg_numbers(struct queue *queue, const struct pg_figures *figures,
+    const struct pg_sql *bound, struct queue_state *ret,
+    struct err *err) MUST_CHECK;
 void pg_consumers(
     struct queue *queue, struct arena *arena, struct queue_state *ret);
 int pg_near(struct queue *queue, struct arena *arena, struct queue_state *state,

@@ -23,6 +23,16 @@ enum {
 static const struct queue_driver *const drivers[] = {
     &queue_redis_list,
     &queue_postgres_table,
+    &queue_pgboss,
+    &queue_graphile,
+    &queue_river,
+    &queue_oban,
+    &queue_solidqueue,
+    &queue_pgmq,
+    &queue_que,
+    &queue_procrastinate,
+    &queue_goodjob,
+    &queue_delayedjob,
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,

@@ -7,7 +7,7 @@
 #include "probes/queue/table.h"
 
 enum {
-	COST_DEFAULT = 250000, /* about a second of sequential scan */
+	COST_DEFAULT = 10000, /* about 50 ms of a sequential scan */
 	ATTEMPTS_LIMIT = 1000000
 };
 

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Producers and workers of pg-boss and Graphile Worker, as those libraries'
+// users write them: node pg_jobs.js LIBRARY fill|counts|work URL
+'use strict'
+
+const [library, doing, url] = process.argv.slice(2)
+const later = () => new Date(Date.now() + 3600 * 1000)
+
+const pgboss = {
+	async start (options) {
+		const PgBoss = require('pg-boss')
+		const boss = new PgBoss({ connectionString: url, ...options })
+		boss.on('error', (error) => console.error(error))
+		await boss.start()
+		return boss
+	},
+	// one job in each state, but three that wait and two that are delayed
+	async fill () {
+		const boss = await this.start({ supervise: false, schedule: false })
+		await boss.createQueue('jobs-dead')
+		await boss.createQueue('jobs', { deadLetter: 'jobs-dead' })
+		for (const end of ['active', 'completed', 'failed']) {
+			await boss.send('jobs', { end }, { retryLimit: 0 })
+			const [job] = await boss.fetch('jobs')
+			if (end === 'completed') await boss.complete('jobs', job.id)
+			if (end === 'failed') await boss.fail('jobs', job.id, new Error('no such file'))
+		}
+		for (let i = 0; i < 3; i++) await boss.send('jobs', { i })
+		for (let i = 0; i < 2; i++) await boss.send('jobs', { i }, { startAfter: later() })
+		await boss.stop({ graceful: false })
+	},
+	async counts () {
+		const boss = await this.start({ monitorStateIntervalSeconds: 1, schedule: false })
+		const states = await new Promise((resolve) => {
+			boss.on('monitor-states', (all) => all.queues.jobs && resolve(all))
+		})
+		console.log(JSON.stringify({ ...states.queues.jobs,
+			waits: await boss.getQueueSize('jobs'), dead: await boss.getQueueSize('jobs-dead') }))
+		await boss.stop({ graceful: false })
+	},
+	async work () {
+		const boss = await this.start({ schedule: false })
+		await boss.createQueue('jobs')
+		await boss.work('jobs', { pollingIntervalSeconds: 0.5 }, async ([job]) => {
+			console.log('works on', JSON.stringify(job.data))
+			if (job.data.fail) throw new Error('told to fail')
+		})
+		console.log('ready')
+	}
+}
+
+const graphile = {
+	async fill () {
+		const { makeWorkerUtils, runTaskListOnce } = require('graphile-worker')
+		const utils = await makeWorkerUtils({ connectionString: url })
+		await utils.migrate()
+		await utils.addJob('jobs', { end: 'failed' }, { maxAttempts: 1 })
+		const pool = new (require('pg').Pool)({ connectionString: url })
+		const client = await pool.connect()
+		await runTaskListOnce({}, { jobs: async () => { throw new Error('no such file') } }, client)
+		client.release()
+		await pool.end()
+		for (let i = 0; i < 3; i++) await utils.addJob('jobs', { i })
+		for (let i = 0; i < 2; i++) await utils.addJob('jobs', { i }, { runAt: later() })
+		await utils.addJob('others', {})
+		await utils.release()
+	},
+	async work () {
+		const { run } = require('graphile-worker')
+		await run({ connectionString: url, concurrency: 1, noHandleSignals: false,
+			pollInterval: 500,
+			taskList: { jobs: async (payload) => {
+				console.log('works on', JSON.stringify(payload))
+				if (payload.fail) throw new Error('told to fail')
+				while (payload.block) await new Promise((resolve) => setTimeout(resolve, 1000))
+			} } })
+		console.log('ready')
+	}
+}
+
+const run = { pgboss, graphile }[library]
+run[doing]().catch((error) => {
+	console.error(error)
+	process.exit(1)
+})
