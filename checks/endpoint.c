@@ -128,8 +128,7 @@ broker_answered(const struct look *look)
 	case CAUSE_MISMATCH:
 		return true;
 	case CAUSE_NOT_FOUND:
-		/* of a queue in a file: the file isn't there */
-		return look->of != LOOK_QUEUE;
+		return true; /* of a queue: RV209 */
 	case CAUSE_INTERNAL:
 	case CAUSE_DEADLINE:
 	case CAUSE_UNRESOLVED:

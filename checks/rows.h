@@ -18,7 +18,13 @@ check_fn check_rv110, check_rv115, check_rv119, check_rv129, check_rv130,
 check_fn check_rv401, check_rv402, check_rv405, check_rv407, check_rv408,
     check_rv409, check_rv416;
 /* checks/queue.c */
-check_fn check_rv201, check_rv202, check_rv203, check_rv204, check_rv211;
+check_fn check_rv201, check_rv203, check_rv204, check_rv211;
+/* checks/queue_place.c */
+check_fn check_rv202, check_rv223;
+/* checks/queue_server.c */
+check_fn check_rv209, check_rv213, check_rv222, check_rv224, check_rv225,
+    check_rv226, check_rv228, check_rv229, check_rv230, check_rv232,
+    check_rv234;
 /* checks/deploy.c */
 check_fn check_rv301, check_rv304, check_rv318;
 /* checks/runtime.c */

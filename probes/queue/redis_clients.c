@@ -201,6 +201,9 @@ count_client(
 	} else if (redis_client_may_wait(client, census->key)) {
 		census->candidates += client->db == census->db;
 		who.id = describe(census, client);
+		if (client->db != census->db)
+			who.where = arena_format(
+			    census->arena, "db %" PRId64, client->db);
 	} else {
 		return;
 	}

@@ -25,7 +25,8 @@ setup() {
 	COLUMNS_OF_WORK+='&owner=owner&created=created_at&dead=dead'
 	TABLE="pgtable+$PG_URL?table=work&$COLUMNS_OF_WORK"
 	FILE="sqlite://$(test_dir)/q.db?queue=jobs&create=true"
-	export XDG_STATE_HOME=$(test_dir)/state
+	XDG_STATE_HOME=$(test_dir)/state
+	export XDG_STATE_HOME
 	LOG=$XDG_STATE_HOME/reeve/moves.jsonl
 }
 
@@ -441,4 +442,42 @@ expired_is() {
 	rc=0
 	wait $watch || rc=$?
 	[ "$rc" = 1 ]
+}
+
+@test "jobs in one database, a worker in another: that is the cause, not a missing worker" {
+	redis -n 0 LPUSH jobs a b c >/dev/null
+	start_background popper redis-cli -p "$REDIS_PORT" -n 1 BRPOP jobs 0
+	wait_until somebody_blocks
+	run "$REEVE_TOOL" diagnose "$LIST"
+	expect_status 1
+	has 'ROOT CAUSE  RV202'
+	has 'in db 1'
+	lacks 'ROOT CAUSE  RV211'
+	kill "$BACKGROUND_PID"
+	start_worker "$REDIS_URL/1?list=jobs"
+	run "$REEVE_TOOL" diagnose "$LIST"
+	expect_status 1
+	has 'ROOT CAUSE  RV202'
+	has "reads 'jobs' in db 1"
+}
+
+somebody_blocks() {
+	redis INFO clients | grep -q '^blocked_clients:1'
+}
+
+@test "a read-only replica and a server that evicts are found" {
+	replica=$(free_port)
+	start_background replica redis-server --port "$replica" --bind 127.0.0.1 \
+	    --save '' --dir "$(test_dir)" --replicaof 127.0.0.1 "$REDIS_PORT"
+	wait_until is_replica "$replica"
+	run "$REEVE_TOOL" diagnose "redis://127.0.0.1:$replica/0?list=jobs"
+	has RV226
+	redis CONFIG SET maxmemory-policy allkeys-lru >/dev/null
+	run "$REEVE_TOOL" diagnose "$LIST" --verbose
+	redis CONFIG SET maxmemory-policy noeviction >/dev/null
+	has RV224
+}
+
+is_replica() {
+	redis-cli -p "$1" INFO replication | grep -q 'master_link_status:up'
 }
