@@ -153,6 +153,26 @@ take_form(struct resolve *r, struct declared_queue *queue, const char *text,
 	hide(r, queue, url.secret);
 }
 
+/* Kinds whose URL names the queue itself: `sqs://region/account/jobs`. */
+static void
+name_from_path(struct resolve *r, struct declared_queue *queue)
+{
+	static const char *const kinds[] = {"pubsub", "servicebus", "sqs"};
+	struct url url;
+
+	if (queue->real_name != NULL || queue->url == NULL)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (!text_equal(queue->kind, kinds[i]) ||
+		    url_parse(r->arena, queue->url, &url, NULL) == -1)
+			continue;
+		const char *slash = strrchr(url.path, '/');
+
+		if (slash != NULL && slash[1] != '\0')
+			queue->real_name = slash + 1;
+	}
+}
+
 /* --- all --- */
 
 static double
@@ -250,6 +270,7 @@ resolve_queues(struct resolve *r)
 			take_keys(r, queue, raw, node);
 		else
 			take_form(r, queue, raw->url, node_get(node, "url"));
+		name_from_path(r, queue);
 	}
 }
 

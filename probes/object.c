@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/url.h"
+#include "probes/google_token.h"
 #include "probes/look.h"
 #include "probes/object_store.h"
 
@@ -55,8 +56,27 @@ from_environment(const char *given, const char *name)
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+/* As Google's own clients: a service account's key, or the machine's. */
 static int
-take_keys(struct look *look, struct object_store *store)
+take_token(struct look *look, struct object_store *store)
+{
+	struct ladder ladder;
+	struct err err = ERR_INIT;
+
+	ladder_init(&ladder, look->arena, look->ladder.deadline_ms);
+	if (google_token(&ladder, &store->bearer, &err) == -1) {
+		look_unknown(look, CAUSE_UNRESOLVED, "",
+		    "nothing to sign with: %s; or give accessKey and secretKey "
+		    "(HMAC)",
+		    err.text);
+		return -1;
+	}
+	redactor_add(look->redactor, store->bearer);
+	return 0;
+}
+
+static int
+take_keys(struct look *look, bool google, struct object_store *store)
 {
 	if (look_text(look, "accessKey", NULL, &store->access_key) == -1 ||
 	    look_text(look, "secretKey", NULL, &store->secret_key) == -1 ||
@@ -79,6 +99,8 @@ take_keys(struct look *look, struct object_store *store)
 		                              : "the secret key");
 		return -1;
 	}
+	if (google && store->access_key == NULL)
+		return take_token(look, store);
 	if (store->secret_key != NULL)
 		redactor_add(look->redactor, store->secret_key);
 	if (store->token != NULL)
@@ -195,8 +217,9 @@ take_wanted(struct look *look, struct wanted *ret)
 		    "or file:///folder");
 		return -1;
 	}
-	return take_place(look, &url, ret) == -1 ? -1
-	                                         : take_keys(look, &ret->store);
+	return take_place(look, &url, ret) == -1
+	           ? -1
+	           : take_keys(look, text_equal(url.scheme, "gs"), &ret->store);
 }
 
 /* --- answers ----------------------------------------------------------- */

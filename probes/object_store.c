@@ -179,6 +179,9 @@ s3_ask(const struct object_store *store, const char *method, const char *key,
 	if (store->token != NULL)
 		request.headers[request.nheaders++] = arena_format(
 		    arena, "x-amz-security-token: %s", store->token);
+	if (store->bearer != NULL)
+		request.headers[request.nheaders++] = arena_format(
+		    arena, "Authorization: Bearer %s", store->bearer);
 	if (store->access_key != NULL) {
 		request.sigv4 =
 		    arena_format(arena, "aws:amz:%s:s3", store->region);

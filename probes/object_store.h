@@ -27,7 +27,8 @@ struct object_store {
 	const char *region;
 	const char *access_key, *secret_key; /* NULL: anonymous */
 	const char *token;                   /* of a session; NULL: none */
-	const char *ca;                      /* PEM file; NULL: the system's */
+	const char *bearer; /* Google\'s, instead of keys; NULL: none */
+	const char *ca;     /* PEM file; NULL: the system's */
 };
 
 struct object_answer {

@@ -19,5 +19,8 @@ extern const struct queue_driver queue_goodjob;
 extern const struct queue_driver queue_delayedjob;
 extern const struct queue_driver queue_sqlite_table;
 extern const struct queue_driver queue_sqlite_embedded;
+extern const struct queue_driver queue_pubsub;
+extern const struct queue_driver queue_servicebus;
+extern const struct queue_driver queue_sqs;
 
 #endif

@@ -36,6 +36,9 @@ static const struct queue_driver *const drivers[] = {
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,
+    &queue_pubsub,
+    &queue_servicebus,
+    &queue_sqs,
 };
 
 const struct queue_driver *const *
@@ -383,6 +386,20 @@ copy_spec(struct queue *queue, const struct queue_spec *spec)
 	queue->spec.noptions = spec->noptions;
 }
 
+/* "b" of sqs://host/a/b, unless the key says another. */
+static const char *
+last_of_path(struct queue *queue, const char *given)
+{
+	struct url url;
+
+	if ((given != NULL && given[0] != '\0') ||
+	    url_parse(&queue->arena, queue->spec.url, &url, NULL) == -1)
+		return given;
+	const char *slash = strrchr(url.path, '/');
+
+	return slash == NULL ? "" : slash + 1;
+}
+
 static int
 open_spec(struct queue *queue, struct err *err)
 {
@@ -400,6 +417,8 @@ open_spec(struct queue *queue, struct err *err)
 		}
 	}
 	queue->name = queue_option(queue, driver->name_key);
+	if (driver->name_in_path)
+		queue->name = last_of_path(queue, queue->name);
 	if (queue->name == NULL || queue->name[0] == '\0')
 		return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
 		    "a queue of kind '%s' needs the key '%s'", driver->kind,

@@ -139,8 +139,10 @@ struct queue_driver {
 	 * NULL-terminated; `any_key`: it refuses itself what it doesn't know */
 	const char *const *client_keys;
 	bool any_key;
-	bool deep_path; /* the URL's path may have more than one part */
-	bool consumes;  /* claim … bury exist */
+	bool deep_path;    /* the URL's path may have more than one part */
+	bool name_in_path; /* its last part is the name where name_key is
+	                      absent */
+	bool consumes;     /* claim … bury exist */
 	int (*open)(struct queue *queue, struct err *err);
 	void (*close)(struct queue *queue);
 	int (*observe)(struct queue *queue, struct arena *arena,

@@ -144,6 +144,22 @@ objects() { find "$BATS_TEST_TMPDIR/s3/$1" -type f ! -name '*metadata*'; }
 	[ "$CODE" = 0 ]
 }
 
+@test "gs (stub): the machine's own token opens a bucket; without one nothing is asked" {
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+	openssl genrsa 2048 2>/dev/null | openssl rsa -pubout -out public.pem 2>/dev/null
+	port=$(free_port)
+	start_background google node "$NODE_DIR/google_stub.mjs" "$port" "$PWD/public.pem"
+	wait_until port_listens "$port"
+	manifest "url: gs://bucket/in, endpoint: http://127.0.0.1:$port"
+	export GCE_METADATA_HOST=127.0.0.1:$port
+	check --verbose
+	[ "$CODE" = 0 ]
+	says passed "put, got back and deleted"
+	GCE_METADATA_HOST=127.0.0.1:$(free_port) check
+	[ "$CODE" != 0 ]
+	jq -e '.findings[] | select(.id == "RV115") | .result == "blocked"' <<<"$REPORT"
+}
+
 @test "a smoke follows its canary to the object that it must become, and removes it" {
 	start_s3
 	cat >put.sh <<-END

@@ -1,0 +1,219 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The queues of cloud services: Google Pub/Sub against its own emulator; what
+# that lacks, Azure Service Bus and Amazon SQS against stubs that are made from
+# their public protocols and check every signature.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+load queue_lib
+
+setup() {
+	need node jq python3
+	node_packages
+	cd "$BATS_TEST_TMPDIR" || return
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+	unset PUBSUB_EMULATOR_HOST GOOGLE_APPLICATION_CREDENTIALS
+}
+
+# stub NAME [ARGUMENT…]: tests/node/NAME_stub.mjs; its port in $PORT.
+stub() {
+	PORT=$(free_port)
+	start_background "$1" node "$NODE_DIR/$1_stub.mjs" "$PORT" "${@:2}"
+	wait_until port_listens "$PORT"
+}
+
+# --- Pub/Sub -----------------------------------------------------------------
+
+start_emulator() {
+	local jar
+	jar=$(echo /usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar)
+	need java
+	PORT=$(free_port)
+	start_background pubsub java -jar "$jar" --host=127.0.0.1 --port="$PORT"
+	EMULATOR=http://127.0.0.1:$PORT
+	wait_until -t 120 emulator PUT topics/uploads '{}'
+	emulator PUT topics/dead '{}'
+	emulator PUT subscriptions/jobs '{"topic": "projects/p/topics/uploads",
+		"ackDeadlineSeconds": 20, "deadLetterPolicy":
+		{"deadLetterTopic": "projects/p/topics/dead", "maxDeliveryAttempts": 7}}'
+}
+
+# emulator METHOD PATH [BODY]
+emulator() {
+	curl -sf -X "$1" -H 'Content-Type: application/json' \
+	    ${3+-d "$3"} "$EMULATOR/v1/projects/p/$2"
+}
+
+@test "pubsub: what the emulator knows is told, and what it doesn't is unknown" {
+	start_emulator
+	run_ls "pubsub://p/jobs?topic=uploads&endpoint=$EMULATOR"
+	[ "$status" -eq 0 ]
+	field waiting null
+	[[ $(get why.waiting) == *"no Cloud Monitoring"* ]]
+	look observe "pubsub://p/jobs?topic=uploads&endpoint=$EMULATOR"
+	state() { printf '%s\n' "$output" | tail -n 1 | jq -er "$@"; }
+	state '.queue.lease_ms.value == 20000 and .queue.attempts_limit.value == 7'
+	state '.queue.bound.is == "yes" and .queue.dead_kept.is == "yes"'
+}
+
+@test "pubsub: a wrong subscription names the near one, a wrong topic isn't bound, a deleted one neither" {
+	start_emulator
+	look observe "pubsub://p/job?endpoint=$EMULATOR"
+	[ "$(answer cause)" = not-found ]
+	[[ $(answer summary) == *"near: jobs"* ]]
+	state() { printf '%s\n' "$output" | tail -n 1 | jq -er "$@"; }
+	look observe "pubsub://p/jobs?topic=upload&endpoint=$EMULATOR"
+	state '.queue.bound.is == "no" and (.queue.bound.why | test("uploads"))'
+	emulator DELETE topics/uploads
+	look observe "pubsub://p/jobs?topic=uploads&endpoint=$EMULATOR"
+	state '.queue.bound.is == "no" and (.queue.bound.why | test("deleted"))'
+}
+
+@test "pubsub: a canary goes through a worker that pulls, and is seen by what it did" {
+	start_emulator
+	URL="pubsub://p/jobs?topic=uploads&endpoint=$EMULATOR"
+	look submit "$URL" '{"id": "$(CANARY)"}'
+	[ "$(answer result)" = passed ]
+	RECEIPT=$(fact receipt)
+	[ -n "$RECEIPT" ]
+	pull() {
+		emulator POST subscriptions/jobs:pull '{"maxMessages": 1}' >pulled
+		jq -er '.receivedMessages[0].message.data' pulled | base64 -d >payload
+	}
+	wait_until pull
+	[ "$(cat payload)" = "{\"id\": \"$CANARY\"}" ]
+	jq -e --arg id "$CANARY" '.receivedMessages[0].message.attributes |
+		.reeve == "canary" and .canary == $id' pulled
+	look follow "$URL"
+	[ "$(answer result)" = unknown ]
+	look remove "$URL"
+	[ "$(answer result)" != passed ]
+}
+
+@test "pubsub: with a service account's key, or the machine's, Cloud Monitoring counts" {
+	openssl genrsa 2048 2>/dev/null >key.pem
+	openssl rsa -in key.pem -pubout -out public.pem 2>/dev/null
+	stub google "$PWD/public.pem"
+	jq -n --rawfile key key.pem --arg uri "http://127.0.0.1:$PORT/token" \
+	    '{type: "service_account", client_email: "reader@test",
+		private_key: $key, token_uri: $uri}' >account.json
+	export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://127.0.0.1:$PORT
+	export CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING=http://127.0.0.1:$PORT
+	GOOGLE_APPLICATION_CREDENTIALS=$PWD/account.json run_ls 'pubsub://p/jobs'
+	[ "$status" -eq 0 ]
+	field waiting 12
+	field active 2
+	field consumers 3
+	field oldest_ms 90000
+	field quality.waiting estimate
+	field lease_expired null
+	GCE_METADATA_HOST=127.0.0.1:$PORT run_ls 'pubsub://p/jobs'
+	field waiting 12
+	# a key that isn't the account's
+	openssl genrsa 2048 2>/dev/null >other.pem
+	jq --rawfile key other.pem '.private_key = $key' account.json >wrong.json
+	GOOGLE_APPLICATION_CREDENTIALS=$PWD/wrong.json run_ls 'pubsub://p/jobs'
+	[ "$status" -ne 0 ]
+	[[ $output == *"no token"* ]]
+	[[ $output$stderr != *PRIVATE* ]]
+}
+
+# --- Service Bus (stub) --------------------------------------------------------
+
+@test "servicebus (stub): a queue, a subscription, their counts and limits" {
+	stub servicebus
+	end="endpoint=http://127.0.0.1:$PORT"
+	export SB_KEY=c2VjcmV0LW9mLXRoZS10ZXN0
+	run_ls "servicebus://manage@ns.example/jobs?pass=env:SB_KEY&$end"
+	[ "$status" -eq 0 ]
+	field waiting 7
+	field quality.waiting estimate
+	field dead 3
+	field delayed 1
+	field active null
+	[[ $output != *"$SB_KEY"* ]]
+	run_ls "servicebus://manage@ns.example/events/mail?pass=env:SB_KEY&$end"
+	field waiting 2
+	look observe "servicebus://manage@ns.example/orders?pass=env:SB_KEY&$end"
+	state() { printf '%s\n' "$output" | tail -n 1 | jq -er "$@"; }
+	state '.queue.held.is == "yes" and .queue.lease_ms.value == 90000 and
+		.queue.attempts_limit.value == 10'
+}
+
+@test "servicebus (stub): a wrong name names the near one; a key that may not look is unknown, not 0" {
+	stub servicebus
+	end="endpoint=http://127.0.0.1:$PORT"
+	look observe "servicebus://manage:c2VjcmV0LW9mLXRoZS10ZXN0@ns.example/job?$end"
+	[ "$(answer cause)" = not-found ]
+	[[ $(answer summary) == *"near: jobs"* ]]
+	look observe "servicebus://listen:YW5vdGhlci1zZWNyZXQ=@ns.example/jobs?$end"
+	[ "$(answer result)" = failed ]
+	[ "$(answer cause)" = permission ]
+	[[ $(answer summary) == *Manage* ]]
+	look observe "servicebus://manage:bm90LXRoZS1rZXk=@ns.example/jobs?$end"
+	[ "$(answer cause)" = auth ]
+	[[ $output != *bm90LXRoZS1rZXk* ]]
+	look submit "servicebus://listen:YW5vdGhlci1zZWNyZXQ=@ns.example/jobs?$end" hello
+	[ "$(answer result)" = passed ]
+	grep -q "^sent hello .*\"Label\":\"reeve-canary\"" "$BACKGROUND_LOG"
+}
+
+# --- SQS (stub) ----------------------------------------------------------------
+
+@test "sqs (stub): counts are estimates, dead letters those of its redrive policy" {
+	stub sqs
+	end="endpoint=http://127.0.0.1:$PORT"
+	export AWS_ACCESS_KEY_ID=AKTEST AWS_SECRET_ACCESS_KEY=secret-of-the-test
+	run_ls "sqs://eu-west-1/123456789012/jobs?$end"
+	[ "$status" -eq 0 ]
+	field waiting 7
+	field active 2
+	field delayed 1
+	field dead 3
+	field quality.waiting estimate
+	field consumers null
+	look observe "sqs://eu-west-1/123456789012/plain?$end"
+	state() { printf '%s\n' "$output" | tail -n 1 | jq -er "$@"; }
+	state '.queue.dead_kept.is == "no" and .queue.lease_ms.value == 30000'
+	look submit "sqs://eu-west-1/123456789012/jobs?$end" '{"id": "$(CANARY)"}'
+	[ "$(fact receipt)" = 5fea7756-0ea4-451a-a703-a558b933e274 ]
+	grep -qF "sent {\"id\": \"$CANARY\"}" "$BACKGROUND_LOG"
+	grep -q 'SendMessage ok' "$BACKGROUND_LOG"
+	[ "$(grep -c 'ReceiveMessage' "$BACKGROUND_LOG")" = 0 ]
+}
+
+@test "sqs (stub): a wrong name names the near one; wrong keys are told apart and not shown" {
+	stub sqs
+	end="endpoint=http://127.0.0.1:$PORT"
+	look observe "sqs://AKTEST:secret-of-the-test@eu-west-1/123456789012/job?$end"
+	[ "$(answer cause)" = not-found ]
+	[[ $(answer summary) == *"near: jobs"* ]]
+	look observe "sqs://AKTEST:not-the-secret@eu-west-1/123456789012/jobs?$end"
+	[ "$(answer cause)" = auth ]
+	[[ $output != *not-the-secret* ]]
+	look observe "sqs://AKNOBODY:not-the-secret@eu-west-1/123456789012/jobs?$end"
+	[ "$(answer cause)" = auth ]
+	look observe "sqs://eu-west-1/123456789012/jobs?$end"
+	[ "$(answer cause)" = unresolved ]
+	[[ $(answer summary) == *AWS_ACCESS_KEY_ID* ]]
+}
+
+@test "a cloud queue in a manifest has the name of its URL, and a service that is away is unknown" {
+	port=$(free_port)
+	cat >reeve.yaml <<-END
+		apiVersion: reeve/v1
+		name: t
+		queues:
+		  - {name: jobs, kind: sqs, endpoint: "http://127.0.0.1:$port",
+		     url: "sqs://AKTEST:secret-of-the-test@eu-west-1/123456789012/jobs"}
+		workers:
+		  - {name: w, command: [/bin/true], consumes: [{queue: jobs, env: QUEUE}],
+		     env: [{name: QUEUE, value: job}]}
+	END
+	run -1 "$REEVE" lint
+	[[ $output == *RV201* ]]
+	run --separate-stderr "$REEVE_TOOL" queue ls --output json
+	[ "$status" -ne 0 ]
+	jq -e '.queues[0] | .waiting == null and .error != null' <<<"$output"
+}
