@@ -33,8 +33,10 @@
 enum {
 	INIT_SIGNALS_A_TURN = 16,
 	INIT_SAFETY_MS = 1000,
-	INIT_STALL_MS = 2000,
-	INIT_LOOK_MS = 500,
+	/* Crediting what was only a busy machine does no harm: what is due is
+	 * due now, and everything else as much later. */
+	INIT_STALL_MS = 500,
+	INIT_LOOK_MS = 250,
 	INIT_OLD_FDS = 65536, /* marked one by one on an old kernel */
 };
 

@@ -229,7 +229,8 @@ out_of_memory() {
 	until_ok at_least hungry/0 restarts 2
 	[ "$(figure modest/0 pid)" = "$pid" ]
 	[ "$(figure modest/0 restarts)" = 0 ]
-	said 'worker.exited worker=hungry/0 .*killed by SIGKILL'
+	said 'worker.exited worker=hungry/0 .*killed by SIGKILL, out of memory'
+	at_least hungry/0 after-oom 2
 	# nobody of us has sent that
 	run ! grep 'worker=hungry/0 .*SIGKILL.*sent by reeve' "$T/err"
 	"$CTL" live

@@ -72,9 +72,16 @@ frozen_alone() {
 	[[ $what == watched ]] || "$CTL" stop a
 	[[ $what == watched ]] || until_ok is a/0 stopping
 	freeze
-	read -rt 4 <> <(:) || :
+	read -rt "${3:-4}" <> <(:) || :
 	thaw
 	until_ok said init.stalled
+}
+# Shorter than pid1.md's two seconds, and as long as a short grace.
+frozen_briefly() {
+	frozen_alone stopped '' 1.5
+	until_ok is a/0 stopped
+	[ -e "$T/mark" ]
+	stop_with 0
 }
 frozen_stopped() {
 	frozen_alone stopped
@@ -93,6 +100,10 @@ frozen_watched() {
 @test "case 15: frozen while one is stopped by order [pid1]" { in_mode pid1; frozen_stopped; }
 @test "case 15: frozen while one is stopped by order [subreaper]" { in_mode subreaper; frozen_stopped; }
 @test "case 15: frozen while one is stopped by order [container]" { in_mode container; frozen_stopped; }
+
+@test "case 15: frozen for as long as a short grace [pid1]" { in_mode pid1; frozen_briefly; }
+@test "case 15: frozen for as long as a short grace [subreaper]" { in_mode subreaper; frozen_briefly; }
+@test "case 15: frozen for as long as a short grace [container]" { in_mode container; frozen_briefly; }
 
 @test "case 15: frozen for longer than a watchdog [pid1]" { in_mode pid1; frozen_watched; }
 @test "case 15: frozen for longer than a watchdog [subreaper]" { in_mode subreaper; frozen_watched; }
