@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/text.h"
 #include "probes/queue/near.h"
 #include "probes/queue/queue.h"
@@ -293,6 +294,53 @@ times_are_read_as_payloads_write_them(void **state)
 	assert_int_equal(timestamp_of_number(-1), -1);
 }
 
+/* A row of the guide's table, as the driver's own functions have it. */
+static const char *
+ability_row(const struct queue_driver *driver)
+{
+	static const char *const words[] = {"–", "yes"};
+
+	return arena_format(&arena, "| `%s` | %s | %s | %s | %s | %s |\n",
+	    driver->kind, words[driver->near != NULL],
+	    words[driver->submit != NULL && driver->follow != NULL],
+	    words[driver->list != NULL], words[driver->move != NULL],
+	    words[driver->consumes]);
+}
+
+static void
+the_guide_says_what_each_kind_can_do(void **state)
+{
+	static const char head[] =
+	    "| kind | near names | canary | peek, dead | "
+	    "requeue, reclaim | `reeve worker` |\n";
+	struct err err = ERR_INIT;
+	struct buffer guide;
+	size_t count = 0;
+	size_t rows = 0;
+	const struct queue_driver *const *drivers = queue_drivers(&count);
+
+	(void)state;
+	buffer_init(&guide, 1 << 20);
+	if (buffer_read_file(&guide, "docs/queues.md", &err) == -1)
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < count; i++) {
+		const char *row = ability_row(drivers[i]);
+
+		if (strstr(guide.data, row) == NULL)
+			fail_msg("docs/queues.md lacks: %s", row);
+	}
+	const char *at = strstr(guide.data, head);
+
+	assert_non_null(at);
+	/* no row too many: the head, the line below it, then the rows */
+	for (at = strstr(at, "|\n| `"); at != NULL && text_starts(at, "|\n| `");
+	     at = strstr(at + 1, "|\n"))
+		rows++;
+	if (rows < count)
+		fail_msg("%zu rows of %zu kinds", rows, count);
+	buffer_fini(&guide);
+}
+
 int
 main(void)
 {
@@ -308,6 +356,7 @@ main(void)
 	    cmocka_unit_test(arguments_that_are_too_short_exclude_a_list),
 	    cmocka_unit_test(a_workers_name_survives_its_encoding),
 	    cmocka_unit_test(a_digest_is_what_the_server_computes),
+	    cmocka_unit_test(the_guide_says_what_each_kind_can_do),
 	    cmocka_unit_test(times_are_read_as_payloads_write_them),
 	};
 
