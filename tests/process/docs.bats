@@ -10,7 +10,7 @@ load ../lib
 
 setup() {
 	cd "$BATS_TEST_TMPDIR"
-	export REEVE_SOCKET=$PWD/run
+	export REEVE_SOCKET=$PWD/run XDG_STATE_HOME=$PWD/state
 	mkdir run bin
 	ln -s "$REEVE" bin/reeve
 	export PATH=$PWD/bin:$PATH
