@@ -101,6 +101,7 @@ struct declared_queue {
 	struct declared_option *options; /* the kind's own keys, url apart */
 	size_t noptions;
 	struct declared_objectives objectives;
+	const char *const *other_consumers; /* patterns; NULL-terminated */
 	struct place place, real_name_place;
 };
 

@@ -266,6 +266,8 @@ resolve_queues(struct resolve *r)
 		queue->name = arena_text(r->arena, raw->name);
 		queue->place = resolve_place(r, node);
 		queue->objectives = objectives_of(r, raw->objectives);
+		queue->other_consumers = resolve_texts(
+		    r, raw->other_consumers, raw->other_consumers_count);
 		if (raw->kind != NULL)
 			take_keys(r, queue, raw, node);
 		else

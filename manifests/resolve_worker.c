@@ -282,6 +282,7 @@ on_drift(const struct manifest_on_drift *raw)
 	    .user = drift_of(raw->user, DEFAULT_OF(on_drift, user)),
 	    .limits = drift_of(raw->limits, DEFAULT_OF(on_drift, limits)),
 	    .processes = told_of(raw->processes),
+	    .consumers = told_of(raw->consumers),
 	    .replicas = drift_of(raw->replicas, DEFAULT_OF(on_drift, replicas)),
 	};
 }

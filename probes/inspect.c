@@ -19,6 +19,7 @@
 #include "base/jsonw.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "probes/connections.h"
 #include "probes/inspect.h"
 #include "probes/json_read.h"
 #include "probes/processes.h"
@@ -30,6 +31,7 @@ enum {
 	PROC_MAX = 4 << 20,
 	PATH_SIZE = 64,
 	STRANGERS_MAX = 64,
+	PEERS_MAX = 32, /* told of one target */
 	ANCESTORS_MAX = 64,
 	HEX_SIZE = 33,
 };
@@ -41,6 +43,11 @@ struct seen {
 	bool zombie;
 };
 
+struct peer {
+	uint64_t inode;
+	struct connection_end remote;
+};
+
 struct inspection {
 	struct arena arena;
 	const cJSON *request;
@@ -48,6 +55,9 @@ struct inspection {
 	int64_t init;
 	struct seen *all; /* every process, by pid */
 	size_t count;
+	struct peer *peers; /* established connections, by inode */
+	size_t npeers, peers_room;
+	enum result peers_read;
 	struct jsonw *json;
 	size_t told;
 };
@@ -312,6 +322,114 @@ tell_environ(struct inspection *inspection, const cJSON *target, int64_t pid,
 	jsonw_end(inspection->json);
 }
 
+/* --- connections ------------------------------------------------------- */
+
+static int
+by_inode(const void *a, const void *b)
+{
+	const struct peer *x = a;
+	const struct peer *y = b;
+
+	return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+static void
+keep_peer(void *arg, const struct connection *one)
+{
+	struct inspection *inspection = arg;
+
+	if (!one->established)
+		return;
+	if (inspection->npeers == inspection->peers_room) {
+		size_t room = MAX(2 * inspection->peers_room, (size_t)1024);
+		struct peer *more =
+		    reallocarray(inspection->peers, room, sizeof(*more));
+		if (more == NULL)
+			return;
+		inspection->peers = more;
+		inspection->peers_room = room;
+	}
+	inspection->peers[inspection->npeers++] =
+	    (struct peer){one->inode, one->remote};
+}
+
+/* Read once, when the first target asks. */
+static bool
+read_peers(struct inspection *inspection)
+{
+	struct err err = ERR_INIT;
+
+	if (inspection->peers_read == RESULT_UNKNOWN) {
+		inspection->peers_read =
+		    connections_each(keep_peer, inspection, &err) == 0
+		        ? RESULT_PASSED
+		        : RESULT_FAILED;
+		if (inspection->npeers > 0)
+			qsort(inspection->peers, inspection->npeers,
+			    sizeof(*inspection->peers), by_inode);
+	}
+	return inspection->peers_read == RESULT_PASSED;
+}
+
+struct telling {
+	struct inspection *inspection;
+	struct connection_end told[PEERS_MAX];
+	size_t count;
+};
+
+static void
+tell_peer(void *arg, uint64_t inode)
+{
+	struct telling *telling = arg;
+	struct inspection *inspection = telling->inspection;
+	const struct peer wanted = {.inode = inode};
+	const struct peer *peer =
+	    inspection->npeers == 0
+	        ? NULL
+	        : bsearch(&wanted, inspection->peers, inspection->npeers,
+	              sizeof(*inspection->peers), by_inode);
+
+	if (peer == NULL || telling->count == PEERS_MAX)
+		return;
+	for (size_t i = 0; i < telling->count; i++)
+		if (memcmp(&telling->told[i], &peer->remote,
+		        sizeof(peer->remote)) == 0)
+			return;
+	telling->told[telling->count++] = peer->remote;
+	jsonw_text(inspection->json, NULL,
+	    connection_end_text(&inspection->arena, &peer->remote));
+}
+
+static void
+tell_peers(struct inspection *inspection, const cJSON *target, int64_t pid)
+{
+	struct telling telling = {.inspection = inspection};
+
+	if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(target, "peers")))
+		return;
+	/* All of its session or nothing: what one of its processes hides could
+	 * be the connection that counts. */
+	bool seen = read_peers(inspection);
+	for (size_t i = 0; seen && i < inspection->count; i++) {
+		char path[PATH_SIZE];
+		if (inspection->all[i].session != pid)
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/fd",
+		    inspection->all[i].pid);
+		seen = access(path, R_OK | X_OK) == 0 || errno == ENOENT;
+	}
+	if (!seen) {
+		jsonw_null(inspection->json, "peers");
+		return;
+	}
+	jsonw_array(inspection->json, "peers");
+	for (size_t i = 0; i < inspection->count; i++)
+		if (inspection->all[i].session == pid)
+			(void)connections_of(
+			    inspection->all[i].pid, tell_peer, &telling);
+	jsonw_end(inspection->json);
+}
+
 static void
 tell_target(
     struct inspection *inspection, const cJSON *target, struct buffer *text)
@@ -330,6 +448,7 @@ tell_target(
 	jsonw_i64(inspection->json, "gid", gid);
 	tell_limits(inspection, pid, text);
 	tell_environ(inspection, target, pid, uid, gid, text);
+	tell_peers(inspection, target, pid);
 	jsonw_end(inspection->json);
 	buffer_wipe(text);
 	buffer_init(text, PROC_MAX);
@@ -550,6 +669,7 @@ answer(struct inspection *inspection, struct err *err)
 	jsonw_end(inspection->json);
 	buffer_fini(&text);
 	free(inspection->all);
+	free(inspection->peers);
 	return rc;
 }
 

@@ -11,19 +11,21 @@
  * `in`, one answer on `out`, both a line of JSON:
  *
  *     {"key": "00…", "init": 1, "known": [7],
- *      "targets": [{"pid": 12, "env": ["NAME", …]}, …],
+ *      "targets": [{"pid": 12, "env": ["NAME", …], "peers": true}, …],
  *      "commands": [{"name": "a", "command": ["worker", …]}]}
  *     {"targets": [{"pid": 12, "uid": 1000, "gid": 1000,
  *                   "limits": {"nofile": "1024 4096", …},
  *                   "env": {"NAME": "00…", "OTHER": null} | null,
- *                   "why": "…"}],
+ *                   "why": "…", "peers": ["10.0.0.5:6379", …] | null}],
  *      "strangers": [{"pid": 99, "worker": "a", "command": "worker x.py"}],
  *      "scope": "…", "whole": true}
  *
  * Values are told by keyed fingerprint only. Where our own rights don't reach
  * (root of a container has no CAP_SYS_PTRACE), /proc/PID/environ is read as the
  * worker's user; what can't be read is null, with the reason. `known` are
- * children of the init that are no workers. A stranger with a worker's name has
+ * children of the init that are no workers. `peers`, where asked for, are the
+ * other ends of the connections of a target's session; null: they can't be
+ * seen. A stranger with a worker's name has
  * its program, arguments and directory, and runs under no supervisor; one
  * without is a child of the init that belongs to none of the targets.
  */

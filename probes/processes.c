@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "probes/connections.h"
 #include "probes/look.h"
 #include "probes/processes.h"
 
@@ -25,7 +26,6 @@ enum {
 	PATH_SIZE = 64,
 	LINK_SIZE = 64,
 	STAT_START = 22, /* proc(5): starttime */
-	ADDRESS_BYTES = 16
 };
 static const int64_t MS_PER_S = 1000;
 
@@ -333,7 +333,7 @@ processes_find(const struct processes_command *commands, size_t count,
 
 /* A local end as /proc/net/tcp has it; v4 as v4-mapped. */
 struct local_end {
-	unsigned char address[ADDRESS_BYTES];
+	unsigned char address[CONNECTION_ADDRESS];
 	unsigned port;
 	uint64_t inode; /* 0: not found */
 };
@@ -366,117 +366,45 @@ end_parse(const char *text, struct local_end *ret)
 	return inet_pton(AF_INET, host, ret->address + sizeof(mapped)) == 1;
 }
 
-/* "0100007F" or four such words: 32 bits each, in the host's order. */
-static bool
-words_parse(const char *hex, size_t words, unsigned char *ret)
-{
-	for (size_t i = 0; i < words; i++) {
-		char one[9] = "";
-		char *end = NULL;
-		memcpy(one, hex + 8 * i, 8);
-		uint32_t word = (uint32_t)strtoul(one, &end, 16);
-		if (*end != '\0')
-			return false;
-		memcpy(ret + 4 * i, &word, sizeof(word));
-	}
-	return true;
-}
-
-/* " 0: 0100007F:1F90 0100007F:C3A2 01 … uid timeout inode …" */
-static bool
-row_parse(const char *row, size_t len, bool v6, struct local_end *ret)
-{
-	char text[512];
-	char local[40];
-	unsigned state = 0;
-	uint64_t inode = 0;
-	size_t hex = v6 ? 32 : 8;
-
-	(void)snprintf(text, sizeof(text), "%.*s", (int)len, row);
-	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
-	if (sscanf(text, " %*u: %39s %*s %x %*s %*s %*s %*u %*u %" SCNu64,
-	        local, &state, &inode) != 3 ||
-	    strlen(local) != hex + 5 || inode == 0)
-		return false;
-	*ret = (struct local_end){.inode = inode};
-	if (!v6) {
-		ret->address[10] = 0xff;
-		ret->address[11] = 0xff;
-	}
-	char *end = NULL;
-	ret->port = (unsigned)strtoul(local + hex + 1, &end, 16);
-	return *end == '\0' &&
-	       words_parse(local, hex / 8, ret->address + (v6 ? 0 : 12));
-}
-
-static int
-table_search(const char *path, bool v6, struct local_end *ends, size_t count)
-{
-	struct buffer table;
-
-	buffer_init(&table, TABLE_MAX_BYTES);
-	if (read_proc(path, &table) == -1) {
-		buffer_fini(&table);
-		return -1;
-	}
-	const char *row = table.len == 0 ? NULL : strchr(table.data, '\n');
-	while (row != NULL && row[1] != '\0') {
-		const char *next = strchr(row + 1, '\n');
-		size_t len =
-		    next == NULL ? strlen(row + 1) : (size_t)(next - row - 1);
-		struct local_end one;
-		if (row_parse(row + 1, len, v6, &one))
-			for (size_t i = 0; i < count; i++)
-				if (ends[i].port == one.port &&
-				    memcmp(ends[i].address, one.address,
-				        ADDRESS_BYTES) == 0)
-					ends[i].inode = one.inode;
-		row = next;
-	}
-	buffer_fini(&table);
-	return 0;
-}
+struct search_ends {
+	struct local_end *ends;
+	size_t count;
+};
 
 static void
-match_inode(uint64_t inode, int64_t pid, const struct local_end *ends,
-    struct consumer_match *matches, size_t count)
+search_end(void *arg, const struct connection *one)
 {
-	for (size_t i = 0; i < count; i++)
+	const struct search_ends *search = arg;
+
+	for (size_t i = 0; i < search->count; i++)
+		if (search->ends[i].port == one->local.port &&
+		    memcmp(search->ends[i].address, one->local.address,
+		        CONNECTION_ADDRESS) == 0)
+			search->ends[i].inode = one->inode;
+}
+
+/* One process, whose sockets are held against the ends. */
+struct match_process {
+	int64_t pid;
+	const struct local_end *ends;
+	struct consumer_match *matches;
+	size_t count;
+};
+
+static void
+match_inode(void *arg, uint64_t inode)
+{
+	const struct match_process *process = arg;
+
+	for (size_t i = 0; i < process->count; i++) {
+		struct consumer_match *match = &process->matches[i];
 		/* shared by a parent and its child: the first that has it */
-		if (ends[i].inode == inode && matches[i].pid == -1) {
-			matches[i].pid = pid;
-			matches[i].result = RESULT_PASSED;
-			matches[i].why = "";
+		if (process->ends[i].inode == inode && match->pid == -1) {
+			match->pid = process->pid;
+			match->result = RESULT_PASSED;
+			match->why = "";
 		}
-}
-
-/* The sockets of one process. */
-static void
-match_process(int64_t pid, const struct local_end *ends,
-    struct consumer_match *matches, size_t count)
-{
-	char path[PATH_SIZE];
-
-	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/fd", pid);
-	DIR *fds = opendir(path);
-	if (fds == NULL)
-		return; /* not ours to see: stays unknown */
-	for (struct dirent *entry = readdir(fds); entry != NULL;
-	     entry = readdir(fds)) {
-		char link[LINK_SIZE];
-		ssize_t len = readlinkat(
-		    dirfd(fds), entry->d_name, link, sizeof(link) - 1);
-		if (len <= 0)
-			continue;
-		link[len] = '\0';
-		if (!text_starts(link, "socket:["))
-			continue;
-		char *end = NULL;
-		uint64_t inode = strtoull(link + 8, &end, 10);
-		if (*end == ']')
-			match_inode(inode, pid, ends, matches, count);
 	}
-	(void)closedir(fds);
 }
 
 static int
@@ -490,8 +418,10 @@ match_processes(const struct local_end *ends, struct consumer_match *matches,
 	for (struct dirent *entry = readdir(proc); entry != NULL;
 	     entry = readdir(proc)) {
 		int64_t pid = 0;
+		/* what may not be seen stays unknown */
 		if (is_pid(entry->d_name, &pid))
-			match_process(pid, ends, matches, count);
+			(void)connections_of(pid, match_inode,
+			    &(struct match_process){pid, ends, matches, count});
 	}
 	(void)closedir(proc);
 	return 0;
@@ -511,11 +441,9 @@ processes_match_consumers(struct consumer_match *matches, size_t count,
 		if (!end_parse(matches[i].address, &ends[i]))
 			ends[i] = (struct local_end){.port = 0};
 	}
-	/* a kernel without IPv6 has only the first */
-	int v4 = table_search("/proc/net/tcp", false, ends, count);
-	int v6 = table_search("/proc/net/tcp6", true, ends, count);
-	if (v4 == -1 && v6 == -1)
-		return err_sys(err, "read '/proc/net/tcp'");
+	if (connections_each(
+	        search_end, &(struct search_ends){ends, count}, err) == -1)
+		return -1;
 	for (size_t i = 0; i < count; i++) {
 		if (ends[i].port == 0)
 			continue;

@@ -110,13 +110,18 @@ figures_of(struct pg_sql *sql, const struct pg_queue *pg)
 /* --- who -------------------------------------------------------------------
  */
 
+/* Those of other databases too: a worker that was given the wrong one shows
+ * there. */
 static const char sessions_sql[] =
     "SELECT a.application_name, coalesce(host(a.client_addr)||':'||"
     "a.client_port,''), a.pid, EXISTS (SELECT 1 FROM pg_locks l WHERE "
-    "l.pid=a.pid AND l.relation=to_regclass($1) AND l.mode LIKE 'Row%Lock') "
-    "FROM pg_stat_activity a WHERE a.datname=current_database() AND "
+    "l.pid=a.pid AND l.relation=to_regclass($1) AND l.mode LIKE 'Row%Lock' "
+    "AND a.datname=current_database()), "
+    "CASE WHEN a.datname=current_database() THEN '' ELSE a.datname END "
+    "FROM pg_stat_activity a WHERE a.datname IS NOT NULL AND "
     "a.pid<>pg_backend_pid() AND a.backend_type='client backend' "
-    "ORDER BY a.application_name LIKE 'reeve:%' DESC, a.backend_start LIMIT 256";
+    "ORDER BY a.datname=current_database() DESC, "
+    "a.application_name LIKE 'reeve:%' DESC, a.backend_start LIMIT 256";
 
 enum {
 	APPLICATION_NAME_MAX = 63 /* bytes; the server cuts the rest */
@@ -145,6 +150,9 @@ session_at(struct arena *arena, const PGresult *rows, int row)
 
 	if (text_equal(PQgetvalue(rows, row, 3), "t"))
 		who.proof |= PROOF_HOLDS_LEASE;
+	if (*PQgetvalue(rows, row, 4) != '\0')
+		who.where = arena_format(
+		    arena, "database %s", PQgetvalue(rows, row, 4));
 	if (bar == NULL) {
 		who.id = arena_format(
 		    arena, "session %s %s", PQgetvalue(rows, row, 2), name);
@@ -203,7 +211,9 @@ pg_consumers(struct queue *queue, struct arena *arena, struct queue_state *ret)
 
 		if (text_equal(name, "reeve-probe"))
 			continue;
-		who[ret->nwho++] = session_at(arena, rows, i);
+		who[ret->nwho] = session_at(arena, rows, i);
+		if (who[ret->nwho++].where != NULL)
+			continue;
 		if (is_reader(prefix, name))
 			readers++;
 		else if (!text_starts(name, "reeve:"))

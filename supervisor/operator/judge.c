@@ -124,6 +124,8 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 {
 	struct action actions[ACTIONS_MAX];
 	int64_t wake_ms = CLOCK_NEVER;
+
+	consumers_begin(&op->consumers);
 	struct reconcile_input input = {
 	    .workers = views_make(op, op->intent, false, &op->drift, now_ms),
 	    .nworkers = op->intent->declared->nworkers,
@@ -131,6 +133,8 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	    .plan_pending = op->sent.known,
 	    .now_ms = now_ms,
 	};
+	consumers_strangers(op, &op->drift);
+	consumers_end(&op->consumers);
 	size_t todo = reconcile(&input, actions, ACTIONS_MAX, &wake_ms);
 
 	keep_last(op, &input, actions, todo);

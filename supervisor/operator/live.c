@@ -76,6 +76,8 @@ write_target(struct live *live, struct jsonw *json,
 			jsonw_format(json, NULL, "%.*s",
 			    (int)strcspn(spec->envp[i], "="), spec->envp[i]);
 	jsonw_end(json);
+	if (instance->peers_wanted)
+		jsonw_bool(json, "peers", true);
 	jsonw_end(json);
 }
 
@@ -211,19 +213,11 @@ target_of(struct live *live, int32_t pid)
 	return NULL;
 }
 
-struct found {
-	struct live *live;
-	struct drift_list *list;
-	const struct declared_worker *declared;
-	struct running_instance *instance;
-	unsigned kinds; /* bit of each class that differs */
-	bool repair;
-};
-
 /* A restart that mended nothing is not tried again: whatever changed it then
  * is part of how the worker starts. */
 static enum drift_policy
-policy_for(struct found *found, enum drift_class kind, const char **ret_note)
+policy_for(
+    struct live_found *found, enum drift_class kind, const char **ret_note)
 {
 	struct running_instance *instance = found->instance;
 	enum drift_policy policy =
@@ -245,8 +239,8 @@ policy_for(struct found *found, enum drift_class kind, const char **ret_note)
 	return policy;
 }
 
-static void
-add(struct found *found, enum drift_class kind, const char *key,
+void
+live_add(struct live_found *found, enum drift_class kind, const char *key,
     const char *what, const char *observed, const char *expected)
 {
 	struct arena *arena = found->list->arena;
@@ -271,7 +265,7 @@ add(struct found *found, enum drift_class kind, const char *key,
 }
 
 static void
-compare_variable(struct found *found, const cJSON *env, const char *entry)
+compare_variable(struct live_found *found, const cJSON *env, const char *entry)
 {
 	struct arena *arena = found->list->arena;
 	const char *name = arena_bytes(arena, entry, strcspn(entry, "="));
@@ -288,7 +282,7 @@ compare_variable(struct found *found, const cJSON *env, const char *entry)
 		(void)snprintf(hex + 2 * i, 3, "%02x", print.bytes[i]);
 	if (cJSON_IsString(item) && text_equal(item->valuestring, hex))
 		return;
-	add(found, DRIFT_CLASS_ENV, name,
+	live_add(found, DRIFT_CLASS_ENV, name,
 	    arena_format(arena,
 	        "%s of the process is not what it was started with", name),
 	    cJSON_IsString(item)
@@ -298,8 +292,8 @@ compare_variable(struct found *found, const cJSON *env, const char *entry)
 }
 
 static void
-compare_environment(
-    struct found *found, const cJSON *target, const struct worker_spec *spec)
+compare_environment(struct live_found *found, const cJSON *target,
+    const struct worker_spec *spec)
 {
 	const cJSON *env = cJSON_GetObjectItemCaseSensitive(target, "env");
 
@@ -315,7 +309,7 @@ compare_environment(
 }
 
 static void
-compare_id(struct found *found, const cJSON *target, const char *word,
+compare_id(struct live_found *found, const cJSON *target, const char *word,
     const char *key, int64_t expected)
 {
 	struct arena *arena = found->list->arena;
@@ -323,7 +317,7 @@ compare_id(struct found *found, const cJSON *target, const char *word,
 
 	if (expected == WORKER_ID_NONE || has == -1 || has == expected)
 		return;
-	add(found, DRIFT_CLASS_USER, key,
+	live_add(found, DRIFT_CLASS_USER, key,
 	    arena_format(
 	        arena, "the process has another %s than declared", word),
 	    arena_format(arena, "%" PRId64, has),
@@ -353,8 +347,8 @@ limit_text(struct arena *arena, uint64_t soft, uint64_t hard)
 /* Programs raise their own soft limit up to the hard one (Go's does, for
  * descriptors): only what nobody does to itself counts. */
 static void
-compare_limits(
-    struct found *found, const cJSON *target, const struct worker_spec *spec)
+compare_limits(struct live_found *found, const cJSON *target,
+    const struct worker_spec *spec)
 {
 	struct arena *arena = found->list->arena;
 	const cJSON *limits =
@@ -371,7 +365,7 @@ compare_limits(
 		uint64_t hard = limit_number(space + 1);
 		if (hard == wanted->hard && soft >= wanted->soft)
 			continue;
-		add(found, DRIFT_CLASS_LIMITS,
+		live_add(found, DRIFT_CLASS_LIMITS,
 		    arena_format(arena, "limits.%s", worker_limit_name(id)),
 		    arena_format(arena, "%s of the process was changed",
 		        worker_limit_name(id)),
@@ -385,7 +379,7 @@ live_compare(struct live *live, struct drift_list *list,
     const struct declared_worker *declared, const struct worker_spec *spec,
     struct running_instance *instance)
 {
-	struct found found = {.live = live,
+	struct live_found found = {.live = live,
 	    .list = list,
 	    .declared = declared,
 	    .instance = instance};
@@ -408,9 +402,16 @@ live_compare(struct live *live, struct drift_list *list,
 	compare_id(&found, target, "uid", "runAsUser", spec->uid);
 	compare_id(&found, target, "gid", "runAsGroup", spec->gid);
 	compare_limits(&found, target, spec);
+	/* connections are consumers.c's */
 	if (instance->mended_pid != instance->wire.pid)
-		instance->mended &= found.kinds;
+		instance->mended &= found.kinds | 1U << DRIFT_CLASS_QUEUE;
 	return found.repair;
+}
+
+const cJSON *
+live_peers(struct live *live, int32_t pid)
+{
+	return record_array(target_of(live, pid), "peers");
 }
 
 /* --- strangers --------------------------------------------------------- */

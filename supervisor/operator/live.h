@@ -26,6 +26,21 @@ bool live_known(const struct live *live);
 bool live_compare(struct live *live, struct drift_list *list,
     const struct declared_worker *declared, const struct worker_spec *spec,
     struct running_instance *instance);
+
+/* How one process differs; for live.c and consumers.c. */
+struct live_found {
+	struct live *live;
+	struct drift_list *list;
+	const struct declared_worker *declared;
+	struct running_instance *instance;
+	unsigned kinds; /* bit of each class that differs */
+	bool repair;
+};
+void live_add(struct live_found *found, enum drift_class kind, const char *key,
+    const char *what, const char *observed, const char *expected);
+/* The other ends of its connections, texts, where `peers_wanted` was set; NULL:
+ * they aren't known. */
+const struct cJSON *live_peers(struct live *live, int32_t pid);
 /* Adds the processes that no declaration knows. */
 void live_strangers(struct live *live, struct drift_list *list);
 

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/secret.h"
 #include "supervisor/operator/alerts.h"
+#include "supervisor/operator/consumers.h"
 #include "supervisor/operator/counters.h"
 #include "supervisor/operator/drift.h"
 #include "supervisor/operator/events.h"
@@ -37,6 +38,7 @@
  *     plans.c      what the init should have, and sending it
  *     views.c      how each worker stands beside its declaration: drift
  *     live.c       the processes as they are now
+ *     consumers.c  to what they, and others, are connected
  *     judge.c      a pass: drift, reconcile, and doing it
  *     preview.c    the same without doing it: `reeve plan`
  *     ceiling.c    memory limits that no cgroup holds
@@ -148,6 +150,7 @@ struct operator_core {
 	struct counters counters;
 	struct samples samples;
 	struct live *live;
+	struct consumers consumers;
 
 	struct arena drift_arena; /* of the list below; made anew each pass */
 	struct drift_list drift;

@@ -31,6 +31,7 @@ enum {
 	AHEAD_MAX = 32, /* asked and not yet answered */
 	REQUEST_MAX = 1 << 20,
 	ANSWER_MAX = 4 << 20,
+	SERVER_SIZE = 64,
 };
 
 static const char PROGRESS[] = "{\"progress\":";
@@ -49,6 +50,7 @@ struct observed_queue {
 
 struct endpoint {
 	char *url;
+	char server[SERVER_SIZE]; /* its address, as it was reached last */
 	struct queues *queues;
 	struct helper prober;
 	struct loop_timer tick;
@@ -130,6 +132,7 @@ view_of(const struct observed_queue *queue, struct queue_view *ret)
 	    .name = queue->name,
 	    .kind = queue->kind,
 	    .url = queue->url,
+	    .server = queue->endpoint == NULL ? "" : queue->endpoint->server,
 	    .state = &UNKNOWN,
 	    .trouble = queue->trouble,
 	    .trouble_wall_ms = queue->trouble_wall_ms,
@@ -207,6 +210,21 @@ of_endpoint(const struct observation *seen)
 	return false;
 }
 
+/* Only the answer that opened the connection has the step. */
+static void
+learn_server(struct observed_queue *queue)
+{
+	static const char connected[] = "connected to ";
+
+	for (size_t i = 0; i < queue->seen->nsteps; i++) {
+		const struct step *step = &queue->seen->steps[i];
+		if (step->kind == STEP_TCP &&
+		    text_starts(step->detail, connected))
+			(void)snprintf(queue->endpoint->server, SERVER_SIZE,
+			    "%s", step->detail + sizeof(connected) - 1);
+	}
+}
+
 /* Decodes an answer into memory of its own; the one before is forgotten. */
 static void
 learn(struct observed_queue *queue, const char *line, size_t len)
@@ -228,6 +246,7 @@ learn(struct observed_queue *queue, const char *line, size_t len)
 	}
 	queue->arena = arena;
 	queue->seen = observed.observations;
+	learn_server(queue);
 	if (queue->seen->result != RESULT_PASSED) {
 		set_trouble(queue, queue->seen->summary);
 	} else {

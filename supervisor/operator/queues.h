@@ -19,6 +19,8 @@ struct queues;
 struct queue_view {
 	const char *name, *kind;
 	const char *url; /* without its password */
+	/* its server as it was reached: "10.0.0.5:6379"; "": by no TCP */
+	const char *server;
 	/* Never NULL. All unknown while `trouble` says that it can't be asked:
 	 * an old answer is never shown as if it were true now. */
 	const struct queue_state *state;

@@ -28,6 +28,8 @@ struct running_instance {
 	 * that was to be: the next one had better not differ again */
 	unsigned mended;
 	int32_t mended_pid;
+	/* it isn't seen at its queue: the next look says to whom it speaks */
+	bool peers_wanted;
 	/* the files that its process was started from, as they were then */
 	int32_t files_pid;
 	size_t nfiles;

@@ -249,6 +249,9 @@ compare_processes(struct look *look)
 		if (spec != NULL && live_compare(look->op->live, look->list,
 		                        look->declared, spec, instance))
 			look->instances[i].repair = true;
+		if (consumers_compare(
+		        look->op, look->list, look->declared, instance))
+			look->instances[i].repair = true;
 	}
 }
 
