@@ -41,8 +41,10 @@ TOOL_SRC  := $(wildcard base/*.c manifests/*.c probes/*.c probes/queue/*.c \
              checks/*.c worker/*.c worker/reference/*.c supervisor/wire/*.c \
              supervisor/operator/*.c cli/*.c)
 ROOMS     := base manifests probes checks worker supervisor cli
-SOURCES   := $(shell find $(ROOMS) tests -name '*.c')
-HEADERS   := $(shell find $(ROOMS) tests -name '*.h')
+# What npm put there is not ours.
+OURS      := -name node_modules -prune -o
+SOURCES   := $(shell find $(ROOMS) tests $(OURS) -name '*.c' -print)
+HEADERS   := $(shell find $(ROOMS) tests $(OURS) -name '*.h' -print)
 
 # Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
 # sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
@@ -396,9 +398,9 @@ analyze: ## gcc -fanalyzer over every source
 	@$(MAKE) -s $(JOBFLAG) VARIANT=analyze objects
 
 # --- lint --------------------------------------------------------------------
-SCRIPTS = $(shell find tests .ci -name '*.sh' -o -name '*.bash' -o \
+SCRIPTS = $(shell find tests .ci $(OURS) \( -name '*.sh' -o -name '*.bash' -o \
   -name '*.bats' -o -path tests/run -o -path tests/fuzz/run -o \
-  -path tests/bench/run -o -path tests/bench/logs -o -path .ci/run)
+  -path tests/bench/run -o -path tests/bench/logs -o -path .ci/run \) -print)
 
 .PHONY: lint
 lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling

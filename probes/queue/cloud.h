@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/base.h"
+#include "base/url.h"
 #include "probes/http.h"
 #include "probes/queue/queue.h"
 

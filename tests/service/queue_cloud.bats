@@ -116,6 +116,7 @@ emulator() {
 	GOOGLE_APPLICATION_CREDENTIALS=$PWD/wrong.json run_ls 'pubsub://p/jobs'
 	[ "$status" -ne 0 ]
 	[[ $output == *"no token"* ]]
+	# shellcheck disable=SC2154 # bats sets it
 	[[ $output$stderr != *PRIVATE* ]]
 }
 
