@@ -5,75 +5,21 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "base/jsonw.h"
 #include "base/text.h"
 #include "base/url.h"
-#include "cli/move_log.h"
-#include "cli/queue_move.h"
+#include "cli/control.h"
+#include "cli/queue_moving.h"
 #include "cli/queue_peek.h"
-#include "cli/queue_rows.h"
-#include "probes/queue/queue.h"
 
 enum {
 	LIMIT_DEFAULT = 100,
-	SAMPLE = 3 /* jobs shown; --verbose: all */
+	ANSWER_MAX = 64 << 10,
 };
 
 const struct move_verb queue_move_requeue = {
     .name = "requeue", .from = PART_DEAD, .what = "dead letters"};
 const struct move_verb queue_move_reclaim = {
     .name = "reclaim", .from = PART_EXPIRED, .what = "expired claims"};
-
-/* A job that is not moved, and why not. */
-struct held {
-	const struct queue_item *item;
-	const struct moved_job *before; /* itself, or one with its error */
-};
-
-enum outcome {
-	OUTCOME_DRY_RUN,
-	OUTCOME_NOTHING, /* to be moved */
-	OUTCOME_MOVED,
-	OUTCOME_REFUSED,
-	OUTCOME_UNKNOWN,
-};
-static const char *const outcome_names[] = {[OUTCOME_DRY_RUN] = "dry-run",
-    [OUTCOME_NOTHING] = "nothing",
-    [OUTCOME_MOVED] = "moved",
-    [OUTCOME_REFUSED] = "refused",
-    [OUTCOME_UNKNOWN] = "unknown"};
-
-struct moving {
-	struct queue_rows rows; /* of one */
-	const struct move_verb *verb;
-	const char *asked[CLI_VALUES_MAX]; /* --id; none: all */
-	size_t nasked;
-	int64_t limit;
-	bool yes, force;
-
-	const char *key; /* the queue in the log */
-	struct move_log log;
-	struct move_history history;
-
-	struct queue_item *found; /* cleaned; asked for and not seen last */
-	size_t nfound;
-	struct held
-	    *back; /* each of them; `before` NULL: it didn't come back */
-	struct queue_number total;
-	const struct queue_state *state; /* of the queue; NULL: not known */
-	struct queue_item *chosen;
-	size_t nchosen;
-	struct held *held;
-	size_t nheld;
-
-	enum outcome outcome;
-	const char *why; /* refused, unknown */
-	char move[QUEUE_NONCE_SIZE];
-	const char *const *moved; /* unknown: which were found where they were
-	                           */
-	size_t nmoved;
-	bool looked_again;
-};
 
 /* --- what there is, and what of it is to be moved --------------------------
  */
@@ -331,6 +277,38 @@ ask_to_move(struct moving *moving)
 	return look_again(moving);
 }
 
+/* The supervisor whose queue it is remembers it among its events. That none
+ * runs here, or doesn't answer, changes nothing: the log has it. */
+static void
+tell_supervisor(const struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	struct buffer answer;
+	struct err err = ERR_INIT;
+	bool running = false;
+
+	if (!moving->by_name || control_find(cli, &client, &running) != 0 ||
+	    !running)
+		return;
+	const char *text =
+	    arena_format(&cli->arena, "%zu of %zu were moved back%s (%s)",
+	        moving->outcome == OUTCOME_MOVED ? moving->nmoved : 0,
+	        moving->nchosen,
+	        moving->outcome == OUTCOME_UNKNOWN ? ", or not: no answer came"
+	                                           : "",
+	        moving->move);
+	const char *path =
+	    arena_format(&cli->arena, "/moved?queue=%s&verb=%s&text=%s",
+	        url_encode(&cli->arena, moving->rows.all[0].queue.name),
+	        moving->verb->name, url_encode(&cli->arena, text));
+
+	buffer_init(&answer, ANSWER_MAX);
+	(void)!control_ask(cli, &client, "POST", path, &answer, &err);
+	buffer_fini(&answer);
+	control_close(&client);
+}
+
 static int
 act(struct moving *moving)
 {
@@ -362,190 +340,9 @@ act(struct moving *moving)
 		return cli_fail(cli, EXIT_BUG, "%zu moved, but %s",
 		    moving->outcome == OUTCOME_MOVED ? moving->nmoved : 0,
 		    err.text);
+	if (moving->outcome != OUTCOME_REFUSED)
+		tell_supervisor(moving);
 	return 0;
-}
-
-/* --- what is written -------------------------------------------------------
- */
-
-static void
-write_ids(struct jsonw *json, const char *key, const struct moving *moving,
-    bool known)
-{
-	if (!known) {
-		jsonw_null(json, key);
-		return;
-	}
-	jsonw_array(json, key);
-	for (size_t i = 0; i < moving->nmoved; i++)
-		jsonw_text(json, NULL, moving->moved[i]);
-	jsonw_end(json);
-}
-
-static void
-write_held(struct jsonw *json, const struct moving *moving)
-{
-	jsonw_array(json, "held_back");
-	for (size_t i = 0; i < moving->nheld; i++) {
-		const struct held *held = &moving->held[i];
-
-		jsonw_object(json, NULL);
-		jsonw_text(json, "id", held->item->id);
-		jsonw_text(json, "error", held->item->error);
-		jsonw_text(json, "moved_before", held->before->id);
-		jsonw_text(json, "moved_at", held->before->at);
-		jsonw_end(json);
-	}
-	jsonw_end(json);
-}
-
-static void
-write_json(const void *what, struct buffer *out)
-{
-	const struct moving *moving = what;
-	struct jsonw json;
-
-	jsonw_init(&json, out, true);
-	jsonw_object(&json, NULL);
-	jsonw_text(&json, "schema", "reeve.moves/1");
-	jsonw_text(&json, "verb", moving->verb->name);
-	queue_row_write(&json, &moving->rows.all[0], &moving->rows.cli->arena);
-	jsonw_text(&json, "outcome", outcome_names[moving->outcome]);
-	jsonw_text(&json, "why", moving->why);
-	if (moving->total.know == KNOW_UNKNOWN)
-		jsonw_null(&json, "total");
-	else
-		jsonw_i64(&json, "total", moving->total.value);
-	jsonw_array(&json, "chosen");
-	for (size_t i = 0; i < moving->nchosen; i++)
-		queue_item_write(&json, &moving->chosen[i]);
-	jsonw_end(&json);
-	write_held(&json, moving);
-	write_ids(&json, "moved", moving, moving->outcome == OUTCOME_MOVED);
-	write_ids(&json, "still_there", moving, moving->looked_again);
-	jsonw_text(&json, "log", moving->log.path);
-	jsonw_text(
-	    &json, "move", moving->move[0] != '\0' ? moving->move : NULL);
-	jsonw_end(&json);
-	buffer_text(out, "\n");
-}
-
-static void
-show_target(const struct moving *moving, struct buffer *out)
-{
-	const struct queue_state *state = moving->state;
-
-	if (state == NULL)
-		return;
-	if (state->waiting.know != KNOW_UNKNOWN)
-		buffer_format(
-		    out, ", where %" PRId64 " wait", state->waiting.value);
-	if (state->consumers.know == KNOW_EXACT && state->consumers.value == 0)
-		buffer_text(out, "; nobody consumes them");
-	if (state->paused == 1)
-		buffer_text(out, "; the queue is paused");
-}
-
-static void
-show_held(const struct moving *moving, struct buffer *out)
-{
-	size_t shown = moving->rows.cli->verbose ? moving->nheld : SAMPLE;
-
-	if (moving->nheld == 0)
-		return;
-	buffer_format(out,
-	    "held back: %zu that would fail again (--force moves them all the "
-	    "same)\n",
-	    moving->nheld);
-	for (size_t i = 0; i < MIN(shown, moving->nheld); i++) {
-		const struct held *held = &moving->held[i];
-		bool itself = text_equal(held->before->id, held->item->id);
-
-		buffer_format(out,
-		    "  %s  %s%s was moved at %s, and came back%s\n",
-		    held->item->id, itself ? "it" : "job ",
-		    itself ? "" : held->before->id, held->before->at,
-		    held->item->error[0] != '\0' ? " with the same error:"
-		                                 : "");
-		if (held->item->error[0] != '\0')
-			buffer_format(out, "    %s\n", held->item->error);
-	}
-}
-
-static void
-show_chosen(const struct moving *moving, struct buffer *out)
-{
-	struct cli *cli = moving->rows.cli;
-	size_t shown = cli->verbose ? moving->nchosen : SAMPLE;
-
-	for (size_t i = 0; i < MIN(shown, moving->nchosen); i++)
-		queue_item_show(cli, &moving->chosen[i], out);
-	if (shown < moving->nchosen)
-		buffer_format(out, "… and %zu more (--verbose shows them)\n",
-		    moving->nchosen - shown);
-}
-
-static void
-show_unknown(const struct moving *moving, struct buffer *out)
-{
-	buffer_format(out, "It is not known whether the %zu were moved: %s\n",
-	    moving->nchosen, moving->why);
-	if (!moving->looked_again)
-		buffer_format(out,
-		    "Nobody could look again; those that are still %s were not "
-		    "moved.\n",
-		    moving->verb->what);
-	else
-		buffer_format(out,
-		    "Looked at again: %zu of them are where they were.\n",
-		    moving->nmoved);
-}
-
-static void
-write_text(const void *what, struct buffer *out)
-{
-	const struct moving *moving = what;
-	const char *name = moving->rows.all[0].queue.name;
-
-	buffer_format(out, "%s: ", name);
-	if (moving->total.know == KNOW_UNKNOWN)
-		buffer_format(out, "%s\n", moving->verb->what);
-	else
-		buffer_format(out, "%" PRId64 " %s\n", moving->total.value,
-		    moving->verb->what);
-	show_held(moving, out);
-	switch (moving->outcome) {
-	case OUTCOME_NOTHING:
-		buffer_text(out, "Nothing to be moved.\n");
-		return;
-	case OUTCOME_DRY_RUN:
-		buffer_format(
-		    out, "would be moved: %zu, to the queue", moving->nchosen);
-		show_target(moving, out);
-		buffer_text(out, "\n");
-		show_chosen(moving, out);
-		buffer_text(out, "Nothing was done: --yes does it.\n");
-		return;
-	case OUTCOME_MOVED:
-		buffer_format(out, "moved: %zu, to the queue", moving->nmoved);
-		show_target(moving, out);
-		buffer_text(out, "\n");
-		if (moving->nmoved < moving->nchosen)
-			buffer_format(out,
-			    "%zu were no longer there: somebody else took "
-			    "them\n",
-			    moving->nchosen - moving->nmoved);
-		buffer_format(out, "logged in %s as %s\n", moving->log.path,
-		    moving->move);
-		return;
-	case OUTCOME_REFUSED:
-		buffer_format(out, "Nothing was moved: %s\n", moving->why);
-		return;
-	case OUTCOME_UNKNOWN:
-		show_unknown(moving, out);
-		return;
-	}
-	UNREACHABLE("outcome");
 }
 
 static int
@@ -603,7 +400,8 @@ move_locked(struct moving *moving)
 	if (moving->yes && moving->nchosen > 0)
 		code = act(moving);
 	if (code == 0)
-		code = queue_output(cli, moving, write_json, write_text);
+		code = queue_output(
+		    cli, moving, queue_moving_json, queue_moving_text);
 	return code != 0 ? code : exit_code_of(moving);
 }
 
@@ -620,6 +418,7 @@ queue_move_jobs(
 
 	if (code != 0)
 		return code;
+	moving.by_name = !queue_is_url(argv[0]);
 	moving.key = log_key(&cli->arena, &moving.rows.all[0].queue);
 	code = moving.yes ? move_log_lock(cli, &moving.log)
 	                  : move_log_open(cli, &moving.log);

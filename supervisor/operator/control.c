@@ -535,6 +535,28 @@ post_unsilence(struct ask *ask)
 	say(ask, MHD_HTTP_ACCEPTED, true, "taken back");
 }
 
+/* Somebody moved jobs of one of our queues back: worth remembering beside what
+ * became of the workers then. */
+static void
+post_moved(struct ask *ask)
+{
+	const char *queue = argument(ask, "queue");
+	const char *verb = argument(ask, "verb");
+	const char *text = argument(ask, "text");
+	struct ucred peer = {.uid = (uid_t)-1};
+
+	if (queue == NULL || verb == NULL || text == NULL) {
+		say(ask, MHD_HTTP_BAD_REQUEST, false,
+		    "of which queue, and what: queue, verb and text");
+		return;
+	}
+	(void)peer_of(ask, &peer);
+	events_say(ask->op->events, "queue-moved", NULL,
+	    "%.16s of queue '%.63s' by uid %d: %.160s", verb, queue,
+	    (int)peer.uid, text);
+	say(ask, MHD_HTTP_ACCEPTED, true, "noted");
+}
+
 static const struct route routes[] = {
     {"GET", "/status", get_status, false, false},
     {"GET", "/diff", get_diff, false, false},
@@ -551,6 +573,7 @@ static const struct route routes[] = {
     {"POST", "/alert-test", post_alert_test, true, true},
     {"POST", "/silence", post_silence, true, false},
     {"POST", "/unsilence", post_unsilence, true, false},
+    {"POST", "/moved", post_moved, true, false},
 };
 
 /* --- which it is -------------------------------------------------------- */
@@ -584,7 +607,8 @@ route(struct ask *ask, const char *method, const char *path)
 	else
 		say(ask, MHD_HTTP_NOT_FOUND, false,
 		    "GET /status /diff /plan /events, POST /plan /restart /stop "
-		    "/start /scale /reload /alert-test /silence /unsilence");
+		    "/start /scale /reload /alert-test /silence /unsilence "
+		    "/moved");
 }
 
 static void

@@ -481,3 +481,24 @@ somebody_blocks() {
 is_replica() {
 	redis-cli -p "$1" INFO replication | grep -q 'master_link_status:up'
 }
+
+@test "a supervisor remembers what was moved in its queue" {
+	REEVE_SOCKET=$(test_dir)/run
+	export REEVE_SOCKET
+	mkdir "$REEVE_SOCKET"
+	dead_letters redis 3
+	cat >"$(test_dir)/reeve.yaml" <<-YAML
+	apiVersion: reeve/v1
+	name: t
+	queues: [{name: jobs, kind: redis, url: "$REDIS_URL", list: jobs}]
+	workers: [{name: w, command: [/bin/sleep, infinity]}]
+	YAML
+	start_background run "$REEVE" run -f "$(test_dir)/reeve.yaml"
+	wait_until "$REEVE" events
+	queue requeue jobs -f "$(test_dir)/reeve.yaml" --yes
+	expect_status 0
+	run "$REEVE" events --output json
+	jq -se 'map(select(.kind == "queue-moved")) | length == 1
+	    and (.[0].text | test("requeue of queue .jobs. by uid [0-9]+: 3 of 3"))' \
+	    <<<"$output"
+}
