@@ -400,7 +400,11 @@ start() {
 }
 
 # fence LANGUAGE: the first such block of the page.
-fence() { awk -v want="\`\`\`$1" '$0 == want { on = 1; next } /^\`\`\`/ { if (on) exit } on' "$REEVE_ROOT/docs/notify.md"; }
+fence() {
+	# shellcheck disable=SC2016 # no command: how a block begins
+	awk -v mark='```' -v kind="$1" '$0 == mark kind { on = 1; next }
+		index($0, mark) == 1 { if (on) exit } on' "$REEVE_ROOT/docs/notify.md"
+}
 status_says() { "$REEVE" status | grep -q "$1"; }
 
 @test "the example of docs/notify.md" {
