@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <string.h>
+
 #include "base/text.h"
 #include "checks/looks.h"
 #include "checks/queue_facts.h"
@@ -264,6 +266,48 @@ void
 check_rv234(struct check *check)
 {
 	queues_each(check, judge_expired);
+}
+
+/* --- RV233 payload-too-large ------------------------------------------------
+ */
+
+/* The limit as the broker says it, and the only payload that we know of. */
+static void
+judge_payload(struct check *check, const struct queue_look *look)
+{
+	const struct queue_number *most = &look->state->payload_max;
+	const struct declared *declared = check->declared;
+
+	if (!queue_number_known(most))
+		return;
+	struct report_finding *finding = queue_begin(check, look, most);
+
+	if (finding == NULL)
+		return;
+	check_set(check, finding, RESULT_PASSED, "at most %lld bytes",
+	    (long long)most->value);
+	for (size_t i = 0; i < declared->nsmokes; i++) {
+		const struct declared_smoke *smoke = &declared->smokes[i];
+
+		if (smoke->queue != look->queue || smoke->payload == NULL ||
+		    (int64_t)strlen(smoke->payload) <= most->value)
+			continue;
+		check_set(check, finding, RESULT_FAILED,
+		    "smoke '%s' sends %zu bytes; it takes %lld", smoke->name,
+		    strlen(smoke->payload), (long long)most->value);
+		queue_evidence(check, finding, look,
+		    queue_number_text(check, "bytes of one job", most), NULL);
+		check_fix(check, finding,
+		    "put what is large into an object store and its address "
+		    "into the job, or raise the broker's limit",
+		    NULL, "reeve check");
+	}
+}
+
+void
+check_rv233(struct check *check)
+{
+	queues_each(check, judge_payload);
 }
 
 /* --- RV209 queue-object-missing --------------------------------------------

@@ -24,7 +24,7 @@ check_fn check_rv202, check_rv223;
 /* checks/queue_server.c */
 check_fn check_rv209, check_rv213, check_rv222, check_rv224, check_rv225,
     check_rv226, check_rv228, check_rv229, check_rv230, check_rv232,
-    check_rv234;
+    check_rv233, check_rv234;
 /* checks/deploy.c */
 check_fn check_rv301, check_rv304, check_rv318;
 /* checks/runtime.c */

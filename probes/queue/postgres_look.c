@@ -236,6 +236,26 @@ pg_consumers(struct queue *queue, struct arena *arena, struct queue_state *ret)
 /* --- the whole -------------------------------------------------------------
  */
 
+/* Servers from 14 on say these by themselves, at login and when they change; a
+ * pooler may not pass them on. */
+static struct queue_flag
+read_only(const PGconn *db)
+{
+	const char *standby = PQparameterStatus(db, "in_hot_standby");
+	const char *setting =
+	    PQparameterStatus(db, "default_transaction_read_only");
+
+	if (standby == NULL || setting == NULL)
+		return (struct queue_flag){HOLDS_UNKNOWN, NULL};
+	if (text_equal(standby, "on"))
+		return (struct queue_flag){
+		    HOLDS_YES, "it is a standby: in_hot_standby is on"};
+	if (text_equal(setting, "on"))
+		return (struct queue_flag){
+		    HOLDS_YES, "default_transaction_read_only is on"};
+	return (struct queue_flag){HOLDS_NO, "a primary"};
+}
+
 void
 pg_server(struct queue *queue, struct arena *arena, struct queue_state *ret)
 {
@@ -246,6 +266,7 @@ pg_server(struct queue *queue, struct arena *arena, struct queue_state *ret)
 
 	ret->engine = arena_format(
 	    arena, "postgresql %s", version != NULL ? version : "");
+	ret->read_only = read_only(pg->session.db);
 	/* not for everybody: then it stays unknown */
 	if (pg->identity == NULL) {
 		pg->identity = "";

@@ -502,3 +502,12 @@ is_replica() {
 	    and (.[0].text | test("requeue of queue .jobs. by uid [0-9]+: 3 of 3"))' \
 	    <<<"$output"
 }
+
+@test "a database that takes no writes is found" {
+	sql "CREATE ROLE reader LOGIN PASSWORD '$PG_PASSWORD'; GRANT SELECT ON work TO reader;
+	ALTER ROLE reader SET default_transaction_read_only = on"
+	run "$REEVE_TOOL" diagnose "${TABLE/postgres:/reader:}" --verbose
+	sql 'DROP OWNED BY reader; DROP ROLE reader'
+	has RV226
+	has default_transaction_read_only
+}

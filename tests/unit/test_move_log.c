@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/fd.h"
+#include "cli/move_log.h"
+
+static struct arena arena;
+static char path[] = "/tmp/reeve-move-log.XXXXXX";
+static struct move_log logged = {.path = path, .fd = -1};
+
+static int
+begin(void **state)
+{
+	(void)state;
+	arena_init(&arena, 64 << 20);
+	(void)snprintf(path, sizeof(path), "/tmp/reeve-move-log.XXXXXX");
+	logged.fd = mkostemp(path, O_APPEND | O_CLOEXEC);
+	return logged.fd == -1 ? -1 : 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	move_log_close(&logged);
+	(void)unlink(path);
+	arena_fini(&arena);
+	return 0;
+}
+
+static const struct queue_item items[] = {
+    {.id = "7", .error = "timed out after 31 ms"},
+    {.id = "8", .error = ""},
+};
+
+static void
+begun(const char *move, const char *queue)
+{
+	const struct move_entry entry = {.move = move,
+	    .verb = "requeue",
+	    .queue = queue,
+	    .items = items,
+	    .nitems = ARRAY_LEN(items)};
+	struct err err = ERR_INIT;
+
+	if (move_log_begun(&logged, &entry, &err) == -1)
+		fail_msg("%s", err.text);
+}
+
+static void
+ended(const char *move, const char *queue, enum move_outcome outcome)
+{
+	static const char *const ids[] = {"7", "8"};
+	const struct move_entry entry = {.move = move,
+	    .verb = "requeue",
+	    .queue = queue,
+	    .items = items,
+	    .nitems = ARRAY_LEN(items),
+	    .outcome = outcome,
+	    .ids = ids,
+	    .nids = 2};
+	struct err err = ERR_INIT;
+
+	if (move_log_ended(&logged, &entry, &err) == -1)
+		fail_msg("%s", err.text);
+}
+
+static struct move_history
+history_of(const char *queue)
+{
+	struct move_history history;
+	struct err err = ERR_INIT;
+
+	if (move_log_read(&logged, &arena, queue, &history, &err) == -1)
+		fail_msg("%s", err.text);
+	return history;
+}
+
+static void
+what_was_moved_is_known_again_by_id_and_error(void **state)
+{
+	(void)state;
+	begun("m1", "a");
+	ended("m1", "a", MOVE_MOVED);
+	struct move_history history = history_of("a");
+
+	assert_int_equal(history.count, 2);
+	assert_int_equal(history.nopen, 0);
+	assert_non_null(
+	    move_history_find(&history, "7", "timed out after 2901 ms"));
+	assert_null(move_history_find(&history, "7", "connection refused"));
+	assert_null(move_history_find(&history, "9", "timed out after 31 ms"));
+	assert_non_null(move_history_find(&history, "8", ""));
+	assert_int_equal(history_of("b").count, 0);
+}
+
+static void
+only_what_was_moved_counts_and_an_end_that_lacks_is_told(void **state)
+{
+	(void)state;
+	begun("m1", "a");
+	ended("m1", "a", MOVE_REFUSED);
+	begun("m2", "a");
+	ended("m2", "a", MOVE_UNKNOWN);
+	begun("m3", "a");
+	begun("m4", "b");
+	struct move_history history = history_of("a");
+
+	assert_int_equal(history.count, 0);
+	assert_int_equal(history.nopen, 1);
+	assert_string_equal(history.open[0].move, "m3");
+	assert_int_equal(history.open[0].jobs, 2);
+}
+
+static void
+lines_that_are_none_are_passed_over(void **state)
+{
+	static const char garbage[] =
+	    "\n\0\xff{}\n[[[[\n{\"schema\":\"reeve.move/1\",\"queue\":7}\n"
+	    "{\"schema\":\"reeve.move/1\",\"queue\":\"a\",\"state\":\"moved\","
+	    "\"jobs\":{\"id\":1}}\n"
+	    "{\"schema\":\"reeve.move/1\",\"queue\":\"a\",\"state\":\"moved\","
+	    "\"jobs\":[7,null,\"x\"]}\n"
+	    "{\"schema\":\"reeve.move/1\",\"state\":\"begun\",\"queue\":\"a\","
+	    "\"move\":\"cut";
+
+	(void)state;
+	assert_int_equal(
+	    fd_write_all(logged.fd, garbage, sizeof(garbage) - 1, NULL), 0);
+	begun("m1", "a");
+	ended("m1", "a", MOVE_MOVED);
+	struct move_history history = history_of("a");
+
+	assert_non_null(
+	    move_history_find(&history, "7", "timed out after 3 ms"));
+	assert_int_equal(history.nopen, 0);
+}
+
+static void
+errors_are_the_same_but_for_their_numbers(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+	    {"", "", true},
+	    {"", "x", false},
+	    {"x", "", false},
+	    {"a 1 b", "a 22 b", true},
+	    {"a 1 b", "a  b", false},
+	    {"1", "x", false},
+	    {"pid 17 died", "pid 4711 died again", false},
+	    {"timed out", "timed out", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (move_error_same(rows[i].a, rows[i].b) != rows[i].same)
+			fail_msg("'%s' and '%s'", rows[i].a, rows[i].b);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(what_was_moved_is_known_again_by_id_and_error),
+	    TEST(only_what_was_moved_counts_and_an_end_that_lacks_is_told),
+	    TEST(lines_that_are_none_are_passed_over),
+	    TEST(errors_are_the_same_but_for_their_numbers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
