@@ -121,6 +121,7 @@ parse_hosts(struct arena *arena, const struct url *url, int port,
 	int count = 0;
 	char *host = arena_text(arena, url->host);
 
+	assert(url->host[0] != '\0');
 	while (host != NULL && count < HOSTS_MAX) {
 		char *next = strchr(host, ',');
 		int64_t number = url->port != -1 ? url->port : port;
@@ -392,7 +393,7 @@ unreachable_reply(const char *host, int port)
 
 	if (reply == NULL)
 		return NULL;
-	buffer_init(&text, 2 * NODE_TEXT_MAX);
+	buffer_init(&text, (size_t)2 * NODE_TEXT_MAX);
 	buffer_format(&text,
 	    "CLUSTERDOWN the node %s:%d, which has the key, can't be reached",
 	    host, port);

@@ -22,6 +22,8 @@ enum {
 
 static const struct queue_driver *const drivers[] = {
     &queue_redis_list,
+    &queue_bullmq,
+    &queue_bull,
     &queue_postgres_table,
     &queue_pgboss,
     &queue_graphile,

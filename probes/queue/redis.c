@@ -309,14 +309,12 @@ static const char *const schemes[] = {
 static const char *const keys[] = {"list", "processing", "consume",
     "deadLetter", "dlq", "test", "ts", "timeout", "budget", "pass", NULL};
 
-static const char *const client_keys[] = {"tls.ca", "db", "master", NULL};
-
 const struct queue_driver queue_redis_list = {
     .kind = "redis",
     .schemes = schemes,
     .name_key = "list",
     .keys = keys,
-    .client_keys = client_keys,
+    .client_keys = redis_client_keys,
     .consumes = true,
     .open = redis_list_open,
     .close = redis_kind_close,

@@ -16,6 +16,8 @@ enum {
 	FLAG_TEXT_MAX = 512
 };
 
+const char *const redis_client_keys[] = {"tls.ca", "db", "master", NULL};
+
 int
 redis_kind_open(struct queue *queue, const char *name, const char *what,
     redis_round_fn *const *rounds, struct err *err)
@@ -107,6 +109,74 @@ redis_batch_send(struct queue *queue, struct redis_batch *batch,
 	return redis_batch_run(batch, queue->deadline_ms, err) == -1
 	           ? connection_trouble(queue, doing, err)
 	           : 0;
+}
+
+int64_t
+redis_time_ms(const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+	    reply->element[0]->type != REDIS_REPLY_STRING ||
+	    reply->element[1]->type != REDIS_REPLY_STRING)
+		return clock_wall_ms();
+	return strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+	       strtoll(reply->element[1]->str, NULL, 10) / 1000;
+}
+
+static size_t
+ask_script(struct redis_batch *batch, const struct redis_mover *mover,
+    struct arena *arena, const char *const *ids, size_t count)
+{
+	struct redis_command *command = arena_alloc(arena, sizeof(*command));
+
+	redis_command_init(command);
+	redis_command_text(command, "EVAL");
+	redis_command_text(command, mover->script);
+	redis_command_text(command, "1");
+	redis_command_text(command, mover->key);
+	redis_command_text(command, mover->arg);
+	for (size_t i = 0; i < count; i++)
+		redis_command_text(command, ids[i]);
+	return redis_batch_add(batch, command);
+}
+
+/* Each script moves a few jobs, whole or not at all; all go out at once. */
+int
+redis_move(struct queue *queue, const struct redis_mover *mover,
+    const struct queue_move *move, struct arena *arena, struct queue_moved *ret,
+    struct err *err)
+{
+	enum {
+		IDS = REDIS_ARGV_MAX - 8,
+		SCRIPTS = QUEUE_MOVE_MAX / IDS + 1
+	};
+	struct redis_batch batch;
+	size_t asked[SCRIPTS];
+	bool *moved = arena_array(arena, move->nids + 1, sizeof(*moved));
+	size_t count = 0;
+
+	redis_batch_init(&batch, redis_handle_of(queue)->server);
+	for (size_t at = 0; at < move->nids; at += IDS)
+		asked[at / IDS] = ask_script(&batch, mover, arena,
+		    move->ids + at, MIN(move->nids - at, (size_t)IDS));
+	int rc = redis_batch_send(queue, &batch, "move jobs", err);
+
+	for (size_t i = 0; rc == 0 && i < move->nids; i++) {
+		const redisReply *reply =
+		    redis_batch_reply(&batch, asked[i / IDS]);
+
+		if (reply->type == REDIS_REPLY_ERROR && count > 0)
+			break; /* those before it were moved: they are told */
+		rc = redis_checked(queue, reply, "move jobs", err);
+		if (rc == -1 || reply->type != REDIS_REPLY_ARRAY ||
+		    i % IDS >= reply->elements)
+			continue;
+		moved[i] = reply->element[i % IDS]->integer == 1;
+		count += moved[i];
+	}
+	redis_batch_fini(&batch);
+	if (rc == 0)
+		*ret = (struct queue_moved){.moved = moved, .count = count};
+	return rc;
 }
 
 /* --- answers ---------------------------------------------------------------
@@ -227,12 +297,7 @@ read_server(struct pass *pass, int round)
 		const redisReply *info =
 		    redis_batch_reply(&pass->batch, pass->info);
 
-		if (time->type == REDIS_REPLY_ARRAY && time->elements == 2 &&
-		    time->element[0]->type == REDIS_REPLY_STRING &&
-		    time->element[1]->type == REDIS_REPLY_STRING)
-			seen->now_ms =
-			    strtoll(time->element[0]->str, NULL, 10) * 1000 +
-			    strtoll(time->element[1]->str, NULL, 10) / 1000;
+		seen->now_ms = redis_time_ms(time);
 		if (info->type == REDIS_REPLY_STRING)
 			seen->info = info->str;
 	} else if (round == 2 && pass->asked_clients) {

@@ -54,6 +54,19 @@ int redis_send_words(struct queue *queue, const char *doing, redisReply **ret,
 int redis_batch_send(struct queue *queue, struct redis_batch *batch,
     const char *doing, struct err *err) MUST_CHECK;
 
+/* Moves jobs by a script that takes what all of a queue's keys begin with as
+ * its key, an argument, and the ids; it answers 1 or 0 for each. */
+struct redis_mover {
+	const char *script, *key, *arg;
+};
+int redis_move(struct queue *queue, const struct redis_mover *mover,
+    const struct queue_move *move, struct arena *arena, struct queue_moved *ret,
+    struct err *err) MUST_CHECK;
+/* TIME's answer in ms; our own clock where it is refused. */
+int64_t redis_time_ms(const redisReply *reply);
+/* Keys of every kind's URL that are the connection's, not ours. */
+extern const char *const redis_client_keys[];
+
 /* --- looking -------------------------------------------------------------- */
 
 /* The server, as one pass saw it. Texts live as long as the pass. */

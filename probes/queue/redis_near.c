@@ -14,6 +14,8 @@ enum {
 	DATABASES_MAX = 16
 };
 
+static const char AS_A_KEY[] = "a key of its own";
+
 /* What is looked for, and where. */
 struct search {
 	struct queue *queue;
@@ -58,6 +60,18 @@ take_types(struct search *search, const struct redis_batch *batch, size_t first,
 	}
 }
 
+/* Somebody else's queue under the very name: a plain list. */
+static void
+take_plain(struct search *search, const struct redis_batch *batch, size_t plain)
+{
+	const redisReply *reply = redis_batch_reply(batch, plain);
+
+	if (reply->type == REDIS_REPLY_STATUS &&
+	    !text_equal(reply->str, "none"))
+		near_offer(&search->near, search->queue->name, AS_A_KEY,
+		    arena_text(search->near.arena, reply->str));
+}
+
 /* All guesses but the name itself, beside it. */
 static int
 guess_here(struct search *search, struct err *err)
@@ -66,11 +80,14 @@ guess_here(struct search *search, struct err *err)
 
 	redis_batch_init(&batch, redis_handle_of(search->queue)->server);
 	size_t first = ask_types(search, &batch, search->count - 1);
-	int rc =
-	    redis_batch_send(search->queue, &batch, "look for near names", err);
+	size_t plain = redis_batch_ask(&batch, "TYPE", search->queue->name);
+	int rc = redis_batch_send(
+	    search->queue, &batch, "look for near names", err);
 
 	if (rc == 0)
 		take_types(search, &batch, first, search->count - 1, "");
+	if (rc == 0 && search->naming->plain)
+		take_plain(search, &batch, plain);
 	redis_batch_fini(&batch);
 	return rc;
 }
@@ -169,9 +186,10 @@ ask_lengths(struct search *search, struct redis_batch *batch, const char *where,
 
 	for (size_t i = 0; i < search->near.count; i++) {
 		const struct queue_near *found = &search->near.found[i];
-		const char *command = naming->waiting != NULL
-		                          ? "LLEN"
-		                          : length_command(found->type);
+		bool counted = naming->waiting != NULL &&
+		               !text_equal(found->where, AS_A_KEY);
+		const char *command =
+		    counted ? "LLEN" : length_command(found->type);
 		bool here = where == NULL ? !text_starts(found->where, "db ")
 		                          : text_equal(found->where, where);
 
@@ -180,10 +198,9 @@ ask_lengths(struct search *search, struct redis_batch *batch, const char *where,
 		asked[i] = SIZE_MAX;
 		if (command != NULL)
 			asked[i] = redis_batch_ask(batch, command,
-			    naming->waiting != NULL
-			        ? naming->waiting(
-			              search->queue, search->near.arena, found)
-			        : found->name);
+			    counted ? naming->waiting(search->queue,
+			                  search->near.arena, found)
+			            : found->name);
 	}
 }
 

@@ -22,6 +22,7 @@ struct redis_naming {
 	const char *(*waiting)(struct queue *queue, struct arena *arena,
 	    const struct queue_near *found);
 	const char *type;  /* what people call it; NULL: the key's own type */
+	bool plain;        /* a key of just that name is another technology's */
 	const char *scans; /* SCAN's TYPE; NULL: any */
 	const char *match; /* SCAN's MATCH; NULL: all */
 };

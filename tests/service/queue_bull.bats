@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154
+# BullMQ and Bull: real libraries, of several versions, against our drivers.
+
+load ../lib
+load queue_lib
+
+setup_file() {
+	node_packages
+	start_redis
+}
+
+setup() {
+	redis FLUSHALL >/dev/null
+	redis CONFIG RESETSTAT >/dev/null
+}
+
+# use LIB: the queue fileprocess of it; URL names it for reeve.
+use() {
+	LIB=$1
+	local kind=bullmq
+	[ "$LIB" != bull ] || kind=bull
+	URL="$kind+$REDIS_URL/0?queue=fileprocess"
+}
+
+lib() {
+	node "$NODE_DIR/bull.js" "$LIB" "${LIB_URL:-$REDIS_URL/0}" "${LIB_QUEUE:-fileprocess}" "$@"
+}
+
+start_lib_worker() {
+	start_background "$LIB.worker" node "$NODE_DIR/bull.js" "$LIB" \
+	    "${LIB_URL:-$REDIS_URL/0}" "${LIB_QUEUE:-fileprocess}" work
+	wait_until grep -q ready "$BACKGROUND_LOG"
+}
+
+end_background() {
+	kill -KILL "$BACKGROUND_PID"
+	wait "$BACKGROUND_PID" 2>/dev/null || true
+}
+
+# The library's own counts are ours: waiting is all that is ready, in whatever
+# list the version keeps it.
+same_counts() {
+	local counts
+	counts=$(lib counts)
+	run_ls "$URL"
+	expect_status 0
+	python3 - "$counts" "$output" <<'PY'
+import json, sys
+theirs, ours = json.loads(sys.argv[1]), json.loads(sys.argv[2])["queues"][0]
+n = lambda key: theirs.get(key, 0)
+want = {"waiting": n("waiting") + n("prioritized") + n("paused"), "active": n("active"),
+        "delayed": n("delayed"), "failed": n("failed"), "completed": n("completed")}
+got = {key: ours[key] for key in want}
+assert got == want, f"{got} is not {want}, of {theirs}"
+PY
+}
+
+counts_are() {
+	[ "$(lib counts | command jq -c "[.$1]")" = "[$2]" ]
+}
+
+keys_are() {
+	[ "$(redis "$1" "bull:fileprocess:$2")" = "$3" ]
+}
+
+# Everything that a look may not change: all keys with what they hold.
+all_keys() {
+	local key
+	for key in $(redis --raw KEYS '*' | sort); do
+		printf '%s %s\n' "$key" "$(redis --raw DUMP "$key" | sha1sum)"
+	done
+}
+
+@test "counts are the library's own in every state, and looking writes nothing" {
+	for lib in bullmq4 bullmq5 bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		run_ls "$URL"
+		field waiting 0
+		lib add '[{"data":{"fail":true}},{"data":{}},{"data":{}}]'
+		start_lib_worker
+		wait_until counts_are failed 1
+		wait_until counts_are completed 2
+		lib add '[{"data":{"block":true}}]'
+		wait_until counts_are active 1
+		same_counts
+		field consumers 1
+		end_background
+		lib add '[{"data":{}},{"data":{},"opts":{"delay":100000}},{"data":{},"opts":{"priority":3}}]'
+		same_counts
+		field waiting 2
+		field paused False
+		lib pause
+		before=$(all_keys)
+		same_counts
+		field paused True
+		run "$REEVE_TOOL" diagnose "$URL"
+		run "$REEVE_TOOL" queue ls "$URL"
+		[ "$(all_keys)" = "$before" ]
+	done
+}
+
+@test "a marker of BullMQ 4 is no job" {
+	use bullmq4
+	lib add '[{"data":{},"opts":{"delay":100000}}]'
+	[[ $(redis LRANGE bull:fileprocess:wait 0 -1) = 0:* ]]
+	run_ls "$URL"
+	field waiting 0
+	field oldest_ms null
+}
+
+@test "ages and attempts by the server's clock; what works and what is stalled" {
+	for lib in bullmq5 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"data":{"block":true},"opts":{"attempts":3}},{"data":{}}]'
+		redis HSET bull:fileprocess:1 timestamp $(($(redis TIME | head -n 1) * 1000 - 90000)) >/dev/null
+		run_ls "$URL"
+		[ "$(get oldest_ms)" -ge 90000 ]
+		[ "$(get oldest_ms)" -lt 600000 ]
+		start_lib_worker
+		wait_until keys_are LLEN active 1
+		run_ls "$URL"
+		field lease_expired 0
+		field consumers 1
+		field "consumer_list.0.reads" fileprocess
+		field "consumer_list.0.pid" "$BACKGROUND_PID"
+		end_background
+		redis DEL bull:fileprocess:1:lock bull:fileprocess:stalled-check >/dev/null
+		run_ls "$URL"
+		field lease_expired 1
+		field consumers 0
+	done
+}
+
+@test "a canary goes through the real worker, and what became of it is told" {
+	for lib in bullmq4 bullmq5 bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"data":{}}]'
+		look submit "$URL" '{"echo":"$(CANARY)"}'
+		RECEIPT=$(fact receipt)
+		look follow "$URL" '{"echo":"$(CANARY)"}'
+		[ "$(fact state)" = visible ]
+		start_lib_worker
+		# 5 and 6 would take it after 5 s only, were there no marker
+		wait_until -t 4 canary_done
+		look remove "$URL" '{}'
+		end_background
+		[ "$(redis EXISTS "bull:fileprocess:reeve-canary-$CANARY")" = 0 ]
+	done
+}
+
+canary_done() {
+	look follow "$URL" '{}'
+	[ "$(fact state)" = gone ] && [ "$(fact done)" = yes ] &&
+	    [[ $(fact detail) = *"$CANARY"* ]]
+}
+
+@test "a canary that fails is dead, one that is taken back was never there" {
+	for lib in bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"data":{}}]'
+		look submit "$URL" '{"fail":true}'
+		RECEIPT=$(fact receipt)
+		start_lib_worker
+		wait_until canary_is dead
+		[[ $(fact detail) = *"told to fail"* ]]
+		end_background
+		look remove "$URL" '{}'
+		redis FLUSHALL >/dev/null
+		lib add '[{"data":{}}]'
+		look submit "$URL" 'no JSON at all'
+		RECEIPT=$(fact receipt)
+		look remove "$URL" '{}'
+		[ "$(fact removed)" = yes ]
+		look follow "$URL" '{}'
+		[ "$(fact state)" = gone ]
+		[ "$(fact done)" = "" ]
+		same_counts
+	done
+}
+
+canary_is() {
+	look follow "$URL" '{}'
+	[ "$(fact state)" = "$1" ]
+}
+
+@test "a worker without the rights is no consumer, though it is connected" {
+	use bullmq5
+	lib add '[{"data":{}}]'
+	redis ACL SETUSER worker on '>worker-password' '~other:*' +@all >/dev/null
+	LIB_URL="redis://worker:worker-password@127.0.0.1:$REDIS_PORT/0"
+	start_background barred node "$NODE_DIR/bull.js" "$LIB" "$LIB_URL" fileprocess work
+	wait_until barred_seen
+	field consumers 0
+	field waiting 1
+	# the library itself counts it
+	redis CLIENT LIST | grep -q "name=bull:ZmlsZXByb2Nlc3M="
+}
+
+barred_seen() {
+	look observe "$URL"
+	run_ls "$URL"
+	look observe "$URL"
+	printf '%s\n' "$output" | tail -n 1 | command jq -e '.queue.stuck.is == "yes"' &&
+	    run_ls "$URL"
+}
+
+@test "another prefix, another name, another technology: named" {
+	use bullmq5
+	LIB_QUEUE=fileprocess-jobs lib add '[{"data":{}},{"data":{}}]'
+	run_ls "bullmq+$REDIS_URL/0?queue=fileprocess_jobs"
+	field near.0.name fileprocess-jobs
+	field near.0.type 'bullmq queue'
+	field near.0.waiting 2
+	run_ls "bullmq+$REDIS_URL/0?queue=fileprocess-jobs&prefix=app"
+	field near.0.name fileprocess-jobs
+	field near.0.where 'prefix bull'
+	field near.0.waiting 2
+	redis LPUSH imports a b c >/dev/null
+	run_ls "bullmq+$REDIS_URL/0?queue=imports"
+	field near.0.where 'a key of its own'
+	field near.0.type list
+	field near.0.waiting 3
+	# Bull's and BullMQ's keys are alike, not the same
+	run_ls "bull+$REDIS_URL/0?queue=fileprocess-jobs"
+	expect_status 3
+	has 'a queue of BullMQ, not of Bull'
+	redis FLUSHALL >/dev/null
+	use bull
+	lib add '[{"data":{}}]'
+	run_ls "bullmq+$REDIS_URL/0?queue=fileprocess"
+	expect_status 3
+	has 'a queue of Bull, not of BullMQ'
+	redis SET bull:odd:wait x >/dev/null
+	run_ls "bullmq+$REDIS_URL/0?queue=odd"
+	expect_status 3
+	has WRONGTYPE
+}
+
+move() {
+	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
+	    '{kind: "queue", subject: "q", op: "move", url: $url, part: $part, ids: $ARGS.positional}' \
+	    --args -- "${@:2}")
+	[ "$status" -eq 0 ]
+	MOVED=$(printf '%s\n' "$output" | tail -n 1 | command jq -c '.moved // .summary')
+}
+
+listed() {
+	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
+	    '{kind: "queue", subject: "q", op: "list", url: $url, part: $part}')
+	[ "$status" -eq 0 ]
+	printf '%s\n' "$output" | tail -n 1 | command jq -c '.jobs.items | map(.id)'
+}
+
+@test "failed jobs go back to wait as the library's own retry puts them, once" {
+	for lib in bullmq4 bullmq5 bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"data":{"fail":true}},{"data":{"fail":true}}]'
+		start_lib_worker
+		wait_until counts_are failed 2
+		end_background
+		listed dead
+		printf '%s\n' "$output" | tail -n 1 | command jq -e '.jobs.items[0] |
+		    .error == "told to fail" and .payload_bytes > 0 and .age_ms >= 0'
+		move dead 1 2 99
+		[ "$MOVED" = '["1","2"]' ]
+		move dead 1 2
+		[ "$MOVED" = '[]' ]
+		same_counts
+		field waiting 2
+		field failed 0
+		[ "$(lib state 1)" = waiting ]
+		[ -z "$(redis HGET bull:fileprocess:1 failedReason)" ]
+		redis HSET bull:fileprocess:1 data '{}' >/dev/null
+		redis HSET bull:fileprocess:2 data '{}' >/dev/null
+		start_lib_worker
+		wait_until -t 20 counts_are completed 2
+		end_background
+	done
+}
+
+@test "stalled jobs go back to wait; what a living worker holds stays" {
+	for lib in bullmq4 bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"data":{"block":true}}]'
+		start_lib_worker
+		wait_until keys_are EXISTS 1:lock 1
+		move expired 1
+		[ "$MOVED" = '[]' ]
+		end_background
+		redis DEL bull:fileprocess:1:lock >/dev/null
+		[ "$(listed expired)" = '["1"]' ]
+		move expired 1
+		[ "$MOVED" = '["1"]' ]
+		move expired 1
+		[ "$MOVED" = '[]' ]
+		same_counts
+		field waiting 1
+		field active 0
+		redis HSET bull:fileprocess:1 data '{}' >/dev/null
+		start_lib_worker
+		wait_until -t 20 counts_are completed 1
+		end_background
+	done
+}
