@@ -81,8 +81,8 @@ guess_here(struct search *search, struct err *err)
 	redis_batch_init(&batch, redis_handle_of(search->queue)->server);
 	size_t first = ask_types(search, &batch, search->count - 1);
 	size_t plain = redis_batch_ask(&batch, "TYPE", search->queue->name);
-	int rc = redis_batch_send(
-	    search->queue, &batch, "look for near names", err);
+	int rc =
+	    redis_batch_send(search->queue, &batch, "look for near names", err);
 
 	if (rc == 0)
 		take_types(search, &batch, first, search->count - 1, "");
