@@ -152,6 +152,13 @@ write_scalar(struct writing *writing, const struct row *row, const char *key,
 static void write_mapping(struct writing *writing,
     const struct mapping *mapping, const struct node *node);
 
+/* A look's own `subject` would be the request's, which names who asks. */
+static const char *
+wire_key(const struct row *row)
+{
+	return text_equal(row->key, "subject") ? "natsSubject" : row->key;
+}
+
 static void
 write_row(
     struct writing *writing, const struct row *row, const struct node *node)
@@ -163,7 +170,7 @@ write_row(
 	case ROW_WORD:
 	case ROW_INT:
 	case ROW_FLAG:
-		write_scalar(writing, row, row->key, node);
+		write_scalar(writing, row, wire_key(row), node);
 		return;
 	case ROW_TEXTS:
 	case ROW_INTS:

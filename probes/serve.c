@@ -54,6 +54,9 @@ static const struct {
     {"processes", probe_processes},
     {"platform", probe_platform},
     {"queue", probe_queue},
+#ifdef WITH_NATS
+    {"nats", probe_nats},
+#endif
 };
 
 static void

@@ -26,12 +26,18 @@ packages() {
 		build libsqlite3-dev SQLite queues
 		build libmicrohttpd-dev the status server
 		build libncurses-dev reeve top
+		build libnats-dev NATS JetStream queues
+		build librabbitmq-dev RabbitMQ queues
+		build librdkafka-dev Kafka consumer lag
 		test libcmocka-dev unit tests
 		test bats tests of the programs
 		test redis-server tests against a real Redis
 		test redis-tools looks into it
 		test postgresql tests against a real PostgreSQL
 		test sqlite3 looks into SQLite queues
+		test nats-server tests against a real NATS JetStream
+		test rabbitmq-server tests against a real RabbitMQ
+		test beanstalkd tests against a real beanstalkd
 		test jq reads reports in tests
 		test strace shows system calls in tests
 		test iproute2 networks of their own for tests
@@ -134,6 +140,7 @@ install_as_root() {
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends --no-upgrade \
+	    -o DPkg::Lock::Timeout=600 \
 	    -o Dpkg::Options::=--force-confold "$@"
 }
 

@@ -24,5 +24,6 @@ extern const struct queue_driver queue_sqlite_embedded;
 extern const struct queue_driver queue_pubsub;
 extern const struct queue_driver queue_servicebus;
 extern const struct queue_driver queue_sqs;
+extern const struct queue_driver queue_nats;
 
 #endif

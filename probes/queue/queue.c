@@ -41,6 +41,7 @@ static const struct queue_driver *const drivers[] = {
     &queue_pubsub,
     &queue_servicebus,
     &queue_sqs,
+    &queue_nats,
 };
 
 const struct queue_driver *const *
@@ -411,6 +412,12 @@ open_spec(struct queue *queue, struct err *err)
 		return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
 		    "queue kind '%.40s' is not built into this program",
 		    queue->spec.kind);
+	/* unknown, not a failure of the queue: it can't be looked at from here
+	 */
+	if (driver->left_out)
+		return queue_trouble(queue, CAUSE_INTERNAL, "", err,
+		    ERR_UNSUPPORTED,
+		    "this build is without queues of kind '%s'", driver->kind);
 	for (size_t i = 0; i < queue->spec.noptions; i++) {
 		if (!in_list(queue->spec.options[i].key, driver->keys)) {
 			queue->cause = CAUSE_URL;
@@ -495,6 +502,7 @@ nothing_seen(const struct queue *queue)
 	    .engine = "",
 	    .identity = "",
 	    .target = queue->target,
+	    .amiss = "",
 	    .head = ""};
 }
 

@@ -143,6 +143,7 @@ struct queue_driver {
 	bool name_in_path; /* its last part is the name where name_key is
 	                      absent */
 	bool consumes;     /* claim … bury exist */
+	bool left_out;     /* of this build: its row is all that there is */
 	int (*open)(struct queue *queue, struct err *err);
 	void (*close)(struct queue *queue);
 	int (*observe)(struct queue *queue, struct arena *arena,

@@ -208,9 +208,13 @@ op_observe(struct look *look, struct queue *queue, const struct asked *asked,
 	    queue_near_names(queue, look->arena, state, &near_err) == -1)
 		look_note(look, "near", "not looked: %s", near_err.text);
 	if (state->exists == EXISTS_NO) {
-		look_failed(look, CAUSE_NOT_FOUND, "",
-		    "%s: there is no '%s'%s%s", state->target, queue->name,
-		    state->nnear > 0 ? "; near: " : "",
+		const char *amiss = state->amiss[0] != '\0'
+		                        ? state->amiss
+		                        : arena_format(look->arena,
+		                              "there is no '%s'", queue->name);
+
+		look_failed(look, CAUSE_NOT_FOUND, "", "%s: %s%s%s",
+		    state->target, amiss, state->nnear > 0 ? "; near: " : "",
 		    state->nnear > 0 ? state->near[0].name : "");
 		return 0;
 	}

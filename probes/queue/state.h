@@ -99,6 +99,8 @@ struct queue_state {
 	                                somebody can look at it */
 	struct queue_flag stuck;     /* consumers are there and can't take
 	                                anything: NOPERM, no more slots */
+	const char *amiss; /* what of it isn't there, when that isn't its name:
+	                      "stream 'S' has no consumer 'c'"; "" */
 	const struct queue_consumer *who;
 	size_t nwho;
 	const struct queue_near *near;

@@ -83,7 +83,8 @@ field() {
 	return 1
 }
 
-# look OP URL [PAYLOAD]: one request to a prober; CANARY and RECEIPT go with it.
+# look OP URL [PAYLOAD [MEMBERS]]: one request to a prober; CANARY and RECEIPT go
+# with it, and more members of a JSON object.
 # shellcheck disable=SC2154
 look() {
 	CANARY=${CANARY:-7d9f1c52-0d4b-4a58-9a3e-52a1a2f0c4f1}
@@ -94,6 +95,8 @@ request = {"kind": "queue", "subject": "q", "timeout_ms": 10000, "op": sys.argv[
     "url": sys.argv[2], "canary": os.environ["CANARY"], "near": True}
 if len(sys.argv) > 3:
     request["payload"] = sys.argv[3]
+if len(sys.argv) > 4:
+    request.update(json.loads("{%s}" % sys.argv[4]))
 if os.environ.get("RECEIPT"):
     request["receipt"] = os.environ["RECEIPT"]
 print(json.dumps(request))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Message brokers for the tests of queues, and clients of theirs that others
+# wrote (tests/node).
+
+# start_nats [CONFIGURATION]: a server with JetStream; sets NATS_PORT,
+# NATS_MONITOR and NATS_URL. The text is added to its configuration file.
+start_nats() {
+	local dir try
+	for try in 1 2 3; do
+		NATS_PORT=$(free_port)
+		NATS_MONITOR=$(free_port)
+		dir=$(mktemp -d "$(test_dir)/nats.XXXXXX")
+		printf 'jetstream { store_dir: "%s" }\n%s\n' "$dir" "${1:-}" \
+		    >"$dir/nats.conf"
+		start_background "nats.$NATS_PORT" nats-server -c "$dir/nats.conf" \
+		    -a 127.0.0.1 -p "$NATS_PORT" -m "$NATS_MONITOR"
+		NATS_URL=nats://127.0.0.1:$NATS_PORT
+		export NATS_PORT NATS_MONITOR NATS_URL
+		! wait_until -t 20 grep -q 'Server is ready' "$BACKGROUND_LOG" ||
+		    return 0
+		cat "$BACKGROUND_LOG" >&2
+	done
+	echo "nats-server did not start ($try times tried)" >&2
+	return 1
+}
+
+# nats_client COMMAND…: as $NATS_USER (USER:PASSWORD@) where one is set.
+nats_client() {
+	NODE_DIR=$NODE_DIR node "$REEVE_ROOT/tests/service/nats_client.mjs" \
+	    "nats://${NATS_USER:-}127.0.0.1:$NATS_PORT" "$@"
+}
+
+# start_nats_worker STREAM CONSUMER ack|hold|nak: sets SEEN, what it has taken.
+start_nats_worker() {
+	SEEN=$(test_dir)/seen.$RANDOM
+	export SEEN NODE_DIR
+	start_background "worker.$RANDOM" node \
+	    "$REEVE_ROOT/tests/service/nats_client.mjs" \
+	    "nats://${NATS_USER:-}127.0.0.1:$NATS_PORT" work "$@"
+	export NATS_WORKER=$BACKGROUND_PID
+}
