@@ -208,7 +208,7 @@ UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/order_encode
 UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
   -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
-  -Wl,--wrap=waitid,--wrap=log_open
+  -Wl,--wrap=waitid,--wrap=log_open,--wrap=room_for_processes
 UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=spawn_start,--wrap=spawn_report,--wrap=send_to_process \
   -Wl,--wrap=send_to_group,--wrap=send_group_exists,--wrap=waitid,--wrap=log_open

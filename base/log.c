@@ -130,6 +130,32 @@ put_escaped(
 	put_text(line, escape);
 }
 
+/* How many characters from `p` on stand for themselves: most lines are made of
+ * nothing else. */
+static size_t
+plain_len(const unsigned char *p, size_t left, bool json)
+{
+	size_t len = 0;
+
+	while (len < left && p[len] >= 0x20 && p[len] < 0x7F &&
+	       p[len] != '\\' && (!json || p[len] != '"'))
+		len++;
+	return len;
+}
+
+/* As many of them as fit. */
+static void
+put_plain(struct line *line, const unsigned char *p, size_t len)
+{
+	size_t room = LOG_LINE_MAX - LOG_TAIL -
+	              MIN(line->len, (size_t)LOG_LINE_MAX - LOG_TAIL);
+
+	if (line->full)
+		return;
+	put(line, (const char *)p, MIN(len, room));
+	line->full = len > room;
+}
+
 static void
 put_all_escaped(struct line *line, const char *text, bool json)
 {
@@ -137,6 +163,13 @@ put_all_escaped(struct line *line, const char *text, bool json)
 	size_t left = strlen(text);
 
 	while (left > 0) {
+		size_t plain = plain_len(p, left, json);
+
+		put_plain(line, p, plain);
+		p += plain;
+		left -= plain;
+		if (left == 0)
+			break;
 		size_t len = utf8_len(p, left);
 		bool good = len > 0;
 
@@ -218,6 +251,12 @@ make_json(struct line *line, const char *at, enum log_level level,
 	put_tail(line, "}\n");
 }
 
+bool
+log_wants(enum log_level level)
+{
+	return level >= log_state.least;
+}
+
 void
 log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
@@ -226,7 +265,7 @@ log_event(enum log_level level, const char *event, const char *fmt, ...)
 	struct line line;
 	va_list args;
 
-	if (level < log_state.least)
+	if (!log_wants(level))
 		return;
 	line.len = 0;
 	line.full = false;

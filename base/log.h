@@ -35,6 +35,8 @@ void log_open(
     int fd, enum log_format format, enum log_level least, const char *who);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/* Such a line would be written: for who makes its text at some cost. */
+bool log_wants(enum log_level level);
 uint64_t log_dropped(void);
 
 #define log_debug(...)   log_event(LOG_DEBUG, __VA_ARGS__)

@@ -16,9 +16,8 @@
 enum {
 	/* descriptors of the init beside those of workers */
 	APPLY_FDS_OWN = 256,
-	/* of a worker: pidfd, and the read ends of stdout and stderr */
-	APPLY_FDS_PLAIN = 1,
-	APPLY_FDS_CAPTURED = 3,
+	/* of a worker: the read ends of stdout and stderr */
+	APPLY_FDS_CAPTURED = 2,
 };
 
 bool
@@ -265,7 +264,7 @@ check_room(const struct core *core, const struct plan *plan, struct err *err)
 		    (unsigned long long)total, core->max_workers);
 	uint64_t need = APPLY_FDS_OWN + newlines +
 	                captured * APPLY_FDS_CAPTURED +
-	                (total - captured) * APPLY_FDS_PLAIN;
+	                MIN(total, (uint64_t)CORE_PIDFDS_MAX);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < need)
 		return err_set(err, ERR_CAPACITY,
 		    "%llu replicas need %llu descriptors, the limit is %llu%s",

@@ -63,7 +63,7 @@ tell_stream(struct core *core, int32_t slot, unsigned stream,
     enum logger_message_kind kind, const struct worker_logs *logs)
 {
 	const struct instance *instance = &core->instances[slot];
-	struct wires *wires = &core->wires[slot];
+	const struct links *links = links_of(core, slot);
 	struct logger_message message;
 
 	memset(&message, 0, sizeof(message));
@@ -74,12 +74,12 @@ tell_stream(struct core *core, int32_t slot, unsigned stream,
 	message.slot = (uint32_t)slot;
 	message.incarnation = core->tallies->slots[slot].incarnation;
 	message.generation = instance->generation;
-	message.pid = wires->log_pid;
+	message.pid = links->log_pid;
 	message.logs = *logs;
 	(void)snprintf(message.worker, sizeof(message.worker), "%s",
 	    plan_worker_name(&core->plans[instance->plan], instance->worker));
 	return fd_send(core->logger.socket.fd, &message, sizeof(message),
-	           &wires->out[stream], kind == LOGGER_ATTACH ? 1 : 0,
+	           &links->out[stream], kind == LOGGER_ATTACH ? 1 : 0,
 	           NULL) == 0;
 }
 
@@ -87,30 +87,31 @@ tell_stream(struct core *core, int32_t slot, unsigned stream,
 static bool
 attach_slot(struct core *core, int32_t slot)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = &core->links[slot];
 
 	if (core->instances[slot].state == INSTANCE_NONE ||
-	    (wires->out[0] == -1 && wires->out[1] == -1))
+	    !instance_has(core, slot, ROW_LINKS) ||
+	    (links->out[0] == -1 && links->out[1] == -1))
 		return true;
 	struct worker_logs logs = logs_of(core, slot);
 	uint64_t sum = sum_of(&logs);
 
 	if (logs.format == LOGS_NONE) { /* from its next start on */
-		if (wires->attached[0] || wires->attached[1])
+		if (links->attached[0] || links->attached[1])
 			return true;
 		logs.format = LOGS_PLAIN;
 	}
 	for (unsigned stream = 0; stream < ARRAY_LEN(streams); stream++) {
-		bool known = wires->attached[stream];
-		if (wires->out[stream] == -1 ||
-		    (known && wires->logs_sum == sum))
+		bool known = links->attached[stream];
+		if (links->out[stream] == -1 ||
+		    (known && links->logs_sum == sum))
 			continue;
 		if (!tell_stream(core, slot, stream,
 		        known ? LOGGER_CHANGE : LOGGER_ATTACH, &logs))
 			return false;
-		wires->attached[stream] = true;
+		links->attached[stream] = true;
 	}
-	wires->logs_sum = sum;
+	links->logs_sum = sum;
 	return true;
 }
 
@@ -146,7 +147,6 @@ attach_more(struct core *core)
 int
 capture_open(struct core *core, int32_t slot, int ret_write[2], struct err *err)
 {
-	struct wires *wires = &core->wires[slot];
 	int pipes[2][2] = {{-1, -1}, {-1, -1}};
 
 	capture_release(core, slot);
@@ -162,8 +162,9 @@ capture_open(struct core *core, int32_t slot, int ret_write[2], struct err *err)
 			}
 			return -1;
 		}
+	struct links *links = links_make(core, slot);
 	for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
-		wires->out[i] = pipes[i][0];
+		links->out[i] = pipes[i][0];
 		ret_write[i] = pipes[i][1];
 	}
 	return 0;
@@ -172,11 +173,13 @@ capture_open(struct core *core, int32_t slot, int ret_write[2], struct err *err)
 void
 capture_attach(struct core *core, int32_t slot, pid_t pid)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = &core->links[slot];
 
-	wires->log_pid = (int)pid;
-	wires->attached[0] = wires->attached[1] = false;
-	if (core->logger.socket.fd == -1 || wires->out[0] == -1)
+	if (!instance_has(core, slot, ROW_LINKS) || links->out[0] == -1)
+		return;
+	links->log_pid = (int)pid;
+	links->attached[0] = links->attached[1] = false;
+	if (core->logger.socket.fd == -1)
 		return;
 	if (core->logger.attach_at != CORE_NO_SLOT || !attach_slot(core, slot))
 		attach_want(core, slot);
@@ -185,11 +188,13 @@ capture_attach(struct core *core, int32_t slot, pid_t pid)
 void
 capture_release(struct core *core, int32_t slot)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = &core->links[slot];
 
-	fd_close(&wires->out[0]);
-	fd_close(&wires->out[1]);
-	wires->attached[0] = wires->attached[1] = false;
+	if (!instance_has(core, slot, ROW_LINKS))
+		return;
+	fd_close(&links->out[0]);
+	fd_close(&links->out[1]);
+	links->attached[0] = links->attached[1] = false;
 }
 
 void
@@ -208,18 +213,15 @@ static void
 stream_ended(struct core *core, const struct logger_message *message)
 {
 	unsigned stream = message->stream == LOGGER_STDOUT ? 0 : 1;
-	int32_t run =
-	    plan_worker_find(&core->plans[core->current], message->worker);
+	int32_t slot = (int32_t)message->slot;
 
-	if (run == -1)
-		return; /* released with its instance */
-	for (int32_t slot = core->runs[run].first; slot != CORE_NO_SLOT;
-	     slot = core->instances[slot].next_in_run) {
-		struct wires *wires = &core->wires[slot];
-		if (core->instances[slot].replica == message->replica &&
-		    wires->log_pid == message->pid)
-			fd_close(&wires->out[stream]);
-	}
+	/* its slot may be another instance's by now, its pipe a newer one */
+	if (message->slot >= core->slots_used ||
+	    !instance_has(core, slot, ROW_LINKS) ||
+	    core->tallies->slots[slot].incarnation != message->incarnation ||
+	    core->links[slot].log_pid != message->pid)
+		return;
+	fd_close(&core->links[slot].out[stream]);
 }
 
 static void
@@ -239,7 +241,6 @@ logger_ready(struct loop_source *source, uint32_t events)
 		}
 		if (got != (ssize_t)sizeof(message))
 			break;
-		message.worker[sizeof(message.worker) - 1] = '\0';
 		if (message.magic == LOGGER_MAGIC &&
 		    message.kind == LOGGER_ENDED)
 			stream_ended(core, &message);
@@ -347,8 +348,9 @@ logger_start(struct core *core)
 	logger->counted = true;
 	log_debug("logger.started", "pid=%d", (int)logger->pid);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
-		core->wires[slot].attached[0] = core->wires[slot].attached[1] =
-		    false;
+		if (instance_has(core, (int32_t)slot, ROW_LINKS))
+			core->links[slot].attached[0] =
+			    core->links[slot].attached[1] = false;
 	if (core->slots_used > 0)
 		attach_want(core, 0);
 }

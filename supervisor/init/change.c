@@ -31,7 +31,21 @@ instance_label(const struct core *core, int32_t slot)
 void
 instance_wake_at(struct core *core, int32_t slot, int64_t at_ms)
 {
-	core_wake(core, &core->wires[slot].timer, at_ms);
+	struct loop_timer *timer = &core->timers[slot];
+
+	if (!instance_has(core, slot, ROW_TIMER)) {
+		*timer =
+		    (struct loop_timer){.fire = instance_timer, .owner = core};
+		core->instances[slot].rows |= ROW_TIMER;
+	}
+	core_wake(core, timer, at_ms);
+}
+
+void
+instance_wake_never(struct core *core, int32_t slot)
+{
+	if (instance_has(core, slot, ROW_TIMER))
+		loop_timer_clear(&core->loop, &core->timers[slot]);
 }
 
 void
@@ -81,14 +95,24 @@ log_change(const struct core *core, int32_t slot, enum instance_event event,
 
 	/* without a probe it only repeats that it was executed */
 	if (event == EVENT_READY &&
-	    core->wires[slot].probers[PROBER_READINESS] == 0)
+	    links_of(core, slot)->probers[PROBER_READINESS] == 0)
 		level = LOG_DEBUG;
+	if (!log_wants(level))
+		return;
 	log_event(level, "worker.changed",
 	    "worker=%s event=%s from=%s to=%s pid=%d%s%s%s",
 	    instance_label(core, slot), instance_event_name(event),
 	    instance_state_name(from), instance_state_name(to),
 	    (int)instance->pid, *why != '\0' ? " why='" : "", why,
 	    *why != '\0' ? "'" : "");
+}
+
+void
+core_look_later(struct core *core)
+{
+	if (core->safety_timer.slot == 0)
+		core_wake(core, &core->safety_timer,
+		    clock_after(core->loop.now_ms, CORE_SAFETY_MS));
 }
 
 void
@@ -108,11 +132,15 @@ instance_change(struct core *core, int32_t slot, enum instance_event event)
 	instance_count(core, from, -1);
 	instance_count(core, to, 1);
 	instance->state = (uint8_t)to;
-	if (from == INSTANCE_READY)
-		instance->well_ms = MAX(
-		    instance->well_ms, core->loop.now_ms - instance->ready_ms);
-	if (event == EVENT_WANTED)
-		instance->well_ms = 0;
+	if (core->hurried > 0 && core->alive > core->witnesses)
+		core_look_later(core);
+	if (from == INSTANCE_READY) {
+		struct past *past = past_make(core, slot);
+		past->well_ms =
+		    MAX(past->well_ms, core->loop.now_ms - instance->ready_ms);
+	}
+	if (event == EVENT_WANTED && instance_has(core, slot, ROW_PAST))
+		core->pasts[slot].well_ms = 0;
 	if (to == INSTANCE_READY)
 		instance->ready_ms = core->loop.now_ms;
 	else if (event == EVENT_UNREADY || event == EVENT_WANTED)

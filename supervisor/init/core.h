@@ -58,6 +58,7 @@ enum {
 	CORE_PIDFDS_MAX = 512, /* every clone copies them, every exec closes */
 	CORE_MESSAGE_BUDGET = 64,
 	CORE_EXEC_DEADLINE_MS = 5000,
+	CORE_SAFETY_MS = 1000,
 	ROOM_TEXT_SIZE = 160,
 	CORE_JOURNAL = 512, /* events that are kept */
 	CORE_NO_SLOT = -1,
@@ -73,6 +74,16 @@ enum {
 
 /* --- instances --- */
 
+/* Tables beside that of instances, whose rows only some need: no page of a row
+ * that isn't in use is touched, not even to be read. */
+enum instance_row {
+	ROW_PAST = 1 << 0,
+	ROW_NOTICE = 1 << 1,
+	ROW_LINKS = 1 << 2,
+	ROW_PIDFD = 1 << 3,
+	ROW_TIMER = 1 << 4,
+};
+
 /* Facts; no pointers. A zeroed one is a free slot. */
 struct instance {
 	TEST_LAYOUT
@@ -87,37 +98,40 @@ struct instance {
 	uint8_t wait_told; /* what it waits for was logged */
 	uint8_t in_cgroup; /* it has a cgroup of its own */
 	uint8_t said_ready; /* by notify, since it was cloned */
-	uint8_t noticed;    /* its row of core.notices is in use */
 	uint8_t extended;   /* it asked for more time to end, and got it */
+	uint8_t rows;       /* enum instance_row: those that are in use */
 	uint16_t worker;    /* index in that plan */
 	uint16_t replica;
 	int32_t run;  /* index in core.runs, or CORE_NO_RUN: removed */
 	int32_t pid;  /* of the main process until it is reaped, else 0 */
 	int32_t pgid; /* until the group is empty, else 0 */
+	int32_t next_in_run; /* list of a run's instances */
+	int32_t next_queued; /* list of those that wait to start, or to end */
+	int64_t active_ms;   /* the first start of past.failures; 0: none */
+	int64_t started_ms, ready_ms; /* monotonic; 0: not */
+	uint64_t generation, plan_number;
+	uint8_t config_digest[16];
+};
+
+/* More facts: of who has ended once, is asked to, or is watched. */
+struct past {
 	uint32_t restarts, total_exits;
 	/* both as they were at the start: counted from there, an end that is
 	 * noted twice (a fault between) counts once */
 	uint32_t restarts_before, exits_before;
 	uint32_t restarted[CLASS_COUNT]; /* starts, by what they came after */
 	uint32_t failures; /* in a row, since a start that was ordered */
-	int64_t active_ms; /* the first start of that row; 0: none */
-	int64_t started_ms, ready_ms; /* monotonic; 0: not */
-	int64_t well_ms; /* the longest that this process was ready on end */
+	int64_t well_ms;   /* the longest that this process was ready on end */
 	int64_t next_start_ms;
 	int64_t kill_at_ms;     /* while stopping */
 	int64_t watchdog_at_ms; /* 0: not watched */
-	uint64_t generation, plan_number;
-	uint8_t config_digest[16];
 	struct backoff backoff;
 	struct worker_exit last_exit;
 	uint32_t oom_kills; /* in its cgroups, over all starts */
 	int64_t last_exit_wall_ms, last_ran_ms;
-	int32_t next_in_run; /* list of a run's instances */
-	int32_t next_queued; /* list of those that wait to start, or to end */
 };
 
-/* What it last said over NOTIFY_SOCKET, beside struct instance: pages of
- * those that say nothing are never touched, not even to be read. */
+/* What it last said over NOTIFY_SOCKET. */
 struct notice {
 	char status[NOTIFY_STATUS_SIZE];
 	uint8_t untold; /* to the peers */
@@ -128,24 +142,27 @@ struct notice {
 /* What belongs to this image only. */
 struct wires {
 	TEST_LAYOUT
-	struct loop_timer timer;  /* of the state; see stop.c */
-	struct loop_source pidfd; /* second witness of its end */
-	struct loop_source
-	    newline;            /* read end of its descriptor of readiness */
-	uint32_t newline_bytes; /* that came before the newline */
-	int out[2];             /* read ends of stdout and stderr; -1 */
-	int log_pid;            /* the process that they were made for */
-	bool attached[2];
-	uint64_t logs_sum; /* of the settings that the logger was told */
+	int16_t start; /* index in core.starts, or -1 */
 	bool queued;
-	uint8_t lane;       /* enum lane: of its last start */
-	int16_t start;      /* index in core.starts, or -1 */
+	uint8_t lane; /* enum lane: of its last start */
+};
+
+/* What leads to others: of who is captured, probed, or has a descriptor of
+ * readiness. */
+struct links {
+	struct loop_source newline; /* read end of that descriptor */
+	uint32_t newline_bytes;     /* that came before the newline */
+	int out[2];                 /* read ends of stdout and stderr; -1 */
+	int log_pid;                /* the process that they were made for */
+	bool attached[2];
+	uint64_t logs_sum;  /* of the settings that the logger was told */
 	int32_t probers[4]; /* index in core.probers + 1, or 0 */
 };
 
 /* Between clone and the news of exec. */
 struct start {
 	struct loop_source report;
+	struct loop_timer deadline;
 	int32_t slot; /* CORE_NO_SLOT: free */
 	bool failed;  /* `exit` says where */
 	struct worker_exit exit;
@@ -226,9 +243,8 @@ enum owner_kind {
 
 struct owner {
 	int32_t pid;
-	uint16_t kind; /* enum owner_kind */
-	uint16_t padding;
-	int32_t index;
+	uint32_t kind : 4; /* enum owner_kind */
+	uint32_t index : 28;
 };
 
 struct peer {
@@ -342,7 +358,8 @@ struct core {
 	int64_t started_wall_ms;
 	uint64_t nofile_soft; /* that we were started with */
 	struct fingerprint_key key;
-	bool pid1, reap_again, no_pidfd;
+	bool pid1, reap_again;
+	bool no_pidfd; /* this kernel, or its seccomp filter, has none */
 	bool die_with_parent, allow_exec_changes, placed;
 	bool ordered;     /* some worker depends on another */
 	bool order_due;   /* something changed that somebody may wait for */
@@ -353,7 +370,11 @@ struct core {
 	int tally_fd; /* of `tallies`, for the logger; -1 */
 	struct tallies *tallies;
 	struct instance *instances;
+	struct past *pasts; /* rows of these by instance.rows */
 	struct notice *notices;
+	struct links *links;
+	struct loop_source *pidfds; /* second witnesses of ends */
+	struct loop_timer *timers;  /* of the states; see stop.c */
 	struct wires *wires;
 	struct run *runs, *spare_runs;
 	struct start starts[CORE_STARTS_MAX];
@@ -365,7 +386,7 @@ struct core {
 	uint32_t owners_mask, owners_used, owners_max;
 	uint32_t slots_used; /* slots above were never used */
 	int32_t free_first;  /* of those below, linked by next_queued */
-	uint32_t pidfds;     /* in the wait set */
+	uint32_t witnesses;  /* pidfds in the wait set */
 	uint32_t alive;      /* instances with a process */
 	uint32_t hurried;    /* ... whose deadline kills (change.c) */
 	struct lane_queue lanes[LANES]; /* waiting to start */
@@ -430,8 +451,18 @@ int table_convert(struct core *core, int fd, struct err *err) MUST_CHECK;
 void table_take_turns(struct core *core, const struct core *old);
 /* The tables in `fd`, of another process, to be read: maps them. */
 int table_look(struct core *core, int fd, struct err *err) MUST_CHECK;
-/* No timer, no descriptor. */
+/* No start under way. */
 void table_reset_wires(struct core *core, int32_t slot);
+/* Its row, to be read: one of nothing where it has none. */
+const struct past *past_of(const struct core *core, int32_t slot);
+const struct links *links_of(const struct core *core, int32_t slot);
+/* ... to be written: now it has one. */
+struct past *past_make(struct core *core, int32_t slot);
+struct links *links_make(struct core *core, int32_t slot);
+/* Its pidfd, or -1. */
+int pidfd_of(const struct core *core, int32_t slot);
+/* Closes it. */
+void pidfd_forget(struct core *core, int32_t slot);
 /* A zeroed slot, or CORE_NO_SLOT. */
 int32_t table_take(struct core *core);
 void table_release(struct core *core, int32_t slot);
@@ -445,12 +476,10 @@ int32_t prober_take(struct core *core);
 void prober_release(struct core *core, int32_t index);
 uint32_t core_noise(void); /* random bits, for spreading only */
 
-static inline int32_t
-slot_of_timer(const struct core *core, const struct loop_timer *timer)
+static inline bool
+instance_has(const struct core *core, int32_t slot, enum instance_row row)
 {
-	const char *wires = (const char *)timer - offsetof(struct wires, timer);
-	return (int32_t)(((size_t)(wires - (const char *)core->wires)) /
-	                 sizeof(struct wires));
+	return (core->instances[slot].rows & row) != 0;
 }
 
 /* --- change.c --- */
@@ -468,6 +497,9 @@ void instance_spec(
 const char *instance_label(const struct core *core, int32_t slot);
 /* Sets its timer; there is a heap slot for every instance. */
 void instance_wake_at(struct core *core, int32_t slot, int64_t at_ms);
+void instance_wake_never(struct core *core, int32_t slot);
+/* Looks for ends in a second, whether or not a signal says so. */
+void core_look_later(struct core *core);
 
 /* --- queue.c --- */
 
@@ -499,7 +531,7 @@ void start_forget(struct core *core, int32_t slot);
 void start_resume(struct core *core, int32_t slot);
 /* After a fault: was cloned, but nothing was noted but the process. */
 void start_adopt(struct core *core, int32_t slot);
-/* Waits for the end of the process in wires.pidfd.fd. */
+/* Waits for the end of the process that `pidfd` stands for; takes it. */
 void start_watch(struct core *core, int32_t slot, int pidfd);
 
 /* When its activeDeadlineSeconds are over, or CLOCK_NEVER. */
@@ -609,7 +641,9 @@ void limits_note_exit(
 /* SIGTERM: to those who left its group and are ours to reach; how many they
  * are. SIGKILL: to everybody in its cgroup. */
 uint32_t limits_signal(struct core *core, int32_t slot, int signo);
-/* Somebody is left of its group, or in its cgroup. */
+/* Somebody is left in its cgroup. */
+bool limits_populated(const struct core *core, int32_t slot);
+/* ... or of its group. */
 bool limits_left(const struct core *core, int32_t slot);
 /* Nobody is left. */
 void limits_gone(struct core *core, int32_t slot);

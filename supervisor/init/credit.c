@@ -28,11 +28,13 @@ core_stalled(struct loop *loop, int64_t gap_ms)
 	    "stood still for %lld ms: every deadline is that much later",
 	    (long long)gap_ms);
 	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		struct instance *instance = &core->instances[slot];
-		later(&instance->next_start_ms, gap_ms);
-		later(&instance->kill_at_ms, gap_ms);
-		later(&instance->watchdog_at_ms, gap_ms);
-		later(&instance->active_ms, gap_ms);
+		later(&core->instances[slot].active_ms, gap_ms);
+		if (!instance_has(core, (int32_t)slot, ROW_PAST))
+			continue;
+		struct past *past = &core->pasts[slot];
+		later(&past->next_start_ms, gap_ms);
+		later(&past->kill_at_ms, gap_ms);
+		later(&past->watchdog_at_ms, gap_ms);
 	}
 	for (uint32_t run = 0; run < core->nruns; run++)
 		later(&core->runs[run].limit.full_at_us, gap_ms * 1000);

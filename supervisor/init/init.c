@@ -32,7 +32,6 @@
 
 enum {
 	INIT_SIGNALS_A_TURN = 16,
-	INIT_SAFETY_MS = 1000,
 	/* Crediting what was only a busy machine does no harm: what is due is
 	 * due now, and everything else as much later. */
 	INIT_STALL_MS = 500,
@@ -276,15 +275,20 @@ watch_signals(struct core *core, struct err *err)
 	return loop_add(&core->loop, &core->signals, EPOLLIN, err);
 }
 
-/* Only while some worker has no pidfd in the wait set (decisions.md 18). */
+/* A lost SIGCHLD is made up for where some worker has no pidfd in the wait set:
+ * on a kernel without them always (decisions.md 18), elsewhere while there is
+ * something that may end soon. */
 static void
 safety_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
 
+	(void)now_ms;
 	reap(core);
-	if (core->alive > core->pidfds || core->phase != PHASE_RUN)
-		core_wake(core, timer, clock_after(now_ms, INIT_SAFETY_MS));
+	if (core->phase != PHASE_RUN ||
+	    (core->alive > core->witnesses &&
+	        (core->no_pidfd || core->hurried > 0)))
+		core_look_later(core);
 }
 
 static void

@@ -28,7 +28,7 @@ worth_telling(const struct core *core, int32_t slot, enum instance_event event)
 		return true;
 	case EVENT_READY:
 		/* without a probe it only repeats that it was executed */
-		return core->wires[slot].probers[PROBER_READINESS] != 0;
+		return links_of(core, slot)->probers[PROBER_READINESS] != 0;
 	case EVENT_NONE:
 	case EVENT_WANTED:
 	case EVENT_CLONED:
@@ -59,8 +59,8 @@ describe(const struct core *core, int32_t slot, enum instance_event event,
 	    plan_worker_name(&core->plans[instance->plan], instance->worker));
 	if (event != EVENT_EXITED)
 		return;
-	ret->exit = instance->last_exit;
-	ret->ran_ms = instance->last_ran_ms;
+	ret->exit = past_of(core, slot)->last_exit;
+	ret->ran_ms = past_of(core, slot)->last_ran_ms;
 }
 
 void

@@ -116,14 +116,15 @@ killed_by_others(const struct worker_exit *ended)
 void
 limits_note_exit(struct core *core, int32_t slot, struct worker_exit *ended)
 {
-	struct instance *instance = &core->instances[slot];
+	const struct instance *instance = &core->instances[slot];
 	char name[CGROUP_NAME_MAX];
 	uint64_t kills = 0;
 
 	if (instance->in_cgroup != 0 &&
 	    cgroup_oom_kills(
 	        &core->cgroup, name_of(core, slot, name), &kills)) {
-		instance->oom_kills += (uint32_t)MIN(kills, UINT16_MAX);
+		past_make(core, slot)->oom_kills +=
+		    (uint32_t)MIN(kills, UINT16_MAX);
 		ended->oom =
 		    kills > 0 && killed_by_others(ended) ? OOM_YES : OOM_NO;
 		return;
@@ -132,7 +133,7 @@ limits_note_exit(struct core *core, int32_t slot, struct worker_exit *ended)
 		return;
 	bool oom =
 	    killed_by_others(ended) && cgroup_take_oom_kill(&core->cgroup);
-	instance->oom_kills += oom;
+	past_make(core, slot)->oom_kills += oom;
 	ended->oom = oom ? OOM_YES : OOM_NO;
 }
 
@@ -153,14 +154,19 @@ limits_signal(struct core *core, int32_t slot, int signo)
 }
 
 bool
-limits_left(const struct core *core, int32_t slot)
+limits_populated(const struct core *core, int32_t slot)
 {
-	const struct instance *instance = &core->instances[slot];
 	char name[CGROUP_NAME_MAX];
 
-	return send_group_exists(instance->pgid) ||
-	       (instance->in_cgroup != 0 &&
-	           cgroup_populated(&core->cgroup, name_of(core, slot, name)));
+	return core->instances[slot].in_cgroup != 0 &&
+	       cgroup_populated(&core->cgroup, name_of(core, slot, name));
+}
+
+bool
+limits_left(const struct core *core, int32_t slot)
+{
+	return send_group_exists(core->instances[slot].pgid) ||
+	       limits_populated(core, slot);
 }
 
 void

@@ -41,7 +41,8 @@ said_ready(struct core *core, int32_t slot)
 
 	instance->said_ready = 1;
 	instance_spec(core, slot, &spec);
-	if (instance->watchdog_at_ms == 0 && spec.notify.watchdog_ms > 0 &&
+	if (past_of(core, slot)->watchdog_at_ms == 0 &&
+	    spec.notify.watchdog_ms > 0 &&
 	    (instance->state == INSTANCE_RUNNING ||
 	        instance->state == INSTANCE_READY))
 		notify_watch(core, slot);
@@ -64,11 +65,10 @@ notify_awaited(const struct core *core, int32_t slot)
 void
 notify_watch(struct core *core, int32_t slot)
 {
-	struct instance *instance = &core->instances[slot];
 	struct worker_spec spec;
 
 	instance_spec(core, slot, &spec);
-	instance->watchdog_at_ms =
+	past_make(core, slot)->watchdog_at_ms =
 	    clock_after(core->loop.now_ms, spec.notify.watchdog_ms);
 	start_limits(core, slot);
 }
@@ -90,9 +90,10 @@ notify_due(struct core *core, int32_t slot, int64_t now_ms)
 
 	/* what it said may be waiting for us */
 	notify_read(core);
+	int64_t due_ms = past_of(core, slot)->watchdog_at_ms;
 	if ((instance->state == INSTANCE_RUNNING ||
 	        instance->state == INSTANCE_READY) &&
-	    instance->watchdog_at_ms != 0 && instance->watchdog_at_ms <= now_ms)
+	    due_ms != 0 && due_ms <= now_ms)
 		missed(core, slot);
 }
 
@@ -112,7 +113,10 @@ notify_begin(struct core *core, int32_t slot)
 static struct notice *
 notice_of(struct core *core, int32_t slot)
 {
-	core->instances[slot].noticed = 1;
+	if (!instance_has(core, slot, ROW_NOTICE)) {
+		core->notices[slot] = (struct notice){.untold = 0};
+		core->instances[slot].rows |= ROW_NOTICE;
+	}
 	return &core->notices[slot];
 }
 
@@ -171,11 +175,12 @@ take_message(
 		said_ready(core, slot);
 	if (message->stopping)
 		take_stopping(core, slot);
-	if (message->alive && up && instance->watchdog_at_ms != 0)
+	bool watched = up && past_of(core, slot)->watchdog_at_ms != 0;
+	if (message->alive && watched)
 		notify_watch(core, slot);
 	if (message->extend_us >= 0)
 		instance_extend(core, slot, message->extend_us / 1000);
-	if (message->trigger && up && instance->watchdog_at_ms != 0)
+	if (message->trigger && watched)
 		missed(core, slot);
 }
 
@@ -193,8 +198,9 @@ slot_of_sender(const struct core *core, pid_t pid)
 		owner = owner_of(core, getsid(pid));
 	if (owner.kind != OWNER_INSTANCE)
 		return CORE_NO_SLOT;
-	instance_spec(core, owner.index, &spec);
-	return spec.notify.ready == NOTIFY_ABSENT ? CORE_NO_SLOT : owner.index;
+	int32_t slot = (int32_t)owner.index;
+	instance_spec(core, slot, &spec);
+	return spec.notify.ready == NOTIFY_ABSENT ? CORE_NO_SLOT : slot;
 }
 
 union control {
@@ -346,18 +352,20 @@ socket_name(const struct core *core, char *dst, size_t size, struct err *err)
 static void
 newline_close(struct core *core, int32_t slot)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = &core->links[slot];
 
-	loop_remove(&core->loop, &wires->newline);
-	fd_close(&wires->newline.fd);
+	if (!instance_has(core, slot, ROW_LINKS))
+		return;
+	loop_remove(&core->loop, &links->newline);
+	fd_close(&links->newline.fd);
 }
 
 static void
 newline_ready(struct loop_source *source, uint32_t events)
 {
 	struct core *core = source->owner;
-	struct wires *wires = CONTAINER_OF(source, struct wires, newline);
-	int32_t slot = (int32_t)(wires - core->wires);
+	struct links *links = CONTAINER_OF(source, struct links, newline);
+	int32_t slot = (int32_t)(links - core->links);
 	char bytes[512];
 	ssize_t got = read(source->fd, bytes, sizeof(bytes));
 
@@ -369,8 +377,8 @@ newline_ready(struct loop_source *source, uint32_t events)
 		said_ready(core, slot);
 		return;
 	}
-	wires->newline_bytes += (uint32_t)got;
-	if (got > 0 && wires->newline_bytes < NOTIFY_NEWLINE_MOST)
+	links->newline_bytes += (uint32_t)got;
+	if (got > 0 && links->newline_bytes < NOTIFY_NEWLINE_MOST)
 		return;
 	newline_close(core, slot);
 	log_warning("notify.no-newline",
@@ -382,11 +390,11 @@ newline_ready(struct loop_source *source, uint32_t events)
 static int
 newline_watch(struct core *core, int32_t slot, struct err *err)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = links_make(core, slot);
 
-	wires->newline.ready = newline_ready;
-	wires->newline.owner = core;
-	return loop_add(&core->loop, &wires->newline, EPOLLIN, err);
+	links->newline.ready = newline_ready;
+	links->newline.owner = core;
+	return loop_add(&core->loop, &links->newline, EPOLLIN, err);
 }
 
 static int
@@ -396,11 +404,12 @@ newline_open(struct core *core, int32_t slot, int *ret_write, struct err *err)
 
 	if (pipe2(ends, O_CLOEXEC) == -1)
 		return err_sys(err, "pipe for the worker's readiness");
-	core->wires[slot].newline = (struct loop_source){.fd = ends[0]};
-	core->wires[slot].newline_bytes = 0;
+	struct links *links = links_make(core, slot);
+	links->newline = (struct loop_source){.fd = ends[0]};
+	links->newline_bytes = 0;
 	if (fd_nonblock(ends[0], true, err) == -1 ||
 	    newline_watch(core, slot, err) == -1) {
-		fd_close(&core->wires[slot].newline.fd);
+		fd_close(&links->newline.fd);
 		fd_close(&ends[1]);
 		return -1;
 	}
@@ -419,9 +428,7 @@ notify_open(struct core *core, int32_t slot, struct spawn_extra *extra,
 
 	*ret_write = -1;
 	notify_end(core, slot);
-	if (core->instances[slot].noticed != 0)
-		core->notices[slot] = (struct notice){.untold = 0};
-	core->instances[slot].noticed = 0;
+	core->instances[slot].rows &= (uint8_t)~ROW_NOTICE;
 	core->instances[slot].said_ready = 0;
 	instance_spec(core, slot, &spec);
 	if (spec.notify.ready == NOTIFY_ABSENT)
@@ -442,7 +449,8 @@ notify_open(struct core *core, int32_t slot, struct spawn_extra *extra,
 void
 notify_end(struct core *core, int32_t slot)
 {
-	core->instances[slot].watchdog_at_ms = 0;
+	if (instance_has(core, slot, ROW_PAST))
+		core->pasts[slot].watchdog_at_ms = 0;
 	newline_close(core, slot);
 }
 
@@ -453,7 +461,7 @@ tell_statuses(struct loop_timer *timer, int64_t now_ms)
 
 	(void)now_ms;
 	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		if (core->instances[slot].noticed == 0 ||
+		if (!instance_has(core, (int32_t)slot, ROW_NOTICE) ||
 		    core->notices[slot].untold == 0)
 			continue;
 		core->notices[slot].untold = 0;
@@ -486,15 +494,15 @@ notify_resume(struct core *core)
 void
 notify_resume_slot(struct core *core, int32_t slot)
 {
-	struct instance *instance = &core->instances[slot];
+	const struct instance *instance = &core->instances[slot];
 	struct err err = ERR_INIT;
 
-	if (core->wires[slot].newline.fd != -1 &&
+	if (links_of(core, slot)->newline.fd != -1 &&
 	    newline_watch(core, slot, &err) == -1)
 		log_error("notify", "%s", err.text);
 	if (instance->state != INSTANCE_RUNNING &&
 	    instance->state != INSTANCE_READY)
 		return;
-	if (instance->watchdog_at_ms == 0)
+	if (past_of(core, slot)->watchdog_at_ms == 0)
 		notify_begin(core, slot);
 }

@@ -17,17 +17,20 @@
 /* --- how far the workers are --- */
 
 static bool
-has_completed(const struct instance *instance)
+has_completed(const struct core *core, int32_t slot)
 {
+	const struct instance *instance = &core->instances[slot];
+	const struct worker_exit *ended = &past_of(core, slot)->last_exit;
+
 	return instance->state == INSTANCE_FINISHED &&
-	       instance->why != WHY_DEADLINE &&
-	       instance->last_exit.kind == EXIT_CODE &&
-	       instance->last_exit.value == 0;
+	       instance->why != WHY_DEADLINE && ended->kind == EXIT_CODE &&
+	       ended->value == 0;
 }
 
 static void
-count_instance(struct core *core, const struct instance *instance)
+count_instance(struct core *core, int32_t slot)
 {
+	const struct instance *instance = &core->instances[slot];
 	struct run *run = &core->runs[instance->run];
 	uint8_t state = instance->state;
 
@@ -38,7 +41,7 @@ count_instance(struct core *core, const struct instance *instance)
 	run->ready += state == INSTANCE_READY;
 	run->started += state == INSTANCE_READY || state == INSTANCE_RUNNING ||
 	                state == INSTANCE_FINISHED;
-	run->completed += has_completed(instance);
+	run->completed += has_completed(core, slot);
 }
 
 static void
@@ -52,7 +55,7 @@ count_all(struct core *core)
 		const struct instance *instance = &core->instances[slot];
 		if (instance->state != INSTANCE_NONE &&
 		    instance->run != CORE_NO_RUN)
-			count_instance(core, instance);
+			count_instance(core, (int32_t)slot);
 	}
 }
 
@@ -117,12 +120,13 @@ obstacle(const struct core *core, int32_t on, char *dst, size_t size)
 	     slot = core->instances[slot].next_in_run) {
 		const struct instance *instance = &core->instances[slot];
 		bool over = instance->state == INSTANCE_FINISHED &&
-		            !has_completed(instance);
+		            !has_completed(core, slot);
 		if (!over && instance->state != INSTANCE_BACKOFF)
 			continue;
 		(void)snprintf(dst, size, "; %s: %s",
 		    over ? "it has failed" : "its last end",
-		    exit_text(&instance->last_exit, text, sizeof(text)));
+		    exit_text(
+		        &past_of(core, slot)->last_exit, text, sizeof(text)));
 		return dst;
 	}
 	return "";

@@ -56,7 +56,7 @@ probe_of(const struct worker_spec *spec, enum prober_kind kind)
 static struct prober *
 prober_of(struct core *core, int32_t slot, enum prober_kind kind)
 {
-	int32_t index = core->wires[slot].probers[kind];
+	int32_t index = links_of(core, slot)->probers[kind];
 
 	return index == 0 ? NULL : &core->probers[index - 1];
 }
@@ -65,7 +65,7 @@ const char *
 prober_text(const struct core *core, int32_t slot)
 {
 	for (unsigned kind = 0; kind < PROBER_KINDS; kind++) {
-		int32_t index = core->wires[slot].probers[kind];
+		int32_t index = links_of(core, slot)->probers[kind];
 		if (index != 0 && core->probers[index - 1].failures > 0)
 			return core->probers[index - 1].text;
 	}
@@ -94,7 +94,7 @@ prober_add(struct core *core, int32_t slot, enum prober_kind kind)
 	prober->kind = (uint8_t)kind;
 	prober->timer =
 	    (struct loop_timer){.fire = prober_timer, .owner = core};
-	core->wires[slot].probers[kind] = index + 1;
+	links_make(core, slot)->probers[kind] = index + 1;
 	core_wake(core, &prober->timer,
 	    clock_after(core->loop.now_ms, probe.initial_delay_ms));
 }
@@ -102,12 +102,12 @@ prober_add(struct core *core, int32_t slot, enum prober_kind kind)
 static void
 prober_drop(struct core *core, int32_t slot, enum prober_kind kind)
 {
-	int32_t index = core->wires[slot].probers[kind];
+	int32_t index = links_of(core, slot)->probers[kind];
 
 	if (index == 0)
 		return;
 	struct prober *prober = &core->probers[index - 1];
-	core->wires[slot].probers[kind] = 0;
+	core->links[slot].probers[kind] = 0;
 	loop_timer_clear(&core->loop, &prober->timer);
 	if (prober->pid == 0) {
 		prober_release(core, index - 1);
@@ -143,7 +143,7 @@ instance_check_ready(struct core *core, int32_t slot)
 	struct worker_spec spec;
 
 	if (instance->state != INSTANCE_RUNNING || notify_awaited(core, slot) ||
-	    core->wires[slot].probers[PROBER_STARTUP] != 0)
+	    links_of(core, slot)->probers[PROBER_STARTUP] != 0)
 		return;
 	instance_spec(core, slot, &spec);
 	if (spec.readiness.kind != PROBE_NONE &&
@@ -199,7 +199,7 @@ is_named(const struct core *core, const struct prober *prober)
 		return false;
 	uint8_t state = core->instances[prober->slot].state;
 	return (state == INSTANCE_RUNNING || state == INSTANCE_READY) &&
-	       core->wires[prober->slot].probers[prober->kind] ==
+	       links_of(core, prober->slot)->probers[prober->kind] ==
 	           (int32_t)(prober - core->probers) + 1;
 }
 
@@ -207,8 +207,10 @@ is_named(const struct core *core, const struct prober *prober)
 static void
 forget_names(struct core *core, int32_t slot)
 {
+	if (!instance_has(core, slot, ROW_LINKS))
+		return;
 	for (unsigned kind = 0; kind < PROBER_KINDS; kind++) {
-		int32_t *name = &core->wires[slot].probers[kind];
+		int32_t *name = &core->links[slot].probers[kind];
 		if (*name < 1 || (uint32_t)*name > core->probers_used ||
 		    core->probers[*name - 1].slot != slot ||
 		    core->probers[*name - 1].kind != kind ||
@@ -263,7 +265,7 @@ void
 probers_resume(struct core *core, int32_t slot)
 {
 	bool ready = core->instances[slot].state == INSTANCE_READY;
-	const int32_t *names = core->wires[slot].probers;
+	const int32_t *names = links_of(core, slot)->probers;
 
 	if (!ready && names[PROBER_STARTUP] != 0) {
 		prober_resume(core, slot, PROBER_STARTUP);

@@ -17,11 +17,11 @@ enum {
 };
 
 static enum lane
-lane_of(const struct instance *instance)
+lane_of(const struct core *core, int32_t slot)
 {
 	/* active_ms is 0 before a first start, and one that was ordered */
-	return instance->active_ms != 0 &&
-	               instance->last_ran_ms < QUEUE_QUICK_MS
+	return core->instances[slot].active_ms != 0 &&
+	               past_of(core, slot)->last_ran_ms < QUEUE_QUICK_MS
 	           ? LANE_QUICK
 	           : LANE_FIRST;
 }
@@ -35,7 +35,7 @@ start_queue(struct core *core, int32_t slot)
 	if (wires->queued)
 		return;
 	wires->queued = true;
-	wires->lane = (uint8_t)lane_of(instance);
+	wires->lane = (uint8_t)lane_of(core, slot);
 	struct lane_queue *queue = &core->lanes[wires->lane];
 	instance->next_queued = CORE_NO_SLOT;
 	if (queue->last == CORE_NO_SLOT)

@@ -58,13 +58,30 @@ was_unordered(const struct instance *instance)
 	       instance->why == WHY_WATCHDOG || instance->why == WHY_MEMORY;
 }
 
+/* A start of who has ended before, or was to. */
+static void
+count_start(struct core *core, int32_t slot)
+{
+	struct instance *instance = &core->instances[slot];
+	struct past *past = past_make(core, slot);
+
+	if (was_unordered(instance)) {
+		past->restarts = past->restarts_before + 1;
+	} else if (instance->why != WHY_RESOURCES) {
+		past->failures = 0;
+		instance->active_ms = 0;
+	}
+	past->restarted[instance->ended_as]++;
+	past->next_start_ms = 0;
+}
+
 void
 instance_want(struct core *core, int32_t slot)
 {
 	struct instance *instance = &core->instances[slot];
 	int32_t run = instance->run;
 
-	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_wake_never(core, slot);
 	if (instance->state == INSTANCE_PENDING || core->phase != PHASE_RUN)
 		return;
 	if (!plan_rebind(core, slot)) {
@@ -73,16 +90,10 @@ instance_want(struct core *core, int32_t slot)
 			run_reconcile(core, run);
 		return;
 	}
-	if (was_unordered(instance)) {
-		instance->restarts = instance->restarts_before + 1;
-	} else if (instance->why != WHY_RESOURCES) {
-		instance->failures = 0;
-		instance->active_ms = 0;
-	}
-	instance->restarted[instance->ended_as]++;
+	if (instance_has(core, slot, ROW_PAST))
+		count_start(core, slot);
 	instance->ended_as = CLASS_NONE;
 	instance->has_turn = 0;
-	instance->next_start_ms = 0;
 	instance->why = order_waits(core, slot) ? WHY_WAITS : WHY_NONE;
 	instance_change(core, slot, EVENT_WANTED);
 	if (instance->why == WHY_NONE)
@@ -94,7 +105,7 @@ instance_order(struct core *core, int32_t slot)
 {
 	struct instance *instance = &core->instances[slot];
 
-	backoff_reset(&instance->backoff);
+	backoff_reset(&past_make(core, slot)->backoff);
 	instance->why = WHY_ORDER_RESTART;
 	instance->ended_as = CLASS_ORDERED;
 	instance_want(core, slot);
@@ -103,9 +114,9 @@ instance_order(struct core *core, int32_t slot)
 static void
 start_later(struct core *core, int32_t slot, int64_t at_ms)
 {
-	struct instance *instance = &core->instances[slot];
+	const struct instance *instance = &core->instances[slot];
 
-	instance->next_start_ms = at_ms;
+	past_make(core, slot)->next_start_ms = at_ms;
 	if (instance->state == INSTANCE_BACKOFF)
 		peers_changed(core, slot, EVENT_RETRY);
 	else
@@ -139,9 +150,9 @@ instance_due(struct core *core, int32_t slot)
 }
 
 static enum exit_class
-class_of(const struct instance *instance)
+class_of(const struct core *core, int32_t slot)
 {
-	switch ((enum instance_why)instance->why) {
+	switch ((enum instance_why)core->instances[slot].why) {
 	case WHY_ORDER_RESTART:
 		return CLASS_ORDERED;
 	case WHY_LIVENESS:
@@ -161,33 +172,35 @@ class_of(const struct instance *instance)
 	case WHY_WAITS:
 	case WHY_DEADLINE:
 	case WHY_COUNT:
-		return exit_classify(&instance->last_exit);
+		return exit_classify(&past_of(core, slot)->last_exit);
 	}
 	return CLASS_NONE;
 }
 
 /* It has failed so often, or so long, that it is given up. */
 static bool
-gives_up(const struct instance *instance, const struct worker_spec *spec,
-    int64_t now_ms)
+gives_up(const struct core *core, int32_t slot, const struct worker_spec *spec)
 {
+	const struct instance *instance = &core->instances[slot];
+
 	if (instance->why == WHY_DEADLINE)
 		return true;
 	if (spec->deadline_ms > 0 &&
-	    clock_after(instance->active_ms, spec->deadline_ms) <= now_ms)
+	    clock_after(instance->active_ms, spec->deadline_ms) <=
+	        core->loop.now_ms)
 		return true;
 	return spec->failures_max > 0 &&
-	       instance->failures >= spec->failures_max;
+	       past_of(core, slot)->failures >= spec->failures_max;
 }
 
 static bool
-is_final(const struct core *core, struct instance *instance,
-    const struct worker_spec *spec, enum exit_class kind)
+is_final(struct core *core, int32_t slot, const struct worker_spec *spec,
+    enum exit_class kind)
 {
 	if (kind == CLASS_ORDERED)
 		return false;
-	instance->failures += kind != CLASS_CLEAN;
-	if (gives_up(instance, spec, core->loop.now_ms))
+	past_make(core, slot)->failures += kind != CLASS_CLEAN;
+	if (gives_up(core, slot, spec))
 		return true;
 	return spec->restart == RESTART_NEVER ||
 	       (spec->restart == RESTART_ON_FAILURE && kind == CLASS_CLEAN);
@@ -198,16 +211,16 @@ start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
     enum exit_class kind)
 {
 	struct instance *instance = &core->instances[slot];
-	struct backoff backoff = instance->backoff;
-	int64_t delay_ms = backoff_next(&backoff, kind, instance->well_ms,
+	struct past *past = past_make(core, slot);
+	struct backoff backoff = past->backoff;
+	int64_t delay_ms = backoff_next(&backoff, kind, past->well_ms,
 	    spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
 
 	/* one store: nothing is counted before it, and little left after it */
-	instance->backoff = backoff;
+	past->backoff = backoff;
 	if (instance->why == WHY_NONE)
-		instance->why = instance->last_exit.kind == EXIT_EXEC
-		                    ? WHY_EXEC
-		                    : WHY_ENDED;
+		instance->why =
+		    past->last_exit.kind == EXIT_EXEC ? WHY_EXEC : WHY_ENDED;
 	if (kind == CLASS_ORDERED) {
 		instance_want(core, slot);
 		return;
@@ -233,14 +246,15 @@ init_worker_failed(struct core *core, int32_t slot)
 	    plan_worker_name(&core->plans[instance->plan], instance->worker),
 	    instance->why == WHY_DEADLINE
 	        ? "its deadline passed"
-	        : exit_text(&instance->last_exit, text, sizeof(text)));
+	        : exit_text(
+	              &past_of(core, slot)->last_exit, text, sizeof(text)));
 	drain_begin(core, reason, EXIT_AGAIN);
 }
 
 static void
 hold(struct core *core, int32_t slot)
 {
-	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_wake_never(core, slot);
 	instance_change(core, slot, EVENT_HELD);
 }
 
@@ -251,8 +265,8 @@ instance_ended(struct core *core, int32_t slot)
 	int32_t run = instance->run;
 	struct worker_spec spec;
 
-	loop_timer_clear(&core->loop, &core->wires[slot].timer);
-	enum exit_class kind = class_of(instance);
+	instance_wake_never(core, slot);
+	enum exit_class kind = class_of(core, slot);
 	if (core->phase != PHASE_RUN) {
 		hold(core, slot);
 		return;
@@ -271,13 +285,13 @@ instance_ended(struct core *core, int32_t slot)
 	}
 	instance->ended_as = (uint8_t)kind;
 	instance_spec(core, slot, &spec);
-	if (!is_final(core, instance, &spec, kind)) {
+	if (!is_final(core, slot, &spec, kind)) {
 		start_again(core, slot, &spec, kind);
 		return;
 	}
 	if (instance->why != WHY_DEADLINE)
 		instance->why = WHY_ENDED;
-	finish_note_exit(core, &instance->last_exit, true);
+	finish_note_exit(core, &past_of(core, slot)->last_exit, true);
 	instance_change(core, slot, EVENT_FINISH);
 	schedule_ended(core, slot);
 	if (spec.init && (kind != CLASS_CLEAN || instance->why == WHY_DEADLINE))
@@ -289,7 +303,7 @@ instance_ended(struct core *core, int32_t slot)
 static void
 group_gone(struct core *core, int32_t slot)
 {
-	fd_close(&core->wires[slot].pidfd.fd);
+	pidfd_forget(core, slot);
 	limits_gone(core, slot);
 	core->instances[slot].pgid = 0;
 	instance_ended(core, slot);
@@ -358,23 +372,25 @@ static void
 tell_group(struct core *core, int32_t slot)
 {
 	struct instance *instance = &core->instances[slot];
+	struct past *past = past_make(core, slot);
 	struct worker_spec spec;
 
 	int signo = instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM;
-	(void)send_to_group(instance->pgid, core->wires[slot].pidfd.fd, signo);
-	instance->last_exit.escaped = limits_signal(core, slot, signo);
+	(void)send_to_group(instance->pgid, pidfd_of(core, slot), signo);
+	past->last_exit.escaped = limits_signal(core, slot, signo);
 	instance->group_told = 1;
-	if (instance->kill_at_ms != 0)
+	if (past->kill_at_ms != 0)
 		return;
 	instance_spec(core, slot, &spec);
-	instance->kill_at_ms = clock_after(core->loop.now_ms, spec.grace_ms);
+	past->kill_at_ms = clock_after(core->loop.now_ms, spec.grace_ms);
 }
 
 static void
 log_exit(const struct core *core, int32_t slot, pid_t pid)
 {
 	const struct instance *instance = &core->instances[slot];
-	const struct worker_exit *ended = &instance->last_exit;
+	const struct past *past = past_of(core, slot);
+	const struct worker_exit *ended = &past->last_exit;
 	char text[EXIT_TEXT_SIZE];
 	bool expected = instance->why != WHY_NONE ||
 	                (ended->kind == EXIT_CODE && ended->value == 0);
@@ -384,7 +400,7 @@ log_exit(const struct core *core, int32_t slot, pid_t pid)
 	bool executed = ended->kind != EXIT_EXEC;
 	log_event(expected ? LOG_INFO : LOG_WARNING, "worker.exited",
 	    "worker=%s pid=%d ran_ms=%lld: %s%s%s", instance_label(core, slot),
-	    (int)pid, (long long)instance->last_ran_ms,
+	    (int)pid, (long long)past->last_ran_ms,
 	    exit_text(ended, text, sizeof(text)), executed ? "" : ": ",
 	    executed ? "" : spec.executable);
 }
@@ -392,8 +408,9 @@ log_exit(const struct core *core, int32_t slot, pid_t pid)
 static void
 note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 {
-	struct instance *instance = &core->instances[slot];
+	const struct instance *instance = &core->instances[slot];
 	const struct wires *wires = &core->wires[slot];
+	struct past *past = past_make(core, slot);
 	struct worker_exit ended = {.kind = EXIT_UNKNOWN};
 
 	exit_from_wait(info->si_code, info->si_status, &ended);
@@ -401,10 +418,10 @@ note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 		ended = core->starts[wires->start].exit;
 	ended.by_us = instance->last_signal;
 	limits_note_exit(core, slot, &ended);
-	instance->last_exit = ended;
-	instance->last_exit_wall_ms = clock_wall_ms();
-	instance->last_ran_ms = core->loop.now_ms - instance->started_ms;
-	instance->total_exits = instance->exits_before + 1;
+	past->last_exit = ended;
+	past->last_exit_wall_ms = clock_wall_ms();
+	past->last_ran_ms = core->loop.now_ms - instance->started_ms;
+	past->total_exits = past->exits_before + 1;
 	finish_note_exit(core, &ended, false);
 }
 
@@ -422,28 +439,30 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	tell_group(core, slot);
 	reap_one(pid);
 	RECOVER_POINT(POINT_REAPED);
-	core->pidfds -= (uint32_t)core->wires[slot].pidfd.added;
-	loop_remove(&core->loop, &core->wires[slot].pidfd);
+	if (instance_has(core, slot, ROW_PIDFD)) {
+		core->witnesses -= (uint32_t)core->pidfds[slot].added;
+		loop_remove(&core->loop, &core->pidfds[slot]);
+	}
 	owner_clear(core, pid);
 	instance->pid = 0;
 	log_exit(core, slot, pid);
-	instance->last_exit.group_survivors =
-	    send_group_exists(instance->pgid) ? 1 : 0;
-	bool left = limits_left(core, slot);
+	bool survived = send_group_exists(instance->pgid);
+	past_make(core, slot)->last_exit.group_survivors = survived ? 1 : 0;
+	bool left = survived || limits_populated(core, slot);
 	instance_change(core, slot, EVENT_EXITED);
 	if (!left) {
 		group_gone(core, slot);
 		return;
 	}
 	if (instance->state != INSTANCE_KILLING)
-		instance_wake_at(core, slot, instance->kill_at_ms);
+		instance_wake_at(core, slot, past_of(core, slot)->kill_at_ms);
 	ending_add(core, slot);
 }
 
 void
 reap_resume(struct core *core, int32_t slot)
 {
-	struct instance *instance = &core->instances[slot];
+	const struct instance *instance = &core->instances[slot];
 	struct worker_spec spec;
 
 	if (instance->pid > 0) /* seen by resume.c: it is our child */
@@ -456,9 +475,10 @@ reap_resume(struct core *core, int32_t slot)
 		notify_end(core, slot);
 		instance_change(core, slot, EVENT_EXITED);
 	}
-	if (instance->kill_at_ms == 0) {
+	struct past *past = past_make(core, slot);
+	if (past->kill_at_ms == 0) {
 		instance_spec(core, slot, &spec);
-		instance->kill_at_ms =
+		past->kill_at_ms =
 		    clock_after(core->loop.now_ms, spec.grace_ms);
 	}
 	ending_add(core, slot);
@@ -473,14 +493,14 @@ child_ended(struct core *core, const siginfo_t *info)
 
 	exit_from_wait(info->si_code, info->si_status, &ended);
 	if (owner.kind == OWNER_INSTANCE) {
-		main_exited(core, owner.index, info);
+		main_exited(core, (int32_t)owner.index, info);
 		return;
 	}
 	reap_one(pid);
 	owner_clear(core, pid);
 	switch ((enum owner_kind)owner.kind) {
 	case OWNER_PROBER:
-		prober_exited(core, owner.index, &ended);
+		prober_exited(core, (int32_t)owner.index, &ended);
 		return;
 	case OWNER_OPERATOR:
 		operator_exited(core, &ended);

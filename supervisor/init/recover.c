@@ -67,13 +67,13 @@ keep_slots(const struct core *core, int flags)
 	uint32_t used = MIN(core->slots_used, core->kept->max_workers);
 
 	for (uint32_t slot = 0; slot < used; slot++) {
-		const struct wires *wires = &core->wires[slot];
+		const struct links *links = links_of(core, (int32_t)slot);
 		if (core->instances[slot].state == INSTANCE_NONE)
 			continue;
-		keep(wires->pidfd.fd, flags);
-		keep(wires->newline.fd, flags);
-		keep(wires->out[0], flags);
-		keep(wires->out[1], flags);
+		keep(pidfd_of(core, (int32_t)slot), flags);
+		keep(links->newline.fd, flags);
+		keep(links->out[0], flags);
+		keep(links->out[1], flags);
 	}
 }
 

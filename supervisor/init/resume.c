@@ -267,31 +267,33 @@ is_set(const bool *flag)
 }
 
 static void
-take_wires(struct core *core, int32_t slot, const struct wires *was)
+take_links(struct core *core, int32_t slot)
 {
-	struct wires *wires = &core->wires[slot];
+	struct links *links = &core->links[slot];
 
-	wires->log_pid = was->log_pid;
-	wires->newline.fd = take(was->newline.fd);
-	wires->newline_bytes = was->newline_bytes;
-	memcpy(wires->probers, was->probers, sizeof(wires->probers));
-	for (size_t i = 0; i < ARRAY_LEN(wires->out); i++) {
-		wires->out[i] = take(was->out[i]);
-		wires->attached[i] = is_set(&was->attached[i]);
-		wires->logs_sum = was->logs_sum;
-	}
-	if (was->start < 0 || was->start >= CORE_STARTS_MAX ||
-	    old.starts[was->start].slot != slot)
+	if (!instance_has(core, slot, ROW_LINKS))
 		return;
-	struct start *start = &core->starts[was->start];
+	links->newline = (struct loop_source){.fd = take(links->newline.fd)};
+	for (size_t i = 0; i < ARRAY_LEN(links->out); i++) {
+		links->out[i] = take(links->out[i]);
+		links->attached[i] = is_set(&links->attached[i]);
+	}
+}
+
+static void
+take_start(struct core *core, int32_t slot, int16_t was)
+{
+	if (was < 0 || was >= CORE_STARTS_MAX || old.starts[was].slot != slot)
+		return;
+	struct start *start = &core->starts[was];
 	*start = (struct start){.slot = slot,
-	    .failed = is_set(&old.starts[was->start].failed),
-	    .exit = old.starts[was->start].exit,
-	    .report = {.fd = take(old.starts[was->start].report.fd)}};
+	    .failed = is_set(&old.starts[was].failed),
+	    .exit = old.starts[was].exit,
+	    .report = {.fd = take(old.starts[was].report.fd)}};
 	if (start->report.fd == -1)
 		start->slot = CORE_NO_SLOT;
 	else
-		wires->start = was->start;
+		core->wires[slot].start = was;
 }
 
 /* Into the run of its worker as the current plan has it. */
@@ -314,6 +316,16 @@ take_run(struct core *core, int32_t slot)
 	core->runs[run].first = slot;
 }
 
+/* Of a group whose leader is gone: for signals, no witness any more. */
+static void
+keep_pidfd(struct core *core, int32_t slot, int pidfd)
+{
+	if (pidfd == -1)
+		return;
+	core->pidfds[slot] = (struct loop_source){.fd = pidfd};
+	core->instances[slot].rows |= ROW_PIDFD;
+}
+
 static void
 take_pid(struct core *core, int32_t slot, int pidfd)
 {
@@ -325,9 +337,9 @@ take_pid(struct core *core, int32_t slot, int pidfd)
 	if (instance->pid != 0 && !exit_is_child(instance->pid))
 		instance->pid = 0;
 	if (instance->pid == 0) {
-		core->wires[slot].pidfd.fd = pidfd;
+		keep_pidfd(core, slot, alive ? pidfd : -1);
 		if (!alive)
-			fd_close(&core->wires[slot].pidfd.fd);
+			fd_close(&pidfd);
 		instance->cloning = 0;
 		return;
 	}
@@ -355,9 +367,12 @@ static void
 take_instance(struct core *core, int32_t slot)
 {
 	struct instance *instance = &core->instances[slot];
-	struct wires was = core->wires[slot];
+	int pidfd = take(pidfd_of(core, slot));
+	int16_t start = core->wires[slot].start;
 
 	table_reset_wires(core, slot);
+	/* these are made anew */
+	instance->rows &= (uint8_t) ~(ROW_PIDFD | ROW_TIMER);
 	if (!is_sound(core, instance)) {
 		/* nothing is known of it but that it must not run twice */
 		if (instance->state != INSTANCE_NONE &&
@@ -366,13 +381,15 @@ take_instance(struct core *core, int32_t slot)
 			(void)send_to_process(instance->pid, SIGKILL);
 		}
 		table_release(core, slot);
+		fd_close(&pidfd);
 		return;
 	}
 	take_run(core, slot);
 	instance->next_queued = CORE_NO_SLOT;
 	instance_count(core, (enum instance_state)instance->state, 1);
-	take_wires(core, slot, &was);
-	take_pid(core, slot, take(was.pidfd.fd));
+	take_links(core, slot);
+	take_start(core, slot, start);
+	take_pid(core, slot, pidfd);
 }
 
 /* --- and on --- */
@@ -394,7 +411,8 @@ resume_instance(struct core *core, int32_t slot)
 			start_queue(core, slot);
 		return;
 	case INSTANCE_BACKOFF:
-		instance_wake_at(core, slot, instance->next_start_ms);
+		instance_wake_at(
+		    core, slot, past_of(core, slot)->next_start_ms);
 		return;
 	case INSTANCE_STARTING:
 		if (instance->pid > 0) {
@@ -460,7 +478,7 @@ resume_timers(struct core *core)
 	guard_resume(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		core_wake(core, &core->ending_timer, core->loop.now_ms);
-	if (core->no_pidfd)
+	if (core->alive > core->witnesses)
 		core_wake(core, &core->safety_timer, core->loop.now_ms);
 	/* in a drain it is always set; a fault while it fired fires it again */
 	if (core->phase != PHASE_RUN)

@@ -125,17 +125,18 @@ void
 schedule_ended(struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
-	bool passed = instance->last_exit.kind == EXIT_CODE &&
-	              instance->last_exit.value == 0 &&
+	const struct past *past = past_of(core, slot);
+	bool passed = past->last_exit.kind == EXIT_CODE &&
+	              past->last_exit.value == 0 &&
 	              instance->why != WHY_DEADLINE;
 
 	if (instance->run == CORE_NO_RUN || !schedule_is(core, instance->run))
 		return;
 	struct run *run = &core->runs[instance->run];
 	if (passed)
-		run->last_success_ms = instance->last_exit_wall_ms;
+		run->last_success_ms = past->last_exit_wall_ms;
 	else
-		run->last_failure_ms = instance->last_exit_wall_ms;
+		run->last_failure_ms = past->last_exit_wall_ms;
 	peers_run_changed(core, (uint32_t)instance->run);
 }
 

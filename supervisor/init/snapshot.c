@@ -153,6 +153,7 @@ snapshot_instance(const struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret)
 {
 	const struct instance *instance = &core->instances[slot];
+	const struct past *past = past_of(core, slot);
 	struct wire_instance *to = &ret->instance;
 	struct worker_spec spec;
 
@@ -165,12 +166,12 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->event = event;
 	to->why = instance->why;
 	to->pid = instance->pid;
-	to->restarts = instance->restarts;
+	to->restarts = past->restarts;
 	for (unsigned i = 0; i < CLASS_COUNT; i++)
-		to->failures[i] = instance->backoff.failures[i];
-	memcpy(to->restarted, instance->restarted, sizeof(to->restarted));
-	to->total_exits = instance->total_exits;
-	to->oom_kills = instance->oom_kills;
+		to->failures[i] = past->backoff.failures[i];
+	memcpy(to->restarted, past->restarted, sizeof(to->restarted));
+	to->total_exits = past->total_exits;
+	to->oom_kills = past->oom_kills;
 	to->has_readiness = worker_says_ready(&spec);
 	to->generation = instance->generation;
 	to->plan_number = instance->plan_number;
@@ -181,15 +182,15 @@ snapshot_instance(const struct core *core, int32_t slot,
 	                        ? wall_of(core, instance->ready_ms)
 	                        : 0;
 	to->next_start_wall_ms = instance->state == INSTANCE_BACKOFF
-	                             ? wall_of(core, instance->next_start_ms)
+	                             ? wall_of(core, past->next_start_ms)
 	                             : 0;
-	to->last_exit = instance->last_exit;
-	to->last_exit_wall_ms = instance->last_exit_wall_ms;
-	to->last_ran_ms = instance->last_ran_ms;
+	to->last_exit = past->last_exit;
+	to->last_exit_wall_ms = past->last_exit_wall_ms;
+	to->last_ran_ms = past->last_ran_ms;
 	(void)snprintf(to->probe_text, sizeof(to->probe_text), "%s",
 	    prober_text(core, slot));
 	wait_text(core, slot, &spec, to->wait_text, sizeof(to->wait_text));
-	if (instance->noticed != 0)
+	if (instance_has(core, slot, ROW_NOTICE))
 		(void)snprintf(to->status_text, sizeof(to->status_text), "%s",
 		    core->notices[slot].status);
 	if (core->logger.counted)

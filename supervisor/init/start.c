@@ -42,6 +42,7 @@ start_forget(struct core *core, int32_t slot)
 	if (wires->start < 0)
 		return;
 	struct start *start = &core->starts[wires->start];
+	loop_timer_clear(&core->loop, &start->deadline);
 	loop_remove(&core->loop, &start->report);
 	fd_close(&start->report.fd);
 	start->slot = CORE_NO_SLOT;
@@ -70,7 +71,7 @@ watchdog_look_at(const struct core *core, int32_t slot)
 	instance_spec(core, slot, &spec);
 	int64_t look_ms =
 	    MAX(spec.notify.watchdog_ms / START_LOOKS, (int64_t)START_LOOK_MS);
-	return MIN(core->instances[slot].watchdog_at_ms,
+	return MIN(past_of(core, slot)->watchdog_at_ms,
 	    clock_after(core->loop.now_ms, look_ms));
 }
 
@@ -79,7 +80,7 @@ start_limits(struct core *core, int32_t slot)
 {
 	int64_t at_ms = start_deadline(core, slot);
 
-	if (core->instances[slot].watchdog_at_ms != 0)
+	if (past_of(core, slot)->watchdog_at_ms != 0)
 		at_ms = MIN(at_ms, watchdog_look_at(core, slot));
 	if (at_ms != CLOCK_NEVER)
 		instance_wake_at(core, slot, at_ms);
@@ -94,8 +95,6 @@ execed(struct core *core, int32_t slot)
 	bool stopping = instance->state != INSTANCE_STARTING;
 
 	start_forget(core, slot);
-	if (!stopping)
-		loop_timer_clear(&core->loop, &core->wires[slot].timer);
 	instance_change(core, slot, EVENT_EXECED);
 	if (!stopping) {
 		start_limits(core, slot);
@@ -128,6 +127,27 @@ start_collect(struct core *core, int32_t slot)
 		start->failed = true;
 		loop_remove(&core->loop, &start->report);
 	}
+}
+
+static void
+exec_late(struct loop_timer *timer, int64_t now_ms)
+{
+	struct core *core = timer->owner;
+	struct start *start = CONTAINER_OF(timer, struct start, deadline);
+	int32_t slot = start->slot;
+
+	(void)now_ms;
+	/* the news may be there, and nobody told us */
+	start_collect(core, slot);
+	/* of one that is to end meanwhile, its own timer is the deadline */
+	if (start->slot != slot ||
+	    core->instances[slot].state != INSTANCE_STARTING)
+		return;
+	start->failed = true;
+	start->exit = (struct worker_exit){
+	    .kind = EXIT_EXEC, .stage = STAGE_TIMEOUT, .value = ETIMEDOUT};
+	loop_remove(&core->loop, &start->report);
+	instance_kill(core, slot);
 }
 
 /* --- starting --- */
@@ -213,7 +233,6 @@ spawn_worker(
 static void
 clone_failed(struct core *core, int32_t slot, const struct err *err)
 {
-	struct instance *instance = &core->instances[slot];
 	int64_t delay_ms = START_RETRY_MS / 2 + core_noise() % START_RETRY_MS;
 
 	if (core->room_ms == 0 ||
@@ -227,10 +246,11 @@ clone_failed(struct core *core, int32_t slot, const struct err *err)
 	}
 	log_error("worker.not-made", "worker=%s: %s: again in %lld ms",
 	    instance_label(core, slot), core->room, (long long)delay_ms);
-	instance->why = WHY_RESOURCES;
-	instance->next_start_ms = clock_after(core->loop.now_ms, delay_ms);
+	int64_t at_ms = clock_after(core->loop.now_ms, delay_ms);
+	core->instances[slot].why = WHY_RESOURCES;
+	past_make(core, slot)->next_start_ms = at_ms;
 	instance_change(core, slot, EVENT_CLONE_FAILED);
-	instance_wake_at(core, slot, instance->next_start_ms);
+	instance_wake_at(core, slot, at_ms);
 }
 
 static void
@@ -243,20 +263,19 @@ pidfd_ready(struct loop_source *source, uint32_t events)
 void
 start_watch(struct core *core, int32_t slot, int pidfd)
 {
-	struct wires *wires = &core->wires[slot];
+	struct loop_source *source = &core->pidfds[slot];
 	struct err err = ERR_INIT;
 
-	wires->pidfd = (struct loop_source){
-	    .fd = pidfd, .ready = pidfd_ready, .owner = core};
-	if (pidfd != -1 && core->pidfds < CORE_PIDFDS_MAX &&
-	    loop_add(&core->loop, &wires->pidfd, EPOLLIN, &err) == 0) {
-		core->pidfds++;
-		return;
+	if (pidfd != -1 && core->witnesses < CORE_PIDFDS_MAX) {
+		*source = (struct loop_source){
+		    .fd = pidfd, .ready = pidfd_ready, .owner = core};
+		if (loop_add(&core->loop, source, EPOLLIN, &err) == 0) {
+			core->instances[slot].rows |= ROW_PIDFD;
+			core->witnesses++;
+			return;
+		}
 	}
-	fd_close(&wires->pidfd.fd);
-	core->no_pidfd = true;
-	core_wake(
-	    core, &core->safety_timer, clock_after(core->loop.now_ms, 1000));
+	fd_close(&pidfd);
 }
 
 static void
@@ -266,10 +285,11 @@ watch_report(struct core *core, int32_t slot, int index, int report_fd)
 	struct err err = ERR_INIT;
 
 	*start = (struct start){.slot = slot,
+	    .deadline = {.fire = exec_late, .owner = core},
 	    .report = {.fd = report_fd, .ready = report_ready, .owner = core}};
 	core->wires[slot].start = (int16_t)index;
-	instance_wake_at(
-	    core, slot, clock_after(core->loop.now_ms, CORE_EXEC_DEADLINE_MS));
+	core_wake(core, &start->deadline,
+	    clock_after(core->loop.now_ms, CORE_EXEC_DEADLINE_MS));
 	if (loop_add(&core->loop, &start->report, EPOLLIN, &err) == -1)
 		log_error("worker.report", "%s", err.text);
 }
@@ -283,12 +303,14 @@ note_process(struct core *core, int32_t slot, pid_t pid)
 
 	instance_spec(core, slot, &spec);
 	instance->pid = instance->pgid = (int32_t)pid;
-	instance->restarts_before = instance->restarts;
-	instance->exits_before = instance->total_exits;
+	if (instance_has(core, slot, ROW_PAST)) {
+		struct past *past = &core->pasts[slot];
+		past->restarts_before = past->restarts;
+		past->exits_before = past->total_exits;
+		past->kill_at_ms = past->next_start_ms = 0;
+	}
 	instance->why = WHY_NONE;
 	instance->last_signal = instance->group_told = instance->extended = 0;
-	instance->kill_at_ms = 0;
-	instance->next_start_ms = 0;
 	instance->started_ms = core->loop.now_ms;
 	if (instance->active_ms == 0)
 		instance->active_ms = instance->started_ms;
@@ -312,6 +334,7 @@ start_one(struct core *core, int32_t slot, int index)
 		return;
 	}
 	RECOVER_POINT(POINT_CLONED);
+	core->no_pidfd = spawned.pidfd == -1;
 	note_process(core, slot, spawned.pid);
 	start_note_young(core, slot);
 	if (owner_set(core, spawned.pid, OWNER_INSTANCE, slot, &err) == -1)
@@ -335,7 +358,7 @@ void
 start_resume(struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
-	struct wires *wires = &core->wires[slot];
+	const struct wires *wires = &core->wires[slot];
 	struct err err = ERR_INIT;
 
 	if (wires->start < 0) {
@@ -350,9 +373,9 @@ start_resume(struct core *core, int32_t slot)
 	if (!start->failed &&
 	    loop_add(&core->loop, &start->report, EPOLLIN, &err) == -1)
 		log_error("worker.report", "%s", err.text);
-	if (instance->state == INSTANCE_STARTING)
-		instance_wake_at(core, slot,
-		    clock_after(instance->started_ms, CORE_EXEC_DEADLINE_MS));
+	start->deadline = (struct loop_timer){.fire = exec_late, .owner = core};
+	core_wake(core, &start->deadline,
+	    clock_after(instance->started_ms, CORE_EXEC_DEADLINE_MS));
 }
 
 void

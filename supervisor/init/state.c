@@ -27,8 +27,11 @@
 #define OF_PLAN(field)     ROW(STATE_PLAN, struct plan, field)
 #define OF_START(field)    ROW(STATE_START, struct start, field)
 #define OF_INSTANCE(field) ROW(STATE_INSTANCE, struct instance, field)
+#define OF_PAST(field)     ROW(STATE_PAST, struct past, field)
 #define OF_NOTICE(field)   ROW(STATE_NOTICE, struct notice, field)
 #define OF_WIRES(field)    ROW(STATE_WIRES, struct wires, field)
+#define OF_LINKS(field)    ROW(STATE_LINKS, struct links, field)
+#define OF_PIDFD(field)    ROW(STATE_PIDFD, struct loop_source, field)
 #define OF_RUN(field)      ROW(STATE_RUN, struct run, field)
 #define OF_SPARE(field)    ROW(STATE_SPARE, struct run, field)
 #define OF_PROBER(field)   ROW(STATE_PROBER, struct prober, field)
@@ -36,15 +39,15 @@
 #define OF_JOURNAL(field)  ROW(STATE_JOURNAL, struct wire_event, field)
 
 /* Pointers are taken as numbers: NOLINTBEGIN(bugprone-sizeof-expression) */
-static const struct state_field own_fields[] = {STATE_KEPT_FIELDS(OF_KEPT)
-        STATE_CORE_FIELDS(OF_CORE) STATE_PLAN_FIELDS(OF_PLAN)
-            STATE_START_FIELDS(OF_START) STATE_INSTANCE_FIELDS(OF_INSTANCE)
-                STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN)
-                    STATE_RUN_FIELDS(OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
-                        STATE_FINGERPRINT_FIELDS(OF_ALLOWED)
-                            STATE_JOURNAL_FIELDS(OF_JOURNAL)
-
-                                STATE_NOTICE_FIELDS(OF_NOTICE)};
+static const struct state_field own_fields[] = {
+    STATE_KEPT_FIELDS(OF_KEPT) STATE_CORE_FIELDS(OF_CORE) STATE_PLAN_FIELDS(
+        OF_PLAN) STATE_START_FIELDS(OF_START) STATE_INSTANCE_FIELDS(OF_INSTANCE)
+        STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN)
+            STATE_RUN_FIELDS(OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
+                STATE_FINGERPRINT_FIELDS(OF_ALLOWED) STATE_JOURNAL_FIELDS(
+                    OF_JOURNAL) STATE_NOTICE_FIELDS(OF_NOTICE)
+                    STATE_PAST_FIELDS(OF_PAST) STATE_LINKS_FIELDS(OF_LINKS)
+                        STATE_PIDFD_FIELDS(OF_PIDFD)};
 
 /* NOLINTEND(bugprone-sizeof-expression) */
 static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
@@ -54,17 +57,21 @@ static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");
 enum {
 	/* that the compiler leaves between the fields */
 	GAPS_INSTANCE = 3,
+	GAPS_PAST = 0,
 	GAPS_RUN = 18,
 	GAPS_PROBER = 9,
 };
 
 #define PLUS_INSTANCE(field) +sizeof(((struct instance *)NULL)->field)
+#define PLUS_PAST(field)     +sizeof(((struct past *)NULL)->field)
 #define PLUS_RUN(field)      +sizeof(((struct run *)NULL)->field)
 #define PLUS_PROBER(field)   +sizeof(((struct prober *)NULL)->field)
 
 static_assert(GAPS_INSTANCE STATE_INSTANCE_FIELDS(PLUS_INSTANCE) ==
                   sizeof(struct instance),
     "every field of struct instance is in state.def");
+static_assert(GAPS_PAST STATE_PAST_FIELDS(PLUS_PAST) == sizeof(struct past),
+    "every field of struct past is in state.def");
 static_assert(GAPS_RUN STATE_RUN_FIELDS(PLUS_RUN) == sizeof(struct run),
     "every field of struct run is in state.def");
 static_assert(
@@ -152,12 +159,24 @@ state_number(const struct state_head *from, const char *from_base,
 	return value;
 }
 
+static bool
+is_zero(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
+/* `fresh`: there are zeros already, of which no page is to be touched. */
 static void
 copy_column(const char *from, uint32_t from_stride, char *to,
-    uint32_t to_stride, size_t bytes, uint32_t rows)
+    uint32_t to_stride, size_t bytes, uint32_t rows, bool fresh)
 {
 	for (uint64_t row = 0; row < rows; row++)
-		memcpy(to + row * to_stride, from + row * from_stride, bytes);
+		if (!fresh || !is_zero(from + row * from_stride, bytes))
+			memcpy(to + row * to_stride, from + row * from_stride,
+			    bytes);
 }
 
 void
@@ -176,7 +195,8 @@ state_copy(const struct state_head *from, const char *from_base,
 			copy_column(from_base + source->offset + was->offset,
 			    source->stride,
 			    to_base + target->offset + is->offset,
-			    target->stride, MIN(was->size, is->size), count);
+			    target->stride, MIN(was->size, is->size), count,
+			    is->table >= STATE_INSTANCE);
 	}
 }
 

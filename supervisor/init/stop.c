@@ -55,12 +55,13 @@ group_term_at(const struct core *core, int32_t slot)
 {
 	const struct instance *instance = &core->instances[slot];
 	int64_t kill_ms = budget_kill_at(core, slot);
+	int64_t own_ms = past_of(core, slot)->kill_at_ms;
 
 	if (instance->group_told != 0)
 		return CLOCK_NEVER;
 	if (instance->extended != 0)
-		return instance->kill_at_ms - STOP_MARGIN_MS;
-	if (kill_ms > instance->kill_at_ms)
+		return own_ms - STOP_MARGIN_MS;
+	if (kill_ms > own_ms)
 		return CLOCK_NEVER;
 	return core->drain_started_ms + (kill_ms - core->drain_started_ms) *
 	                                    STOP_GROUP_PCT / STOP_KILL_PCT;
@@ -69,10 +70,8 @@ group_term_at(const struct core *core, int32_t slot)
 static void
 plan_escalation(struct core *core, int32_t slot)
 {
-	const struct instance *instance = &core->instances[slot];
-
-	instance_wake_at(
-	    core, slot, MIN(group_term_at(core, slot), instance->kill_at_ms));
+	instance_wake_at(core, slot,
+	    MIN(group_term_at(core, slot), past_of(core, slot)->kill_at_ms));
 }
 
 static void
@@ -96,14 +95,13 @@ signal_group(struct core *core, int32_t slot, int signo)
 
 	instance->last_signal = (uint8_t)signo;
 	if (instance->pgid > 0 &&
-	    send_to_group(instance->pgid, core->wires[slot].pidfd.fd, signo) ==
-	        -1 &&
+	    send_to_group(instance->pgid, pidfd_of(core, slot), signo) == -1 &&
 	    errno != ESRCH)
 		log_error("signal.failed", "worker=%s: error %d",
 		    instance_label(core, slot), errno);
 	if (signo != SIGKILL)
 		(void)send_to_group(
-		    instance->pgid, core->wires[slot].pidfd.fd, SIGCONT);
+		    instance->pgid, pidfd_of(core, slot), SIGCONT);
 }
 
 /* systemd's WatchdogSignal=: where it hangs is what its core says. */
@@ -127,7 +125,7 @@ stop_living(struct core *core, int32_t slot, enum instance_why why)
 	instance_spec(core, slot, &spec);
 	instance->why = (uint8_t)why;
 	instance->group_told = instance->extended = 0;
-	instance->kill_at_ms =
+	past_make(core, slot)->kill_at_ms =
 	    MIN(clock_after(core->loop.now_ms, spec.grace_ms),
 	        budget_kill_at(core, slot));
 	probers_end(core, slot);
@@ -158,7 +156,8 @@ stop_ending(struct core *core, int32_t slot, enum instance_why why)
 	        instance->why != WHY_REMOVED && instance->why != WHY_SCALED))
 		instance->why = (uint8_t)why;
 	if (instance->state != INSTANCE_KILLING) {
-		instance->kill_at_ms = MIN(instance->kill_at_ms, kill_ms);
+		struct past *past = past_make(core, slot);
+		past->kill_at_ms = MIN(past->kill_at_ms, kill_ms);
 		plan_escalation(core, slot);
 	}
 }
@@ -174,7 +173,7 @@ stop_resting(struct core *core, int32_t slot, enum instance_why why)
 		return;
 	}
 	start_dequeue(core, slot);
-	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_wake_never(core, slot);
 	instance->why = (uint8_t)why;
 	if (why == WHY_REMOVED || why == WHY_SCALED)
 		instance_forget(core, slot);
@@ -229,43 +228,25 @@ instance_kill(struct core *core, int32_t slot)
 	    core, slot, clock_after(core->loop.now_ms, STOP_KILL_AGAIN_MS));
 }
 
-static void
-exec_timed_out(struct core *core, int32_t slot)
-{
-	struct wires *wires = &core->wires[slot];
-
-	if (wires->start >= 0) {
-		struct start *start = &core->starts[wires->start];
-		start->failed = true;
-		start->exit = (struct worker_exit){.kind = EXIT_EXEC,
-		    .stage = STAGE_TIMEOUT,
-		    .value = ETIMEDOUT};
-		loop_remove(&core->loop, &start->report);
-	}
-	instance_kill(core, slot);
-}
-
 /* The grace is over and its preStop hook is not: the worker has not been told
  * yet. As in Kubernetes it gets a little more, within the budget. */
 static bool
 grant_after_hook(struct core *core, int32_t slot, int64_t now_ms)
 {
-	struct instance *instance = &core->instances[slot];
+	struct past *past = past_make(core, slot);
 
 	if (!prober_hook_end(core, slot))
 		return false;
 	stop_hooked(core, slot);
-	instance->kill_at_ms = MIN(clock_after(now_ms, STOP_HOOK_EXTRA_MS),
+	past->kill_at_ms = MIN(clock_after(now_ms, STOP_HOOK_EXTRA_MS),
 	    budget_kill_at(core, slot));
-	return now_ms < instance->kill_at_ms;
+	return now_ms < past->kill_at_ms;
 }
 
 static void
 escalate(struct core *core, int32_t slot, int64_t now_ms)
 {
-	struct instance *instance = &core->instances[slot];
-
-	if (now_ms >= instance->kill_at_ms &&
+	if (now_ms >= past_of(core, slot)->kill_at_ms &&
 	    !grant_after_hook(core, slot, now_ms)) {
 		instance_kill(core, slot);
 		return;
@@ -274,7 +255,7 @@ escalate(struct core *core, int32_t slot, int64_t now_ms)
 		if (prober_hook_end(core, slot))
 			stop_hooked(core, slot);
 		signal_group(core, slot, SIGTERM);
-		instance->group_told = 1;
+		core->instances[slot].group_told = 1;
 	}
 	plan_escalation(core, slot);
 }
@@ -301,15 +282,9 @@ void
 instance_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
-	int32_t slot = slot_of_timer(core, timer);
+	int32_t slot = (int32_t)(timer - core->timers);
 
 	switch ((enum instance_state)core->instances[slot].state) {
-	case INSTANCE_STARTING:
-		/* the news may be there, and nobody told us */
-		start_collect(core, slot);
-		if (core->instances[slot].state == INSTANCE_STARTING)
-			exec_timed_out(core, slot);
-		return;
 	case INSTANCE_STOPPING:
 	case INSTANCE_ENDING:
 		escalate(core, slot, now_ms);
@@ -327,6 +302,7 @@ instance_timer(struct loop_timer *timer, int64_t now_ms)
 		return;
 	case INSTANCE_NONE:
 	case INSTANCE_PENDING:
+	case INSTANCE_STARTING: /* start.c has a timer of its own */
 	case INSTANCE_FINISHED:
 	case INSTANCE_STOPPED:
 	case INSTANCE_STATES:
@@ -353,9 +329,9 @@ instance_extend(struct core *core, int32_t slot, int64_t ms)
 	/* the platform doesn't wait: what is left then is for everybody else */
 	if (core->phase != PHASE_RUN && core->budget_ms >= 0)
 		at_ms = MIN(at_ms, budget_at(core, 100) - STOP_MARGIN_MS);
-	if (at_ms <= instance->kill_at_ms)
+	if (at_ms <= past_of(core, slot)->kill_at_ms)
 		return;
-	instance->kill_at_ms = at_ms;
+	past_make(core, slot)->kill_at_ms = at_ms;
 	instance->extended = 1;
 	log_info("worker.extended", "worker=%s: %lld ms more to end",
 	    instance_label(core, slot), (long long)(at_ms - core->loop.now_ms));
@@ -375,7 +351,8 @@ drain_limit(struct core *core)
 	int64_t last_ms = 0;
 
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
-		last_ms = MAX(last_ms, core->instances[slot].kill_at_ms);
+		last_ms =
+		    MAX(last_ms, past_of(core, (int32_t)slot)->kill_at_ms);
 	last_ms =
 	    MAX(last_ms, clock_after(core->drain_started_ms, core->chain_ms));
 	core->drain_deadline_ms = MIN(clock_after(last_ms, STOP_LAST_MS),
@@ -428,13 +405,15 @@ static void
 hasten(struct core *core)
 {
 	for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-		struct instance *instance = &core->instances[slot];
-		int64_t left_ms = instance->kill_at_ms - core->loop.now_ms;
+		const struct instance *instance = &core->instances[slot];
+		int64_t left_ms = past_of(core, (int32_t)slot)->kill_at_ms -
+		                  core->loop.now_ms;
 		if ((instance->state != INSTANCE_STOPPING &&
 		        instance->state != INSTANCE_ENDING) ||
 		    left_ms <= 0)
 			continue;
-		instance->kill_at_ms = core->loop.now_ms + left_ms / 2;
+		past_make(core, (int32_t)slot)->kill_at_ms =
+		    core->loop.now_ms + left_ms / 2;
 		plan_escalation(core, (int32_t)slot);
 	}
 }

@@ -47,6 +47,23 @@ outlet_of(const struct stream *stream)
 	                                           : stream->all->stderr_outlet;
 }
 
+/* The beginning of a line whose end has not come yet. */
+static char *
+text_of(const struct stream *stream)
+{
+	const struct streams *all = stream->all;
+
+	return all->texts + (size_t)(stream - all->list) * LOGGER_LINE_MAX;
+}
+
+/* Where the newest pipe of its instance and stream is noted. */
+static uint32_t *
+newest_of(const struct streams *all, const struct logger_message *who)
+{
+	return &all->newest[2 * (size_t)who->slot +
+	                    (who->stream == LOGGER_STDOUT ? 0 : 1)];
+}
+
 /* A line's beginning was read and its end wasn't: a successor must know. */
 static void
 note_place(const struct stream *stream)
@@ -421,7 +438,8 @@ feed(struct stream *stream, char *bytes, size_t n)
 	else
 		done = feed_lines(stream, bytes, n, short_ones);
 	stream->len = (uint32_t)(n - done);
-	memcpy(stream->text, bytes + done, n - done);
+	if (n > done)
+		memcpy(text_of(stream), bytes + done, n - done);
 	note_place(stream);
 }
 
@@ -441,7 +459,8 @@ feed_last(struct stream *stream)
 
 	if (stream->len == 0 && !stream->continued)
 		return;
-	memcpy(bytes, stream->text, stream->len);
+	if (stream->len > 0)
+		memcpy(bytes, text_of(stream), stream->len);
 	bytes[stream->len] = '\n';
 	stream->all->batch = bytes;
 	if (tally != NULL)
@@ -520,7 +539,9 @@ stream_read(struct stream *stream)
 	if (n >= PIPE_BUSY && !stream->grown)
 		grow_pipe(stream);
 	if (n > 0) {
-		memcpy(into - stream->len, stream->text, stream->len);
+		if (stream->len > 0)
+			memcpy(
+			    into - stream->len, text_of(stream), stream->len);
 		feed(stream, into - stream->len, stream->len + (size_t)n);
 		return true;
 	}
@@ -529,6 +550,19 @@ stream_read(struct stream *stream)
 	if (n == 0 || sys != EAGAIN)
 		stream_end(stream);
 	return false;
+}
+
+static void
+forget_newest(const struct stream *stream)
+{
+	const struct streams *all = stream->all;
+	uint32_t *at = newest_of(all, &stream->who);
+	uint32_t index = (uint32_t)(stream - all->list) + 1;
+
+	while (*at != 0 && *at != index)
+		at = &all->list[*at - 1].older;
+	if (*at == index)
+		*at = stream->older;
 }
 
 void
@@ -551,6 +585,7 @@ stream_end(struct stream *stream)
 		    "worker=%s: the init doesn't take "
 		    "the end of a stream",
 		    stream->who.worker);
+	forget_newest(stream);
 	all->free_list[all->nfree++] = index;
 }
 
@@ -642,6 +677,8 @@ stream_attach(struct streams *all, const struct logger_message *message, int fd,
 	}
 	keep_started(stream->instance, message->pid);
 	note_place(stream);
+	stream->older = *newest_of(all, message);
+	*newest_of(all, message) = (uint32_t)(stream - all->list) + 1;
 	all->tallies->used = MAX(all->tallies->used, message->slot + 1);
 	return 0;
 }
@@ -649,14 +686,12 @@ stream_attach(struct streams *all, const struct logger_message *message, int fd,
 void
 streams_change(struct streams *all, const struct logger_message *message)
 {
-	for (uint32_t i = 0; i < all->count; i++) {
-		struct stream *stream = &all->list[i];
-		if (stream->source.fd != -1 &&
-		    stream->who.slot == message->slot &&
-		    stream->who.incarnation == message->incarnation &&
-		    stream->who.stream == message->stream)
-			stream->who.logs = message->logs;
-	}
+	uint32_t at =
+	    message->slot < all->keep.max ? *newest_of(all, message) : 0;
+
+	for (; at != 0; at = all->list[at - 1].older)
+		if (all->list[at - 1].who.incarnation == message->incarnation)
+			all->list[at - 1].who.logs = message->logs;
 }
 
 /* --- memory --- */
@@ -705,14 +740,16 @@ streams_init(struct streams *all, struct loop *loop, struct tallies *tallies,
 	    .socket_fd = -1,
 	    .max = instances * STREAMS_EACH};
 	all->list = map(all->max * sizeof(*all->list));
+	all->texts = map((size_t)all->max * LOGGER_LINE_MAX);
+	all->newest = map(2 * (size_t)instances * sizeof(*all->newest));
 	all->free_list = map(all->max * sizeof(*all->free_list));
 	all->limiters = map(instances * sizeof(*all->limiters));
 	all->lines = map(LINES_MAX * sizeof(*all->lines));
 	all->out = map(OUT_SIZE);
 	all->scratch = map(READ_MAX);
-	if (all->list == NULL || all->free_list == NULL ||
-	    all->limiters == NULL || all->lines == NULL || all->out == NULL ||
-	    all->scratch == NULL)
+	if (all->list == NULL || all->texts == NULL || all->newest == NULL ||
+	    all->free_list == NULL || all->limiters == NULL ||
+	    all->lines == NULL || all->out == NULL || all->scratch == NULL)
 		return err_sys(err, "map the streams");
 	if (keep_init(&all->keep, instances, keep_bytes, err) == -1)
 		return -1;

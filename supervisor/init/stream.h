@@ -36,12 +36,12 @@ struct stream {
 	struct keep_instance *instance;
 	struct logger_message who; /* as it was attached */
 	uint32_t next;             /* of those that are paused, + 1; 0: none */
+	uint32_t older; /* of the same instance and stream, + 1; 0: none */
 	enum stream_wait wait;
 	bool grown;     /* its pipe */
 	bool continued; /* the beginning of its line has been sent */
 	bool skipping;  /* ... has died with another logger */
-	uint32_t len;   /* of the line under way */
-	char text[LOGGER_LINE_MAX];
+	uint32_t len;   /* of the line under way: text_of() */
 };
 
 /* Of an instance: what may still pass. In thousandths, so that a rate of one a
@@ -62,6 +62,8 @@ struct streams {
 	struct outlet outlets[2];
 	struct outlet *stderr_outlet; /* the first, when both are one file */
 	struct stream *list;
+	char *texts;      /* of each, LOGGER_LINE_MAX; most never need any */
+	uint32_t *newest; /* of a slot's two streams, + 1; 0: none */
 	uint32_t *free_list;
 	uint32_t nfree, count, max;
 	uint32_t paused_first, paused_last; /* + 1 */

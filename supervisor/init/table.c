@@ -37,8 +37,8 @@ enum {
 
 /* Where what lies in the state memfd: all that the next image wants to read. */
 struct layout {
-	size_t instances, notices, wires, runs, spare, probers, allowed,
-	    journal, total;
+	size_t instances, pasts, notices, links, pidfds, wires, runs, spare,
+	    probers, allowed, journal, total;
 };
 
 static size_t
@@ -58,7 +58,10 @@ layout_of(const struct core *core)
 
 	(void)place(&at, 1, sizeof(struct kept));
 	ret.instances = place(&at, core->max_workers, sizeof(struct instance));
+	ret.pasts = place(&at, core->max_workers, sizeof(struct past));
 	ret.notices = place(&at, core->max_workers, sizeof(struct notice));
+	ret.links = place(&at, core->max_workers, sizeof(struct links));
+	ret.pidfds = place(&at, core->max_workers, sizeof(struct loop_source));
 	ret.wires = place(&at, core->max_workers, sizeof(struct wires));
 	ret.runs = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
 	ret.spare = place(&at, PLAN_WORKERS_MAX, sizeof(struct run));
@@ -80,7 +83,10 @@ map_state(struct core *core, int fd, struct err *err)
 		return err_sys(err, "map the state");
 	core->kept = (void *)base;
 	core->instances = (void *)(base + at.instances);
+	core->pasts = (void *)(base + at.pasts);
 	core->notices = (void *)(base + at.notices);
+	core->links = (void *)(base + at.links);
+	core->pidfds = (void *)(base + at.pidfds);
 	core->wires = (void *)(base + at.wires);
 	core->runs = (void *)(base + at.runs);
 	core->spare_runs = (void *)(base + at.spare);
@@ -106,7 +112,11 @@ describe(struct core *core)
 	        sizeof(struct start), CORE_STARTS_MAX},
 	    [STATE_INSTANCE] = {at.instances, sizeof(struct instance),
 	        core->max_workers},
+	    [STATE_PAST] = {at.pasts, sizeof(struct past), core->max_workers},
 	    [STATE_NOTICE] = {at.notices, sizeof(struct notice),
+	        core->max_workers},
+	    [STATE_LINKS] = {at.links, sizeof(struct links), core->max_workers},
+	    [STATE_PIDFD] = {at.pidfds, sizeof(struct loop_source),
 	        core->max_workers},
 	    [STATE_WIRES] = {at.wires, sizeof(struct wires), core->max_workers},
 	    [STATE_RUN] = {at.runs, sizeof(struct run), PLAN_WORKERS_MAX},
@@ -166,13 +176,18 @@ owners_open(struct core *core, uint32_t count)
 static int
 map_own(struct core *core, struct err *err)
 {
-	size_t timers = core->max_workers + core->probers_max + 64;
-	void *owners = NULL, *heap = NULL;
+	/* those of instances, of probers, of starts and our own */
+	size_t timers =
+	    core->max_workers + core->probers_max + CORE_STARTS_MAX + 64;
+	void *owners = NULL, *heap = NULL, *own = NULL;
 
 	if (map_bytes(2 * (size_t)core->owners_max * sizeof(struct owner),
 	        &owners, err) == -1 ||
-	    map_bytes(timers * sizeof(struct loop_timer *), &heap, err) == -1)
+	    map_bytes(timers * sizeof(struct loop_timer *), &heap, err) == -1 ||
+	    map_bytes(
+	        core->max_workers * sizeof(struct loop_timer), &own, err) == -1)
 		return -1;
+	core->timers = own;
 	core->owners_room = owners;
 	owners_open(core, MIN(core->owners_max, (uint32_t)OWNERS_FIRST));
 	for (size_t i = 0; i < CORE_STARTS_MAX; i++)
@@ -237,8 +252,11 @@ rows_of(const struct state_head *from, const char *base,
 		const char *counter; /* in struct core */
 	} counted[] = {
 	    {STATE_INSTANCE, "slots_used"},
-	    {STATE_WIRES, "slots_used"},
+	    {STATE_PAST, "slots_used"},
 	    {STATE_NOTICE, "slots_used"},
+	    {STATE_LINKS, "slots_used"},
+	    {STATE_PIDFD, "slots_used"},
+	    {STATE_WIRES, "slots_used"},
 	    {STATE_RUN, "nruns"},
 	    {STATE_SPARE, "nruns"},
 	    {STATE_PROBER, "probers_used"},
@@ -314,12 +332,62 @@ table_look(struct core *core, int fd, struct err *err)
 void
 table_reset_wires(struct core *core, int32_t slot)
 {
-	core->wires[slot] =
-	    (struct wires){.timer = {.fire = instance_timer, .owner = core},
-	        .pidfd = {.fd = -1},
-	        .newline = {.fd = -1},
-	        .out = {-1, -1},
-	        .start = -1};
+	core->wires[slot] = (struct wires){.start = -1};
+}
+
+/* --- rows that only some have: filled before they are in use --- */
+
+static const struct past no_past;
+static const struct links no_links = {.newline = {.fd = -1}, .out = {-1, -1}};
+
+const struct past *
+past_of(const struct core *core, int32_t slot)
+{
+	return instance_has(core, slot, ROW_PAST) ? &core->pasts[slot]
+	                                          : &no_past;
+}
+
+struct past *
+past_make(struct core *core, int32_t slot)
+{
+	if (!instance_has(core, slot, ROW_PAST)) {
+		core->pasts[slot] = no_past;
+		core->instances[slot].rows |= ROW_PAST;
+	}
+	return &core->pasts[slot];
+}
+
+const struct links *
+links_of(const struct core *core, int32_t slot)
+{
+	return instance_has(core, slot, ROW_LINKS) ? &core->links[slot]
+	                                           : &no_links;
+}
+
+struct links *
+links_make(struct core *core, int32_t slot)
+{
+	if (!instance_has(core, slot, ROW_LINKS)) {
+		core->links[slot] = no_links;
+		core->instances[slot].rows |= ROW_LINKS;
+	}
+	return &core->links[slot];
+}
+
+int
+pidfd_of(const struct core *core, int32_t slot)
+{
+	return instance_has(core, slot, ROW_PIDFD) ? core->pidfds[slot].fd : -1;
+}
+
+void
+pidfd_forget(struct core *core, int32_t slot)
+{
+	if (!instance_has(core, slot, ROW_PIDFD))
+		return;
+	loop_remove(&core->loop, &core->pidfds[slot]);
+	fd_close(&core->pidfds[slot].fd);
+	core->instances[slot].rows &= (uint8_t)~ROW_PIDFD;
 }
 
 int32_t
@@ -343,7 +411,7 @@ table_take(struct core *core)
 void
 table_release(struct core *core, int32_t slot)
 {
-	loop_timer_clear(&core->loop, &core->wires[slot].timer);
+	instance_wake_never(core, slot);
 	core->instances[slot] = (struct instance){
 	    .run = CORE_NO_RUN, .next_queued = core->free_first};
 	core->free_first = slot;
@@ -378,7 +446,8 @@ owners_grow(struct core *core)
 	for (uint32_t i = 0; i < count; i++)
 		if (old[i].pid != 0)
 			(void)!owner_set(core, old[i].pid,
-			    (enum owner_kind)old[i].kind, old[i].index, NULL);
+			    (enum owner_kind)old[i].kind, (int32_t)old[i].index,
+			    NULL);
 	/* whole pages: the room is aligned, and so is each table in it */
 	(void)madvise(old, count * sizeof(*old), MADV_DONTNEED);
 }
@@ -396,8 +465,9 @@ owner_set(struct core *core, pid_t pid, enum owner_kind kind, int32_t index,
 		struct owner *owner = &core->owners[at];
 		if (owner->pid == 0 || owner->pid == pid) {
 			core->owners_used += owner->pid == 0;
-			*owner = (struct owner){
-			    .pid = pid, .kind = (uint16_t)kind, .index = index};
+			*owner = (struct owner){.pid = pid,
+			    .kind = (uint32_t)kind & 0xF,
+			    .index = (uint32_t)index & 0xFFFFFFF};
 			return 0;
 		}
 		at = (at + 1) & core->owners_mask;

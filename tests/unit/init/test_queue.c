@@ -44,7 +44,7 @@ waits(int64_t ran_ms)
 
 	assert_int_not_equal(slot, CORE_NO_SLOT);
 	core->instances[slot].active_ms = 1;
-	core->instances[slot].last_ran_ms = ran_ms;
+	past_make(core, slot)->last_ran_ms = ran_ms;
 	start_queue(core, slot);
 	return slot;
 }
@@ -82,7 +82,7 @@ a_first_or_ordered_start_is_no_crash_loop(void **state)
 	(void)state;
 	(void)waits(SHORT_MS);
 	int32_t slot = table_take(core);
-	core->instances[slot].last_ran_ms = SHORT_MS;
+	past_make(core, slot)->last_ran_ms = SHORT_MS;
 	start_queue(core, slot);
 	assert_int_equal(next(), slot);
 	/* nor does it stand in the way of one */
@@ -139,7 +139,7 @@ who_is_taken_out_is_not_started(void **state)
 	start_dequeue(core, last);
 	start_queue(core, second);
 	/* how long it ran may change while it waits: its lane doesn't */
-	core->instances[quick].last_ran_ms = LONG_MS;
+	past_make(core, quick)->last_ran_ms = LONG_MS;
 	start_dequeue(core, quick);
 	assert_int_equal(next(), first);
 	assert_int_equal(next(), second);

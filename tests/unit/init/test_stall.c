@@ -110,7 +110,8 @@ static void
 times_that_timers_are_made_of_move_too(void **state)
 {
 	static struct core core;
-	static struct instance instances[2];
+	static struct instance instances[3];
+	static struct past pasts[3];
 	static struct run runs[1];
 	struct err err = ERR_INIT;
 
@@ -122,29 +123,36 @@ times_that_timers_are_made_of_move_too(void **state)
 	core.loop.stall_ms = 2000;
 	core.loop.stalled = core_stalled;
 	core.instances = instances;
+	core.pasts = pasts;
 	core.runs = runs;
-	core.slots_used = 2;
+	core.slots_used = 3;
 	core.nruns = 1;
 	instances[0] = (struct instance){.state = INSTANCE_STOPPING,
+	    .rows = ROW_PAST,
 	    .started_ms = 10,
-	    .ready_ms = 20,
-	    .kill_at_ms = 5000};
+	    .ready_ms = 20};
+	pasts[0] = (struct past){.kill_at_ms = 5000};
 	instances[1] =
-	    (struct instance){.state = INSTANCE_BACKOFF, .next_start_ms = 3000};
+	    (struct instance){.state = INSTANCE_BACKOFF, .rows = ROW_PAST};
+	pasts[1] = (struct past){.next_start_ms = 3000};
+	/* a row that isn't in use is not touched */
+	instances[2] = (struct instance){.state = INSTANCE_READY};
+	pasts[2] = (struct past){.kill_at_ms = 7};
 	runs[0].limit.full_at_us = 2000000;
 	core.drain_started_ms = 900;
 	core.drain_deadline_ms = 9000;
 	assert_int_equal(loop_timer_set(&core.loop, &near_one, 2000, &err), 0);
 	assert_int_equal(loop_turn(&core.loop, CLOCK_NEVER, &err), 0);
 	assert_int_equal(core.loop.credited_ms, 599000);
-	assert_int_equal(instances[0].kill_at_ms, 604000);
-	assert_int_equal(instances[1].next_start_ms, 602000);
+	assert_int_equal(pasts[0].kill_at_ms, 604000);
+	assert_int_equal(pasts[2].kill_at_ms, 7);
+	assert_int_equal(pasts[1].next_start_ms, 602000);
 	assert_int_equal(runs[0].limit.full_at_us, 601000000);
 	assert_int_equal(core.drain_started_ms, 599900);
 	assert_int_equal(core.drain_deadline_ms, 608000);
 	/* what wasn't set stays so, and the past stays what it was */
-	assert_int_equal(instances[0].next_start_ms, 0);
-	assert_int_equal(instances[1].kill_at_ms, 0);
+	assert_int_equal(pasts[0].next_start_ms, 0);
+	assert_int_equal(pasts[1].kill_at_ms, 0);
 	assert_int_equal(core.operate.heard_ms, 0);
 	assert_int_equal(instances[0].started_ms, 10);
 	assert_int_equal(instances[0].ready_ms, 20);
