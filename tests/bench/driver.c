@@ -19,6 +19,9 @@
  *         wake-ups a minute of the supervising processes
  *     driver storm  FIFO COUNT STOP -- CMD…
  *         ms until 99 % of the orphans are reaped, "-" when not within 20 s
+ *     driver late   FIFO COUNT WAIT STOP -- CMD…
+ *         ms that the starts of a `worker once FIFO.late`, which CMD starts
+ *         again after WAIT ms at most, were late during such a storm
  *     driver lost   RUNS -- CMD…
  *         lost accepted: of SIGTERMs 0 to 4 ms after the start
  *
@@ -58,7 +61,9 @@ enum {
 	LOST_MS = 250,
 	KILLED_MS = 1000,
 	LOST_DELAY_US = 4000,
-	RUNS_MAX = 10000
+	RUNS_MAX = 10000,
+	DIRTY_LOOKS = 40,
+	DIRTY_PAUSE_US = 2000
 };
 
 static pid_t workers[PIDS_MAX]; /* in the order of their reports */
@@ -494,6 +499,22 @@ pass_reports(size_t count)
 		}
 }
 
+/* While a child of the supervisor has not executed anything yet, its memory is
+ * theirs together and not private: so the most of some looks. */
+static long
+dirty_most(pid_t pid)
+{
+	long most = 0;
+
+	for (int i = 0; i < DIRTY_LOOKS; i++) {
+		struct usage usage = {0};
+		add_tree(&usage, pid, true);
+		most = MAX(most, usage.dirty);
+		pass_us(DIRTY_PAUSE_US);
+	}
+	return most;
+}
+
 static void
 measure_soak(char *args[], char *argv[])
 {
@@ -503,16 +524,17 @@ measure_soak(char *args[], char *argv[])
 	make_fifo(args[0]);
 	pid_t pid = start(argv);
 	pass_reports(count / 2);
-	add_tree(&before, pid, true);
+	long dirty = dirty_most(pid);
 	long fds = open_files(pid);
+	add_tree(&before, pid, false);
 	pass_reports(count / 2);
-	add_tree(&after, pid, true);
+	add_tree(&after, pid, false);
 	fds = open_files(pid) - fds;
+	dirty = dirty_most(pid) - dirty;
 	(void)kill(pid, (int)number(args[2]));
 	await_all();
 	(void)printf("%.3f %ld %ld\n",
-	    ms(after.cpu_ns - before.cpu_ns) / ((double)count / 2),
-	    after.dirty - before.dirty, fds);
+	    ms(after.cpu_ns - before.cpu_ns) / ((double)count / 2), dirty, fds);
 }
 
 /* Processes and threads of the machine, zombies too. */
@@ -524,18 +546,29 @@ machine_processes(void)
 	return sysinfo(&info) == -1 ? 0 : info.procs;
 }
 
+/* Makes FIFO.SUFFIX, and opens it for both. */
+static int
+side_fifo(const char *path, const char *suffix)
+{
+	char name[PATH_MAX];
+
+	(void)snprintf(name, sizeof(name), "%s.%s", path, suffix);
+	(void)unlink(name);
+	if (mkfifo(name, 0600) == -1)
+		die(name);
+	int fd = open(name, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd == -1)
+		die(name);
+	return fd;
+}
+
 static void
 measure_storm(char *args[], char *argv[])
 {
 	long count = number(args[1]);
-	char end[PATH_MAX];
 
 	make_fifo(args[0]);
-	(void)snprintf(end, sizeof(end), "%s.end", args[0]);
-	(void)unlink(end);
-	if (mkfifo(end, 0600) == -1)
-		die(end);
-	int writer = open(end, O_RDWR | O_CLOEXEC);
+	int writer = side_fifo(args[0], "end");
 	pid_t pid = start_pid1(argv);
 	await_reports(1);
 	pass_us(500000);
@@ -551,6 +584,53 @@ measure_storm(char *args[], char *argv[])
 		(void)printf("-\n");
 	else
 		(void)printf("%.1f\n", ms(took));
+	(void)kill(pid, SIGKILL);
+	await_all();
+}
+
+/* Of the reports that wait in `late`, until `until`: the longest time between
+ * two, the one before at `from` included; that is the last one's then. */
+static int64_t
+longest_gap(int late, int64_t *from, int64_t until)
+{
+	struct bench_report report;
+	int64_t gap = 0;
+
+	while (now_ns() < until) {
+		struct pollfd look = {.fd = late, .events = POLLIN};
+		if (read(late, &report, sizeof(report)) !=
+		    (ssize_t)sizeof(report)) {
+			(void)poll(&look, 1, 10);
+			continue;
+		}
+		gap = MAX(gap, report.ns - *from);
+		*from = report.ns;
+	}
+	return MAX(gap, until - *from);
+}
+
+static void
+measure_late(char *args[], char *argv[])
+{
+	long count = number(args[1]);
+	int64_t last = 0, gap = 0;
+
+	make_fifo(args[0]);
+	int writer = side_fifo(args[0], "end");
+	int late = side_fifo(args[0], "late");
+	pid_t pid = start_pid1(argv);
+	await_reports(1);
+	last = now_ns();
+	(void)longest_gap(late, &last, now_ns() + INT64_C(500000000));
+	long before = machine_processes();
+	int64_t until = now_ns() + STORM_MS * INT64_C(1000000);
+	(void)close(writer);
+	while (before - machine_processes() < count - count / 100 &&
+	       now_ns() < until)
+		gap = MAX(
+		    gap, longest_gap(late, &last, now_ns() + INT64_C(5000000)));
+	(void)printf(
+	    "%.1f\n", MAX(ms(gap) - (double)number(args[2]), (double)0));
 	(void)kill(pid, SIGKILL);
 	await_all();
 }
@@ -613,9 +693,9 @@ main(int argc, char *argv[])
 		int args;
 		void (*measure)(char *args[], char *argv[]);
 	} kinds[] = {{"round", 5, measure_round}, {"idle", 4, measure_idle},
-	    {"storm", 3, measure_storm}, {"lost", 1, measure_lost},
-	    {"memory", 2, measure_memory}, {"killed", 2, measure_killed},
-	    {"soak", 3, measure_soak}};
+	    {"storm", 3, measure_storm}, {"late", 4, measure_late},
+	    {"lost", 1, measure_lost}, {"memory", 2, measure_memory},
+	    {"killed", 2, measure_killed}, {"soak", 3, measure_soak}};
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		die("prctl");

@@ -93,7 +93,9 @@ function targets(i, n, parts) {
 	target("descriptors after all restarts, more", of("reeve", "soak", 3), "-", 4)
 	target("workers left after kill -9 of the init", of("reeve", "killed", 1), "-", 0)
 	target("wake-ups a minute at rest", of("reeve", "idle", 1), "-", 0)
+	target("wake-ups a minute at rest, 1,000 workers", of("reeve", "idle1000", 1), "-", 0)
 	ratio("10,000 orphans", "storm", 1, 1.1)
+	target("a start during that storm, ms late", of("reeve", "late", 1), "-", 50)
 	target("SIGTERMs lost", of("reeve-run--", "lost", 1), "-", 0)
 	target("SIGTERMs lost, to the group", of("reeve-run-g", "lost", 1), "-", 0)
 }
@@ -107,7 +109,7 @@ function targets(i, n, parts) {
 }
 
 END {
-	who = "limit reeve reeve+operator runit s6 supervisord"
+	who = "limit reeve reeve-captured reeve+operator runit s6 supervisord"
 	head("", who)
 	row("100 workers started and reporting, ms", "round100", 1, 1, who)
 	row("1,000, ms", "round1000", 1, 1, who)
@@ -136,10 +138,12 @@ END {
 	row("as PID 1: PSS at 1,000, KiB", "memory", 1, 0, who)
 	row("as PID 1: private dirty memory at 1,000, KiB", "memory", 2, 0, who)
 	row("wake-ups a minute, 100 idle workers", "idle", 1, 0, who)
+	row("the same, 1,000 idle workers", "idle1000", 1, 0, who)
 	print ""
 	who = "limit reeve reeve-run-- tini dumb-init catatonit runit s6 supervisord"
 	head("as PID 1", who)
 	row("10,000 orphans end at once: reaped after, ms", "storm", 1, 1, who)
+	row("a start meanwhile, ms late at most", "late", 1, 0, who)
 	print ""
 	who = "reeve-run-- reeve-run-g tini tini-g dumb-init catatonit catatonit-g"
 	head("SIGTERM 0–4 ms after the start", who)
