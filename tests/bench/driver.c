@@ -20,8 +20,8 @@
  *     driver storm  FIFO COUNT STOP -- CMD…
  *         ms until 99 % of the orphans are reaped, "-" when not within 20 s
  *     driver late   FIFO COUNT WAIT STOP -- CMD…
- *         ms that the starts of a `worker once FIFO.late`, which CMD starts
- *         again after WAIT ms at most, were late during such a storm
+ *         ms that CMD was late to make a `worker born FIFO.late`, which it
+ *         starts again WAIT ms after its end at most, during such a storm
  *     driver lost   RUNS -- CMD…
  *         lost accepted: of SIGTERMs 0 to 4 ms after the start
  *
@@ -61,9 +61,7 @@ enum {
 	LOST_MS = 250,
 	KILLED_MS = 1000,
 	LOST_DELAY_US = 4000,
-	RUNS_MAX = 10000,
-	DIRTY_LOOKS = 40,
-	DIRTY_PAUSE_US = 2000
+	RUNS_MAX = 10000
 };
 
 static pid_t workers[PIDS_MAX]; /* in the order of their reports */
@@ -499,20 +497,15 @@ pass_reports(size_t count)
 		}
 }
 
-/* While a child of the supervisor has not executed anything yet, its memory is
- * theirs together and not private: so the most of some looks. */
+/* Of the supervisor itself, shared or not: what it shares with a child that has
+ * not executed anything yet is private again a moment later. */
 static long
-dirty_most(pid_t pid)
+dirty_of(pid_t pid)
 {
-	long most = 0;
+	char path[64];
 
-	for (int i = 0; i < DIRTY_LOOKS; i++) {
-		struct usage usage = {0};
-		add_tree(&usage, pid, true);
-		most = MAX(most, usage.dirty);
-		pass_us(DIRTY_PAUSE_US);
-	}
-	return most;
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	return field(path, "Private_Dirty:") + field(path, "Shared_Dirty:");
 }
 
 static void
@@ -524,13 +517,13 @@ measure_soak(char *args[], char *argv[])
 	make_fifo(args[0]);
 	pid_t pid = start(argv);
 	pass_reports(count / 2);
-	long dirty = dirty_most(pid);
+	long dirty = dirty_of(pid);
 	long fds = open_files(pid);
 	add_tree(&before, pid, false);
 	pass_reports(count / 2);
 	add_tree(&after, pid, false);
 	fds = open_files(pid) - fds;
-	dirty = dirty_most(pid) - dirty;
+	dirty = dirty_of(pid) - dirty;
 	(void)kill(pid, (int)number(args[2]));
 	await_all();
 	(void)printf("%.3f %ld %ld\n",
@@ -588,10 +581,11 @@ measure_storm(char *args[], char *argv[])
 	await_all();
 }
 
-/* Of the reports that wait in `late`, until `until`: the longest time between
- * two, the one before at `from` included; that is the last one's then. */
+/* The longest time from one's last deed (`*last`: of the one before) to the
+ * making of the next: how long either then waits for a processor, among
+ * thousands that want to end, is not the supervisor's. */
 static int64_t
-longest_gap(int late, int64_t *from, int64_t until)
+longest_gap(int late, int64_t *last, int64_t until)
 {
 	struct bench_report report;
 	int64_t gap = 0;
@@ -603,10 +597,11 @@ longest_gap(int late, int64_t *from, int64_t until)
 			(void)poll(&look, 1, 10);
 			continue;
 		}
-		gap = MAX(gap, report.ns - *from);
-		*from = report.ns;
+		if (*last != 0)
+			gap = MAX(gap, report.born_ns - *last);
+		*last = report.ns;
 	}
-	return MAX(gap, until - *from);
+	return gap;
 }
 
 static void
@@ -620,7 +615,6 @@ measure_late(char *args[], char *argv[])
 	int late = side_fifo(args[0], "late");
 	pid_t pid = start_pid1(argv);
 	await_reports(1);
-	last = now_ns();
 	(void)longest_gap(late, &last, now_ns() + INT64_C(500000000));
 	long before = machine_processes();
 	int64_t until = now_ns() + STORM_MS * INT64_C(1000000);
@@ -629,6 +623,9 @@ measure_late(char *args[], char *argv[])
 	       now_ns() < until)
 		gap = MAX(
 		    gap, longest_gap(late, &last, now_ns() + INT64_C(5000000)));
+	/* the one that was made last, when it gets to run */
+	gap =
+	    MAX(gap, longest_gap(late, &last, now_ns() + INT64_C(1000000000)));
 	(void)printf(
 	    "%.1f\n", MAX(ms(gap) - (double)number(args[2]), (double)0));
 	(void)kill(pid, SIGKILL);

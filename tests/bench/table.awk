@@ -89,7 +89,7 @@ function targets(i, n, parts) {
 	}
 	target("restart beside a crash loop of 100, p50", of("reeve-crashing", "round1", 6), of("limit", "round1", 6), 3)
 	target("processor time a restart, of many in a row, ms", of("reeve", "soak", 1), "-", 0.15)
-	target("private dirty memory after all restarts, KiB more", of("reeve", "soak", 2), "-", 16)
+	target("dirty memory after all restarts, KiB more", of("reeve", "soak", 2), "-", 16)
 	target("descriptors after all restarts, more", of("reeve", "soak", 3), "-", 4)
 	target("workers left after kill -9 of the init", of("reeve", "killed", 1), "-", 0)
 	target("wake-ups a minute at rest", of("reeve", "idle", 1), "-", 0)

@@ -3,10 +3,11 @@
  * What is started while reeve and its peers are measured: says through a named
  * pipe when it got to run, then waits for a signal.
  *
- *     worker report FIFO       16 bytes: pid and CLOCK_MONOTONIC; then waits
+ *     worker report FIFO       report.h: pid and CLOCK_MONOTONIC; then waits
  *     worker /FIFO SCRIPT      the same, as the first line of a run script
  *     worker wait              waits
  *     worker once FIFO         says so, and ends
+ *     worker born FIFO         says also when it was made, and ends
  *     worker storm COUNT FIFO  makes COUNT orphans that end together when the
  *                              last writer of FIFO.end goes; reports; waits
  */
@@ -30,17 +31,49 @@ die(const char *what)
 	_exit(99);
 }
 
-/* One write that small is whole (PIPE_BUF). */
-static void
-report(const char *path)
+static int64_t
+clock_ns(clockid_t clock)
 {
 	struct timespec now;
-	struct bench_report out = {.pid = getpid()};
+
+	if (clock_gettime(clock, &now) == -1)
+		die("clock_gettime");
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* When this process was cloned, to the kernel's hundredth of a second: the end
+ * of that. */
+static int64_t
+born_ns(void)
+{
+	char text[1024];
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (got <= 0)
+		die("/proc/self/stat");
+	(void)close(fd);
+	text[got] = '\0';
+	const char *at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL)
+		die("/proc/self/stat");
+	int64_t boot_ns = (strtoll(at, NULL, 10) + 1) *
+	                  (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
+	return boot_ns - clock_ns(CLOCK_BOOTTIME) + clock_ns(CLOCK_MONOTONIC);
+}
+
+/* One write that small is whole (PIPE_BUF). */
+static void
+report(const char *path, int64_t born)
+{
+	struct bench_report out = {.pid = getpid(), .born_ns = born};
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (fd == -1 || clock_gettime(CLOCK_MONOTONIC, &now) == -1)
+	if (fd == -1)
 		die(path);
-	out.ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	out.ns = clock_ns(CLOCK_MONOTONIC);
 	if (write(fd, &out, sizeof(out)) != (ssize_t)sizeof(out))
 		die(path);
 	(void)close(fd);
@@ -87,7 +120,7 @@ storm(const char *count, const char *path)
 	if (waitpid(pid, &status, 0) == -1 || status != 0)
 		die("storm");
 	(void)close(end);
-	report(path);
+	report(path, 0);
 	wait_for_ever();
 }
 
@@ -95,13 +128,17 @@ int
 main(int argc, char *argv[])
 {
 	if (argc == 3 && strcmp(argv[1], "once") == 0) {
-		report(argv[2]);
+		report(argv[2], 0);
+		return 1;
+	}
+	if (argc == 3 && strcmp(argv[1], "born") == 0) {
+		report(argv[2], born_ns());
 		return 1;
 	}
 	if (argc == 3 && strcmp(argv[1], "report") == 0)
-		report(argv[2]);
+		report(argv[2], 0);
 	else if (argc > 2 && argv[1][0] == '/')
-		report(argv[1]);
+		report(argv[1], 0);
 	else if (argc == 4 && strcmp(argv[1], "storm") == 0)
 		storm(argv[2], argv[3]);
 	else if (argc != 2 || strcmp(argv[1], "wait") != 0)
