@@ -511,3 +511,31 @@ is_replica() {
 	has RV226
 	has default_transaction_read_only
 }
+
+@test "a server that dies or answers garbage while it is looked at: an error that says so" {
+	for kind in redis postgres; do
+		word=string.sub
+		[ $kind = redis ] || word='octet_length'
+		for how in after garbage; do
+			redis FLUSHALL >/dev/null
+			sql 'TRUNCATE work'
+			dead_letters $kind 3
+			through_proxy $kind "$word" $how
+			queue dead "$QUEUE" --output json
+			expect_status 3
+			[ "$(jq -r '.queues[0] | .total, (.jobs | length),
+			    (.error | length > 10)' <<<"$output" |
+			    paste -sd' ')" = 'null 0 true' ]
+			# the proxy cuts once: the same question again is answered
+			queue dead "$QUEUE"
+			expect_status 0
+		done
+	done
+	dead_letters redis 1
+	QUEUE=$LIST
+	through_proxy redis LLEN garbage
+	run_ls "$QUEUE"
+	expect_status 3
+	field waiting null
+	[ "$(get error)" != null ]
+}
