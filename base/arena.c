@@ -23,6 +23,8 @@
 #ifndef ARENA_BLOCK_BYTES
 #define ARENA_BLOCK_BYTES ((size_t)16 * 1024)
 #endif
+/* The first block: many arenas hold a few short texts. */
+#define ARENA_FIRST_BYTES MIN(ARENA_BLOCK_BYTES, (size_t)1024)
 
 struct arena_block {
 	struct arena_block *before;
@@ -73,7 +75,9 @@ arena_wipe(struct arena *arena)
 static struct arena_block *
 arena_grow(struct arena *arena, size_t bytes)
 {
-	size_t size = MAX(bytes, ARENA_BLOCK_BYTES);
+	size_t wanted =
+	    MIN(MAX(arena->used_bytes, ARENA_FIRST_BYTES), ARENA_BLOCK_BYTES);
+	size_t size = MAX(bytes, wanted);
 	struct arena_block *block = NULL;
 
 	if (size < SIZE_MAX - sizeof(*block))

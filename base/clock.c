@@ -43,6 +43,12 @@ clock_after(int64_t now_ms, int64_t delay_ms)
 	return at_ms;
 }
 
+int64_t
+clock_beat(int64_t now_ms, int64_t every_ms)
+{
+	return clock_after(now_ms - now_ms % every_ms, every_ms);
+}
+
 int
 clock_timeout(int64_t now_ms, int64_t deadline_ms)
 {

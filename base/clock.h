@@ -15,6 +15,8 @@ int64_t clock_ms(void);      /* monotonic */
 int64_t clock_wall_ms(void); /* unix time */
 /* now + delay without overflow; CLOCK_NEVER stays. */
 int64_t clock_after(int64_t now_ms, int64_t delay_ms);
+/* The next multiple of `every_ms`: what is done as often is done in one go. */
+int64_t clock_beat(int64_t now_ms, int64_t every_ms);
 /* For poll and epoll_wait: -1 for CLOCK_NEVER, else 0..60000 ms. */
 int clock_timeout(int64_t now_ms, int64_t deadline_ms);
 

@@ -58,6 +58,7 @@ struct inspection {
 	struct peer *peers; /* established connections, by inode */
 	size_t npeers, peers_room;
 	enum result peers_read;
+	struct processes_known workers, known;
 	struct jsonw *json;
 	size_t told;
 };
@@ -282,29 +283,54 @@ is_environment(const struct buffer *block)
 }
 
 static void
-tell_environ(struct inspection *inspection, const cJSON *target, int64_t pid,
-    int64_t uid, int64_t gid, struct buffer *text)
+tell_hex(struct inspection *inspection, const char *key,
+    const struct fingerprint *print)
 {
-	const cJSON *names = NULL;
-	const cJSON *item = NULL;
-	const char *why = "";
+	char hex[HEX_SIZE];
 
-	if (read_environ(pid, uid, gid, text) == -1)
-		why = errno == EACCES || errno == EPERM
-		          ? "it may not be read: the process is another "
-		            "user's, or keeps it from everybody"
-		          : strerrordesc_np(errno);
-	else if (!is_environment(text))
-		why = "the process has written something else over it";
-	jsonw_text(inspection->json, "why", why);
-	if (*why != '\0' || json_array(target, "env", &names, NULL) == -1) {
-		jsonw_null(inspection->json, "env");
-		return;
+	for (size_t i = 0; i < sizeof(print->bytes); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", print->bytes[i]);
+	jsonw_text(inspection->json, key, hex);
+}
+
+bool
+inspect_compares(const char *entry)
+{
+	static const char *const others[] = {"REEVE_", "PORT_",
+	    "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "PWD=", "OLDPWD=", "SHLVL=",
+	    "_="};
+	static const char name[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                           "abcdefghijklmnopqrstuvwxyz_0123456789";
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (text_starts(entry, others[i]))
+			return false;
+	return entry[strspn(entry, name)] == '=';
+}
+
+void
+inspect_print(const struct fingerprint_key *key, const char *entry,
+    struct fingerprint *sum)
+{
+	struct fingerprint print = fingerprint_of(key, entry, strlen(entry));
+	unsigned carry = 0;
+
+	for (size_t i = 0; i < sizeof(sum->bytes); i++) {
+		carry += (unsigned)sum->bytes[i] + print.bytes[i];
+		sum->bytes[i] = (uint8_t)carry;
+		carry >>= 8;
 	}
+}
+
+static void
+tell_variables(struct inspection *inspection, const cJSON *names,
+    const struct buffer *text)
+{
+	const cJSON *item = NULL;
+
 	jsonw_object(inspection->json, "env");
 	cJSON_ArrayForEach(item, names)
 	{
-		char hex[HEX_SIZE];
 		const char *name = NULL;
 		if (json_item_text(item, &name, NULL) == -1)
 			continue;
@@ -315,9 +341,7 @@ tell_environ(struct inspection *inspection, const cJSON *target, int64_t pid,
 		}
 		struct fingerprint print =
 		    fingerprint_of(&inspection->key, value, strlen(value));
-		for (size_t i = 0; i < sizeof(print.bytes); i++)
-			(void)snprintf(hex + 2 * i, 3, "%02x", print.bytes[i]);
-		jsonw_text(inspection->json, name, hex);
+		tell_hex(inspection, name, &print);
 	}
 	jsonw_end(inspection->json);
 }
@@ -431,12 +455,42 @@ tell_peers(struct inspection *inspection, const cJSON *target, int64_t pid)
 }
 
 static void
+tell_environ(struct inspection *inspection, const cJSON *target, int64_t pid,
+    int64_t uid, int64_t gid, struct buffer *text)
+{
+	const cJSON *names = NULL;
+	struct fingerprint sum = {.bytes = {0}};
+	const char *why = "";
+
+	if (read_environ(pid, uid, gid, text) == -1)
+		why = errno == EACCES || errno == EPERM
+		          ? "it may not be read: the process is another "
+		            "user's, or keeps it from everybody"
+		          : strerrordesc_np(errno);
+	else if (!is_environment(text))
+		why = "the process has written something else over it";
+	jsonw_text(inspection->json, "why", why);
+	if (*why != '\0') {
+		jsonw_null(inspection->json, "print");
+		return;
+	}
+	for (size_t at = 0; at < text->len; at += strlen(text->data + at) + 1)
+		if (inspect_compares(text->data + at))
+			inspect_print(&inspection->key, text->data + at, &sum);
+	tell_hex(inspection, "print", &sum);
+	if (json_array(target, "env", &names, NULL) == 0 && names != NULL)
+		tell_variables(inspection, names, text);
+}
+
+static void
 tell_target(
     struct inspection *inspection, const cJSON *target, struct buffer *text)
 {
+	bool with_limits = false;
 	int64_t pid = 0;
 
 	if (json_i64(target, "pid", 0, &pid, NULL) == -1 || pid <= 0 ||
+	    json_bool(target, "limits", false, &with_limits, NULL) == -1 ||
 	    read_file(pid, "status", text) == -1)
 		return; /* it ended meanwhile */
 	int64_t uid = status_id(text, "\nUid:");
@@ -446,41 +500,23 @@ tell_target(
 	jsonw_i64(inspection->json, "pid", pid);
 	jsonw_i64(inspection->json, "uid", uid);
 	jsonw_i64(inspection->json, "gid", gid);
-	tell_limits(inspection, pid, text);
+	if (with_limits)
+		tell_limits(inspection, pid, text);
 	tell_environ(inspection, target, pid, uid, gid, text);
 	tell_peers(inspection, target, pid);
 	jsonw_end(inspection->json);
-	buffer_wipe(text);
-	buffer_init(text, PROC_MAX);
+	/* the next one overwrites it; the last is wiped by the caller */
+	if (text->len > 0)
+		explicit_bzero(text->data, text->len);
 }
 
 /* --- strangers --------------------------------------------------------- */
 
 static bool
-listed(const cJSON *list, const char *key, int64_t pid)
-{
-	const cJSON *item = NULL;
-
-	cJSON_ArrayForEach(item, list)
-	{
-		int64_t one = 0;
-		int rc = key == NULL ? json_item_i64(item, &one, NULL)
-		                     : json_i64(item, key, 0, &one, NULL);
-		if (rc == 0 && one == pid)
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_ours(const struct inspection *inspection, const struct seen *seen)
 {
-	const cJSON *targets = NULL;
-
-	return json_array(inspection->request, "targets", &targets, NULL) ==
-	           0 &&
-	       (listed(targets, "pid", seen->session) ||
-	           listed(targets, "pid", seen->pid));
+	return processes_is_known(&inspection->workers, seen->session) ||
+	       processes_is_known(&inspection->workers, seen->pid);
 }
 
 static bool
@@ -511,18 +547,11 @@ same_link(int64_t a, int64_t b, const char *name)
 }
 
 static bool
-same_as_a_target(const struct inspection *inspection, int64_t pid)
+same_as_a_worker(const struct inspection *inspection, int64_t pid)
 {
-	const cJSON *targets = NULL;
-	const cJSON *item = NULL;
-
-	if (json_array(inspection->request, "targets", &targets, NULL) == -1)
-		return false;
-	cJSON_ArrayForEach(item, targets)
-	{
-		int64_t one = 0;
-		if (json_i64(item, "pid", 0, &one, NULL) == 0 && one > 0 &&
-		    same_link(one, pid, "exe") && same_link(one, pid, "cwd"))
+	for (size_t i = 0; i < inspection->workers.count; i++) {
+		int64_t one = inspection->workers.pids[i];
+		if (same_link(one, pid, "exe") && same_link(one, pid, "cwd"))
 			return true;
 	}
 	return false;
@@ -544,15 +573,12 @@ tell_stranger(struct inspection *inspection, int64_t pid, const char *worker,
 static void
 tell_children(struct inspection *inspection, struct buffer *text)
 {
-	const cJSON *known = NULL;
-
-	if (json_array(inspection->request, "known", &known, NULL) == -1)
-		return;
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct seen *one = &inspection->all[i];
 		if (one->parent != inspection->init || one->zombie ||
-		    one->own || listed(known, NULL, one->pid) ||
-		    listed(known, NULL, one->session) ||
+		    one->own ||
+		    processes_is_known(&inspection->known, one->pid) ||
+		    processes_is_known(&inspection->known, one->session) ||
 		    is_ours(inspection, one))
 			continue;
 		/* Its name only: arguments may hold anything. */
@@ -608,8 +634,8 @@ tell_strangers(
 
 	if (take_commands(inspection, &commands, &count) == -1)
 		return err_set(err, ERR_INPUT, "commands: wrong");
-	if (processes_find(commands, count, &inspection->arena, &found, err) ==
-	    -1)
+	if (processes_find_others(commands, count, &inspection->workers,
+	        &inspection->arena, &found, err) == -1)
 		return -1;
 	jsonw_array(inspection->json, "strangers");
 	tell_children(inspection, text);
@@ -618,13 +644,46 @@ tell_strangers(
 		if (one != NULL && found.all[i].exact &&
 		    !is_ours(inspection, one) &&
 		    !under_a_supervisor(inspection, one) &&
-		    same_as_a_target(inspection, one->pid))
+		    same_as_a_worker(inspection, one->pid))
 			tell_stranger(inspection, one->pid, found.all[i].worker,
 			    found.all[i].command);
 	}
 	jsonw_end(inspection->json);
 	jsonw_text(inspection->json, "scope", found.scope);
 	jsonw_bool(inspection->json, "whole", found.searched == RESULT_PASSED);
+	return 0;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* A list of pids, in order. */
+static int
+take_pids(struct inspection *inspection, const char *key,
+    struct processes_known *ret, struct err *err)
+{
+	const cJSON *list = NULL;
+	const cJSON *item = NULL;
+	size_t count = 0;
+
+	if (json_array(inspection->request, key, &list, err) == -1)
+		return -1;
+	int64_t *pids = arena_array(&inspection->arena,
+	    (size_t)cJSON_GetArraySize(list) + 1, sizeof(*pids));
+
+	cJSON_ArrayForEach(item, list)
+	{
+		if (json_item_i64(item, &pids[count], NULL) == 0)
+			count++;
+	}
+	qsort(pids, count, sizeof(*pids), by_number);
+	*ret = (struct processes_known){pids, count};
 	return 0;
 }
 
@@ -656,6 +715,8 @@ answer(struct inspection *inspection, struct err *err)
 	struct buffer text;
 
 	if (take_key(inspection, err) == -1 ||
+	    take_pids(inspection, "workers", &inspection->workers, err) == -1 ||
+	    take_pids(inspection, "known", &inspection->known, err) == -1 ||
 	    json_array(inspection->request, "targets", &targets, err) == -1 ||
 	    look_around(inspection, err) == -1)
 		return -1;
@@ -667,7 +728,7 @@ answer(struct inspection *inspection, struct err *err)
 	int rc = tell_strangers(inspection, &text, err);
 
 	jsonw_end(inspection->json);
-	buffer_fini(&text);
+	buffer_wipe(&text);
 	free(inspection->all);
 	free(inspection->peers);
 	return rc;

@@ -301,9 +301,37 @@ say_scope(struct search *search)
 	                             : "");
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+bool
+processes_is_known(const struct processes_known *known, int64_t pid)
+{
+	return known->count > 0 && bsearch(&pid, known->pids, known->count,
+	                               sizeof(pid), by_number) != NULL;
+}
+
 int
 processes_find(const struct processes_command *commands, size_t count,
     struct arena *arena, struct processes_found *ret, struct err *err)
+{
+	static const struct processes_known nobody = {.count = 0};
+
+	return processes_find_others(commands, count, &nobody, arena, ret, err);
+}
+
+/* NOLINTBEGIN(readability-function-size): what is looked for, and where it
+ * goes */
+int
+processes_find_others(const struct processes_command *commands, size_t count,
+    const struct processes_known *known, struct arena *arena,
+    struct processes_found *ret, struct err *err)
 {
 	struct processes_found found = {
 	    .all = arena_array(arena, FOUND_MAX, sizeof(*found.all))};
@@ -320,7 +348,11 @@ processes_find(const struct processes_command *commands, size_t count,
 	for (struct dirent *entry = readdir(proc); entry != NULL;
 	     entry = readdir(proc)) {
 		int64_t pid = 0;
-		if (is_pid(entry->d_name, &pid) && pid != getpid())
+		if (!is_pid(entry->d_name, &pid) || pid == getpid())
+			continue;
+		if (processes_is_known(known, pid))
+			search.seen++;
+		else
 			look_at(&search, pid);
 	}
 	(void)closedir(proc);
@@ -330,6 +362,7 @@ processes_find(const struct processes_command *commands, size_t count,
 	*ret = found;
 	return 0;
 }
+/* NOLINTEND(readability-function-size) */
 
 /* A local end as /proc/net/tcp has it; v4 as v4-mapped. */
 struct local_end {

@@ -34,6 +34,15 @@ struct processes_found {
 int processes_find(const struct processes_command *commands, size_t count,
     struct arena *arena, struct processes_found *ret,
     struct err *err) MUST_CHECK;
+/* The same, without those that the caller knows already. */
+struct processes_known {
+	const int64_t *pids; /* ascending */
+	size_t count;
+};
+bool processes_is_known(const struct processes_known *known, int64_t pid);
+int processes_find_others(const struct processes_command *commands,
+    size_t count, const struct processes_known *known, struct arena *arena,
+    struct processes_found *ret, struct err *err) MUST_CHECK;
 
 /*
  * Who holds the connection whose own end is `address` ("10.0.0.7:51234",

@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -25,12 +26,13 @@ enum {
 void
 files_fini(struct files *files)
 {
-	while (files->first != NULL) {
-		struct file_watch *watch = files->first;
-		files->first = watch->next;
-		free(watch->path);
-		free(watch);
-	}
+	for (size_t i = 0; i < FILES_BUCKETS; i++)
+		while (files->buckets[i] != NULL) {
+			struct file_watch *watch = files->buckets[i];
+			files->buckets[i] = watch->next;
+			free(watch->path);
+			free(watch);
+		}
 }
 
 static bool
@@ -93,10 +95,12 @@ look(struct file_watch *watch)
 }
 
 const struct file_identity *
-files_look(struct files *files, const char *path)
+files_look(struct files *files, const char *path, int64_t since_ms)
 {
 	static const struct file_identity unknown;
-	struct file_watch *watch = files->first;
+	struct file_watch **bucket =
+	    &files->buckets[files_name(path) % FILES_BUCKETS];
+	struct file_watch *watch = *bucket;
 
 	while (watch != NULL && !text_equal(watch->path, path))
 		watch = watch->next;
@@ -109,10 +113,14 @@ files_look(struct files *files, const char *path)
 			free(watch);
 			return &unknown;
 		}
-		watch->next = files->first;
-		files->first = watch;
+		watch->looked_ms = INT64_MIN;
+		watch->next = *bucket;
+		*bucket = watch;
 	}
-	look(watch);
+	if (watch->looked_ms < since_ms) {
+		look(watch);
+		watch->looked_ms = clock_ms();
+	}
 	return &watch->now;
 }
 

@@ -22,17 +22,22 @@ struct file_identity {
 struct file_watch {
 	char *path;
 	struct file_identity now;
+	int64_t looked_ms; /* monotonic */
 	struct file_watch *next;
 };
+enum {
+	FILES_BUCKETS = 256
+};
 struct files {
-	struct file_watch *first;
+	struct file_watch *buckets[FILES_BUCKETS]; /* by files_name() */
 };
 
 void files_fini(struct files *files);
-/* Looks (stat; reads the file only if that is new) and returns the identity;
- * `known` is false when it can't be read. The pointer lasts until the next
- * call. */
-const struct file_identity *files_look(struct files *files, const char *path);
+/* Looks (stat; reads the file only if that is new), unless it did so at or
+ * after `since_ms`, and returns the identity; `known` is false when it can't be
+ * read. The pointer lasts until the next call. */
+const struct file_identity *files_look(
+    struct files *files, const char *path, int64_t since_ms);
 /* Both known, and other bytes. */
 bool files_differ(
     const struct file_identity *then, const struct file_identity *now);

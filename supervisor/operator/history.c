@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "probes/inspect.h"
 #include "supervisor/operator/history.h"
 #include "supervisor/operator/specs.h"
 
@@ -12,16 +13,28 @@ enum {
 	ENTRY_MAX = 64 << 20
 };
 
+/* Workers that differ in nothing but their name have the same digest. */
+static size_t
+bucket_of(const char *worker, const uint8_t digest[16])
+{
+	uint32_t hash = (uint32_t)digest[0] << 8 | digest[1];
+
+	for (; *worker != '\0'; worker++)
+		hash = (hash ^ (unsigned char)*worker) * UINT32_C(16777619);
+	return (hash ^ hash >> 16) % HISTORY_BUCKETS;
+}
+
 static struct history_entry *
 find(
     const struct history *history, const char *worker, const uint8_t digest[16])
 {
-	struct history_entry *entry = history->first;
+	struct history_entry *entry =
+	    history->buckets[bucket_of(worker, digest)];
 
 	while (entry != NULL &&
 	       (memcmp(entry->spec.config_digest, digest, 16) != 0 ||
 	           !text_equal(entry->spec.name, worker)))
-		entry = entry->next;
+		entry = entry->next_like;
 	return entry;
 }
 
@@ -39,6 +52,11 @@ history_add(struct history *history, const struct worker_spec *spec)
 		entry->spec = specs_copy(&entry->arena, spec);
 		entry->next = history->first;
 		history->first = entry;
+		struct history_entry **bucket =
+		    &history
+		         ->buckets[bucket_of(spec->name, spec->config_digest)];
+		entry->next_like = *bucket;
+		*bucket = entry;
 	}
 	entry->wanted = true;
 }
@@ -50,6 +68,23 @@ history_find(
 	const struct history_entry *entry = find(history, worker, digest);
 
 	return entry == NULL ? NULL : &entry->spec;
+}
+
+const struct fingerprint *
+history_print(struct history *history, const struct fingerprint_key *key,
+    const char *worker, const uint8_t digest[16])
+{
+	struct history_entry *entry = find(history, worker, digest);
+
+	if (entry == NULL)
+		return NULL;
+	const char *const *envp = entry->spec.envp;
+
+	for (; !entry->printed && envp != NULL && *envp != NULL; envp++)
+		if (inspect_compares(*envp))
+			inspect_print(key, *envp, &entry->print);
+	entry->printed = true;
+	return &entry->print;
 }
 
 void
@@ -75,6 +110,11 @@ prune(struct history *history, bool all)
 			continue;
 		}
 		*at = entry->next;
+		struct history_entry **like = &history->buckets[bucket_of(
+		    entry->spec.name, entry->spec.config_digest)];
+		while (*like != entry)
+			like = &(*like)->next_like;
+		*like = entry->next_like;
 		arena_wipe(&entry->arena);
 		free(entry);
 	}

@@ -55,6 +55,20 @@ print_of(const struct intent *intent, const struct fingerprint_key *key)
 	return print;
 }
 
+static const char *
+worker_name(const void *list, size_t at)
+{
+	const struct declared *declared = list;
+
+	return declared->workers[at].name;
+}
+
+size_t
+intent_worker(const struct intent *intent, const char *name)
+{
+	return names_find(&intent->names, name, worker_name, intent->declared);
+}
+
 struct intent *
 intent_load(const char *path, const struct declared_options *options,
     const struct fingerprint_key *key, struct buffer *why)
@@ -75,6 +89,8 @@ intent_load(const char *path, const struct declared_options *options,
 		    &intent->specs, &err);
 	if (rc == 0) {
 		intent->print = print_of(intent, key);
+		names_set(&intent->names, intent->declared->nworkers,
+		    worker_name, intent->declared);
 		return intent;
 	}
 	if (errors.count > 0)
@@ -91,6 +107,7 @@ intent_free(struct intent *intent)
 	if (intent == NULL)
 		return;
 	redactor_free(intent->redactor);
+	names_fini(&intent->names);
 	arena_wipe(&intent->arena);
 	free(intent);
 }

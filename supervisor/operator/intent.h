@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "manifests/declared.h"
+#include "supervisor/operator/names.h"
 #include "supervisor/operator/specs.h"
 
 /*
@@ -18,6 +19,7 @@ struct intent {
 	struct arena arena;
 	struct declared *declared;
 	struct specs specs;
+	struct names names; /* of the workers */
 	struct redactor *redactor;
 	/* of the manifest's text and every value: whether a reading is news */
 	struct fingerprint print;
@@ -28,6 +30,8 @@ struct intent {
 struct intent *intent_load(const char *path,
     const struct declared_options *options, const struct fingerprint_key *key,
     struct buffer *why);
+/* The index of a declared worker, or NAMES_NONE. */
+size_t intent_worker(const struct intent *intent, const char *name);
 void intent_free(struct intent *intent); /* accepts NULL */
 
 #endif

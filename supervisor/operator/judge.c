@@ -175,7 +175,7 @@ int64_t
 judge_pass(struct operator_core *op)
 {
 	int64_t now_ms = clock_ms();
-	int64_t wake_ms = clock_after(now_ms, LOOK_AGAIN_MS);
+	int64_t wake_ms = clock_beat(now_ms, LOOK_AGAIN_MS);
 
 	arena_fini(&op->drift_arena);
 	arena_init(&op->drift_arena, DRIFT_BYTES_MAX);

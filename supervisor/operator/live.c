@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "probes/inspect.h"
 #include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/operator/record.h"
@@ -17,20 +18,86 @@
 enum {
 	LOOK_EVERY_MS = 10 * 1000,
 	LOOK_SOON_MS = 1000, /* at something new */
+	/* Looked at in their turn at once: of more than these, each is seen
+	 * less often. */
+	BATCH_MAX = 500,
 	KILL_MS = 5 * 1000,
 	HEX_SIZE = 33,
+};
+
+/* One process as it was when it was looked at. */
+struct process {
+	int32_t pid;
+	int64_t started_wall_ms;  /* with the pid: which process */
+	int64_t uid, gid;         /* -1: unknown */
+	struct fingerprint print; /* of its environment */
+	char *why;     /* its environment can't be read; NULL: it was */
+	cJSON *detail; /* "env", "limits", "peers", where asked for; or NULL */
+	bool differs;  /* its environment does */
 };
 
 struct live {
 	struct operator_core *op;
 	struct helper child;
 	struct loop_timer timer;
-	cJSON *answer; /* the last one; NULL: none */
-	cJSON *before; /* the one before that */
+	struct process *seen; /* ascending pids */
+	size_t nseen;
+	cJSON *strangers, *before; /* of the last answer, and the one before */
+	char *scope;
 	const char *trouble;
-	bool asked;
-	const cJSON *hint; /* the target that was found last */
+	bool asked, whole;
+	size_t cursor; /* instance at which the next look begins */
 };
+
+/* --- what was seen ----------------------------------------------------- */
+
+static void
+process_forget(struct process *process)
+{
+	free(process->why);
+	record_free(&process->detail);
+	*process = (struct process){0};
+}
+
+static int
+by_pid(const void *a, const void *b)
+{
+	const struct process *x = a;
+	const struct process *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static struct process *
+seen_pid(const struct live *live, int32_t pid)
+{
+	const struct process wanted = {.pid = pid};
+
+	return live->nseen == 0 ? NULL
+	                        : bsearch(&wanted, live->seen, live->nseen,
+	                              sizeof(wanted), by_pid);
+}
+
+static struct process *
+seen_of(const struct live *live, const struct wire_instance *wire)
+{
+	struct process *process = seen_pid(live, wire->pid);
+
+	return process != NULL &&
+	               process->started_wall_ms == wire->started_wall_ms
+	           ? process
+	           : NULL;
+}
+
+static void
+forget_seen(struct live *live)
+{
+	for (size_t i = 0; i < live->nseen; i++)
+		process_forget(&live->seen[i]);
+	free(live->seen);
+	live->seen = NULL;
+	live->nseen = 0;
+}
 
 /* --- asking ------------------------------------------------------------ */
 
@@ -42,42 +109,77 @@ is_up(const struct running_instance *instance)
 	           instance->wire.state == INSTANCE_READY);
 }
 
-/* Not what the init adds at each start, nor what a shell between it and the
- * worker sets by itself or doesn't pass on. */
-static bool
-is_compared(const char *entry)
+/* Calls `each` for every process of a worker; returns how many. */
+typedef void each_fn(struct live *live, const struct running_instance *instance,
+    size_t at, void *arg);
+static size_t
+each_process(struct live *live, each_fn *each, void *arg)
 {
-	static const char *const others[] = {"REEVE_", "PORT_",
-	    "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "PWD=", "OLDPWD=", "SHLVL=",
-	    "_="};
-	static const char name[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                           "abcdefghijklmnopqrstuvwxyz_0123456789";
+	const struct running *running = &live->op->running;
+	size_t at = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		if (text_starts(entry, others[i]))
-			return false;
-	return entry[strspn(entry, name)] == '=';
+	for (size_t i = 0; i < running->count; i++) {
+		const struct running_worker *worker = &running->workers[i];
+		for (size_t k = 0; k < worker->ninstances; k++)
+			if (worker->instances[k].wire.pid > 0)
+				each(live, &worker->instances[k], at++, arg);
+	}
+	return at;
 }
 
 static void
-write_target(struct live *live, struct jsonw *json,
-    const struct running_worker *worker,
-    const struct running_instance *instance)
+write_pid(struct live *live, const struct running_instance *instance, size_t at,
+    void *arg)
 {
-	const struct worker_spec *spec = history_find(&live->op->history,
-	    worker->wire.name, instance->wire.config_digest);
+	(void)live;
+	(void)at;
+	jsonw_i64(arg, NULL, instance->wire.pid);
+}
+
+struct picking {
+	struct jsonw *json;
+	size_t first, last, all; /* the part that has its turn */
+	size_t extra;            /* others that may be added */
+};
+
+/* Those whose turn it is, and those that can't wait: never seen, or known to
+ * differ. */
+static void
+write_target(struct live *live, const struct running_instance *instance,
+    size_t at, void *arg)
+{
+	const struct wire_instance *wire = &instance->wire;
+	struct picking *picking = arg;
+	struct jsonw *json = picking->json;
+	const struct process *seen = seen_of(live, wire);
+	bool turn = (at + picking->all - picking->first) % picking->all <
+	            picking->last - picking->first;
+
+	if (!turn && (seen == NULL || seen->differs) && picking->extra > 0) {
+		picking->extra--;
+		turn = true;
+	}
+	if (!turn)
+		return;
+	const struct worker_spec *spec =
+	    history_find(&live->op->history, wire->name, wire->config_digest);
 
 	jsonw_object(json, NULL);
-	jsonw_i64(json, "pid", instance->wire.pid);
-	jsonw_array(json, "env");
-	for (size_t i = 0;
-	     spec != NULL && spec->envp != NULL && spec->envp[i] != NULL; i++)
-		if (is_compared(spec->envp[i]))
-			jsonw_format(json, NULL, "%.*s",
-			    (int)strcspn(spec->envp[i], "="), spec->envp[i]);
-	jsonw_end(json);
+	jsonw_i64(json, "pid", wire->pid);
+	if (spec != NULL && spec->process.limited != 0)
+		jsonw_bool(json, "limits", true);
 	if (instance->peers_wanted)
 		jsonw_bool(json, "peers", true);
+	if (spec != NULL && seen != NULL && seen->differs) {
+		jsonw_array(json, "env");
+		for (size_t i = 0; spec->envp != NULL && spec->envp[i] != NULL;
+		     i++)
+			if (inspect_compares(spec->envp[i]))
+				jsonw_format(json, NULL, "%.*s",
+				    (int)strcspn(spec->envp[i], "="),
+				    spec->envp[i]);
+		jsonw_end(json);
+	}
 	jsonw_end(json);
 }
 
@@ -117,13 +219,20 @@ write_request(struct live *live, struct buffer *out)
 	jsonw_i64(&json, NULL, getpid());
 	jsonw_i64(&json, NULL, op->running.snapshot.logger_pid);
 	jsonw_end(&json);
+	jsonw_array(&json, "workers");
+	struct picking picking = {
+	    .json = &json,
+	    .all = each_process(live, write_pid, &json),
+	    .extra = BATCH_MAX,
+	};
+	jsonw_end(&json);
 	jsonw_array(&json, "targets");
-	for (size_t i = 0; i < op->running.count; i++) {
-		const struct running_worker *worker = &op->running.workers[i];
-		for (size_t k = 0; k < worker->ninstances; k++)
-			if (worker->instances[k].wire.pid > 0)
-				write_target(
-				    live, &json, worker, &worker->instances[k]);
+	if (picking.all > 0) {
+		picking.first = live->cursor % picking.all;
+		picking.last =
+		    picking.first + MIN(picking.all, (size_t)BATCH_MAX);
+		(void)each_process(live, write_target, &picking);
+		live->cursor = picking.last % picking.all;
 	}
 	jsonw_end(&json);
 	write_commands(op, &json);
@@ -150,7 +259,7 @@ look(struct loop_timer *timer, int64_t now_ms)
 	struct live *live = timer->owner;
 	struct err err = ERR_INIT;
 
-	look_at(live, clock_after(now_ms, LOOK_EVERY_MS));
+	look_at(live, clock_beat(now_ms, LOOK_EVERY_MS));
 	if (helper_runs(&live->child) || !live->op->ready || live->op->draining)
 		return;
 	buffer_clear(&live->child.in);
@@ -165,53 +274,176 @@ look(struct loop_timer *timer, int64_t now_ms)
 }
 
 static bool
-any_stranger(const cJSON *answer)
+unhex(const char *text, struct fingerprint *ret)
 {
-	return cJSON_GetArraySize(record_array(answer, "strangers")) > 0;
+	if (text == NULL || strlen(text) != HEX_SIZE - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(ret->bytes); i++) {
+		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
+		ret->bytes[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return true;
+}
+
+/* Everything that an answer says, in the order of the pids. */
+struct learning {
+	cJSON **answers; /* ascending pids */
+	size_t count;
+	struct process *now;
+	size_t nnow;
+	bool ask_more; /* which variables of it differ isn't known yet */
+};
+
+static int
+by_answer(const void *a, const void *b)
+{
+	cJSON *const *x = a;
+	cJSON *const *y = b;
+	int64_t one = record_i64(*x, "pid", 0);
+	int64_t two = record_i64(*y, "pid", 0);
+
+	return one < two ? -1 : one > two;
+}
+
+static int
+is_answer(const void *pid, const void *answer)
+{
+	const int64_t *wanted = pid;
+	cJSON *const *one = answer;
+	int64_t has = record_i64(*one, "pid", 0);
+
+	return *wanted < has ? -1 : *wanted > has;
+}
+
+static void
+learn_new(struct live *live, const struct wire_instance *wire, cJSON *answer,
+    struct learning *learning, struct process *ret)
+{
+	const struct fingerprint *expected = history_print(&live->op->history,
+	    &live->op->key, wire->name, wire->config_digest);
+	const char *why = record_text(answer, "why", "");
+
+	ret->pid = wire->pid;
+	ret->started_wall_ms = wire->started_wall_ms;
+	ret->uid = record_i64(answer, "uid", -1);
+	ret->gid = record_i64(answer, "gid", -1);
+	if (!unhex(record_text(answer, "print", NULL), &ret->print))
+		ret->why = strdup(*why == '\0' ? "?" : why);
+	ret->differs = ret->why == NULL && expected != NULL &&
+	               !fingerprint_equal(&ret->print, expected);
+	if (ret->differs &&
+	    cJSON_GetObjectItemCaseSensitive(answer, "env") == NULL)
+		learning->ask_more = true;
+	if (cJSON_GetObjectItemCaseSensitive(answer, "env") != NULL ||
+	    cJSON_GetObjectItemCaseSensitive(answer, "limits") != NULL ||
+	    cJSON_GetObjectItemCaseSensitive(answer, "peers") != NULL)
+		ret->detail = cJSON_Duplicate(answer, 1);
+}
+
+static void
+learn_one(struct live *live, const struct running_instance *instance, size_t at,
+    void *arg)
+{
+	const struct wire_instance *wire = &instance->wire;
+	struct learning *learning = arg;
+	struct process *old = seen_of(live, wire);
+	int64_t pid = wire->pid;
+	cJSON **answer = learning->count == 0
+	                     ? NULL
+	                     : bsearch(&pid, learning->answers, learning->count,
+	                           sizeof(*learning->answers), is_answer);
+
+	(void)at;
+	if (answer != NULL) {
+		learn_new(live, wire, *answer, learning,
+		    &learning->now[learning->nnow++]);
+	} else if (old != NULL) {
+		learning->now[learning->nnow++] = *old;
+		*old = (struct process){.pid = old->pid};
+	}
+}
+
+static void
+count_one(struct live *live, const struct running_instance *instance, size_t at,
+    void *arg)
+{
+	size_t *count = arg;
+
+	(void)live;
+	(void)instance;
+	*count = at + 1;
+}
+
+/* Returns whether another look is wanted at once. */
+static bool
+learn(struct live *live, cJSON *answer)
+{
+	const cJSON *list = record_array(answer, "targets");
+	struct learning learning = {.count = 0};
+	cJSON *item = NULL;
+	size_t count = 0;
+
+	(void)each_process(live, count_one, &count);
+	learning.now = calloc(count + 1, sizeof(*learning.now));
+	learning.answers = calloc(
+	    (size_t)cJSON_GetArraySize(list) + 1, sizeof(*learning.answers));
+	if (learning.now == NULL || learning.answers == NULL) {
+		free(learning.now);
+		free(learning.answers);
+		return false;
+	}
+	cJSON_ArrayForEach(item, list) learning.answers[learning.count++] =
+	    item;
+	qsort(learning.answers, learning.count, sizeof(*learning.answers),
+	    by_answer);
+	(void)each_process(live, learn_one, &learning);
+	qsort(learning.now, learning.nnow, sizeof(*learning.now), by_pid);
+	forget_seen(live);
+	live->seen = learning.now;
+	live->nseen = learning.nnow;
+	free(learning.answers);
+	return learning.ask_more;
+}
+
+static bool
+any(const cJSON *strangers)
+{
+	return cJSON_GetArraySize(strangers) > 0;
 }
 
 static void
 answered(struct helper *child, int status, bool killed)
 {
 	struct live *live = child->owner;
+	CLEANUP(record_free)
 	cJSON *answer = WIFEXITED(status) && WEXITSTATUS(status) == 0
 	                    ? record_parse(child->out.data, child->out.len)
 	                    : NULL;
 
 	live->asked = true;
-	live->hint = NULL;
 	record_free(&live->before);
-	live->before = live->answer;
-	live->answer = answer;
+	live->before = live->strangers;
+	live->strangers =
+	    cJSON_DetachItemFromObjectCaseSensitive(answer, "strangers");
+	live->whole = record_true(answer, "whole");
+	free(live->scope);
+	live->scope = strdup(record_text(answer, "scope", ""));
 	live->trouble = killed ? "the look at the processes took too long"
 	                : answer == NULL ? "the look at the processes failed"
 	                                 : NULL;
+	bool more = answer != NULL && learn(live, answer);
+
+	buffer_wipe(&child->in);
+	buffer_wipe(&child->out);
 	/* Who is there twice is no passer-by. */
-	if (any_stranger(answer) && !any_stranger(live->before))
+	if (more)
+		look_at(live, clock_ms());
+	else if (any(live->strangers) && !any(live->before))
 		look_at(live, clock_after(clock_ms(), LOOK_SOON_MS));
 	operator_wake(live->op, 0);
 }
 
 /* --- comparing --------------------------------------------------------- */
-
-static const cJSON *
-target_of(struct live *live, int32_t pid)
-{
-	const cJSON *list = record_array(live->answer, "targets");
-	const cJSON *first = list == NULL ? NULL : list->child;
-	const cJSON *at = live->hint != NULL && live->hint->next != NULL
-	                      ? live->hint->next
-	                      : first;
-
-	/* Asked for in the order in which they were told. */
-	for (int turn = 0; turn < 2; turn++, at = first)
-		for (; at != NULL; at = at->next)
-			if (record_i64(at, "pid", -1) == pid) {
-				live->hint = at;
-				return at;
-			}
-	return NULL;
-}
 
 /* A restart that mended nothing is not tried again: whatever changed it then
  * is part of how the worker starts. */
@@ -292,28 +524,28 @@ compare_variable(struct live_found *found, const cJSON *env, const char *entry)
 }
 
 static void
-compare_environment(struct live_found *found, const cJSON *target,
+compare_environment(struct live_found *found, const struct process *process,
     const struct worker_spec *spec)
 {
-	const cJSON *env = cJSON_GetObjectItemCaseSensitive(target, "env");
+	const cJSON *env =
+	    cJSON_GetObjectItemCaseSensitive(process->detail, "env");
 
-	if (!cJSON_IsObject(env)) {
+	if (process->why != NULL)
 		drift_unknown(found->list,
 		    "worker %s: the environment of its process: %s",
-		    found->declared->name, record_text(target, "why", "?"));
+		    found->declared->name, process->why);
+	if (!process->differs || !cJSON_IsObject(env))
 		return;
-	}
 	for (size_t i = 0; spec->envp != NULL && spec->envp[i] != NULL; i++)
-		if (is_compared(spec->envp[i]))
+		if (inspect_compares(spec->envp[i]))
 			compare_variable(found, env, spec->envp[i]);
 }
 
 static void
-compare_id(struct live_found *found, const cJSON *target, const char *word,
+compare_id(struct live_found *found, int64_t has, const char *word,
     const char *key, int64_t expected)
 {
 	struct arena *arena = found->list->arena;
-	int64_t has = record_i64(target, word, -1);
 
 	if (expected == WORKER_ID_NONE || has == -1 || has == expected)
 		return;
@@ -347,12 +579,12 @@ limit_text(struct arena *arena, uint64_t soft, uint64_t hard)
 /* Programs raise their own soft limit up to the hard one (Go's does, for
  * descriptors): only what nobody does to itself counts. */
 static void
-compare_limits(struct live_found *found, const cJSON *target,
+compare_limits(struct live_found *found, const struct process *process,
     const struct worker_spec *spec)
 {
 	struct arena *arena = found->list->arena;
 	const cJSON *limits =
-	    cJSON_GetObjectItemCaseSensitive(target, "limits");
+	    cJSON_GetObjectItemCaseSensitive(process->detail, "limits");
 
 	for (enum worker_limit_id id = 0; id < WORKER_LIMITS; id++) {
 		const struct worker_limit *wanted = &spec->process.limits[id];
@@ -391,17 +623,17 @@ live_compare(struct live *live, struct drift_list *list,
 		    list, "the processes as they are: %s", live->trouble);
 		return false;
 	}
-	const cJSON *target = target_of(live, instance->wire.pid);
-	if (target == NULL) {
+	const struct process *process = seen_of(live, &instance->wire);
+	if (process == NULL) {
 		/* Younger than the last look. */
 		if (live->asked)
 			look_at(live, clock_after(clock_ms(), LOOK_SOON_MS));
 		return false;
 	}
-	compare_environment(&found, target, spec);
-	compare_id(&found, target, "uid", "runAsUser", spec->uid);
-	compare_id(&found, target, "gid", "runAsGroup", spec->gid);
-	compare_limits(&found, target, spec);
+	compare_environment(&found, process, spec);
+	compare_id(&found, process->uid, "uid", "runAsUser", spec->uid);
+	compare_id(&found, process->gid, "gid", "runAsGroup", spec->gid);
+	compare_limits(&found, process, spec);
 	/* connections are consumers.c's */
 	if (instance->mended_pid != instance->wire.pid)
 		instance->mended &= found.kinds | 1U << DRIFT_CLASS_QUEUE;
@@ -411,17 +643,19 @@ live_compare(struct live *live, struct drift_list *list,
 const cJSON *
 live_peers(struct live *live, int32_t pid)
 {
-	return record_array(target_of(live, pid), "peers");
+	const struct process *process = seen_pid(live, pid);
+
+	return process == NULL ? NULL : record_array(process->detail, "peers");
 }
 
 /* --- strangers --------------------------------------------------------- */
 
 static bool
-was_there(const cJSON *answer, int64_t pid)
+was_there(const cJSON *strangers, int64_t pid)
 {
 	const cJSON *item = NULL;
 
-	cJSON_ArrayForEach(item, record_array(answer, "strangers"))
+	cJSON_ArrayForEach(item, strangers)
 	{
 		if (record_i64(item, "pid", -1) == pid)
 			return true;
@@ -463,12 +697,12 @@ live_strangers(struct live *live, struct drift_list *list)
 {
 	const cJSON *item = NULL;
 
-	if (live->answer == NULL)
+	if (live->strangers == NULL)
 		return;
-	if (!record_true(live->answer, "whole"))
+	if (!live->whole)
 		drift_unknown(list, "processes that nobody declared: %s",
-		    record_text(live->answer, "scope", ""));
-	cJSON_ArrayForEach(item, record_array(live->answer, "strangers"))
+		    live->scope == NULL ? "" : live->scope);
+	cJSON_ArrayForEach(item, live->strangers)
 	{
 		if (was_there(live->before, record_i64(item, "pid", -1)))
 			add_stranger(live, list, item);
@@ -509,7 +743,9 @@ live_free(struct live *live)
 		return;
 	helper_fini(&live->child);
 	loop_timer_clear(&live->op->loop, &live->timer);
-	record_free(&live->answer);
+	forget_seen(live);
+	record_free(&live->strangers);
 	record_free(&live->before);
+	free(live->scope);
 	free(live);
 }

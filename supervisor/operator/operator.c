@@ -19,11 +19,13 @@
 #include "base/text.h"
 #include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/trim.h"
 #include "supervisor/wire/place.h"
 
 enum {
 	HELLO_MS = 10 * 1000,
 	ALIVE_EVERY_MS = 10 * 1000,
+	SNAPSHOT_MS_EACH = 10, /* so often, for each instance */
 	REFUSAL_MAX = 64 * 1024,
 	MESSAGES_A_TURN = 256,
 	LOST_MS = 15 * 1000, /* the init answers within milliseconds */
@@ -46,12 +48,21 @@ operator_wake(struct operator_core *op, int64_t at_ms)
 		log_error("operator.timer", "%s", err.text);
 }
 
+static const char *
+tracked_name(const void *list, size_t at)
+{
+	const struct operator_core *op = list;
+
+	return op->tracked[at].name;
+}
+
 struct tracked *
 operator_track(struct operator_core *op, const char *name)
 {
-	for (size_t i = 0; i < op->ntracked; i++)
-		if (text_equal(op->tracked[i].name, name))
-			return &op->tracked[i];
+	size_t at = names_find(&op->tracked_names, name, tracked_name, op);
+
+	if (at != NAMES_NONE)
+		return &op->tracked[at];
 	if (op->ntracked == op->tracked_room) {
 		size_t room = op->tracked_room == 0 ? 16 : op->tracked_room * 2;
 		struct tracked *more =
@@ -65,6 +76,7 @@ operator_track(struct operator_core *op, const char *name)
 
 	*tracked = (struct tracked){.scale = -1, .scale_over = -1};
 	(void)snprintf(tracked->name, sizeof(tracked->name), "%s", name);
+	names_add(&op->tracked_names, tracked->name, op->ntracked - 1);
 	return tracked;
 }
 
@@ -72,25 +84,24 @@ const struct tracked *
 operator_tracked(const struct operator_core *op, const char *name,
     const struct tracked *otherwise)
 {
-	for (size_t i = 0; i < op->ntracked; i++)
-		if (text_equal(op->tracked[i].name, name))
-			return &op->tracked[i];
-	return otherwise;
+	size_t at = names_find(&op->tracked_names, name, tracked_name, op);
+
+	return at == NAMES_NONE ? otherwise : &op->tracked[at];
 }
 
 const struct declared_worker *
 operator_declared(
     const struct operator_core *op, const char *name, size_t *ret_index)
 {
-	for (size_t i = 0;
-	     op->intent != NULL && i < op->intent->declared->nworkers; i++) {
-		if (!text_equal(op->intent->declared->workers[i].name, name))
-			continue;
-		if (ret_index != NULL)
-			*ret_index = i;
-		return &op->intent->declared->workers[i];
-	}
-	return NULL;
+	size_t at = op->intent == NULL || name == NULL
+	                ? NAMES_NONE
+	                : intent_worker(op->intent, name);
+
+	if (at == NAMES_NONE)
+		return NULL;
+	if (ret_index != NULL)
+		*ret_index = at;
+	return &op->intent->declared->workers[at];
 }
 
 /* --- the wire ---------------------------------------------------------- */
@@ -362,9 +373,20 @@ alive(struct loop_timer *timer, int64_t now_ms)
 	queues_view_each(op->queues, sample_queue, op);
 	samples_forget(&op->samples, clock_wall_ms());
 	ask(op, WIRE_ALIVE, NULL);
-	ask(op, WIRE_GET_SNAPSHOT, NULL);
-	if (loop_timer_set(&op->loop, timer,
-	        clock_after(now_ms, ALIVE_EVERY_MS), &err) == -1)
+	/* The init tells each change; this is for what was lost on the way. */
+	if (now_ms >= op->snapshot_due_ms) {
+		ask(op, WIRE_GET_SNAPSHOT, NULL);
+		op->snapshot_due_ms = clock_after(
+		    now_ms, MAX((int64_t)op->running.snapshot.instances *
+		                    SNAPSHOT_MS_EACH,
+		                (int64_t)ALIVE_EVERY_MS) -
+		                ALIVE_EVERY_MS / 2);
+	}
+	if (op->trim_due && op->judged)
+		trim();
+	op->trim_due = op->trim_due && !op->judged;
+	if (loop_timer_set(&op->loop, timer, clock_beat(now_ms, ALIVE_EVERY_MS),
+	        &err) == -1)
 		log_error("operator.timer", "%s", err.text);
 }
 
@@ -514,6 +536,7 @@ finish(struct operator_core *op)
 	arena_fini(&op->drift_arena);
 	buffer_fini(&op->refusal);
 	free(op->tracked);
+	names_fini(&op->tracked_names);
 	free(op->state_dir);
 	/* The wire is closed by our exit: the init kills an operator that has
 	 * closed it and is still there, and would never learn the code. */
@@ -560,6 +583,7 @@ operator_run(const struct operator_options *options)
 	    .applied = {.plan = PLAN_INIT},
 	    .sent = {.plan = PLAN_INIT},
 	};
+	trim_prepare();
 	/* Its memory holds every secret: no core dump, no ptrace. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	buffer_init(&op->refusal, REFUSAL_MAX);

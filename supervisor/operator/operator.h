@@ -15,6 +15,7 @@
 #include "supervisor/operator/history.h"
 #include "supervisor/operator/http.h"
 #include "supervisor/operator/intent.h"
+#include "supervisor/operator/names.h"
 #include "supervisor/operator/queues.h"
 #include "supervisor/operator/reconcile.h"
 #include "supervisor/operator/rules.h"
@@ -84,6 +85,7 @@ struct tracked {
 struct operator_plan {
 	struct plan plan; /* decoded, with a memfd */
 	struct fingerprint print;
+	struct names names; /* of its workers */
 	bool known;
 };
 
@@ -127,6 +129,9 @@ struct operator_core {
 	char plan_refusal[WIRE_TEXT_MAX];
 	struct running running;
 	struct operator_plan applied, sent;
+	/* What the plan was composed of last, and what it came to. */
+	struct fingerprint composed_of, composed;
+	bool has_composed;
 	int64_t sent_ms;
 	uint32_t sent_sequence, plan_sequence, kept_sequence;
 	uint32_t old_sequences[OLD_PLANS_MAX]; /* awaited; 0: free */
@@ -135,8 +140,10 @@ struct operator_core {
 	bool has_refused;
 	struct tracked *tracked;
 	size_t ntracked, tracked_room;
+	struct names tracked_names;
 	struct history history;
 	struct files files;
+	int64_t files_since_ms; /* monotonic: older looks at them are stale */
 	struct alerts alerts;
 	struct rules rules;
 	struct store store;
@@ -158,6 +165,8 @@ struct operator_core {
 	bool judged;
 	struct operator_last last;
 	bool draining, ready, stop;
+	bool trim_due; /* much was allocated, and most of it freed */
+	int64_t snapshot_due_ms;
 	bool notes_due; /* something that notes.c keeps has changed */
 	bool keep_due;  /* the good configurations have changed */
 	int exit_code;
@@ -205,6 +214,9 @@ void reload_take(struct operator_core *op, struct intent *intent);
 /* --- plans.c --- */
 /* Takes over `fd`, the memfd of the plan that the init has. */
 int plans_adopt(struct operator_core *op, int fd, struct err *err) MUST_CHECK;
+/* What the init has of a worker; false: nothing. */
+bool plans_applied(
+    const struct operator_core *op, const char *name, struct worker_spec *ret);
 /* Whether the init has what it should have. */
 bool plans_current(struct operator_core *op);
 /* Makes the plan and sends it. */

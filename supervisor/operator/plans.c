@@ -24,7 +24,17 @@ plan_forget(struct operator_plan *plan)
 {
 	if (plan->known)
 		plan_close(&plan->plan);
+	names_fini(&plan->names);
 	*plan = (struct operator_plan){.plan = PLAN_INIT};
+}
+
+static const char *
+name_in_plan(const void *list, size_t at)
+{
+	struct worker_spec spec;
+
+	plan_worker(list, (uint32_t)at, &spec);
+	return spec.name;
 }
 
 /* The plan in a sealed memfd, decoded, with the fingerprint of its bytes. */
@@ -49,6 +59,7 @@ plan_take(struct operator_core *op, int fd, struct operator_plan *ret,
 	if (plan_open(fd, true, &taken.plan, err) == -1)
 		return -1;
 	taken.known = true;
+	names_set(&taken.names, taken.plan.nworkers, name_in_plan, &taken.plan);
 	*ret = taken;
 	return 0;
 }
@@ -92,15 +103,14 @@ plans_fini(struct operator_core *op)
 	plan_forget(&op->sent);
 }
 
-static bool
-applied_spec(
+bool
+plans_applied(
     const struct operator_core *op, const char *name, struct worker_spec *ret)
 {
-	if (!op->applied.known)
-		return false;
-	int32_t at = plan_worker_find(&op->applied.plan, name);
+	size_t at = names_find(
+	    &op->applied.names, name, name_in_plan, &op->applied.plan);
 
-	if (at < 0)
+	if (at == NAMES_NONE)
 		return false;
 	plan_worker(&op->applied.plan, (uint32_t)at, ret);
 	return true;
@@ -128,7 +138,7 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 	*ret_held = NULL;
 	if (op->intent_refused && intent == op->intent) {
 		/* A worker that the init can't have yet has to wait. */
-		if (!applied_spec(op, declared->name, ret))
+		if (!plans_applied(op, declared->name, ret))
 			return false;
 		*ret_held = "refused by the init";
 	} else if (specs_gap(declared) != NULL) {
@@ -137,7 +147,7 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 		if (good != NULL)
 			*ret = *good;
 		else
-			starts = applied_spec(op, declared->name, ret) &&
+			starts = plans_applied(op, declared->name, ret) &&
 			         ret->replicas > 0;
 		*ret_held = "a declared value is missing";
 	} else if (good != NULL &&
@@ -315,28 +325,81 @@ plans_learn(struct operator_core *op, int fd)
 	plan_close(&plan);
 }
 
+/* Everything that the plan depends on, without composing it. */
+static struct fingerprint
+ingredients(struct operator_core *op)
+{
+	const struct intent *intent = op->intent;
+	struct buffer bytes;
+
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	buffer_append(&bytes, &intent->print, sizeof(intent->print));
+	if (op->intent_refused)
+		buffer_append(
+		    &bytes, &op->applied.print, sizeof(op->applied.print));
+	for (size_t i = 0; i < intent->specs.count; i++) {
+		struct worker_spec spec;
+		struct {
+			uint8_t digest[16];
+			uint64_t generation;
+			uint32_t replicas, held;
+		} one;
+		if (!choose(op, i, &spec))
+			continue;
+		const char *name = intent->declared->workers[i].name;
+		const char *held = operator_track(op, name)->held;
+		memset(&one, 0, sizeof(one));
+		memcpy(one.digest, spec.config_digest, sizeof(one.digest));
+		one.generation = spec.generation;
+		one.replicas = spec.replicas;
+		one.held = held == NULL ? 0 : 1;
+		buffer_append(&bytes, &one, sizeof(one));
+		buffer_append(&bytes, name, strlen(name) + 1);
+	}
+	struct fingerprint print =
+	    fingerprint_of(&op->key, bytes.data, bytes.len);
+
+	buffer_fini(&bytes);
+	return print;
+}
+
+/* The fingerprint of the plan as it should be; composed only when something
+ * that it depends on is new. */
+static bool
+wanted_print(struct operator_core *op, struct fingerprint *ret)
+{
+	struct fingerprint of = ingredients(op);
+	struct err err = ERR_INIT;
+	struct buffer bytes;
+
+	if (op->has_composed && fingerprint_equal(&of, &op->composed_of)) {
+		*ret = op->composed;
+		return true;
+	}
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	op->has_composed = compose(op, &bytes, &err) == 0;
+	if (op->has_composed) {
+		op->composed_of = of;
+		op->composed = fingerprint_of(&op->key, bytes.data, bytes.len);
+		*ret = op->composed;
+	}
+	buffer_wipe(&bytes);
+	return op->has_composed;
+}
+
 bool
 plans_current(struct operator_core *op)
 {
-	struct err err = ERR_INIT;
-	struct buffer bytes;
-	bool current = false;
+	struct fingerprint print;
 
-	if (op->intent == NULL)
+	if (op->intent == NULL || !wanted_print(op, &print))
 		return false;
-	buffer_init(&bytes, PLAN_BYTES_MAX);
-	if (compose(op, &bytes, &err) == 0) {
-		struct fingerprint print =
-		    fingerprint_of(&op->key, bytes.data, bytes.len);
-		current = op->applied.known &&
-		          fingerprint_equal(&print, &op->applied.print);
-		/* What was refused as it is isn't sent again. */
-		if (op->has_refused && op->intent_refused &&
-		    fingerprint_equal(&print, &op->refused))
-			current = op->applied.known;
-	}
-	buffer_wipe(&bytes);
-	return current;
+	/* What was refused as it is isn't sent again. */
+	if (op->has_refused && op->intent_refused &&
+	    fingerprint_equal(&print, &op->refused))
+		return op->applied.known;
+	return op->applied.known &&
+	       fingerprint_equal(&print, &op->applied.print);
 }
 
 static void

@@ -66,9 +66,18 @@ struct queues {
 	struct operator_core *op;
 	struct observed_queue *list;
 	size_t count;
+	struct names names;
 	struct endpoint **endpoints;
 	size_t nendpoints;
 };
+
+static const char *
+queue_name(const void *list, size_t at)
+{
+	const struct queues *queues = list;
+
+	return queues->list[at].name;
+}
 
 static void
 wipe(char **text)
@@ -99,6 +108,7 @@ clear(struct queues *queues)
 		arena_fini(&queue->arena);
 		free(queue->trouble);
 	}
+	names_fini(&queues->names);
 	free(queues->endpoints);
 	free(queues->list);
 	queues->endpoints = NULL;
@@ -294,8 +304,12 @@ plan_round(struct endpoint *endpoint, bool failed)
 		after_ms = (int64_t)LOOK_EVERY_MS
 		           << MIN(endpoint->failures - 1, 8U);
 	endpoint->asked = endpoint->answered = endpoint->count;
-	if (loop_timer_set(&endpoint->queues->op->loop, &endpoint->tick,
-	        clock_after(now_ms, MIN(after_ms, (int64_t)BACKOFF_MAX_MS)),
+	int64_t at_ms =
+	    after_ms == LOOK_EVERY_MS
+	        ? clock_beat(now_ms, LOOK_EVERY_MS)
+	        : clock_after(now_ms, MIN(after_ms, (int64_t)BACKOFF_MAX_MS));
+
+	if (loop_timer_set(&endpoint->queues->op->loop, &endpoint->tick, at_ms,
 	        &err) == -1 ||
 	    helper_deadline(&endpoint->prober, CLOCK_NEVER, &err) == -1)
 		log_warning("queues", "%s", err.text);
@@ -528,6 +542,8 @@ queues_set(struct queues *queues)
 		    &intent->declared->queues[i];
 		struct observed_queue *to = &queues->list[i];
 		to->name = strdup(from->name);
+		if (to->name != NULL)
+			names_add(&queues->names, to->name, i);
 		to->kind = strdup(from->kind == NULL ? "" : from->kind);
 		to->url = strdup(
 		    from->url == NULL ? "" : url_shown(&arena, from->url));
@@ -563,13 +579,12 @@ bool
 queues_view_find(
     const struct queues *queues, const char *name, struct queue_view *ret)
 {
-	for (size_t i = 0; i < queues->count; i++) {
-		if (!text_equal(queues->list[i].name, name))
-			continue;
-		view_of(&queues->list[i], ret);
-		return true;
-	}
-	return false;
+	size_t at = names_find(&queues->names, name, queue_name, queues);
+
+	if (at == NAMES_NONE)
+		return false;
+	view_of(&queues->list[at], ret);
+	return true;
 }
 
 struct queues *

@@ -72,6 +72,7 @@ reload_take(struct operator_core *op, struct intent *intent)
 	/* The list of the last pass points into what was just freed. */
 	op->drift.count = 0;
 	op->judged = false;
+	op->trim_due = true;
 	op->intent_refused = false;
 	op->has_refused = false;
 	op->plan_refusal[0] = '\0';
@@ -157,6 +158,8 @@ was_read(void *arg, struct intent *intent, const struct buffer *why)
 	struct operator_core *op = reload->op;
 
 	reload->reading = NULL;
+	/* What called for it may be a file of a worker. */
+	op->files_since_ms = clock_ms();
 	operator_wake(op, 0);
 	if (intent == NULL)
 		refused(op, why);

@@ -121,7 +121,33 @@ instance_get(struct running_worker *worker, uint32_t replica)
 	return instance;
 }
 
-static void
+/* Whether two messages say the same, whatever they came for. */
+static bool
+same_instance(const struct wire_instance *a, const struct wire_instance *b)
+{
+	struct wire_instance as_b = *a;
+
+	as_b.head = b->head;
+	as_b.snapshot = b->snapshot;
+	as_b.event = b->event;
+	as_b.why = b->why;
+	/* grows with every line that it writes */
+	as_b.output = b->output;
+	return memcmp(&as_b, b, sizeof(as_b)) == 0;
+}
+
+static bool
+same_worker(const struct wire_worker *a, const struct wire_worker *b)
+{
+	struct wire_worker as_b = *a;
+
+	as_b.head = b->head;
+	as_b.snapshot = b->snapshot;
+	return memcmp(&as_b, b, sizeof(as_b)) == 0;
+}
+
+/* Returns whether it told something new. */
+static bool
 take_instance(struct running *running, const struct wire_instance *wire,
     int64_t now_ms, int64_t now_wall_ms)
 {
@@ -149,8 +175,11 @@ take_instance(struct running *running, const struct wire_instance *wire,
 	if (first || before->state != wire->state || before->pid != wire->pid ||
 	    wire->event != EVENT_NONE)
 		instance->ordered_ms = 0;
+	bool news = wire->event != EVENT_NONE || !same_instance(before, wire);
+
 	instance->wire = *wire;
 	instance->marked = running->number;
+	return news;
 }
 
 /* Those that the last snapshot had come first; returns how many. */
@@ -169,25 +198,30 @@ gather_marked(struct running_worker *worker, uint64_t number)
 	return held;
 }
 
-static void
+/* Returns whether there was any. */
+static bool
 forget_unmarked(struct running *running)
 {
+	bool any = false;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < running->count; i++) {
 		struct running_worker *worker = &running->workers[i];
 		if (worker->marked != running->number) {
 			worker_fini(worker);
+			any = true;
 			continue;
 		}
 		size_t held = gather_marked(worker, running->number);
 		for (size_t k = held; k < worker->ninstances; k++)
 			free(worker->instances[k].files);
+		any = any || held != worker->ninstances;
 		worker->ninstances = held;
 		running->workers[kept++] = *worker;
 	}
 	running->count = kept;
 	running->hint = 0;
+	return any;
 }
 
 bool
@@ -195,6 +229,7 @@ running_take(struct running *running, const union wire_message *message,
     int64_t now_ms, int64_t now_wall_ms)
 {
 	struct running_worker *worker = NULL;
+	bool news = false;
 
 	switch (message->head.type) {
 	case WIRE_SNAPSHOT_BEGIN:
@@ -202,19 +237,24 @@ running_take(struct running *running, const union wire_message *message,
 		return false;
 	case WIRE_WORKER:
 		worker = worker_get(running, message->worker.name);
+		news = !same_worker(&worker->wire, &message->worker);
 		worker->wire = message->worker;
 		worker->marked = running->number;
-		return running->known;
+		return running->known && news;
 	case WIRE_INSTANCE:
-		take_instance(running, &message->instance, now_ms, now_wall_ms);
-		return running->known;
+		news = take_instance(
+		    running, &message->instance, now_ms, now_wall_ms);
+		return running->known && news;
 	case WIRE_SNAPSHOT_END:
 		if (message->snapshot.number != running->number)
 			return false;
+		news =
+		    !running->known || running->snapshot.operator_restarts !=
+		                           message->snapshot.operator_restarts;
 		running->snapshot = message->snapshot;
 		running->known = true;
-		forget_unmarked(running);
-		return true;
+		/* What is gone is forgotten either way. */
+		return forget_unmarked(running) || news;
 	default:
 		return false;
 	}

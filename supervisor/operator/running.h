@@ -57,7 +57,7 @@ struct running {
 };
 
 void running_fini(struct running *running);
-/* Takes in one message; returns whether it told something. */
+/* Takes in one message; returns whether it told something new. */
 bool running_take(struct running *running, const union wire_message *message,
     int64_t now_ms, int64_t now_wall_ms);
 struct running_worker *running_find(struct running *running, const char *name);

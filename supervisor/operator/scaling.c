@@ -65,19 +65,13 @@ scaling_replicas(const struct operator_core *op,
 {
 	const struct declared_scale *scale = &declared->scale;
 	int64_t replicas = scale->min;
-	int32_t at = op->applied.known
-	                 ? plan_worker_find(&op->applied.plan, declared->name)
-	                 : -1;
+	struct worker_spec spec;
 
-	if (tracked->by_queue.begun) {
+	/* What our predecessor decided is in the plan that the init has. */
+	if (tracked->by_queue.begun)
 		replicas = tracked->by_queue.replicas;
-	} else if (at >= 0) {
-		/* What our predecessor decided is in the plan that the init
-		 * has. */
-		struct worker_spec spec;
-		plan_worker(&op->applied.plan, (uint32_t)at, &spec);
+	else if (plans_applied(op, declared->name, &spec))
 		replicas = spec.replicas;
-	}
 	return MIN(MAX(replicas, scale->min), scale->max);
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "supervisor/operator/names.h"
 #include "supervisor/operator/trend.h"
 
 enum {
@@ -58,7 +59,16 @@ struct trend {
 	sqlite3_stmt *insert, *minutes, *prune_looks, *prune_minutes;
 	struct known_queue *queues;
 	size_t count;
+	struct names names;
 };
+
+static const char *
+queue_name(const void *list, size_t at)
+{
+	const struct trend *trend = list;
+
+	return trend->queues[at].name;
+}
 
 static int64_t
 id_of(struct trend *trend, const char *name)
@@ -84,9 +94,10 @@ id_of(struct trend *trend, const char *name)
 static struct known_queue *
 known(struct trend *trend, const char *name)
 {
-	for (size_t i = 0; i < trend->count; i++)
-		if (text_equal(trend->queues[i].name, name))
-			return &trend->queues[i];
+	size_t at = names_find(&trend->names, name, queue_name, trend);
+
+	if (at != NAMES_NONE)
+		return &trend->queues[at];
 	struct known_queue *more = reallocarray(
 	    trend->queues, trend->count + 1, sizeof(*trend->queues));
 	char *copy = strdup(name);
@@ -100,6 +111,7 @@ known(struct trend *trend, const char *name)
 	struct known_queue *queue = &trend->queues[trend->count++];
 
 	*queue = (struct known_queue){.name = copy, .id = id_of(trend, name)};
+	names_add(&trend->names, copy, trend->count - 1);
 	return queue;
 }
 
@@ -423,5 +435,6 @@ trend_free(struct trend *trend)
 	for (size_t i = 0; i < trend->count; i++)
 		free(trend->queues[i].name);
 	free(trend->queues);
+	names_fini(&trend->names);
 	free(trend);
 }

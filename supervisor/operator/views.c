@@ -16,6 +16,9 @@
 enum {
 	ORDER_FORGET_MS = 10 * 1000, /* an order that nothing came of */
 	INSTANCES_TEXT_MAX = 256,
+	/* Files have no events here: looked at by the passes of judge.c that
+	 * nothing else called for, which are further apart. */
+	FILES_AGAIN_MS = 9 * 1000,
 };
 
 /* One worker while it is looked at. */
@@ -175,7 +178,13 @@ compare_file(
 {
 	struct arena *arena = look->list->arena;
 	struct running_instance *instance = &look->running->instances[which];
-	const struct file_identity *now = files_look(&look->op->files, path);
+	/* What a new process was started from has to be seen now. */
+	int64_t since_ms =
+	    instance->files_pid == instance->wire.pid
+	        ? MAX(look->now_ms - FILES_AGAIN_MS, look->op->files_since_ms)
+	        : look->now_ms;
+	const struct file_identity *now =
+	    files_look(&look->op->files, path, since_ms);
 	const struct file_identity *then =
 	    file_then(look->op, instance, path, now);
 	bool gone = !now->known && files_gone(then, path);
@@ -219,6 +228,8 @@ compare_files(struct look *look)
 {
 	char paths[FILES_OF_PROGRAM][FILES_PATH_MAX];
 	const char *const *files = look->declared->files;
+	const struct worker_spec *of = NULL; /* of whom `paths` are */
+	size_t count = 0;
 
 	for (size_t i = 0; i < look->running->ninstances; i++) {
 		struct running_instance *instance =
@@ -229,7 +240,9 @@ compare_files(struct look *look)
 		if (spec == NULL || instance->wire.pid <= 0 ||
 		    look->instances[i].state != RECONCILE_UP)
 			continue;
-		size_t count = files_of_program(spec, paths);
+		if (spec != of)
+			count = files_of_program(spec, paths);
+		of = spec;
 		for (size_t k = 0; k < count; k++)
 			compare_file(look, i, paths[k], DRIFT_CLASS_EXECUTABLE);
 		for (size_t k = 0; files != NULL && files[k] != NULL; k++)
@@ -300,16 +313,11 @@ applied_of(struct operator_core *op, const struct intent *planned, size_t which,
 {
 	struct worker_spec spec;
 	const char *held = NULL;
-	int32_t at = op->applied.known
-	                 ? plan_worker_find(&op->applied.plan, worker->name)
-	                 : -1;
 
 	if (planned != NULL) {
 		if (!plans_choice(op, planned, which, &spec, &held))
 			return;
-	} else if (at >= 0) {
-		plan_worker(&op->applied.plan, (uint32_t)at, &spec);
-	} else {
+	} else if (!plans_applied(op, worker->name, &spec)) {
 		return;
 	}
 	worker->known = true;
