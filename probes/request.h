@@ -12,6 +12,8 @@
  * stdin, one verdict line (reeve.observation/1) on its stdout, in order.
  * Endpoints and secrets travel only here, never in argv or the environment.
  *
+ * A line may hold an array of requests: they are answered one a line, in order,
+ * and looks at queues of one server (Redis) share their round trips.
  * A request: {"kind":"postgres","subject":"check schema","timeout_ms":5000,…}
  * with the kind's own parameters, the same words as in the manifest:
  *   dns {host} · tcp {host,port | unix} · tls {host,port,serverName}

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -113,31 +114,46 @@ learn_secrets(struct look *look)
 	return 0;
 }
 
-static void
-look_run(struct look *look)
+/* Reads what every kind has; the kind's index, or -1 with the answer set. The
+ * deadline begins. */
+static int
+look_begin(struct look *look)
 {
 	int64_t timeout_ms = 0;
 	const char *text = NULL;
 
+	if (!cJSON_IsObject(look->request)) {
+		look_unknown(
+		    look, CAUSE_INTERNAL, "", "the request is no JSON object");
+		return -1;
+	}
 	if (look_text(look, "subject", "", &look->out.subject) == -1 ||
 	    look_text(look, "canary", NULL, &look->canary) == -1 ||
 	    look_i64(look, "timeout_ms", TIMEOUT_DEFAULT_MS, &timeout_ms) ==
 	        -1 ||
 	    look_need(look, "kind", &text) == -1 || learn_secrets(look) == -1)
-		return;
+		return -1;
 	look->out.kind = text;
 	timeout_ms = MIN(MAX(timeout_ms, 1), TIMEOUT_MAX_MS);
 	watchdog(timeout_ms + ALARM_SLACK_MS);
 	look->ladder.deadline_ms = clock_after(
 	    clock_ms(), timeout_ms - MIN(timeout_ms / 10, MARGIN_MAX_MS));
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (text_equal(kinds[i].kind, text)) {
-			kinds[i].run(look);
-			watchdog(0);
-			return;
-		}
+		if (text_equal(kinds[i].kind, text))
+			return (int)i;
 	look_unknown(look, CAUSE_INTERNAL, "",
 	    "this reeve can't look at kind '%s'", text);
+	return -1;
+}
+
+static void
+look_run(struct look *look)
+{
+	int kind = look_begin(look);
+
+	if (kind != -1)
+		kinds[kind].run(look);
+	watchdog(0);
 }
 
 /* The steps and facts that the look left behind go into the answer, unless
@@ -183,18 +199,16 @@ answer(const struct observation *out, int fd, struct err *err)
 	return rc;
 }
 
-static int
-serve_line(const char *line, size_t len, int fd, struct look *base)
+static void
+look_open(struct look *look, const struct look *base, const cJSON *request)
 {
-	struct arena arena;
-	struct err err = ERR_INIT;
-	CLEANUP(json_free) cJSON *request = json_read(line, len, &err);
-	struct look look = *base;
-
-	arena_init(&arena, ARENA_MAX_BYTES);
-	look.arena = &arena;
-	look.request = request;
-	look.out = (struct observation){.kind = "",
+	*look = *base;
+	look->arena = calloc(1, sizeof(*look->arena));
+	if (look->arena == NULL)
+		abort(); /* as an arena without memory ends us */
+	arena_init(look->arena, ARENA_MAX_BYTES);
+	look->request = request;
+	look->out = (struct observation){.kind = "",
 	    .subject = "",
 	    .target = "",
 	    .code = "",
@@ -202,19 +216,105 @@ serve_line(const char *line, size_t len, int fd, struct look *base)
 	    .identity = "",
 	    .cause = CAUSE_INTERNAL,
 	    .at_wall_ms = clock_wall_ms()};
-	ladder_init(&look.ladder, &arena, CLOCK_NEVER);
-	under_way.look = &look;
-	if (request == NULL || !cJSON_IsObject(request))
-		look_unknown(&look, CAUSE_INTERNAL, "",
-		    "the request is no JSON object: %s", err.text);
-	else
-		look_run(&look);
-	look_finish(&look);
-	int rc = answer(&look.out, fd, &err);
+	ladder_init(&look->ladder, look->arena, CLOCK_NEVER);
+}
+
+static int
+look_close(struct look *look, int fd)
+{
+	struct err err = ERR_INIT;
+
+	look_finish(look);
+	int rc = answer(&look->out, fd, &err);
+
 	under_way.look = NULL;
-	arena_wipe(&arena);
-	arena_fini(&arena);
+	arena_wipe(look->arena);
+	arena_fini(look->arena);
+	free(look->arena);
 	return rc;
+}
+
+static int
+serve_one(const cJSON *request, int fd, struct look *base)
+{
+	struct look look;
+
+	look_open(&look, base, request);
+	under_way.look = &look;
+	look_run(&look);
+	return look_close(&look, fd);
+}
+
+/* Queues that are looked at together, from `item` on: `count` of them. */
+static int
+serve_together(const cJSON *item, size_t count, int fd, struct look *base)
+{
+	struct look *looks = calloc(count, sizeof(*looks));
+	size_t begun = 0;
+	int rc = 0;
+
+	if (looks == NULL)
+		return -1;
+	for (size_t i = 0; i < count; i++, item = item->next)
+		look_open(&looks[i], base, item);
+	while (begun < count && look_begin(&looks[begun]) != -1)
+		begun++;
+	under_way.look = &looks[0];
+	probe_queues(looks, begun);
+	/* a request that isn't one ends the row of those that go together */
+	for (size_t i = begun + 1; i < count; i++)
+		look_run(&looks[i]);
+	watchdog(0);
+	for (size_t i = 0; i < count; i++)
+		rc = look_close(&looks[i], fd) == -1 ? -1 : rc;
+	free(looks);
+	return rc;
+}
+
+static bool
+joins(const cJSON *item, const struct look *base)
+{
+	struct look look = *base;
+	const char *kind = "";
+
+	look.request = item;
+	return cJSON_IsObject(item) &&
+	       json_text(item, "kind", "", &kind, NULL) == 0 &&
+	       text_equal(kind, "queue") && probe_queue_joins(&look);
+}
+
+/* Several requests in one line: those that can, together. */
+static int
+serve_many(const cJSON *item, int fd, struct look *base)
+{
+	int rc = 0;
+
+	while (item != NULL && rc == 0) {
+		const cJSON *end = item;
+		size_t count = 0;
+
+		while (end != NULL && joins(end, base)) {
+			end = end->next;
+			count++;
+		}
+		if (count > 0) {
+			rc = serve_together(item, count, fd, base);
+			item = end;
+		} else {
+			rc = serve_one(item, fd, base);
+			item = item->next;
+		}
+	}
+	return rc;
+}
+
+static int
+serve_line(const char *line, size_t len, int fd, struct look *base)
+{
+	CLEANUP(json_free) cJSON *request = json_read(line, len, NULL);
+
+	return cJSON_IsArray(request) ? serve_many(request->child, fd, base)
+	                              : serve_one(request, fd, base);
 }
 
 /* A prober holds passwords: no core, nobody's ptrace, no life without its

@@ -192,15 +192,13 @@ answer_move_trouble(
 		answer_trouble(look, queue, err);
 }
 
-static int
-op_observe(struct look *look, struct queue *queue, const struct asked *asked,
-    struct err *err)
+/* The answer of a look that succeeded; with the near names, if asked for. */
+static void
+answer_seen(struct look *look, struct queue *queue, const struct asked *asked,
+    struct queue_state *state)
 {
-	struct queue_state *state = arena_alloc(look->arena, sizeof(*state));
 	struct err near_err = ERR_INIT;
 
-	if (queue_observe(queue, look->arena, state, err) == -1)
-		return -1;
 	look->out.queue = state;
 	look->out.identity = state->identity;
 	state->target = arena_text(look->arena, queue->target);
@@ -216,7 +214,7 @@ op_observe(struct look *look, struct queue *queue, const struct asked *asked,
 		look_failed(look, CAUSE_NOT_FOUND, "", "%s: %s%s%s",
 		    state->target, amiss, state->nnear > 0 ? "; near: " : "",
 		    state->nnear > 0 ? state->near[0].name : "");
-		return 0;
+		return;
 	}
 	char waiting[32] = "?";
 
@@ -224,6 +222,17 @@ op_observe(struct look *look, struct queue *queue, const struct asked *asked,
 		(void)snprintf(
 		    waiting, sizeof(waiting), "%" PRId64, state->waiting.value);
 	look_passed(look, "%s: %s waiting", state->target, waiting);
+}
+
+static int
+op_observe(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct queue_state *state = arena_alloc(look->arena, sizeof(*state));
+
+	if (queue_observe(queue, look->arena, state, err) == -1)
+		return -1;
+	answer_seen(look, queue, asked, state);
 	return 0;
 }
 
@@ -469,4 +478,121 @@ probe_queue(struct look *look)
 		return;
 	}
 	look_keep(look, "queue", key, queue, close_kept);
+}
+
+/* --- many at once ----------------------------------------------------------
+ */
+
+bool
+probe_queue_joins(const struct look *look)
+{
+	const char *kind = "";
+	const char *op = "";
+
+	if (json_text(look->request, "queueKind", "", &kind, NULL) == -1 ||
+	    json_text(look->request, "op", "observe", &op, NULL) == -1)
+		return false;
+	const struct queue_driver *driver = queue_driver_find(kind);
+
+	return driver != NULL && driver->observe_many != NULL &&
+	       text_equal(op, "observe");
+}
+
+/* One of many. */
+struct joined {
+	struct look *look;
+	struct asked asked;
+	const char *key;
+	bool kept; /* its connection is of an earlier request */
+};
+
+static struct queue *
+join_open(struct joined *one)
+{
+	struct look *look = one->look;
+
+	if (one->key == NULL) {
+		if (read_request(look, &one->asked) == -1)
+			return NULL;
+		look_url(look, one->asked.spec.url);
+		one->key = handle_key(look, &one->asked.spec);
+		struct queue *queue = look_take(look, "queue", one->key);
+
+		one->kept = queue != NULL;
+		if (one->kept)
+			return queue;
+	}
+	return open_handle(look, &one->asked);
+}
+
+/* Answers what can be answered; those whose kept connection turned out to have
+ * died stay, to be asked again. */
+static size_t
+join_answer(
+    struct joined *all, struct queue_pass *passes, size_t count, bool again)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct joined one = all[i];
+		struct queue *queue = passes[i].queue;
+
+		if (passes[i].rc == 0) {
+			struct queue_state *state =
+			    arena_alloc(one.look->arena, sizeof(*state));
+
+			*state = passes[i].state;
+			answer_seen(one.look, queue, &one.asked, state);
+			look_keep(
+			    one.look, "queue", one.key, queue, close_kept);
+			continue;
+		}
+		if (again && one.kept && queue->cause == CAUSE_UNAVAILABLE)
+			all[left++] = one;
+		else
+			answer_trouble(one.look, queue, &passes[i].err);
+		close_kept(queue);
+	}
+	return left;
+}
+
+/* Opens them, looks at all together, and answers; how many are to be asked
+ * again stay at the front of `all`. */
+static size_t
+join_round(
+    struct joined *all, struct queue_pass *passes, size_t count, bool again)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct joined one = all[i];
+		struct queue *queue = join_open(&one);
+
+		if (queue == NULL)
+			continue; /* it has its answer */
+		queue->deadline_ms = one.look->ladder.deadline_ms;
+		passes[open] = (struct queue_pass){
+		    .queue = queue, .arena = one.look->arena};
+		all[open++] = one;
+	}
+	queue_observe_many(passes, open);
+	return join_answer(all, passes, open, again);
+}
+
+void
+probe_queues(struct look *looks, size_t count)
+{
+	struct joined *all = calloc(count, sizeof(*all));
+	struct queue_pass *passes = calloc(count, sizeof(*passes));
+
+	for (size_t i = 0; i < count && all != NULL && passes != NULL; i++)
+		all[i].look = &looks[i];
+	if (all != NULL && passes != NULL) {
+		size_t left = join_round(all, passes, count, true);
+
+		if (left > 0)
+			(void)join_round(all, passes, left, false);
+	}
+	free(passes);
+	free(all);
 }

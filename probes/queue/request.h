@@ -32,4 +32,10 @@
  */
 look_fn probe_queue;
 
+/* Whether the request is a look that shares its round trips with others of its
+ * server; of an unknown kind, or one that is asked for alone, it isn't. */
+bool probe_queue_joins(const struct look *look);
+/* Many such, each with an answer of its own afterwards. */
+void probe_queues(struct look *looks, size_t count);
+
 #endif
