@@ -124,7 +124,11 @@ make_request(const struct queue_rows *rows, size_t index, struct arena *arena,
     struct probe_request *ret)
 {
 	int64_t left_ms = rows->cli->deadline_ms - clock_ms();
-	int64_t timeout_ms = MAX(MIN(left_ms, (int64_t)LOOK_MS), 1);
+	/* a move may take what is left but for one look after it */
+	int64_t most_ms = text_equal(op, "move")
+	                      ? MAX(left_ms - LOOK_MS, (int64_t)LOOK_MS)
+	                      : LOOK_MS;
+	int64_t timeout_ms = MAX(MIN(left_ms, most_ms), (int64_t)1);
 	struct gather_request request =
 	    what != NULL ? *what : (struct gather_request){0};
 
