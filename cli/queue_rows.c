@@ -37,7 +37,8 @@ row_from_url(struct cli *cli, const char *url, struct declared_queue *ret)
 		if (text_equal(options[i].key, ret->real_key))
 			ret->real_name = options[i].value;
 	}
-	ret->name = ret->real_name != NULL ? ret->real_name : "";
+	ret->name = ret->real_name != NULL ? ret->real_name
+	                                   : url_shown(&cli->arena, url);
 	return 0;
 }
 
