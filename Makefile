@@ -49,9 +49,13 @@ HEADERS   := $(shell find $(ROOMS) tests $(OURS) -name '*.h' -print)
 # Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
 # sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
 # is in (queue.c). Asked for a queue of a kind that isn't, reeve says so.
-BACKENDS := NATS
+BACKENDS := NATS MYSQL ODBC
 SRC_NATS := probes/queue/nats*.c probes/nats.c
 PKG_NATS := libnats
+SRC_MYSQL := probes/queue/mysql.c
+PKG_MYSQL := libmariadb
+SRC_ODBC  := probes/queue/odbc.c
+PKG_ODBC  := odbc
 $(foreach x,$(BACKENDS),$(eval WITH_$x ?= yes))
 WITH    := $(foreach x,$(BACKENDS),$(if $(filter yes,$(WITH_$x)),$x))
 WITHOUT := $(filter-out $(WITH),$(BACKENDS))

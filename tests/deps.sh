@@ -25,6 +25,8 @@ packages() {
 		build libssl-dev TLS and digests
 		build libsqlite3-dev SQLite queues
 		build libmicrohttpd-dev the status server
+		build libmariadb-dev MySQL tables (WITH_MYSQL=no: without)
+		build unixodbc-dev SQL Server tables (WITH_ODBC=no: without)
 		build libncurses-dev reeve top
 		build libnats-dev NATS JetStream queues
 		build librabbitmq-dev RabbitMQ queues
@@ -38,6 +40,10 @@ packages() {
 		test nats-server tests against a real NATS JetStream
 		test rabbitmq-server tests against a real RabbitMQ
 		test beanstalkd tests against a real beanstalkd
+		test libsqliteodbc ODBC against SQLite
+		test odbc-postgresql ODBC against PostgreSQL
+		test tdsodbc the driver of SQL Server
+		test mariadb-server tests against a real MariaDB
 		test jq reads reports in tests
 		test strace shows system calls in tests
 		test iproute2 networks of their own for tests

@@ -19,6 +19,8 @@ extern const struct queue_driver queue_que;
 extern const struct queue_driver queue_procrastinate;
 extern const struct queue_driver queue_goodjob;
 extern const struct queue_driver queue_delayedjob;
+extern const struct queue_driver queue_mysql_table;
+extern const struct queue_driver queue_mssql_table;
 extern const struct queue_driver queue_sqlite_table;
 extern const struct queue_driver queue_sqlite_embedded;
 extern const struct queue_driver queue_pubsub;

@@ -15,3 +15,21 @@ const struct queue_driver queue_nats = {.kind = "nats",
     .any_key = true,
     .left_out = true};
 #endif
+#ifndef WITH_MYSQL
+const struct queue_driver queue_mysql_table = {.kind = "mysqltable",
+    .schemes =
+        (const char *const[]){"mysqltable+mysql", "mysqltable+mariadb", NULL},
+    .name_key = "table",
+    .keys = (const char *const[]){"table", NULL},
+    .any_key = true,
+    .left_out = true};
+#endif
+#ifndef WITH_ODBC
+const struct queue_driver queue_mssql_table = {.kind = "mssqltable",
+    .schemes = (const char *const[]){"mssqltable+tds", NULL},
+    .name_key = "table",
+    .keys = (const char *const[]){"table", NULL},
+    .any_key = true,
+    .deep_path = true,
+    .left_out = true};
+#endif

@@ -64,27 +64,6 @@ insert_layout(struct insert *insert, const struct pg_queue *pg,
 	}
 }
 
-static const char *
-value_text(struct arena *arena, const cJSON *value)
-{
-	if (cJSON_IsNull(value))
-		return NULL;
-	if (cJSON_IsString(value))
-		return value->valuestring;
-	if (cJSON_IsBool(value))
-		return cJSON_IsTrue(value) ? "true" : "false";
-	if (cJSON_IsNumber(value) && value->valuedouble > -9e15 &&
-	    value->valuedouble < 9e15 &&
-	    (double)(int64_t)value->valuedouble == value->valuedouble)
-		return arena_format(
-		    arena, "%" PRId64, (int64_t)value->valuedouble);
-	char *printed = cJSON_PrintUnformatted(value);
-	const char *text = arena_text(arena, printed);
-
-	cJSON_free(printed);
-	return text;
-}
-
 static int
 insert_row(struct queue *queue, struct insert *insert, const cJSON *row,
     struct err *err)
@@ -107,7 +86,7 @@ insert_row(struct queue *queue, struct insert *insert, const cJSON *row,
 			    queue->name, value->string);
 		insert_add(insert, value->string,
 		    pg_bind_as(insert->sql, pg, value->string,
-		        value_text(insert->sql->arena, value)));
+		        table_value_text(insert->sql->arena, value)));
 	}
 	return 0;
 }

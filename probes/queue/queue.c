@@ -35,6 +35,8 @@ static const struct queue_driver *const drivers[] = {
     &queue_procrastinate,
     &queue_goodjob,
     &queue_delayedjob,
+    &queue_mysql_table,
+    &queue_mssql_table,
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,

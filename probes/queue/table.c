@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -280,4 +281,25 @@ table_sighting(const struct table_layout *layout, struct arena *arena,
 		    "status '%.60s' is none of the declared words",
 		    status != NULL ? status : "NULL");
 	}
+}
+
+const char *
+table_value_text(struct arena *arena, const cJSON *value)
+{
+	if (cJSON_IsNull(value))
+		return NULL;
+	if (cJSON_IsString(value))
+		return value->valuestring;
+	if (cJSON_IsBool(value))
+		return cJSON_IsTrue(value) ? "true" : "false";
+	if (cJSON_IsNumber(value) && value->valuedouble > -9e15 &&
+	    value->valuedouble < 9e15 &&
+	    (double)(int64_t)value->valuedouble == value->valuedouble)
+		return arena_format(
+		    arena, "%" PRId64, (int64_t)value->valuedouble);
+	char *printed = cJSON_PrintUnformatted(value);
+	const char *text = arena_text(arena, printed);
+
+	cJSON_free(printed);
+	return text;
 }

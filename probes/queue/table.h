@@ -8,6 +8,8 @@
 #include "base/err.h"
 #include "probes/queue/queue.h"
 
+#include <cjson/cJSON.h>
+
 /*
  * A table that serves as a queue: which column is what, and which words its
  * status has. Shared by the SQL drivers. NULL: the table has no such column.
@@ -61,6 +63,9 @@ const char *table_quote(struct arena *arena, const char *name);
 /* The declared columns that must exist, in `ret` (at most `max`). */
 size_t table_columns(
     const struct table_layout *layout, const char **ret, size_t max);
+
+/* A value of a job that is a JSON object, as a parameter; NULL of null. */
+const char *table_value_text(struct arena *arena, const cJSON *value);
 
 /* Says what a row's status means to whoever follows it. */
 void table_sighting(const struct table_layout *layout, struct arena *arena,

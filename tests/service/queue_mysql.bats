@@ -1,0 +1,243 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
+# The table driver on a real MariaDB.
+
+load ../lib
+load queue_lib
+
+setup_file() {
+	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
+	start_mariadb
+}
+
+# start_mariadb: on 127.0.0.1; sets MY_PORT, MY_URL, MY_DIR. Its superuser is
+# root, by the socket; the tests' user is jobs.
+start_mariadb() {
+	local user
+	user=$(id -un)
+	MY_DIR=$(mktemp -d "${TMPDIR:-/tmp}/reeve-my.XXXXXX")
+	MY_PORT=$(free_port)
+	if [ "$user" = root ]; then
+		user=mysql
+		chown mysql:mysql "$MY_DIR"
+	fi
+	mariadb-install-db --no-defaults --user="$user" --datadir="$MY_DIR/data" \
+	    --auth-root-authentication-method=normal --skip-test-db \
+	    >"$MY_DIR/install.log" 2>&1 || { cat "$MY_DIR/install.log" >&2; return 1; }
+	mariadbd --no-defaults --user="$user" --datadir="$MY_DIR/data" \
+	    --socket="$MY_DIR/socket" --port="$MY_PORT" --bind-address=127.0.0.1 \
+	    --pid-file="$MY_DIR/pid" --innodb-buffer-pool-size=32M \
+	    --innodb-flush-log-at-trx-commit=0 --skip-name-resolve \
+	    >"$MY_DIR/log" 2>&1 </dev/null 3>&- 4>&- &
+	remember "$!" TERM "$MY_DIR"
+	export MY_DIR MY_PORT MY_URL=mysql://jobs:jobs-password@127.0.0.1:$MY_PORT/app
+	wait_until my 'SELECT 1' || { cat "$MY_DIR/log" >&2; return 1; }
+	my "CREATE DATABASE app; CREATE DATABASE other;
+	CREATE USER jobs@'%' IDENTIFIED BY 'jobs-password'; GRANT ALL ON app.* TO jobs@'%'"
+}
+
+# my STATEMENTS: as root; rows without headers, tabs between.
+my() {
+	mariadb --no-defaults -N -B -u root -S "$MY_DIR/socket" "${2:-mysql}" -e "$1"
+}
+
+setup() {
+	my 'DROP TABLE IF EXISTS documents; DROP PROCEDURE IF EXISTS acquire_document_lease;
+	CREATE TABLE documents(id bigint AUTO_INCREMENT PRIMARY KEY, filename varchar(80) NOT NULL,
+	  status varchar(20) NOT NULL, lease_expires_at datetime, processing_attempts int NOT NULL DEFAULT 0,
+	  worker_id varchar(80), last_error text, run_at datetime(3), created_at datetime(3) NOT NULL,
+	  updated_at timestamp NULL, KEY (status, created_at))' app
+	KEYS='table=documents&lease=lease_expires_at&attempts=processing_attempts&error=last_error'
+	KEYS+='&created=created_at&updated=updated_at&owner=worker_id'
+	QUEUE="mysqltable+$MY_URL?$KEYS"
+}
+
+fill() {
+	my "INSERT INTO documents(filename,status,created_at) SELECT 'f','queued',
+	  UTC_TIMESTAMP(3)-INTERVAL 90 SECOND FROM seq_1_to_12;
+	INSERT INTO documents(filename,status,lease_expires_at,processing_attempts,worker_id,created_at) VALUES
+	  ('a','processing',UTC_TIMESTAMP()+INTERVAL 1 HOUR,1,'w1',UTC_TIMESTAMP()),
+	  ('b','processing',UTC_TIMESTAMP()-INTERVAL 5 SECOND,4,'w2',UTC_TIMESTAMP()),
+	  ('c','processing',UTC_TIMESTAMP()-INTERVAL 1 HOUR,2,NULL,UTC_TIMESTAMP()),
+	  ('d','processing',NULL,1,NULL,UTC_TIMESTAMP()),
+	  ('e','failed',NULL,3,NULL,UTC_TIMESTAMP()),('f','completed',NULL,1,NULL,UTC_TIMESTAMP());
+	UPDATE documents SET last_error='no such file' WHERE status='failed'" app
+}
+
+part() { # OP URL PART [ID…]
+	run "$REEVE_TOOL" probe < <(python3 -c '
+import json, sys
+print(json.dumps({"kind": "queue", "subject": "q", "timeout_ms": 20000, "op": sys.argv[1],
+    "url": sys.argv[2], "part": sys.argv[3], "ids": sys.argv[4:]}))' "$@")
+	[ "$status" -eq 0 ]
+}
+
+jobs() {
+	printf '%s\n' "$output" | tail -n 1 | jq -r "$1"
+}
+
+@test "jobs in each state are counted right, as incident 003 had them" {
+	fill
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting 12
+	field active 4
+	field lease_expired 2
+	field lease_missing 1
+	field attempts_max 4
+	field failed 1
+	field completed 1
+	field quality.delayed not-applicable
+	[ "$(get oldest_ms)" -ge 90000 ]
+	[ "$(get oldest_ms)" -lt 600000 ]
+	lacks jobs-password
+}
+
+@test "a DATETIME is UTC, or as tz says; a TIMESTAMP is a moment" {
+	my "INSERT INTO documents(filename,status,lease_expires_at,created_at) VALUES
+	  ('a','processing',UTC_TIMESTAMP()+INTERVAL 1 MINUTE,UTC_TIMESTAMP())" app
+	run_ls "$QUEUE"
+	field lease_expired 0
+	run_ls "$QUEUE&tz=%2B09:00"
+	field lease_expired 1
+	my "SET time_zone='+05:00'; ALTER TABLE documents MODIFY lease_expires_at timestamp NULL;
+	UPDATE documents SET lease_expires_at=NOW()+INTERVAL 1 MINUTE" app
+	run_ls "$QUEUE"
+	field lease_expired 0
+	run_ls "$QUEUE&tz=%2B09:00"
+	field lease_expired 0
+}
+
+@test "who isn't let in, and what isn't there, each says which" {
+	run_ls "mysqltable+mysql://jobs:wrong@127.0.0.1:$MY_PORT/app?$KEYS"
+	expect_status 3
+	has '1045'
+	lacks wrong@
+	my "CREATE USER ''@'127.0.0.1'"
+	run_ls "$QUEUE"
+	expect_status 3
+	has "jobs'@'127.0.0.1"
+	has "a row for ''@'localhost' wins"
+	my "DROP USER ''@'127.0.0.1'"
+	run_ls "mysqltable+mysql://jobs:jobs-password@127.0.0.1:$MY_PORT/nowhere?$KEYS"
+	expect_status 3
+	has '1044'
+	run_ls "mysqltable+$MY_URL?table=document"
+	expect_status 3
+	has "there is no 'document'"
+	has '"name": "documents"'
+	run_ls "mysqltable+$MY_URL?table=documents&lease=lease_expire_at"
+	expect_status 3
+	has "no column 'lease_expire_at'; it has 'lease_expires_at'"
+	my "CREATE USER IF NOT EXISTS blind@'%' IDENTIFIED BY 'p'; GRANT INSERT ON app.documents TO blind@'%'"
+	run_ls "mysqltable+mysql://blind:p@127.0.0.1:$MY_PORT/app?$KEYS"
+	expect_status 3
+	has '1142'
+	run_ls "mysqltable+mysql://jobs:p@127.0.0.1:1/app?$KEYS"
+	expect_status 3
+	field waiting null
+}
+
+@test "the procedure by which leases are acquired must be there" {
+	run_ls "$QUEUE&procedure=acquire_document_lease"
+	expect_status 3
+	has "there is no procedure 'acquire_document_lease'"
+	my "CREATE PROCEDURE acquire_document_lease(IN p_id bigint) UPDATE documents SET status='processing'
+	  WHERE id=p_id AND status='queued'" app
+	run_ls "$QUEUE&procedure=acquire_document_lease"
+	expect_status 0
+}
+
+@test "the sessions of others are candidates; without PROCESS nobody can say" {
+	run_ls "$QUEUE"
+	field consumers null
+	has "isn't shown the sessions of others"
+	my "GRANT PROCESS ON *.* TO jobs@'%'"
+	run_ls "$QUEUE"
+	field consumers 0
+	start_background session mariadb --no-defaults -h 127.0.0.1 -P "$MY_PORT" -u jobs \
+	    -pjobs-password app -e 'SELECT SLEEP(60)'
+	has_session() { run_ls "$QUEUE" && [[ $output = *'may read the table'* ]]; }
+	wait_until has_session
+	field consumers null
+	my "REVOKE PROCESS ON *.* FROM jobs@'%'"
+}
+
+@test "a canary is put in, followed, and taken out unless somebody has it" {
+	RECEIPT='' look submit "$QUEUE" '{"filename":"it'"'"'s \"$(CANARY)\"","status":"queued"}'
+	RECEIPT=$(fact receipt)
+	look follow "$QUEUE"
+	[ "$(fact state)" = visible ]
+	my "UPDATE documents SET status='processing', worker_id='w1', processing_attempts=1" app
+	look follow "$QUEUE"
+	[ "$(fact state)" = taken ]
+	[ "$(fact by)" = w1 ]
+	look remove "$QUEUE"
+	[ "$(fact removed)" = no ]
+	my "UPDATE documents SET status='completed'" app
+	look follow "$QUEUE"
+	[ "$(fact "done")" = yes ]
+	look remove "$QUEUE"
+	[ "$(fact removed)" = yes ]
+	look follow "$QUEUE"
+	[ "$(fact state)" = gone ]
+	[ -z "$(fact "done")" ]
+	RECEIPT='' look submit "$QUEUE" '{"nowhere":1}'
+	[ "$(answer result)" = failed ]
+	has "has no column 'nowhere'"
+}
+
+@test "failed and expired jobs go back to wait, each once" {
+	fill
+	part list "$QUEUE" dead
+	[ "$(jobs '.jobs.items | length')" = 1 ]
+	has 'no such file'
+	id=$(jobs '.jobs.items[0].id')
+	part move "$QUEUE" dead "$id" 999999
+	has '1 of 2 moved'
+	part move "$QUEUE" dead "$id"
+	has '0 of 1 moved'
+	part list "$QUEUE" expired
+	[ "$(jobs '.jobs.items | length')" = 2 ]
+	ids=$(jobs '.jobs.items[].id')
+	# shellcheck disable=SC2086 # two ids
+	part move "$QUEUE" expired $ids
+	has '2 of 2 moved'
+	run_ls "$QUEUE"
+	field waiting 15
+	field lease_expired 0
+	part list "$QUEUE" delayed
+	has 'has no delayed jobs'
+}
+
+@test "odd values are unknown or cut, and end nothing" {
+	my "ALTER TABLE documents MODIFY last_error longtext, MODIFY processing_attempts varchar(200), MODIFY created_at datetime NULL;
+	INSERT INTO documents(filename,status,processing_attempts,created_at,last_error) VALUES
+	  ('a','queued','99999999999999999999999',NULL,REPEAT('x',2000000)),
+	  ('b','failed','NaN','9999-12-31 23:59:59',REPEAT('y',200000))" app
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting 1
+	field attempts_max null
+	has "didn't answer with a number"
+	field oldest_ms null
+	has 'put in at no time'
+	part list "$QUEUE" dead
+	[ "$(jobs '.jobs.items | length')" = 1 ]
+	[[ $(jobs '.jobs.items[0].attempts') = @(-1|null) ]]
+}
+
+@test "a large table without an index isn't read; with one, counts end" {
+	my "INSERT INTO documents(filename,status,created_at) SELECT 'f','queued',UTC_TIMESTAMP(3)
+	  FROM seq_1_to_120000; ANALYZE TABLE documents" app
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting 10001
+	field quality.waiting at-least
+	my 'ALTER TABLE documents DROP KEY status; ANALYZE TABLE documents' app
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting null
+	has 'no index that begins with status'
+}
