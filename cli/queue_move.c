@@ -91,7 +91,8 @@ look(struct moving *moving)
 {
 	struct cli *cli = moving->rows.cli;
 	const struct queue_row *row = &moving->rows.all[0];
-	int code = queue_rows_ask(&moving->rows, &cli->arena, "observe", NULL);
+	int code = queue_rows_ask(&moving->rows, &cli->arena, "observe",
+	    &(struct gather_request){.alone = true});
 
 	if (code != 0)
 		return code;
