@@ -171,8 +171,8 @@ static int
 check_path(
     const struct queue_driver *driver, const struct url *url, struct err *err)
 {
-	if (!driver->deep_path && url->path[0] == '/' &&
-	    strchr(url->path + 1, '/') != NULL)
+	if (!driver->deep_path && !text_ends(url->scheme, "unix") &&
+	    url->path[0] == '/' && strchr(url->path + 1, '/') != NULL)
 		return err_set(err, ERR_INPUT,
 		    "the queue's URL has a second path: '%.80s' is not the name "
 		    "of one database",
