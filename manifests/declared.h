@@ -287,7 +287,8 @@ struct declared_worker {
 	int64_t alert_after_count, alert_after_window_ms; /* 3 per 1h */
 	enum declared_notify notify;
 	int64_t notify_fd, watchdog_ms; /* 0: none */
-	int64_t max_unavailable;
+	int64_t max_unavailable;        /* a number, or a percentage */
+	bool max_unavailable_percent;
 	struct declared_drift on_drift;
 	struct declared_logs logs;
 };
@@ -397,6 +398,7 @@ struct declared_supervisor {
 	const char *second_term; /* "ignore" */
 	const char *exit_code;   /* "worst" */
 	int64_t liveness_port;   /* -1 */
+	int64_t observe_every_ms;
 	struct declared_status status;
 	struct declared_logs logs;
 	const char *control_group; /* NULL */

@@ -442,6 +442,9 @@ resolve_supervisor(struct resolve *r)
 	to->logs = resolve_logs(r, NULL);
 	to->liveness_port =
 	    raw->liveness == NULL ? -1 : resolve_int(raw->liveness->port, "-1");
+	to->observe_every_ms =
+	    resolve_duration(raw->observe == NULL ? NULL : raw->observe->every,
+	        DEFAULT_OF(observe, every));
 	if (raw->status != NULL)
 		take_status(r, raw->status, &to->status);
 	to->control_group = raw->control == NULL

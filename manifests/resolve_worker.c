@@ -223,6 +223,20 @@ take_restart(const struct manifest_restart *raw,
 }
 
 static void
+take_max_unavailable(const char *text, struct declared_worker *worker)
+{
+	char digits[12] = {0};
+
+	if (text == NULL)
+		text = DEFAULT_OF(worker, max_unavailable);
+	size_t len = strspn(text, "0123456789");
+
+	memcpy(digits, text, MIN(len, sizeof(digits) - 1));
+	(void)!text_i64(digits, 1, INT32_MAX, &worker->max_unavailable, NULL);
+	worker->max_unavailable_percent = text[len] == '%';
+}
+
+static void
 take_notify(const struct manifest_notify *raw, struct declared_worker *worker)
 {
 	if (raw == NULL)
@@ -385,8 +399,7 @@ take_plain(struct resolve *r, const struct manifest_worker *raw,
 	take_limits(raw->resources, worker);
 	take_restart(raw->restart, r->raw->alert_presets, worker);
 	take_notify(raw->notify, worker);
-	worker->max_unavailable = resolve_int(
-	    raw->max_unavailable, DEFAULT_OF(worker, max_unavailable));
+	take_max_unavailable(raw->max_unavailable, worker);
 	worker->on_drift = on_drift(raw->on_drift);
 	worker->logs = resolve_logs(r, raw->logs);
 }

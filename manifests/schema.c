@@ -28,6 +28,8 @@ pattern_of(enum row_form form)
 		return "^(off|[0-9]+ per .+)$";
 	case FORM_CAPABILITY:
 		return "^[A-Z_]+$";
+	case FORM_PORTION:
+		return "^[0-9]+%?$";
 	case FORM_ID:
 	case FORM_RLIMIT:
 	case FORM_RLIMIT_BYTES:
@@ -45,6 +47,7 @@ pattern_of(enum row_form form)
 	case FORM_PORT:
 	case FORM_HEADER:
 	case FORM_DURATION:
+	case FORM_INTERVAL:
 	case FORM_QUANTITY:
 	case FORM_RATIO:
 	case FORM_QUEUE_KIND:

@@ -182,7 +182,8 @@ bool
 row_form_any_scalar(enum row_form form)
 {
 	return form == FORM_SCALAR || form == FORM_PORT ||
-	       form == FORM_DURATION || form == FORM_QUANTITY ||
+	       form == FORM_DURATION || form == FORM_INTERVAL ||
+	       form == FORM_PORTION || form == FORM_QUANTITY ||
 	       form == FORM_RATIO || form == FORM_RATE || form == FORM_ID ||
 	       form == FORM_LIMIT || form == FORM_RLIMIT ||
 	       form == FORM_RLIMIT_BYTES || form == FORM_CPUS ||

@@ -44,6 +44,8 @@ enum row_form {
 	FORM_PORT, /* number or name */
 	FORM_HEADER,
 	FORM_DURATION,
+	FORM_INTERVAL, /* a duration from 1s to 1h */
+	FORM_PORTION,  /* a number from 1 on, or 1% to 100% */
 	FORM_QUANTITY,
 	FORM_RATIO,
 	FORM_RATE,  /* "3 per 1h" */

@@ -230,6 +230,37 @@ form_number_like(enum row_form form, const char *text)
 	           : NULL;
 }
 
+/* As Kubernetes' IntOrString. */
+static const char *
+form_portion(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	bool percent = text[digits] == '%' && text[digits + 1] == '\0';
+	char copy[8];
+	int64_t number = 0;
+
+	if (digits == 0 || digits >= sizeof(copy) ||
+	    (text[digits] != '\0' && !percent))
+		return "must be a number such as 2, or a percentage such as "
+		       "25%";
+	memcpy(copy, text, digits);
+	copy[digits] = '\0';
+	return text_i64(copy, 1, percent ? 100 : 10000, &number, NULL) == -1
+	           ? "must be from 1 to 10000, or from 1% to 100%"
+	           : NULL;
+}
+
+static const char *
+form_interval(const char *text)
+{
+	int64_t ms = 0;
+
+	return text_duration_ms(text, &ms, NULL) == -1 || ms < 1000 ||
+	               ms > INT64_C(3600) * 1000
+	           ? "must be a duration from 1s to 1h"
+	           : NULL;
+}
+
 static const char *
 form_path(const char *text)
 {
@@ -326,6 +357,10 @@ form_fault(enum row_form form, const char *text)
 	case FORM_CPUS:
 	case FORM_UMASK:
 		return form_setting(form, text);
+	case FORM_PORTION:
+		return form_portion(text);
+	case FORM_INTERVAL:
+		return form_interval(text);
 	case FORM_RATE:
 		return form_rate(text);
 	case FORM_LIMIT:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +100,32 @@ intent_load(const char *path, const struct declared_options *options,
 		buffer_format(why, "%s\n", err.text);
 	intent_free(intent);
 	return NULL;
+}
+
+bool
+intent_fits(
+    const struct declared *declared, uint32_t max_workers, struct buffer *why)
+{
+	int64_t all = 0;
+
+	for (size_t i = 0; max_workers > 0 && i < declared->nworkers; i++) {
+		const struct declared_worker *worker = &declared->workers[i];
+		bool scaled = worker->scale.queue != NULL;
+		all += scaled ? worker->scale.max : worker->replicas;
+		if (all <= (int64_t)max_workers)
+			continue;
+		buffer_format(why,
+		    "%s:%d:%d: worker '%s': with its %s %" PRId64
+		    " there may be %" PRId64 " replicas, and 'reeve run "
+		    "--max-workers' allows %" PRIu32 "\n",
+		    worker->place.file, worker->place.line,
+		    worker->place.column, worker->name,
+		    scaled ? "'scale.max' of" : "'replicas' of",
+		    scaled ? worker->scale.max : worker->replicas, all,
+		    max_workers);
+		return false;
+	}
+	return true;
 }
 
 void

@@ -32,6 +32,10 @@ struct intent *intent_load(const char *path,
     struct buffer *why);
 /* The index of a declared worker, or NAMES_NONE. */
 size_t intent_worker(const struct intent *intent, const char *name);
+/* Whether the init has room for all its replicas at once, with `scale` at
+ * `max`; else `why` says at which worker it ends. */
+bool intent_fits(
+    const struct declared *declared, uint32_t max_workers, struct buffer *why);
 void intent_free(struct intent *intent); /* accepts NULL */
 
 #endif

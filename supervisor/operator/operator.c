@@ -345,13 +345,32 @@ ask_again(struct operator_core *op, int64_t now_ms)
 		begin(op);
 }
 
-/* For the curves of the page. */
+struct filling {
+	struct samples *samples;
+	const char *queue;
+};
+
+static void
+sample_past(void *arg, int64_t at_wall_ms, int64_t waiting, int64_t oldest_ms)
+{
+	const struct filling *filling = arg;
+
+	samples_add(
+	    filling->samples, filling->queue, at_wall_ms, waiting, oldest_ms);
+}
+
+/* For the curves of the page; what our predecessor saw is in the history. */
 static void
 sample_queue(void *arg, const struct queue_view *view)
 {
 	struct operator_core *op = arg;
 	const struct queue_state *state = view->state;
 
+	if (!samples_know(&op->samples, view->name))
+		trend_each(op->trend, view->name,
+		    clock_wall_ms() -
+		        (int64_t)SAMPLE_COARSE_MS * SAMPLE_COARSE_COUNT,
+		    sample_past, &(struct filling){&op->samples, view->name});
 	samples_add(&op->samples, view->name, clock_wall_ms(),
 	    state->waiting.know == KNOW_UNKNOWN ? SAMPLE_UNKNOWN
 	                                        : state->waiting.value,

@@ -213,11 +213,12 @@ write_alert(const struct operator_core *op, struct buffer *out,
 	HTML(out,
 	    "<article class=\"card alert {}\"><div class=\"top\"><h3>{}</h3>",
 	    severe ? "severe" : "", alert->subject);
+	buffer_text(out, "<span>");
 	page_badge(
 	    out, severe ? "bad" : "warn", severity_name(alert->severity));
 	if (silence != NULL)
 		page_badge(out, "unknown", "silenced");
-	HTML(out, "</div><p>{}</p>", alert->summary);
+	HTML(out, "</span></div><p>{}</p>", alert->summary);
 	if (alert->evidence != NULL && *alert->evidence != '\0')
 		HTML(out, "<p class=\"soft\">{}</p>", alert->evidence);
 	HTML(out, "<p class=\"soft\">{}, since ", alert->kind);

@@ -206,6 +206,8 @@ no_success(const struct rule_look *look)
 	            preset->success_factor * MAX(usual.interval_ms, 0)),
 	        (int64_t)TREND_LOOKS_MS - LOOK_SLACK_MS);
 	int64_t since_ms = look->now_wall_ms - limit_ms;
+	int64_t slack_ms = MAX((int64_t)LOOK_SLACK_MS,
+	    2 * look->op->intent->declared->supervisor.observe_every_ms);
 
 	trend_counts(look->op->trend, name, since_ms, &counts);
 	trend_work(look->op->trend, name, since_ms, &work);
@@ -214,7 +216,7 @@ no_success(const struct rule_look *look)
 		return;
 	}
 	if (work.least < 0 ||
-	    work.first_wall_ms > since_ms + MIN(LOOK_SLACK_MS, limit_ms / 2)) {
+	    work.first_wall_ms > since_ms + MIN(slack_ms, limit_ms / 2)) {
 		unknown(look, rule, "it hasn't been looked at for long enough");
 		return;
 	}

@@ -20,7 +20,6 @@
  * no other; after a round without any answer it is put off, longer each time.
  */
 enum {
-	LOOK_EVERY_MS = 5 * 1000,
 	BACKOFF_MAX_MS = 60 * 1000,
 	/* A slow server is asked so much less often that it spends at most one
 	 * part in so many of its time on us. */
@@ -64,6 +63,7 @@ struct endpoint {
 
 struct queues {
 	struct operator_core *op;
+	int64_t every_ms; /* between looks */
 	struct observed_queue *list;
 	size_t count;
 	struct names names;
@@ -284,7 +284,8 @@ tell(struct endpoint *endpoint, size_t at)
 	struct queue_view view;
 
 	view_of(queue_at(endpoint, at), &view);
-	trend_add(endpoint->queues->op->trend, &view, endpoint->queues->count);
+	trend_add(endpoint->queues->op->trend, &view, endpoint->queues->count,
+	    endpoint->queues->every_ms);
 	scaling_saw(endpoint->queues->op, &view);
 	leases_saw(endpoint->queues->op, &view);
 }
@@ -295,19 +296,19 @@ plan_round(struct endpoint *endpoint, bool failed)
 {
 	struct err err = ERR_INIT;
 	int64_t now_ms = clock_ms();
-	int64_t after_ms = MAX((int64_t)LOOK_EVERY_MS,
-	    MIN(ROUND_SHARE * (now_ms - endpoint->round_ms),
-	        (int64_t)SLOW_MAX_MS));
+	int64_t every_ms = endpoint->queues->every_ms;
+	int64_t after_ms =
+	    MAX(every_ms, MIN(ROUND_SHARE * (now_ms - endpoint->round_ms),
+	                      (int64_t)SLOW_MAX_MS));
 
 	endpoint->failures = failed ? endpoint->failures + 1 : 0;
 	if (failed)
-		after_ms = (int64_t)LOOK_EVERY_MS
-		           << MIN(endpoint->failures - 1, 8U);
+		after_ms = every_ms << MIN(endpoint->failures - 1, 8U);
 	endpoint->asked = endpoint->answered = endpoint->count;
-	int64_t at_ms =
-	    after_ms == LOOK_EVERY_MS
-	        ? clock_beat(now_ms, LOOK_EVERY_MS)
-	        : clock_after(now_ms, MIN(after_ms, (int64_t)BACKOFF_MAX_MS));
+	int64_t most_ms = MAX((int64_t)BACKOFF_MAX_MS, every_ms);
+	int64_t at_ms = after_ms == every_ms
+	                    ? clock_beat(now_ms, every_ms)
+	                    : clock_after(now_ms, MIN(after_ms, most_ms));
 
 	if (loop_timer_set(&endpoint->queues->op->loop, &endpoint->tick, at_ms,
 	        &err) == -1 ||
@@ -433,7 +434,8 @@ tick(struct loop_timer *timer, int64_t now_ms)
 	if (endpoint->ending && helper_runs(&endpoint->prober)) {
 		helper_kill(&endpoint->prober);
 		if (loop_timer_set(&endpoint->queues->op->loop, timer,
-		        clock_after(now_ms, LOOK_EVERY_MS), &err) == -1)
+		        clock_after(now_ms, endpoint->queues->every_ms),
+		        &err) == -1)
 			log_warning("queues", "%s", err.text);
 		return;
 	}
@@ -533,7 +535,10 @@ queues_set(struct queues *queues)
 	const struct intent *intent = queues->op->intent;
 	struct arena arena;
 
-	if (intent == NULL || unchanged(queues, intent->declared))
+	if (intent == NULL)
+		return;
+	queues->every_ms = intent->declared->supervisor.observe_every_ms;
+	if (unchanged(queues, intent->declared))
 		return;
 	size_t count = intent->declared->nqueues;
 

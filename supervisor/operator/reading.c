@@ -65,6 +65,11 @@ make_sense(const struct reading *reading, struct buffer *why)
 		intent = intent_load(
 		    reading->of.path, &options, reading->of.key, why);
 	}
+	if (intent != NULL &&
+	    !intent_fits(intent->declared, reading->of.max_workers, why)) {
+		intent_free(intent);
+		intent = NULL;
+	}
 	arena_wipe(&arena);
 	return intent;
 }

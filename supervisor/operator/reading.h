@@ -29,6 +29,7 @@ struct reading_of {
 	const char *const *environment; /* NULL-terminated, as the next */
 	const char *const *secrets;     /* --secret, as given; or NULL */
 	const struct fingerprint_key *key;
+	uint32_t max_workers; /* that the init has room for; 0: not known */
 };
 
 /* What `of` points to must live until it is over. NULL: no child could be

@@ -256,6 +256,14 @@ rolling(struct pass *pass, const struct reconcile_worker *worker,
 	return true;
 }
 
+uint32_t
+reconcile_portion(int64_t amount, bool percent, uint32_t replicas)
+{
+	int64_t portion = percent ? amount * (int64_t)replicas / 100 : amount;
+
+	return (uint32_t)MAX(MIN(portion, (int64_t)INT32_MAX), (int64_t)1);
+}
+
 /* What doesn't work can be replaced at no cost; what works, only while no more
  * than max_unavailable would be missing. */
 static void

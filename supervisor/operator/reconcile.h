@@ -102,6 +102,10 @@ struct action {
 size_t reconcile(const struct reconcile_input *input, struct action *actions,
     size_t max, int64_t *ret_wake_ms);
 
+/* `maxUnavailable` of so many replicas: as it is, or that percentage of them,
+ * rounded down, as Kubernetes does; at least 1. */
+uint32_t reconcile_portion(int64_t amount, bool percent, uint32_t replicas);
+
 /* Whether the declared configuration is held down: the plan is to carry the
  * good one instead. */
 bool reconcile_held(const struct reconcile_memory *memory,

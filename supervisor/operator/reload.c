@@ -179,6 +179,7 @@ reading_of(const struct operator_core *op)
 	    .environment = op->environment,
 	    .secrets = op->secrets,
 	    .key = &op->key,
+	    .max_workers = op->init.hello.max_workers,
 	};
 }
 

@@ -83,6 +83,12 @@ samples_add(struct samples *samples, const char *queue, int64_t wall_ms,
 	one->last = sample.step;
 }
 
+bool
+samples_know(const struct samples *samples, const char *queue)
+{
+	return find(samples, queue) != NULL;
+}
+
 void
 samples_forget(struct samples *samples, int64_t wall_ms)
 {

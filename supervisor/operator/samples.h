@@ -5,7 +5,8 @@
 #include "base/base.h"
 
 /*
- * How each queue was, for the curves of the page: in memory, bounded, the last
+ * How each queue was, for the curves of the page: in memory, bounded, filled
+ * from the history on disk when the operator first meets the queue; the last
  * hour finely and the last day coarsely. Of the looks within one step the
  * largest counts, so that a peak isn't lost. A time without a look, or without
  * an answer, is a gap.
@@ -38,6 +39,7 @@ struct samples {
 void samples_fini(struct samples *samples);
 void samples_add(struct samples *samples, const char *queue, int64_t wall_ms,
     int64_t depth, int64_t oldest_ms);
+bool samples_know(const struct samples *samples, const char *queue);
 /* Forgets queues of which nothing is left to show. */
 void samples_forget(struct samples *samples, int64_t wall_ms);
 

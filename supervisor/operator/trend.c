@@ -13,7 +13,6 @@
 enum {
 	COMMIT_MS = 2 * 1000,
 	MINUTE_MS = 60 * 1000,
-	LOOK_EVERY_MS = 5 * 1000, /* at least; for the bound */
 	SQL_MAX = 512,
 };
 
@@ -129,11 +128,12 @@ run_with(
 }
 
 static void
-roll_up(struct trend *trend, int64_t queue, int64_t now_ms, size_t queues)
+roll_up(struct trend *trend, int64_t queue, int64_t now_ms, size_t queues,
+    int64_t every_ms)
 {
 	int64_t many = (int64_t)MAX(queues, (size_t)1);
-	int64_t looks_ms = MIN(
-	    (int64_t)TREND_LOOKS_MS, TREND_LOOKS_MAX / many * LOOK_EVERY_MS);
+	int64_t looks_ms =
+	    MIN((int64_t)TREND_LOOKS_MS, TREND_LOOKS_MAX / many * every_ms);
 	int64_t minutes_ms = MIN(
 	    (int64_t)TREND_MINUTES_MS, TREND_MINUTES_MAX / many * MINUTE_MS);
 
@@ -152,7 +152,8 @@ commit_fired(struct loop_timer *timer, int64_t now_ms)
 }
 
 void
-trend_add(struct trend *trend, const struct queue_view *view, size_t queues)
+trend_add(struct trend *trend, const struct queue_view *view, size_t queues,
+    int64_t every_ms)
 {
 	const struct queue_state *state = view->state;
 	const struct queue_number *const numbers[] = {&state->waiting,
@@ -178,7 +179,7 @@ trend_add(struct trend *trend, const struct queue_view *view, size_t queues)
 	}
 	(void)!store_run(trend->store, trend->insert);
 	if (queue->minute != now_ms / MINUTE_MS)
-		roll_up(trend, queue->id, now_ms, queues);
+		roll_up(trend, queue->id, now_ms, queues, every_ms);
 	queue->minute = now_ms / MINUTE_MS;
 	if (trend->commit.slot == 0 &&
 	    loop_timer_set(trend->loop, &trend->commit,
@@ -324,6 +325,25 @@ trend_usual(struct trend *trend, const char *name, int64_t until_wall_ms,
 	}
 	if (successes != NULL)
 		ret->interval_ms = number_at(successes, 0);
+}
+
+void
+trend_each(struct trend *trend, const char *name, int64_t since_wall_ms,
+    trend_row_fn *fn, void *arg)
+{
+	int more = SQLITE_ROW;
+	CLEANUP(store_statement_free)
+	sqlite3_stmt *row = row_of(trend, name,
+	    "SELECT at, waiting_max, oldest_ms FROM queue_minutes"
+	    " WHERE queue = ?1 AND at >= ?2 AND at < coalesce("
+	    "(SELECT min(at) FROM queue_looks WHERE queue = ?1), at + 1)"
+	    " UNION ALL SELECT at, waiting, oldest_ms FROM queue_looks"
+	    " WHERE queue = ?1 AND at >= ?2 ORDER BY 1",
+	    since_wall_ms);
+
+	for (; row != NULL && more == SQLITE_ROW; more = sqlite3_step(row))
+		fn(arg, sqlite3_column_int64(row, 0), number_at(row, 1),
+		    number_at(row, 2));
 }
 
 static void

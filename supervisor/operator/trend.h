@@ -28,9 +28,9 @@ struct trend *trend_new(
     struct store *store, struct loop *loop, struct err *err) MUST_CHECK;
 void trend_free(struct trend *trend); /* NULL: nothing */
 
-/* A look at one of `queues` queues; they may come at any rate. */
-void trend_add(
-    struct trend *trend, const struct queue_view *view, size_t queues);
+/* A look at one of `queues` queues, of which one comes every `every_ms`. */
+void trend_add(struct trend *trend, const struct queue_view *view,
+    size_t queues, int64_t every_ms);
 
 /* What was counted since then, as the sum of what the counters went up by: one
  * that goes down was reset. -1: not known. */
@@ -68,6 +68,13 @@ struct trend_usual {
 };
 void trend_usual(struct trend *trend, const char *name, int64_t until_wall_ms,
     struct trend_usual *ret);
+
+/* The depth and age of a queue since then, in order: minutes (the most of
+ * each), then looks. -1: not known. */
+typedef void trend_row_fn(
+    void *arg, int64_t at_wall_ms, int64_t waiting, int64_t oldest_ms);
+void trend_each(struct trend *trend, const char *name, int64_t since_wall_ms,
+    trend_row_fn *fn, void *arg);
 
 /* reeve.history/1: minutes as far as no looks are kept, then looks. */
 int trend_write(struct trend *trend, const char *name, int64_t since_wall_ms,

@@ -371,9 +371,10 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 		};
 		views[i] = (struct reconcile_worker){
 		    .name = declared->name,
-		    .max_unavailable = (uint32_t)MAX(
-		        MIN(declared->max_unavailable, (int64_t)INT32_MAX),
-		        (int64_t)1),
+		    .max_unavailable = reconcile_portion(
+		        declared->max_unavailable,
+		        declared->max_unavailable_percent,
+		        look.running == NULL ? 0 : look.running->wire.desired),
 		    .memory = &operator_track(op, declared->name)->memory,
 		};
 		memcpy(views[i].declared, look.spec->config_digest,

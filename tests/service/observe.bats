@@ -150,6 +150,24 @@ other_pid() { [ "$(first_pid)" != "$1" ] && [ "$(first_pid)" != null ]; }
 	wait_until -t 60 no_alert stalled:w:jobs
 }
 
+@test "onStall: restart: three times an hour, then only the alert stays" {
+	start_redis
+	redis LPUSH jobs a >/dev/null
+	idle_worker "{ echo 'CLIENT SETNAME reeve:jobs|w/0:x'; exec sleep 1000; } | redis-cli -p $REDIS_PORT"
+	echo 'supervisor: {observe: {every: 1s}}' >>reeve.yaml
+	supervise
+	wait_until -t 120 in_status '.alerts[] | select(.key == "stalled:w:jobs") | .evidence | test("restarted 3 times for it in the last hour")'
+	local pid
+	pid=$(first_pid)
+	# more than enough time for a fourth: looks go on
+	looks_grow() { looks_are ".looks | length >= $1"; }
+	local seen
+	seen=$("$REEVE" queue history jobs --since 1h --output json | jq '.looks | length')
+	wait_until -t 60 looks_grow $((seen + 8))
+	[ "$(first_pid)" = "$pid" ]
+	[ "$("$REEVE" events w | grep -c 'replica 0 is replaced')" = 3 ]
+}
+
 @test "a ready worker that is not connected is told of, not restarted" {
 	start_redis
 	redis LPUSH jobs a >/dev/null

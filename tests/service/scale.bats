@@ -146,3 +146,18 @@ scaler() {
 	replicas_are 2
 	[ "$("$REEVE" status --output json | jq -c '[.workers[].instances[].pid]')" = "$pids" ]
 }
+
+@test "what the init has no room for is refused at load, with its place" {
+	manifest 'min: 0'
+	run timeout 60 "$REEVE" run --max-workers 3 -f reeve.yaml
+	expect_status 78
+	has "reeve.yaml:7:5: worker 'w': with its 'scale.max' of 4 there may be 4 replicas"
+	sed -i 's/max: 4/max: 3/' reeve.yaml
+	start_background reeve "$REEVE" run --max-workers 3 -f reeve.yaml
+	wait_until in_status '.queues[] | select(.name == "jobs" and .waiting != null)'
+	sed -i 's/max: 3/max: 4/' reeve.yaml
+	run "$REEVE" reload
+	expect_status 78
+	has "may be 4 replicas"
+	in_status '.workers[0].desired == 0'
+}

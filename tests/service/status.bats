@@ -417,3 +417,28 @@ page() { python3 "$BATS_TEST_DIRNAME/browser.py" "$(URL /)" "$@"; }
 	has "<img src=x onerror=document.title='broken'>"
 	run ! grep -F '<img' <(get /)
 }
+
+page_says() { get / | grep -q -- "$1"; }
+
+@test "the page's curves outlive the operator; silences and their alerts are on it" {
+	start_redis
+	redis LPUSH jobs a b c d e f g >/dev/null
+	QUEUES="queues: [{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs, objectives: {depth: 1, for: 1s}}]" manifest
+	supervise
+	wait_until -t 60 page_says 'Depth over the last .*most 7'
+	wait_until -t 60 page_says 'objective, since'
+	"$REEVE" alert silence 'objective:*' --for 1h --reason 'the queue is being moved'
+	wait_until -t 60 page_says 'the queue is being moved; until'
+	[ "$(value reeve_alerts_silenced)" = 1 ]
+	[ "$(value reeve_silences)" = 1 ]
+	value_is 'reeve_alert_rules{rule="depth",result="failed"}' 1
+	redis DEL jobs >/dev/null
+	# what comes after the restart alone never was 7
+	wait_until -t 60 in_queue '.waiting == 0'
+	local operator
+	operator=$("$REEVE" status --output json | jq .operator.pid)
+	kill -KILL "$operator"
+	wait_until -t 60 page_says 'Depth over the last .*now 0.*most 7'
+	[ "$("$REEVE" status --output json | jq .operator.pid)" != "$operator" ]
+}
+in_queue() { "$REEVE" status --output json | jq -e ".queues[0] | $1"; }

@@ -533,6 +533,43 @@ presets_fill_what_is_not_declared(void **state)
 	try_end(&try);
 }
 
+static void
+a_portion_and_an_interval(void **state)
+{
+	struct try try;
+
+	(void)state;
+	try_begin(&try);
+	try_load(&try,
+	    TRY_HEAD "supervisor: {observe: {every: 30s}}\n"
+	             "workers:\n- {name: a, command: [/w], maxUnavailable: 2}\n"
+	             "- {name: b, command: [/w], maxUnavailable: 25%}\n"
+	             "- {name: c, command: [/w]}\n",
+	    NULL);
+	try_good(&try);
+	const struct declared *d = try.declared;
+	assert_int_equal(d->supervisor.observe_every_ms, 30000);
+	assert_int_equal(d->workers[0].max_unavailable, 2);
+	assert_false(d->workers[0].max_unavailable_percent);
+	assert_int_equal(d->workers[1].max_unavailable, 25);
+	assert_true(d->workers[1].max_unavailable_percent);
+	assert_int_equal(d->workers[2].max_unavailable, 1);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const wrong[] = {"0", "0%", "101%", "half"};
+		char text[256];
+		(void)snprintf(text, sizeof(text),
+		    TRY_HEAD "workers: [{name: a, command: [/w],"
+		             " maxUnavailable: %s}]\n",
+		    wrong[i]);
+		try_load(&try, text, NULL);
+		assert_null(try.declared);
+	}
+	try_load(&try, TRY_HEAD "supervisor: {observe: {every: 10ms}}\n", NULL);
+	assert_null(try.declared);
+	assert_non_null(strstr(try.errors.errors[0].text, "1s"));
+	try_end(&try);
+}
+
 int
 main(void)
 {
@@ -550,6 +587,7 @@ main(void)
 	    cmocka_unit_test(absent_and_zero_are_two_declarations),
 	    cmocka_unit_test(the_digest_ignores_layout_and_passwords_only),
 	    cmocka_unit_test(an_isolated_smoke_never_names_the_live_queue),
+	    cmocka_unit_test(a_portion_and_an_interval),
 	    cmocka_unit_test(presets_fill_what_is_not_declared),
 	    cmocka_unit_test(an_override_must_name_a_declared_secret),
 	};

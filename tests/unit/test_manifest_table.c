@@ -190,7 +190,10 @@ simple_value(const struct row *row)
 	case FORM_RLIMIT:
 	case FORM_RLIMIT_BYTES:
 	case FORM_CPUS:
+	case FORM_PORTION:
 		return "80";
+	case FORM_INTERVAL:
+		return "30s";
 	case FORM_UMASK:
 		return "027";
 	case FORM_ADDRESS:

@@ -556,10 +556,24 @@ a_full_list_of_actions_is_continued_with_the_next_pass(void **state)
 	assert_int_equal(actions[0].index, 0);
 }
 
+static void
+a_percentage_is_rounded_down_to_at_least_one(void **state)
+{
+	(void)state;
+	assert_int_equal(reconcile_portion(3, false, 100), 3);
+	assert_int_equal(reconcile_portion(25, true, 10), 2);
+	assert_int_equal(reconcile_portion(25, true, 12), 3);
+	assert_int_equal(reconcile_portion(25, true, 3), 1);
+	assert_int_equal(reconcile_portion(1, true, 0), 1);
+	assert_int_equal(reconcile_portion(100, true, 7), 7);
+	assert_int_equal(reconcile_portion(0, false, 7), 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_percentage_is_rounded_down_to_at_least_one),
 	    cmocka_unit_test(
 	        random_sequences_converge_and_disturb_no_more_than_allowed),
 	    cmocka_unit_test(

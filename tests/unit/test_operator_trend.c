@@ -130,7 +130,7 @@ rolled_up_and_pruned(void **state)
 		    (long long)(minute + 1000 * i), i * 10, i);
 		look(values);
 	}
-	trend_add(trend, &view, 1);
+	trend_add(trend, &view, 1, 5000);
 	assert_int_equal(count("SELECT count(*) FROM queue_minutes"), 1);
 	assert_int_equal(count("SELECT waiting FROM queue_minutes"), 15);
 	assert_int_equal(count("SELECT waiting_max FROM queue_minutes"), 30);
