@@ -49,9 +49,11 @@ HEADERS   := $(shell find $(ROOMS) tests $(OURS) -name '*.h' -print)
 # Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
 # sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
 # is in (queue.c). Asked for a queue of a kind that isn't, reeve says so.
-BACKENDS := NATS MYSQL ODBC
+BACKENDS := NATS AMQP MYSQL ODBC
 SRC_NATS := probes/queue/nats*.c probes/nats.c
 PKG_NATS := libnats
+SRC_AMQP := probes/queue/amqp*.c probes/amqp.c
+PKG_AMQP := librabbitmq
 SRC_MYSQL := probes/queue/mysql.c
 PKG_MYSQL := libmariadb
 SRC_ODBC  := probes/queue/odbc.c

@@ -102,6 +102,6 @@ void look_learn_url(struct redactor *redactor, const char *url);
 /* The kinds, one file each; kind "queue" is probes/queue/request.h. */
 look_fn probe_dns, probe_tcp, probe_tls, probe_http, probe_postgres,
     probe_redis, probe_sqlite, probe_object, probe_command, probe_file,
-    probe_supervisor, probe_processes, probe_platform, probe_nats;
+    probe_supervisor, probe_processes, probe_platform, probe_nats, probe_amqp;
 
 #endif

@@ -58,6 +58,9 @@ static const struct {
 #ifdef WITH_NATS
     {"nats", probe_nats},
 #endif
+#ifdef WITH_AMQP
+    {"amqp", probe_amqp},
+#endif
 };
 
 static void

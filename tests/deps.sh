@@ -30,7 +30,6 @@ packages() {
 		build libncurses-dev reeve top
 		build libnats-dev NATS JetStream queues
 		build librabbitmq-dev RabbitMQ queues
-		build librdkafka-dev Kafka consumer lag
 		test libcmocka-dev unit tests
 		test bats tests of the programs
 		test redis-server tests against a real Redis
@@ -39,7 +38,6 @@ packages() {
 		test sqlite3 looks into SQLite queues
 		test nats-server tests against a real NATS JetStream
 		test rabbitmq-server tests against a real RabbitMQ
-		test beanstalkd tests against a real beanstalkd
 		test libsqliteodbc ODBC against SQLite
 		test odbc-postgresql ODBC against PostgreSQL
 		test tdsodbc the driver of SQL Server

@@ -27,5 +27,6 @@ extern const struct queue_driver queue_pubsub;
 extern const struct queue_driver queue_servicebus;
 extern const struct queue_driver queue_sqs;
 extern const struct queue_driver queue_nats;
+extern const struct queue_driver queue_amqp;
 
 #endif

@@ -33,3 +33,13 @@ const struct queue_driver queue_mssql_table = {.kind = "mssqltable",
     .deep_path = true,
     .left_out = true};
 #endif
+#ifndef WITH_AMQP
+const struct queue_driver queue_amqp = {.kind = "amqp",
+    .schemes =
+        (const char *const[]){"amqp", "amqps", "amqp+amqp", "amqp+amqps", NULL},
+    .name_key = "queue",
+    .keys = (const char *const[]){"queue", NULL},
+    .any_key = true,
+    .deep_path = true,
+    .left_out = true};
+#endif

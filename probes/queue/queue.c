@@ -44,6 +44,7 @@ static const struct queue_driver *const drivers[] = {
     &queue_servicebus,
     &queue_sqs,
     &queue_nats,
+    &queue_amqp,
 };
 
 const struct queue_driver *const *

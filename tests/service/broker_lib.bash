@@ -40,3 +40,47 @@ start_nats_worker() {
 	    "nats://${NATS_USER:-}127.0.0.1:$NATS_PORT" work "$@"
 	export NATS_WORKER=$BACKGROUND_PID
 }
+
+# start_rabbitmq: a broker with its management plugin, user guest; sets
+# RABBIT_PORT, RABBIT_MGMT and AMQP_URL. It has an epmd and a cookie of its own.
+start_rabbitmq() {
+	local dir epmd dist
+	RABBIT_PORT=$(free_port)
+	RABBIT_MGMT=$(free_port)
+	epmd=$(free_port)
+	dist=$(free_port)
+	dir=$(mktemp -d "$(test_dir)/rabbit.XXXXXX")
+	printf '[rabbitmq_management].\n' >"$dir/plugins"
+	printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$RABBIT_PORT" \
+	    "management.tcp.ip = 127.0.0.1" \
+	    "management.tcp.port = $RABBIT_MGMT" >"$dir/rabbitmq.conf"
+	start_background "epmd.$epmd" epmd -port "$epmd" -address 127.0.0.1
+	wait_until port_listens "$epmd"
+	start_background "rabbit.$RABBIT_PORT" env HOME="$dir" \
+	    ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
+	    RABBITMQ_NODENAME="reeve$RABBIT_PORT@localhost" \
+	    RABBITMQ_DIST_PORT="$dist" RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf" \
+	    RABBITMQ_ENABLED_PLUGINS_FILE="$dir/plugins" \
+	    RABBITMQ_MNESIA_BASE="$dir/mnesia" RABBITMQ_LOG_BASE="$dir/log" \
+	    RABBITMQ_LOGS=- RABBITMQ_PID_FILE="$dir/pid" \
+	    /usr/lib/rabbitmq/bin/rabbitmq-server
+	AMQP_URL=amqp://guest:guest@127.0.0.1:$RABBIT_PORT/%2F
+	export RABBIT_PORT RABBIT_MGMT AMQP_URL
+	wait_until -t 120 grep -q 'Server startup complete' "$BACKGROUND_LOG" || {
+		tail -n 50 "$BACKGROUND_LOG" >&2
+		return 1
+	}
+}
+
+amqp_client() {
+	NODE_DIR=$NODE_DIR node "$REEVE_ROOT/tests/service/amqp_client.mjs" \
+	    "$AMQP_URL" "$@"
+}
+
+# start_amqp_worker QUEUE PREFETCH ack|hold|reject: sets SEEN.
+start_amqp_worker() {
+	SEEN=$(test_dir)/seen.$RANDOM
+	export SEEN NODE_DIR
+	start_background "worker.$RANDOM" node \
+	    "$REEVE_ROOT/tests/service/amqp_client.mjs" "$AMQP_URL" work "$@"
+}

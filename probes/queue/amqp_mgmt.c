@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <inttypes.h>
+
+#include "base/text.h"
+#include "probes/http.h"
+#include "probes/queue/amqp.h"
+
+int
+amqp_mgmt_read(struct queue *queue, struct arena *arena, const char *path,
+    cJSON **ret, struct err *err)
+{
+	const struct amqp_queue *amqp = queue->state;
+	const char *base = amqp->mgmt;
+	size_t len = strlen(base);
+	struct ladder ladder;
+	struct http_answer answer;
+	struct http_request request = {.method = "GET"};
+	int rc = -1;
+
+	while (len > 0 && base[len - 1] == '/')
+		len--;
+	request.url = arena_format(arena, "%.*s%s", (int)len, base, path);
+	ladder_init(&ladder, arena, queue->deadline_ms);
+	if (http_perform(&request, &ladder, &answer) == -1)
+		(void)err_set(
+		    err, ERR_SYSTEM, "management API: %s", ladder.summary);
+	else if (answer.status != 200)
+		(void)err_set(err, ERR_REFUSED, "management API: HTTP %ld",
+		    answer.status);
+	else if (answer.body.overflow)
+		(void)err_set(
+		    err, ERR_CAPACITY, "management API: more than 1 MiB");
+	else {
+		const char *text =
+		    arena_bytes(arena, answer.body.data, answer.body.len);
+
+		*ret = json_read(text, answer.body.len, err);
+		rc = *ret != NULL ? 0 : err_wrap(err, "management API");
+	}
+	http_answer_fini(&answer);
+	return rc;
+}
+
+static int
+copy_text(struct arena *arena, const cJSON *object, const char *key,
+    const char **ret, struct err *err)
+{
+	const char *text = NULL;
+
+	*ret = "";
+	if (object != NULL && json_text(object, key, "", &text, err) == -1)
+		return -1;
+	if (text != NULL)
+		*ret = arena_text(arena, text);
+	return 0;
+}
+
+static int
+consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
+    struct queue_consumer *ret, struct err *err)
+{
+	const cJSON *channel = NULL;
+	const char *host = NULL;
+	int64_t prefetch = 0;
+	int64_t port = -1;
+
+	*ret = (struct queue_consumer){.reads = "",
+	    .worker = "",
+	    .pid = -1,
+	    .proof = PROOF_CONNECTED | PROOF_WAITS};
+	if (!cJSON_IsObject(one))
+		return err_set(err, ERR_INPUT, "a consumer is no object");
+	if (json_object(one, "channel_details", &channel, err) == -1 ||
+	    copy_text(arena, one, "consumer_tag", &ret->id, err) == -1 ||
+	    json_i64(one, "prefetch_count", 0, &prefetch, err) == -1 ||
+	    copy_text(arena, channel, "peer_host", &host, err) == -1 ||
+	    (channel != NULL &&
+	        json_i64(channel, "peer_port", -1, &port, err) == -1))
+		return -1;
+	ret->address = host[0] == '\0'
+	                   ? ""
+	                   : arena_format(arena, "%s:%" PRId64, host, port);
+	/* 0 is no limit at all */
+	if (prefetch <= 0 || prefetch > UINT16_MAX || counted->prefetch < 0)
+		counted->prefetch = -1;
+	else
+		counted->prefetch += prefetch;
+	return 0;
+}
+
+int
+amqp_counted_of(struct arena *arena, const cJSON *answer,
+    struct amqp_counted *ret, struct err *err)
+{
+	struct amqp_counted counted = {0};
+	struct queue_consumer *who =
+	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*who));
+	const cJSON *arguments = NULL;
+	const cJSON *policy = NULL;
+	const cJSON *consumers = NULL;
+	const cJSON *one = NULL;
+
+	if (!cJSON_IsObject(answer))
+		return err_set(err, ERR_INPUT, "a queue is no object");
+	if (json_object(answer, "arguments", &arguments, err) == -1 ||
+	    json_array(answer, "consumer_details", &consumers, err) == -1 ||
+	    json_i64(answer, "messages_unacknowledged", -1, &counted.unacked,
+	        err) == -1 ||
+	    copy_text(arena, answer, "type", &counted.type, err) == -1 ||
+	    copy_text(arena, arguments, "x-dead-letter-exchange",
+	        &counted.dead_exchange, err) == -1 ||
+	    copy_text(arena, arguments, "x-dead-letter-routing-key",
+	        &counted.dead_key, err) == -1)
+		return -1;
+	/* without a policy it is an empty array in some versions */
+	policy = cJSON_GetObjectItemCaseSensitive(
+	    answer, "effective_policy_definition");
+	if (counted.dead_exchange[0] == '\0' && cJSON_IsObject(policy) &&
+	    copy_text(arena, policy, "dead-letter-exchange",
+	        &counted.dead_exchange, err) == -1)
+		return -1;
+	counted.delivery_limit = -1;
+	if (arguments != NULL && json_i64(arguments, "x-delivery-limit", -1,
+	                             &counted.delivery_limit, err) == -1)
+		return -1;
+	cJSON_ArrayForEach(one, consumers)
+	{
+		if (counted.nwho == QUEUE_WHO_MAX)
+			break;
+		if (consumer_of(
+		        arena, one, &counted, &who[counted.nwho++], err) == -1)
+			return -1;
+	}
+	counted.who = who;
+	*ret = counted;
+	return 0;
+}
+
+const char *
+amqp_alarm_of(struct arena *arena, const cJSON *nodes)
+{
+	static const char *const alarms[] = {"mem_alarm", "disk_free_alarm"};
+	const cJSON *node = NULL;
+
+	cJSON_ArrayForEach(node, nodes)
+	{
+		const char *name = NULL;
+
+		if (!cJSON_IsObject(node) ||
+		    json_text(node, "name", "", &name, NULL) == -1)
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(alarms); i++) {
+			bool is = false;
+
+			if (json_bool(node, alarms[i], false, &is, NULL) == 0 &&
+			    is)
+				return arena_format(
+				    arena, "%s of node %s", alarms[i], name);
+		}
+	}
+	return NULL;
+}
