@@ -3,7 +3,11 @@
  * What the machine itself allows: fork, exec and wait in a loop, and nothing
  * else. Every other figure is a ratio to this one's.
  *
- *     limit COUNT CMD ARG…
+ *     limit [-s] COUNT CMD ARG…
+ *
+ * -s: each in a session of its own, as a supervisor needs it that signals a
+ * worker with all that it started. The kernel then schedules it in a group of
+ * its own (autogroup), which on a busy machine waits for its turn.
  *
  * Starts CMD COUNT times, each again as soon as it ends, until SIGTERM: sends
  * it to all and waits for the last.
@@ -13,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +28,7 @@ enum {
 static pid_t pids[COUNT_MAX];
 static size_t count;
 static sigset_t signals;
+static bool sessions;
 
 NORETURN static void
 die(const char *what)
@@ -41,6 +47,8 @@ start(char *argv[])
 	if (pid != 0)
 		return pid;
 	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+	if (sessions)
+		(void)setsid();
 	(void)execv(argv[0], argv);
 	die(argv[0]);
 }
@@ -69,6 +77,9 @@ stop(void)
 int
 main(int argc, char *argv[])
 {
+	sessions = argc > 1 && strcmp(argv[1], "-s") == 0;
+	argv += sessions;
+	argc -= sessions;
 	long wanted = argc > 2 ? strtol(argv[1], NULL, 10) : 0;
 
 	if (wanted < 1 || wanted > COUNT_MAX)

@@ -109,7 +109,7 @@ function targets(i, n, parts) {
 }
 
 END {
-	who = "limit reeve reeve-captured reeve+operator runit s6 supervisord"
+	who = "limit limit-sessions reeve reeve-captured reeve+operator runit s6 supervisord"
 	head("", who)
 	row("100 workers started and reporting, ms", "round100", 1, 1, who)
 	row("1,000, ms", "round1000", 1, 1, who)
