@@ -13,6 +13,10 @@
 #include "supervisor/operator/receivers.h"
 #include "supervisor/operator/spool.h"
 
+enum {
+	MARGIN_MS = 15 * 1000
+};
+
 static char *
 copy(const char *text)
 {
@@ -95,6 +99,18 @@ take(struct alerts *alerts, const struct alert_condition *condition)
 	(*at)->restored = false;
 }
 
+/* Until when one that a predecessor knew needn't be seen. Whoever measures how
+ * long something has lasted began anew, and later than we did: without a margin
+ * it would be over just before it is found again. */
+static int64_t
+restored_until_ms(const struct alerts *alerts, const struct alert *alert)
+{
+	int64_t hold_ms =
+	    alert->hold_ms == 0 ? 0 : clock_after(alert->hold_ms, MARGIN_MS);
+
+	return clock_after(alerts->restored_ms, hold_ms);
+}
+
 /* Those that are over go; who was told of one is told that. */
 static void
 resolve(struct alerts *alerts)
@@ -104,8 +120,7 @@ resolve(struct alerts *alerts)
 	while (*at != NULL) {
 		struct alert *alert = *at;
 		bool waits = alert->restored &&
-		             clock_after(alerts->restored_ms, alert->hold_ms) >
-		                 clock_ms();
+		             restored_until_ms(alerts, alert) > clock_ms();
 		if (alert->holds || waits) {
 			at = &alert->next;
 			continue;
@@ -232,6 +247,9 @@ alerts_wake_ms(const struct alerts *alerts)
 	int64_t wake_ms =
 	    MIN(alerts->wake_ms, silences_wake_ms(&alerts->silences));
 
+	/* Nothing is judged before it is known whom to tell. */
+	if (!alerts->receivers[0].used)
+		return CLOCK_NEVER;
 	for (const struct alert *alert = alerts->known; alert != NULL;
 	     alert = alert->next) {
 		for (size_t i = 0; alert->told && alert->silence == 0 &&
@@ -239,8 +257,8 @@ alerts_wake_ms(const struct alerts *alerts)
 		     i++)
 			wake_ms = MIN(wake_ms, alert->repeat_at_ms[i]);
 		if (alert->restored)
-			wake_ms = MIN(wake_ms,
-			    clock_after(alerts->restored_ms, alert->hold_ms));
+			wake_ms =
+			    MIN(wake_ms, restored_until_ms(alerts, alert));
 	}
 	return wake_ms;
 }

@@ -13,6 +13,8 @@ enum {
 	CONDITIONS_MAX = 4096,
 	RESTART_SHOWN_MS = 60 * 1000,
 	LOOK_AGAIN_MS = 10 * 1000, /* a window moves on by itself */
+	/* Until a new operator has looked at the processes itself. */
+	DRIFT_HOLD_MS = 5 * 1000,
 };
 
 struct judged {
@@ -291,6 +293,7 @@ drifted(struct judged *judged)
 		            item->key),
 		        .kind = "drift",
 		        .severity = SEVERITY_WARNING,
+		        .hold_ms = DRIFT_HOLD_MS,
 		        .subject = subject_of(judged, item->worker),
 		        .summary = item->summary,
 		        .evidence = arena_format(judged->arena,

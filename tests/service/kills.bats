@@ -127,7 +127,7 @@ nothing_raised() { in_status '[.alerts[] | select(.state == "raised")] == [] and
 raised_is_told() { in_status '[.alerts[] | select(.state == "raised" and .kind == "source-unreadable")] != []'; }
 
 @test "killed at random moments: no alert lost or doubled, no action done twice, workers untouched" {
-	local kills=${KILLS:-15} still token before
+	local kills=${KILLS:-6} still before
 	start_redis
 	PORT=$(free_port)
 	manifest

@@ -234,7 +234,9 @@ a_window_that_is_not_over_holds_a_restored_alert(void **state)
 	open_alerts();
 	judge(NULL, NULL);
 	assert_string_equal(waiting(), "raised a");
-	assert_true(alerts_wake_ms(&alerts) <= clock_ms() + 60000);
+	/* a new operator measures from later on: it has a little longer */
+	assert_true(alerts_wake_ms(&alerts) > clock_ms() + 60000);
+	assert_true(alerts_wake_ms(&alerts) <= clock_ms() + 75000);
 	/* seen true again, it is over when it is over */
 	alerts_judge(&alerts, &one, 1);
 	judge(NULL, NULL);

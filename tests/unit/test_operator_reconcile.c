@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "supervisor/operator/reconcile.h"
 
 /*
@@ -382,11 +383,23 @@ assert_quiet(struct model *model)
 	assert_int_equal(model->nactions, before);
 }
 
+/* RECONCILE_SEQUENCES=100000: a long run. */
+static uint64_t
+sequences(void)
+{
+	const char *text = getenv("RECONCILE_SEQUENCES");
+	int64_t count = 2000;
+
+	if (text != NULL)
+		assert_int_equal(text_i64(text, 1, 1 << 30, &count, NULL), 0);
+	return (uint64_t)count;
+}
+
 static void
 random_sequences_converge_and_disturb_no_more_than_allowed(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 2000; seed++) {
+	for (uint64_t seed = 1; seed <= sequences(); seed++) {
 		struct model model;
 		model_init(&model, seed);
 		for (unsigned i = 0; i < 300; i++) {
