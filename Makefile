@@ -368,6 +368,7 @@ bench: ## reeve beside its peers and the machine's limit: docs/benchmarks.md (ro
 benched: all $(BENCH) $(B)/tests/process/plan
 	@tests/bench/run docs/benchmarks.md
 	@tests/bench/logs docs/benchmarks.md
+	@tests/bench/queues docs/benchmarks.md
 
 .PHONY: demo
 demo: ## the whole story on an embedded queue, without any server

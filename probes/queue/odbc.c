@@ -164,9 +164,11 @@ statement(struct queue *queue, SQLHSTMT *ret, struct err *err)
 
 	if (!good(SQLAllocHandle(SQL_HANDLE_STMT, odbc->db, ret)))
 		return refused(queue, SQL_HANDLE_DBC, odbc->db, err);
-	/* not every driver can: the prober's own deadline stands behind it */
+	/* not every driver can: the prober's own deadline stands behind it
+	 * NOLINTBEGIN(performance-no-int-to-ptr): so ODBC takes numbers */
 	(void)SQLSetStmtAttr(*ret, SQL_ATTR_QUERY_TIMEOUT,
 	    (SQLPOINTER)(intptr_t)STATEMENT_SECONDS, 0);
+	/* NOLINTEND(performance-no-int-to-ptr) */
 	return 0;
 }
 
@@ -362,12 +364,14 @@ connect_to(
 	if (!good(SQLAllocHandle(SQL_HANDLE_ENV, SQL_NULL_HANDLE, &odbc->env)))
 		return queue_trouble(queue, CAUSE_INTERNAL, "", err,
 		    ERR_CAPACITY, "no memory for ODBC");
+	/* NOLINTBEGIN(performance-no-int-to-ptr): so ODBC takes numbers */
 	(void)SQLSetEnvAttr(odbc->env, SQL_ATTR_ODBC_VERSION,
 	    (SQLPOINTER)(intptr_t)SQL_OV_ODBC3, 0);
 	if (!good(SQLAllocHandle(SQL_HANDLE_DBC, odbc->env, &odbc->db)))
 		return refused(queue, SQL_HANDLE_ENV, odbc->env, err);
 	(void)SQLSetConnectAttr(
 	    odbc->db, SQL_ATTR_LOGIN_TIMEOUT, (SQLPOINTER)seconds, 0);
+	/* NOLINTEND(performance-no-int-to-ptr) */
 	if (!good(SQLDriverConnect(odbc->db, NULL,
 	        (SQLCHAR *)arena_text(&queue->arena, text), SQL_NTS, NULL, 0,
 	        &len, SQL_DRIVER_NOPROMPT)))

@@ -234,10 +234,8 @@ run(struct postgres_session *session, const struct pg_figures *figures,
 			take(ret, bound->arena, i, PQgetvalue(rows, 0, i + 1));
 	}
 	age(ret);
-	/* it was looked for among as many as were counted */
 	if (ret->attempts_max.know == KNOW_EXACT &&
-	    (ret->waiting.know == KNOW_AT_LEAST ||
-	        ret->active.know == KNOW_AT_LEAST))
+	    ret->waiting.value + ret->active.value > PG_SAMPLE)
 		ret->attempts_max.know = KNOW_AT_LEAST;
 	return 0;
 }

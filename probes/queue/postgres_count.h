@@ -12,7 +12,8 @@
  * and anything else unknown. A count stops at PG_COUNT_CAP.
  */
 enum {
-	PG_COUNT_CAP = 10001
+	PG_COUNT_CAP = 10001,
+	PG_SAMPLE = 1000 /* jobs among which the most attempts are looked for */
 };
 
 enum pg_figure {

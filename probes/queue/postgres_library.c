@@ -225,7 +225,7 @@ figures_of(struct arena *arena, const struct pg_queue *pg)
 		figures.text[PG_ATTEMPTS] = arena_format(arena,
 		    "SELECT coalesce(max(n),0) FROM (SELECT %s AS n %s LIMIT "
 		    "%d) a",
-		    library->attempts, library->live, PG_COUNT_CAP);
+		    library->attempts, library->live, PG_SAMPLE);
 	else
 		figures.why[PG_ATTEMPTS] = arena_format(
 		    arena, "%s keeps no count of attempts", library->name);

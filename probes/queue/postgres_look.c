@@ -101,7 +101,7 @@ figures_of(struct pg_sql *sql, const struct pg_queue *pg)
 		    "SELECT coalesce(max(a)::text,'0') FROM (SELECT %s AS a "
 		    "FROM %s WHERE %s AND (%s OR %s) LIMIT %d) s",
 		    table_quote(arena, layout->attempts), pg->table, scope,
-		    waits, takes, PG_COUNT_CAP);
+		    waits, takes, PG_SAMPLE);
 	lease_figures(&figures, arena, pg, active);
 	head_figures(&figures, arena, pg, ready);
 	return figures;

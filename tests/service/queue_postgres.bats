@@ -117,6 +117,30 @@ setup() {
 	field quality.waiting at-least
 }
 
+@test "odd values are unknown, and end nothing" {
+	sql "ALTER TABLE documents ALTER processing_attempts TYPE numeric, ALTER worker_id TYPE bytea USING NULL;
+	INSERT INTO documents(filename,status,lease_expires_at,processing_attempts,created_at,worker_id) VALUES
+	  ('a','queued',NULL,'NaN','-infinity',NULL),
+	  ('b','processing','infinity',99999999999999999999999999,now(),'\\xff00fe'),
+	  ('c','processing','-infinity',-1,now(),NULL),
+	  ('d','failed',NULL,0,'infinity',NULL)"
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting 1
+	field active 2
+	field lease_expired 1
+	field failed 1
+	field oldest_ms null
+	has 'the oldest was put in at no time'
+	field attempts_max null
+	has "didn't answer with a number"
+	sql "ALTER TABLE documents ALTER created_at DROP DEFAULT, ALTER created_at TYPE numeric USING 1e30"
+	run_ls "$QUEUE"
+	expect_status 0
+	field waiting 1
+	field oldest_ms null
+}
+
 @test "the other sessions of the database are candidates, not consumers" {
 	start_background session env PGPASSWORD="$PG_PASSWORD" psql -X -h 127.0.0.1 \
 	    -p "$PG_PORT" -U postgres -c 'SELECT pg_sleep(60)' \
