@@ -6,6 +6,7 @@
 
 /* One row a technology; the table in queue.c lists them all. */
 extern const struct queue_driver queue_redis_list;
+extern const struct queue_driver queue_redis_stream;
 extern const struct queue_driver queue_bullmq;
 extern const struct queue_driver queue_bull;
 extern const struct queue_driver queue_postgres_table;

@@ -22,6 +22,7 @@ enum {
 
 static const struct queue_driver *const drivers[] = {
     &queue_redis_list,
+    &queue_redis_stream,
     &queue_bullmq,
     &queue_bull,
     &queue_postgres_table,
