@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2030,SC2031,SC2154
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 # BullMQ and Bull: real libraries, of several versions, against our drivers.
 
 load ../lib
@@ -155,7 +155,7 @@ all_keys() {
 
 canary_done() {
 	look follow "$URL" '{}'
-	[ "$(fact state)" = gone ] && [ "$(fact done)" = yes ] &&
+	[ "$(fact state)" = gone ] && [ "$(fact "done")" = yes ] &&
 	    [[ $(fact detail) = *"$CANARY"* ]]
 }
 
@@ -179,7 +179,7 @@ canary_done() {
 		[ "$(fact removed)" = yes ]
 		look follow "$URL" '{}'
 		[ "$(fact state)" = gone ]
-		[ "$(fact done)" = "" ]
+		[ "$(fact "done")" = "" ]
 		same_counts
 	done
 }

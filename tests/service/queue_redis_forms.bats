@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154
 # The forms that a Redis comes in: TLS, a socket, Sentinel with a failover, a
 # cluster; and queues of one and of a million jobs.
 
@@ -159,8 +159,8 @@ cluster_is_up() {
 # cost URL: µs within the server for twenty looks, the logins left out; the
 # smallest of three tries.
 cost() {
-	local best= now try
-	for try in 1 2 3; do
+	local best='' now
+	for _ in 1 2 3; do
 		redis-cli -p "$PORT" CONFIG RESETSTAT >/dev/null
 		python3 -c '
 import json, sys

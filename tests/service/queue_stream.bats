@@ -97,7 +97,7 @@ idle_seen() {
 	redis XACK jobs workers "$RECEIPT" >/dev/null
 	look follow "$URL" x
 	[ "$(fact state)" = gone ]
-	[ "$(fact done)" = yes ]
+	[ "$(fact "done")" = yes ]
 	RECEIPT=
 	look submit "$URL" again
 	RECEIPT=$(fact receipt)
@@ -105,5 +105,5 @@ idle_seen() {
 	[ "$(fact removed)" = yes ]
 	look follow "$URL" x
 	[ "$(fact state)" = gone ]
-	[ "$(fact done)" = "" ]
+	[ "$(fact "done")" = "" ]
 }

@@ -294,6 +294,42 @@ times_are_read_as_payloads_write_them(void **state)
 	assert_int_equal(timestamp_of_number(-1), -1);
 }
 
+static void
+a_cluster_points_to_the_node_that_has_a_key(void **state)
+{
+	/* slots as CLUSTER KEYSLOT of Redis 7.0.15 says them */
+	static const struct {
+		const char *key;
+		unsigned slot;
+	} slots[] = {{"foo", 12182}, {"{foo}:wait", 12182}, {"a{foo}b", 12182}};
+	static const char *const bad[] = {"", "MOVED", "MOVED ", "MOVED 1",
+	    "MOVED 1 ", "MOVED 16384 h:1", "MOVED -1 h:1", "MOVED 1 h:0",
+	    "MOVED 1 h:65536", "MOVED 1 h", "ASK  h:1", "MOVED 123456789 h:1",
+	    "ERR MOVED 1 h:1", "MOVED 1 0123456789abcdefghij:1"};
+	char host[16];
+	bool asks = false;
+	unsigned slot = 0;
+	int port = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++)
+		assert_int_equal(redis_slot(slots[i].key, strlen(slots[i].key)),
+		    slots[i].slot);
+	assert_int_equal(redis_slot("", 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(redis_redirect_parse(
+		    bad[i], &asks, &slot, host, sizeof(host), &port));
+	assert_true(redis_redirect_parse("ASK 3999 127.0.0.1:6381", &asks,
+	    &slot, host, sizeof(host), &port));
+	assert_true(asks);
+	assert_int_equal(slot, 3999);
+	assert_string_equal(host, "127.0.0.1");
+	assert_int_equal(port, 6381);
+	assert_true(redis_redirect_parse(
+	    "MOVED 1 :7000", &asks, &slot, host, sizeof(host), &port));
+	assert_string_equal(host, "");
+}
+
 /* A row of the guide's table, as the driver's own functions have it. */
 static const char *
 ability_row(const struct queue_driver *driver)
@@ -356,6 +392,8 @@ main(void)
 	    cmocka_unit_test(arguments_that_are_too_short_exclude_a_list),
 	    cmocka_unit_test(a_workers_name_survives_its_encoding),
 	    cmocka_unit_test(a_digest_is_what_the_server_computes),
+	    cmocka_unit_test(a_cluster_points_to_the_node_that_has_a_key),
+	    cmocka_unit_test(a_cluster_points_to_the_node_that_has_a_key),
 	    cmocka_unit_test(the_guide_says_what_each_kind_can_do),
 	    cmocka_unit_test(times_are_read_as_payloads_write_them),
 	};
