@@ -8,7 +8,7 @@ load queue_lib
 load broker_lib
 
 setup_file() {
-	need rabbitmqctl epmd node curl
+	need epmd node
 	node_packages
 	start_rabbitmq
 }
