@@ -131,11 +131,10 @@ struct operator_core {
 	struct operator_plan applied, sent;
 	/* What the plan was composed of last, and what it came to. */
 	struct fingerprint composed_of, composed;
-	bool has_composed;
 	int64_t sent_ms;
 	uint32_t sent_sequence, plan_sequence, kept_sequence;
 	uint32_t old_sequences[OLD_PLANS_MAX]; /* awaited; 0: free */
-	bool asked_old;
+	bool asked_old, has_composed;
 	struct fingerprint refused; /* the plan that was refused last */
 	bool has_refused;
 	struct tracked *tracked;
@@ -164,9 +163,9 @@ struct operator_core {
 	/* whether it is of this declaration, and of what the init has told */
 	bool judged;
 	struct operator_last last;
+	int64_t snapshot_due_ms;
 	bool draining, ready, stop;
 	bool trim_due; /* much was allocated, and most of it freed */
-	int64_t snapshot_due_ms;
 	bool notes_due; /* something that notes.c keeps has changed */
 	bool keep_due;  /* the good configurations have changed */
 	int exit_code;

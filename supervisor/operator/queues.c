@@ -489,6 +489,7 @@ endpoint_get(struct queues *queues, const char *url)
 	}
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
+	assert(url != NULL);
 	if (endpoint == NULL)
 		return NULL;
 	endpoint->url = strdup(url);
