@@ -70,7 +70,7 @@ PAGES_OBJ := $(B)/made/explain_pages.o $(B)/made/page_files.o
 
 # Asked for once, and only when something of the tool is built.
 TOOL_PKGS := libcyaml yaml-0.1 libcjson libcurl libpq hiredis openssl sqlite3 \
-             libmicrohttpd ncursesw $(foreach x,$(WITH),$(PKG_$x))
+             libmicrohttpd ncursesw zlib $(foreach x,$(WITH),$(PKG_$x))
 TOOL_CPPFLAGS = $(eval TOOL_CPPFLAGS := $$(shell pkg-config --cflags $(TOOL_PKGS)))$(TOOL_CPPFLAGS)
 TOOL_LIBS     = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PKGS)) -lm)$(TOOL_LIBS)
 

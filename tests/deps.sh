@@ -30,10 +30,15 @@ packages() {
 		build libncurses-dev reeve top
 		build libnats-dev NATS JetStream queues
 		build librabbitmq-dev RabbitMQ queues
+		build librdkafka-dev Kafka consumer lag
+		build zlib1g-dev errors of RQ
 		test libcmocka-dev unit tests
 		test bats tests of the programs
 		test redis-server tests against a real Redis
 		test redis-tools looks into it
+		test python3-rq a queue of its own
+		test python3-celery a queue of its own
+		test ruby-sidekiq a queue of its own
 		test postgresql tests against a real PostgreSQL
 		test sqlite3 looks into SQLite queues
 		test nats-server tests against a real NATS JetStream

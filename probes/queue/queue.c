@@ -41,6 +41,10 @@ static const struct queue_driver *const drivers[] = {
 
     &queue_sqlite_table,
     &queue_sqlite_embedded,
+    &queue_celery,
+    &queue_resque,
+    &queue_rq,
+    &queue_sidekiq,
     &queue_pubsub,
     &queue_servicebus,
     &queue_sqs,

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REEVE_PROBES_QUEUE_REDIS_LIBRARY_H
+#define REEVE_PROBES_QUEUE_REDIS_LIBRARY_H
+
+#include <cjson/cJSON.h>
+
+#include "probes/queue/queue.h"
+#include "probes/queue/redis_kind.h"
+
+/*
+ * What RQ, Celery, Sidekiq and Resque have in common: jobs wait in one list
+ * whose key holds the queue's name, beside sets of the library's own. The
+ * layouts are those of queues.md parts 5.6 to 5.9.
+ */
+enum {
+	LIBRARY_SOME = 200 /* members of a shared set that are looked at */
+};
+
+struct library_queue {
+	struct redis_handle handle;
+	const char *prefix; /* of every list: "rq:queue:"; "" */
+	const char *list;   /* the one that waits */
+	const char *ns;     /* Resque's; "" of the others */
+	const char *index;  /* the set of all queues' names; NULL: none */
+};
+
+/* Opens `queue->spec`: the list is `prefix` and the queue's name. The driver
+ * sets `index` afterwards. */
+int library_open(struct queue *queue, const char *ns, const char *prefix,
+    redis_round_fn *const *rounds, struct err *err) MUST_CHECK;
+int library_near(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err);
+
+/* The elements of an answer that is a list; 0 of any other. */
+size_t library_count(const redisReply *reply);
+/* The text of a part of a list, borrowed from the reply; "" when it is none. */
+const char *library_text(const redisReply *reply, size_t at);
+/* A text that is a JSON object; NULL. The caller's. */
+cJSON *library_json(const char *text);
+/* Adds one consumer, if there is room. `who` is of QUEUE_WHO_MAX. */
+void library_consumer(
+    struct redis_look *look, const struct queue_consumer *consumer);
+/* `counted` of `total` members were looked at, and `mine` are this queue's. */
+struct queue_number library_share(
+    int64_t mine, int64_t counted, const struct queue_number *total);
+/* Whether exactly these bytes are in the list, near one of its ends. */
+int library_find(struct queue *queue, const char *text, bool *ret_found,
+    struct err *err) MUST_CHECK;
+/* Takes exactly these bytes out of it. */
+int library_take_out(struct queue *queue, const char *text, bool *ret_removed,
+    struct err *err) MUST_CHECK;
+/* The first bytes of a payload into an item. */
+void library_payload(
+    struct arena *arena, const char *bytes, size_t len, struct queue_item *ret);
+/* The jobs of the list `key` as they are; `tail`: there is the
+ * oldest. For a driver's `list`. */
+struct library_peek {
+	const char *key;
+	bool tail;
+	const struct queue_number *total;
+	size_t limit;
+};
+int library_peek(struct queue *queue, const struct library_peek *peek,
+    struct arena *arena, struct queue_page *ret, struct err *err) MUST_CHECK;
+/* An answer of TIME, in a look of one call. */
+int library_now(
+    struct queue *queue, int64_t *ret_ms, struct err *err) MUST_CHECK;
+
+/* "KIND+redis://", "KIND+rediss://", … */
+#define LIBRARY_SCHEMES(kind)                                      \
+	{                                                          \
+		kind "+redis", kind "+rediss", kind "+redis+unix", \
+		    kind "+unix", kind "+redis+sentinel",          \
+		    kind "+rediss+sentinel", NULL                  \
+	}
+
+#endif

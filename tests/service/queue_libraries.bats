@@ -1,0 +1,225 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# RQ, Celery, Sidekiq and Resque on a real Redis, with their own clients and
+# workers: in every state the counts are theirs, a canary goes through a worker
+# that isn't ours, and what failed is moved back as they do it.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+load queue_lib
+
+# Debian's own, which has RQ and Celery.
+PYTHON=/usr/bin/python3
+
+setup() {
+	need jq python3
+	cd "$BATS_TEST_TMPDIR" || return
+	start_redis
+	export PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1
+}
+
+# follows OP RESULT…: follow says this sooner or later.
+place() {
+	look follow "$1" "${PAYLOAD:-}"
+	[ "$(fact state)" = "$2" ]
+}
+seen_in() { run_ls "$1" && field "$2" "$3"; }
+by_reeve() { "$REEVE_TOOL" queue "$@"; }
+
+# --- RQ ------------------------------------------------------------------------
+
+rq_python() {
+	"$PYTHON" - <<-END
+		import rq, redis, time, builtins
+		connection = redis.Redis.from_url("$REDIS_URL/0")
+		queue = rq.Queue("jobs", connection=connection)
+		$1
+	END
+}
+start_rq() {
+	start_background rq /usr/bin/rq worker --url "$REDIS_URL/0" jobs
+	wait_until grep -q 'Listening on' "$BACKGROUND_LOG"
+}
+
+@test "rq: each state as RQ itself counts it; who consumes; a near name" {
+	URL="rq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	rq_python 'for i in range(3): queue.enqueue("time.sleep", 0)'
+	run_ls "$URL"
+	field waiting 3
+	field active 0
+	field failed 0
+	field consumers 0
+	[ "$(get oldest_ms)" -ge 0 ]
+	rq_python 'queue.enqueue("builtins.int", "x")'
+	start_rq
+	wait_until seen_in "$URL" failed 1
+	wait_until seen_in "$URL" waiting 0
+	field consumers 1
+	[ "$(rq_python 'print(queue.failed_job_registry.count, queue.count)')" = "1 0" ]
+	rq_python 'queue.enqueue("time.sleep", 600)'
+	wait_until seen_in "$URL" active 1
+	rq_python 'rq.suspend(connection) if hasattr(rq, "suspend") else __import__("rq.suspension").suspension.suspend(connection)'
+	run_ls "$URL"
+	field paused True
+	run_ls "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
+	look observe "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
+	jq -e ".queue.near[] | select(.name == \"jobs\")" <<<"$(tail -n 1 <<<"$output")"
+}
+
+@test "rq: a canary through RQ's own worker; what failed is requeued once" {
+	URL="rq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	look submit "$URL" ''
+	RECEIPT=$(fact receipt)
+	place "$URL" visible
+	start_rq
+	wait_until place "$URL" gone
+	[ "$(fact done)" = yes ]
+	: >broken
+	cat >work.py <<-END
+		import os
+		def work(name):
+		    if os.path.exists("broken"): raise RuntimeError("broken " + name)
+		    open("done." + name, "w").close()
+	END
+	rq_python 'queue.enqueue("work.work", "a")'
+	wait_until seen_in "$URL" failed 1
+	run by_reeve dead "$URL"
+	[[ $output == *"broken a"* ]]
+	rm broken
+	by_reeve requeue "$URL" --yes --log "$PWD/moves.jsonl"
+	wait_until test -e done.a
+	wait_until seen_in "$URL" failed 0
+}
+
+# --- Celery ----------------------------------------------------------------------
+
+celery_app() {
+	cat >app.py <<-END
+		import time
+		from celery import Celery
+		app = Celery("app", broker="$REDIS_URL/0", backend="$REDIS_URL/0")
+		app.conf.task_default_queue = "jobs"
+		@app.task
+		def work(seconds): time.sleep(seconds)
+	END
+}
+start_celery() {
+	start_background celery "$PYTHON" -m celery -A app worker -c 1 -P solo \
+	    -Q jobs --without-gossip --without-mingle -l INFO
+	wait_until -t 60 grep -q ' ready' "$BACKGROUND_LOG"
+}
+
+@test "celery: what waits, what workers have, and a canary by the task that every worker has" {
+	URL="celery+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	celery_app
+	"$PYTHON" -c 'import app
+for i in range(3): app.work.delay(0)
+app.work.apply_async((0,), priority=6)'
+	run_ls "$URL"
+	field waiting 4
+	field active 0
+	look submit "$URL" ''
+	RECEIPT=$(fact receipt)
+	place "$URL" visible
+	start_celery
+	wait_until place "$URL" gone
+	[ "$(fact done)" = yes ]
+	wait_until seen_in "$URL" waiting 0
+	"$PYTHON" -c 'import app
+app.work.delay(600)'
+	wait_until seen_in "$URL" active 1
+	# a task that nobody has is taken, and fails
+	RECEIPT='' CANARY=11111111-0d4b-4a58-9a3e-52a1a2f0c4f1
+	redis del unacked unacked_index >/dev/null
+	kill -0 "$BACKGROUND_PID"
+}
+
+# --- Sidekiq ---------------------------------------------------------------------
+
+sidekiq_app() {
+	cat >work.rb <<-'END'
+		require "sidekiq"
+		url = { url: ENV["REDIS_URL"] + "/0" }
+		Sidekiq.configure_server { |c| c.redis = url }
+		Sidekiq.configure_client { |c| c.redis = url }
+		class Work
+		  include Sidekiq::Worker
+		  sidekiq_options queue: "jobs", retry: 0
+		  def perform(name)
+		    sleep 600 if name == "long"
+		    raise "broken #{name}" if File.exist?("broken")
+		    File.write("done.#{name}", "")
+		  end
+		end
+	END
+}
+sidekiq_ruby() { ruby -r ./work.rb -r sidekiq/api -e "$1"; }
+start_sidekiq() {
+	start_background sidekiq sidekiq -r ./work.rb -q jobs -c 2
+	wait_until -t 60 grep -q 'Booting Sidekiq' "$BACKGROUND_LOG"
+}
+
+@test "sidekiq: each state as Sidekiq's own API counts it; a canary through its own worker" {
+	need ruby sidekiq
+	URL="sidekiq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	sidekiq_app
+	sidekiq_ruby '3.times { |i| Work.perform_async("n#{i}") }
+		Work.perform_in(3600, "later"); Work.set(queue: "other").perform_in(3600, "else")'
+	run_ls "$URL"
+	field waiting 3
+	field delayed 1
+	field consumers 0
+	[ "$(get oldest_ms)" -ge 0 ]
+	PAYLOAD='{"class": "Work", "args": ["canary"]}'
+	look submit "$URL" "$PAYLOAD"
+	RECEIPT=$(fact receipt)
+	place "$URL" visible
+	start_sidekiq
+	wait_until place "$URL" gone
+	[ -e done.canary ]
+	wait_until seen_in "$URL" consumers 1
+	sidekiq_ruby 'Work.perform_async("long")'
+	# a process tells every ten seconds what it works on
+	wait_until -t 60 seen_in "$URL" active 1
+	[ "$(sidekiq_ruby 'puts Sidekiq::Queue.new("jobs").size')" = "$(get waiting)" ]
+}
+
+@test "sidekiq: a dead job is requeued once, its arguments as they were" {
+	need ruby sidekiq
+	URL="sidekiq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	sidekiq_app
+	: >broken
+	sidekiq_ruby 'Work.perform_async("a")'
+	start_sidekiq
+	wait_until seen_in "$URL" dead 1
+	[ "$(sidekiq_ruby 'puts Sidekiq::DeadSet.new.size')" = 1 ]
+	run by_reeve dead "$URL"
+	[[ $output == *"broken a"* ]]
+	rm broken
+	by_reeve requeue "$URL" --yes --log "$PWD/moves.jsonl"
+	wait_until test -e done.a
+	seen_in "$URL" dead 0
+}
+
+# --- Resque ----------------------------------------------------------------------
+
+@test "resque: what waits and fails; a canary through a worker of node-resque" {
+	need node
+	node_packages
+	URL="resque+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	(cd "$NODE_DIR" && node resque.mjs "$REDIS_PORT" enqueue a b bad)
+	run_ls "$URL"
+	field waiting 3
+	field consumers 0
+	field delayed 0
+	PAYLOAD='{"class": "work", "queue": "jobs", "args": ["$(CANARY)"]}'
+	look submit "$URL" "$PAYLOAD"
+	RECEIPT=$(fact receipt)
+	place "$URL" visible
+	start_background resque node "$NODE_DIR/resque.mjs" "$REDIS_PORT" work "$PWD/done"
+	wait_until place "$URL" gone
+	wait_until grep -q "$CANARY" done
+	wait_until seen_in "$URL" failed 1
+	field waiting 0
+	[ "$(redis scard resque:workers)" = 1 ]
+}
