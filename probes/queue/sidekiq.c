@@ -26,7 +26,7 @@ enum {
 	DEAD_LOOKED_AT = 10000
 };
 static const int64_t SILENT_MS = 60000; /* a process beats every 10 s */
-static const char SOME[] = "199";           /* the last of LIBRARY_SOME */
+static const char SOME[] = "199";       /* the last of LIBRARY_SOME */
 
 /* The sets of all queues together. */
 enum set {
