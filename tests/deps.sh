@@ -30,7 +30,6 @@ packages() {
 		build libncurses-dev reeve top
 		build libnats-dev NATS JetStream queues
 		build librabbitmq-dev RabbitMQ queues
-		build librdkafka-dev Kafka consumer lag
 		build zlib1g-dev errors of RQ
 		test libcmocka-dev unit tests
 		test bats tests of the programs

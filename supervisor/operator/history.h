@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/secret.h"
 #include "worker/spec.h"
 
 /*

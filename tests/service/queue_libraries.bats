@@ -73,7 +73,7 @@ start_rq() {
 	place "$URL" visible
 	start_rq
 	wait_until place "$URL" gone
-	[ "$(fact done)" = yes ]
+	[ "$(fact "done")" = yes ]
 	: >broken
 	cat >work.py <<-END
 		import os
@@ -123,7 +123,7 @@ app.work.apply_async((0,), priority=6)'
 	place "$URL" visible
 	start_celery
 	wait_until place "$URL" gone
-	[ "$(fact done)" = yes ]
+	[ "$(fact "done")" = yes ]
 	wait_until seen_in "$URL" waiting 0
 	"$PYTHON" -c 'import app
 app.work.delay(600)'
@@ -216,9 +216,9 @@ start_sidekiq() {
 	look submit "$URL" "$PAYLOAD"
 	RECEIPT=$(fact receipt)
 	place "$URL" visible
-	start_background resque node "$NODE_DIR/resque.mjs" "$REDIS_PORT" work "$PWD/done"
+	start_background resque node "$NODE_DIR/resque.mjs" "$REDIS_PORT" work "$PWD/effects"
 	wait_until place "$URL" gone
-	wait_until grep -q "$CANARY" done
+	wait_until grep -q "$CANARY" effects
 	wait_until seen_in "$URL" failed 1
 	field waiting 0
 	[ "$(redis scard resque:workers)" = 1 ]
