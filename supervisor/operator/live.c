@@ -351,7 +351,7 @@ learn_one(struct live *live, const struct running_instance *instance, size_t at,
 	cJSON **answer = learning->count == 0
 	                     ? NULL
 	                     : bsearch(&pid, learning->answers, learning->count,
-	                           sizeof(*learning->answers), is_answer);
+	                           sizeof(cJSON *), is_answer);
 
 	(void)at;
 	if (answer != NULL) {
@@ -385,8 +385,8 @@ learn(struct live *live, cJSON *answer)
 
 	(void)each_process(live, count_one, &count);
 	learning.now = calloc(count + 1, sizeof(*learning.now));
-	learning.answers = calloc(
-	    (size_t)cJSON_GetArraySize(list) + 1, sizeof(*learning.answers));
+	learning.answers =
+	    calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(cJSON *));
 	if (learning.now == NULL || learning.answers == NULL) {
 		free(learning.now);
 		free(learning.answers);
@@ -394,8 +394,7 @@ learn(struct live *live, cJSON *answer)
 	}
 	cJSON_ArrayForEach(item, list) learning.answers[learning.count++] =
 	    item;
-	qsort(learning.answers, learning.count, sizeof(*learning.answers),
-	    by_answer);
+	qsort(learning.answers, learning.count, sizeof(cJSON *), by_answer);
 	(void)each_process(live, learn_one, &learning);
 	qsort(learning.now, learning.nnow, sizeof(*learning.now), by_pid);
 	forget_seen(live);

@@ -42,11 +42,12 @@ drop_unwritten(struct dl_phdr_info *object, size_t size, void *arg)
 		uintptr_t end =
 		    (object->dlpi_addr + part->p_vaddr + part->p_memsz) &
 		    ~(page - 1);
+		/* The loader tells addresses as numbers.
+		 * NOLINTNEXTLINE(performance-no-int-to-ptr) */
+		void *from = (void *)begin;
+
 		if (end > begin)
-			/* NOLINTNEXTLINE(performance-no-int-to-ptr): an address
-			 * that the loader tells */
-			(void)madvise(
-			    (void *)begin, end - begin, MADV_DONTNEED);
+			(void)madvise(from, end - begin, MADV_DONTNEED);
 	}
 	return 0;
 }
