@@ -422,8 +422,12 @@ last_blind(const struct last *last, int signo)
 	}
 	for (uint32_t i = 0; core != NULL && core->instances != NULL &&
 	                     i < MIN(core->slots_used, core->kept->max_workers);
-	     i++)
-		(void)last_tell(last, core->instances[i].pgid, signo);
+	     i++) {
+		const struct instance *instance = &core->instances[i];
+		/* just cloned: its child has written `pid`, nobody `pgid` */
+		(void)last_tell(last,
+		    instance->pgid > 0 ? instance->pgid : instance->pid, signo);
+	}
 }
 
 /* Our children, but the logger; how many. */
