@@ -107,22 +107,23 @@ open_master(const char *url, const char *master,
 }
 
 int
-redis_sentinel_open(const char *url, const char *master,
-    const struct redis_place *sentinels, int count, const char *name,
-    struct ladder *ladder, struct redis_connection **ret)
+redis_sentinel_open(const char *url, const struct redis_sentinels *from,
+    const char *name, struct ladder *ladder, struct redis_connection **ret)
 {
 	int rc = -1;
 
-	for (int i = 0; i < count && rc == -1; i++) {
+	for (int i = 0; i < from->count && rc == -1; i++) {
 		struct ladder try = *ladder;
 
 		try.deadline_ms =
-		    redis_share_of(ladder->deadline_ms, count - i);
-		rc = open_master(url, master != NULL ? master : "mymaster",
-		    &sentinels[i], name, &try, ret);
+		    redis_share_of(ladder->deadline_ms, from->count - i);
+		rc = open_master(url,
+		    from->master != NULL ? from->master : "mymaster",
+		    &from->all[i], name, &try, ret);
 		/* the first failure is as good as any; a Sentinel that
 		 * doesn't know the name is the best */
-		if (rc == 0 || i + 1 == count || try.cause == CAUSE_NOT_FOUND) {
+		if (rc == 0 || i + 1 == from->count ||
+		    try.cause == CAUSE_NOT_FOUND) {
 			try.deadline_ms = ladder->deadline_ms;
 			*ladder = try;
 			break;

@@ -12,9 +12,14 @@
  * database. A master that says that it is none (the failover isn't over yet)
  * isn't taken. -1 with the reason in `ladder`.
  */
-int redis_sentinel_open(const char *url, const char *master,
-    const struct redis_place *sentinels, int count, const char *name,
-    struct ladder *ladder, struct redis_connection **ret) MUST_CHECK;
+struct redis_sentinels {
+	const struct redis_place *all;
+	int count;
+	const char *master;
+};
+int redis_sentinel_open(const char *url, const struct redis_sentinels *from,
+    const char *name, struct ladder *ladder,
+    struct redis_connection **ret) MUST_CHECK;
 
 /* The end of the first of so many tries that have to be over by then: one
  * server that hangs leaves time for the next. */

@@ -184,7 +184,7 @@ server_connect(
 		SENTINEL_PORT = 26379
 	};
 	struct arena *arena = ladder->arena;
-	struct redis_place places[HOSTS_MAX];
+	struct redis_place places[HOSTS_MAX] = {{.host = ""}};
 	struct url url = {.port = -1};
 	struct err err = ERR_INIT;
 	int count = 0;
@@ -212,9 +212,11 @@ server_connect(
 
 	server->url = strdup(plain);
 	if (sentinel)
-		return redis_sentinel_open(plain, url_query(&url, "master"),
-		    places, count, server->name, ladder,
-		    &server->nodes[0].redis);
+		return redis_sentinel_open(plain,
+		    &(struct redis_sentinels){.all = places,
+		        .count = count,
+		        .master = url_query(&url, "master")},
+		    server->name, ladder, &server->nodes[0].redis);
 	return open_first(server, plain, places, count, ladder);
 }
 

@@ -317,7 +317,7 @@ bull_follow(struct queue *queue, const struct queue_submission *job,
 	struct redis_batch batch;
 	struct whereabouts asked;
 	const char *id = NULL;
-	const char *event = NULL;
+	const char *event = "";
 
 	if (read_receipt(queue, job, arena, &id, &event, err) == -1)
 		return -1;
@@ -344,7 +344,7 @@ bull_remove(struct queue *queue, const struct queue_submission *job,
 	CLEANUP(redis_reply_free) redisReply *reply = NULL;
 	struct arena arena;
 	const char *id = NULL;
-	const char *event = NULL;
+	const char *event = "";
 
 	arena_init(&arena, 1 << 20);
 	int rc = read_receipt(queue, job, &arena, &id, &event, err);

@@ -280,7 +280,7 @@ stream_open(struct queue *queue, struct err *err)
 	    arena_alloc(&queue->arena, sizeof(*stream));
 	const char *group = queue_option(queue, "group");
 	const char *min_idle = queue_option(queue, "idle");
-	int64_t ms = 60 * 1000;
+	int64_t ms = INT64_C(60) * 1000;
 
 	queue->state = stream;
 	if (group == NULL)
@@ -342,9 +342,8 @@ id_after(const char *a, const char *b)
 }
 
 static int
-judge_entry(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, const redisReply *groups, const redisReply *pending,
-    struct queue_sighting *ret, struct err *err)
+judge_entry(struct queue *queue, const char *id, const redisReply *groups,
+    const redisReply *pending, struct queue_sighting *ret, struct err *err)
 {
 	const struct stream_queue *stream = queue->state;
 	const redisReply *last = NULL;
@@ -367,13 +366,13 @@ judge_entry(struct queue *queue, const struct queue_submission *job,
 		const redisReply *row = pending->element[0];
 
 		ret->place = PLACE_TAKEN;
-		ret->by = arena_text(arena, row->element[1]->str);
+		ret->by = arena_text(&queue->arena, row->element[1]->str);
 		ret->attempts = row->element[3]->integer;
 		ret->detail = "delivered, not acknowledged";
-	} else if (id_after(job->receipt, last->str)) {
+	} else if (id_after(id, last->str)) {
 		ret->place = PLACE_VISIBLE;
-		ret->detail =
-		    arena_format(arena, "the group is at %s", last->str);
+		ret->detail = arena_format(
+		    &queue->arena, "the group is at %s", last->str);
 	} else {
 		/* only an acknowledgement takes it out of the pending ones */
 		ret->place = PLACE_GONE;
@@ -412,10 +411,13 @@ stream_follow(struct queue *queue, const struct queue_submission *job,
 		ret->place = PLACE_GONE;
 		ret->detail = "it was deleted from the stream";
 	} else if (rc == 0) {
-		rc = judge_entry(queue, job, arena,
+		rc = judge_entry(queue, job->receipt,
 		    redis_batch_reply(&batch, groups),
 		    redis_batch_reply(&batch, pending), ret, err);
 	}
+	/* an answer outlives the handle */
+	ret->by = arena_text(arena, ret->by);
+	ret->detail = arena_text(arena, ret->detail);
 	redis_batch_fini(&batch);
 	return rc;
 }
