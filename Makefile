@@ -314,7 +314,7 @@ replay: $(REPLAYS) ## the kept inputs of `make fuzz` alone
 PART ?= 0/1
 .PHONY: inject
 inject: all $(HELPER) $(B)/tests/process/inject ## every system call of the init fails, with every error, time and again (long; PART=0/8 for a part)
-	@$(B)/tests/process/inject $(B)/reeve $(firstword $(HELPER)) full $(PART)
+	@$(B)/tests/process/inject $(abspath $(B)/reeve $(firstword $(HELPER))) full $(PART)
 
 # What `make bench` runs: static, so that a start costs what the machine takes.
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))

@@ -193,7 +193,7 @@ take(struct queue_state *state, struct arena *arena, int figure,
 		state->head = arena_text(arena, text);
 	} else if (figure == PG_PAUSED) {
 		state->paused = text_equal(text, "1");
-	} else {
+	} else if (number != NULL) {
 		*number = number_of(text);
 		if (figure < PG_COUNTS && number->know == KNOW_EXACT &&
 		    number->value >= PG_COUNT_CAP)

@@ -359,7 +359,8 @@ struct core {
 	uint64_t nofile_soft; /* that we were started with */
 	struct fingerprint_key key;
 	bool pid1, reap_again;
-	bool no_pidfd; /* this kernel, or its seccomp filter, has none */
+	unsigned reaped; /* in this turn */
+	bool no_pidfd;   /* this kernel, or its seccomp filter, has none */
 	bool die_with_parent, allow_exec_changes, placed;
 	bool ordered;     /* some worker depends on another */
 	bool order_due;   /* something changed that somebody may wait for */
@@ -604,8 +605,8 @@ void drain_signal(struct core *core, int signo);
 
 /* --- reap.c --- */
 
-/* At most CORE_REAP_BUDGET ends; sets core->reap_again when there may be more.
- */
+/* At most CORE_REAP_BUDGET ends in a turn, however often it is called; sets
+ * core->reap_again when there may be more. */
 void reap(struct core *core);
 /* Looks whether groups without main process have become empty. */
 void reap_endings(struct core *core);

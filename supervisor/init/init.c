@@ -383,6 +383,7 @@ core_run(struct core *core)
 	struct err err = ERR_INIT;
 
 	while (core->phase != PHASE_DONE) {
+		core->reaped = 0;
 		if (loop_turn(&core->loop, look_at_ms(core), &err) == -1)
 			log_error("loop", "%s", err.text);
 		if (core->reap_again)

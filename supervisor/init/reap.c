@@ -527,11 +527,13 @@ child_ended(struct core *core, const siginfo_t *info)
 void
 reap(struct core *core)
 {
-	unsigned count = 0;
+	unsigned before = core->reaped;
 
+	if (before == CORE_REAP_BUDGET)
+		return;
 	capture_look(core);
 	notify_read(core);
-	for (; count < CORE_REAP_BUDGET; count++) {
+	for (; core->reaped < CORE_REAP_BUDGET; core->reaped++) {
 		siginfo_t info = {.si_pid = 0};
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
 		        -1 ||
@@ -539,8 +541,8 @@ reap(struct core *core)
 			break;
 		child_ended(core, &info);
 	}
-	core->reap_again = count == CORE_REAP_BUDGET;
-	if (count > 0)
+	core->reap_again = core->reaped == CORE_REAP_BUDGET;
+	if (core->reaped > before)
 		operator_sweep(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		reap_endings(core);

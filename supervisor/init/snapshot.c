@@ -17,11 +17,11 @@ enum snapshot_part {
 };
 
 static int64_t
-wall_of(const struct core *core, int64_t monotonic_ms)
+wall_of(int64_t monotonic_ms)
 {
 	if (monotonic_ms == 0)
 		return 0;
-	return clock_wall_ms() - (core->loop.now_ms - monotonic_ms);
+	return clock_wall_ms() - (clock_ms() - monotonic_ms);
 }
 
 /* --- the packets --- */
@@ -177,12 +177,11 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->plan_number = instance->plan_number;
 	memcpy(to->config_digest, instance->config_digest,
 	    sizeof(to->config_digest));
-	to->started_wall_ms = wall_of(core, instance->started_ms);
-	to->ready_wall_ms = instance->state == INSTANCE_READY
-	                        ? wall_of(core, instance->ready_ms)
-	                        : 0;
+	to->started_wall_ms = wall_of(instance->started_ms);
+	to->ready_wall_ms =
+	    instance->state == INSTANCE_READY ? wall_of(instance->ready_ms) : 0;
 	to->next_start_wall_ms = instance->state == INSTANCE_BACKOFF
-	                             ? wall_of(core, past->next_start_ms)
+	                             ? wall_of(past->next_start_ms)
 	                             : 0;
 	to->last_exit = past->last_exit;
 	to->last_exit_wall_ms = past->last_exit_wall_ms;

@@ -94,7 +94,7 @@ write_files(const struct running_instance *instance, struct jsonw *json)
 	jsonw_text(json, "worker", instance->wire.name);
 	jsonw_i64(json, "replica", (int64_t)instance->wire.replica);
 	jsonw_i64(json, "pid", instance->files_pid);
-	jsonw_i64(json, "started", instance->wire.started_wall_ms);
+	jsonw_i64(json, "exits", (int64_t)instance->wire.total_exits);
 	jsonw_array(json, "sha256");
 	for (size_t i = 0; i < instance->nfiles; i++)
 		jsonw_format(json, NULL, "%016" PRIx64 ":%s",
@@ -177,7 +177,8 @@ read_files(struct operator_core *op, const cJSON *from)
 
 	if (instance == NULL ||
 	    instance->wire.pid != record_i64(from, "pid", -1) ||
-	    instance->wire.started_wall_ms != record_i64(from, "started", -1))
+	    (int64_t)instance->wire.total_exits !=
+	        record_i64(from, "exits", -1))
 		return;
 	instance->files_pid = instance->wire.pid;
 	instance->nfiles = 0;

@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/fuse.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pty.h>
 #include <sched.h>
 #include <stddef.h>
@@ -76,8 +77,8 @@ mode_environ(char *argv[])
 	wait_for_ever();
 }
 
-/* flood N READY DONE: N orphans that live at the same time and end in one
- * instant */
+/* flood N READY DONE: N orphans that live at the same time and, when somebody
+ * has removed READY, end in one instant */
 NORETURN static int
 mode_flood(char *argv[])
 {
@@ -104,6 +105,8 @@ mode_flood(char *argv[])
 	if (status != 0)
 		_exit(98);
 	mark_pid(argv[1]);
+	while (access(argv[1], F_OK) == 0)
+		(void)poll(NULL, 0, 5);
 	(void)close(gate[1]);
 	mark(argv[2], "done\n");
 	wait_for_ever();

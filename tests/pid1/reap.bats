@@ -7,6 +7,14 @@ load lib
 
 # --- 05 ------------------------------------------------------------------------
 
+many_ended() { (($(ps --ppid "$INIT" -o stat= | grep -c Z) > 1000)); }
+# The most that were reaped between two waits for events.
+most_in_a_turn() {
+	awk '/^epoll_/ { n = 0 }
+		/^waitid/ && !/WNOWAIT/ && /si_pid=[1-9]/ { if (++n > most) most = n }
+		END { print most + 0 }' "$T/turns"
+}
+
 flood_of_orphans() {
 	# no limit of processes for this user, within or around the container
 	CONTAINER=(--user 0:0 --pids-limit -1)
@@ -27,10 +35,20 @@ flood_of_orphans() {
 	# ends of its own would be looked for, and others' found with them
 	"$CTL" stop b
 	until_ok is b/0 stopped
-	PATIENCE=60 until_ok file_there "$T/done"
+	until_ok file_there "$T/ready"
+	strace -qq -e trace=waitid,epoll_wait,epoll_pwait -o "$T/turns" -p "$INIT" 3>&- &
+	ALSO+=($!)
+	until_ok grep -q epoll_ "$T/turns"
+	# more than it may reap in a turn are there when it looks
+	kill -STOP "$INIT"
+	rm "$T/ready"
+	until_ok many_ended
+	kill -CONT "$INIT"
+	until_ok file_there "$T/done"
 	"$CTL" live
 	until_ok init_has orphans 5000
 	no_zombies "$INIT" || until_ok no_zombies "$INIT"
+	[ "$(most_in_a_turn)" -eq 256 ]
 	"$CTL" start b
 	until_ok at_least b/0 restarts 3
 	[ "$(figure a/0 restarts)" = 0 ]

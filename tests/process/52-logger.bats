@@ -204,6 +204,36 @@ all_said() {
 	fi
 }
 
+# Where the kernel ends a write is chance. Here the logger is killed as it enters
+# one (so that the write is begun and nothing of it is done), and what the kernel
+# may have done of it is done by hand while the init, stopped, starts no other.
+@test "half a line of a logger that was killed within a write is ended by its successor" {
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg n=0; while :; do n=\$((n+1)); echo line \$n; sleep 0.02; done
+	END
+	: >"$T/out"
+	supervise child >>"$T/out" 2>"$T/err"
+	until_ok grep -qx 'line 5' "$T/out"
+	logger=$(logger_pid)
+	kill -STOP "$INIT"
+	strace -qq -o "$T/trace" -e trace=write -e inject=write:signal=KILL \
+		-p "$logger" 3>&- &
+	ALSO+=($!)
+	until_ok gone "$logger"
+	kill -KILL "${ALSO[-1]}" 2>/dev/null || :
+	printf 'half a li' >>"$T/out"
+	kill -CONT "$INIT"
+	until_ok another_logger "$logger"
+	until_ok grep -qx 'half a li' "$T/out"
+	before=$(wc -l <"$T/out")
+	goes_on() { (($(wc -l <"$T/out") > before + 5)); }
+	until_ok goes_on
+	[ "$(grep -vcxE 'line [0-9]+|half a li' "$T/out")" -eq 0 ]
+}
+
 @test "a logger that is stopped is replaced; what its pipes hold isn't lost" {
 	plan_of a.plan <<-END
 		worker a

@@ -391,6 +391,7 @@ time_passes(void)
 
 	fake_now_ms += chance(1200);
 	assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
+	core->reaped = 0;
 	reap(core);
 }
 
@@ -441,6 +442,7 @@ something_happens(unsigned step)
 		return;
 	default:
 		cloning_fails = chance(6) == 0;
+		core->reaped = 0;
 		reap(core);
 	}
 }
@@ -594,6 +596,7 @@ a_storm_of_orphans_is_reaped_in_turns(void **state)
 		unsigned before = reaped;
 		unsigned due =
 		    MIN((unsigned)ORPHANS - done, (unsigned)CORE_REAP_BUDGET);
+		core->reaped = 0;
 		reap(core);
 		assert_int_equal(reaped - before, due);
 		assert_int_equal(core->reap_again, due == CORE_REAP_BUDGET);

@@ -241,10 +241,12 @@ go_on(struct core *core)
 	look_at_all(core);
 	for (int i = 0; i < 3; i++) {
 		(void)!loop_turn(&core->loop, 0, &err);
+		core->reaped = 0;
 		reap(core);
 	}
 	drain_signal(core, SIGTERM);
 	(void)!loop_turn(&core->loop, 0, &err);
+	core->reaped = 0;
 	reap(core);
 	look_at_all(core);
 }

@@ -198,6 +198,7 @@ settle(void)
 		for (uint32_t slot = 0; slot < core->slots_used; slot++)
 			if (core->wires[slot].start >= 0)
 				start_collect(core, (int32_t)slot);
+		core->reaped = 0;
 		reap(core);
 	}
 }
