@@ -165,7 +165,7 @@ struct operator_core {
 	struct operator_last last;
 	int64_t snapshot_due_ms;
 	bool draining, ready, stop;
-	bool trim_due; /* much was allocated, and most of it freed */
+	bool trim_due;  /* much was allocated, and most of it freed */
 	bool notes_due; /* something that notes.c keeps has changed */
 	bool keep_due;  /* the good configurations have changed */
 	int exit_code;
