@@ -126,9 +126,8 @@ broker_answered(const struct look *look)
 		return look->seen->result == RESULT_PASSED;
 	case CAUSE_WRONG_TYPE:
 	case CAUSE_MISMATCH:
+	case CAUSE_NOT_FOUND: /* of a queue: RV209 */
 		return true;
-	case CAUSE_NOT_FOUND:
-		return true; /* of a queue: RV209 */
 	case CAUSE_INTERNAL:
 	case CAUSE_DEADLINE:
 	case CAUSE_UNRESOLVED:
