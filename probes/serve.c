@@ -316,8 +316,9 @@ serve_line(const char *line, size_t len, int fd, struct look *base)
 {
 	CLEANUP(json_free) cJSON *request = json_read(line, len, NULL);
 
-	return cJSON_IsArray(request) ? serve_many(request->child, fd, base)
-	                              : serve_one(request, fd, base);
+	if (cJSON_IsArray(request) && request->child != NULL)
+		return serve_many(request->child, fd, base);
+	return serve_one(request, fd, base); /* says so when it is none */
 }
 
 /* A prober holds passwords: no core, nobody's ptrace, no life without its

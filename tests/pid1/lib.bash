@@ -203,7 +203,8 @@ descendants_of() {
 	done
 }
 worker_pid() { host_pid "$(figure "$1" pid)"; }
-said() { grep -q -- "$1" "$T/err"; }
+# A container's words come by way of its monitor, and may still be under way.
+said() { until_ok grep -q -- "$1" "$T/err"; }
 lines_in() { grep -c -- "$1" "$T/err" || :; }
 descriptors_of() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
 # A number of the init's own line: orphans, dropped, logger.

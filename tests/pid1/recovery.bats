@@ -147,7 +147,7 @@ init_faults() {
 	until_ok is a/0 ready
 	pid=$(figure a/0 pid)
 	kill -SEGV "$INIT"
-	until_ok said init.recovered
+	said init.recovered
 	until_ok "$CTL" live
 	is_reeve "$INIT"
 	[ "$(figure a/0 pid)" = "$pid" ]

@@ -202,8 +202,8 @@ unkillable() {
 	worker=$(host_pid "$(<"$T/ready")")
 	until_ok file_there "$T/asked"
 	kill -TERM "$INIT"
-	until_ok said 'drain.unkillable worker=a/0'
-	until_ok said 'init.ends'
+	said 'drain.unkillable worker=a/0'
+	said 'init.ends'
 	[ -e "$T/mark" ]
 	# no KILL has ended it, and none can
 	hangs_in_the_kernel "$worker"
@@ -239,7 +239,7 @@ terminal_goes() {
 	until_ok is a/0 ready
 	pid=$(figure a/0 pid)
 	# nobody has the other end any more: SIGHUP has come
-	until_ok said 'reload.nobody'
+	said 'reload.nobody'
 	before=$(last_said)
 	until_ok said_more_than $((before + 20))
 	[ "$(figure a/0 pid)" = "$pid" ]

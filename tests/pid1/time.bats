@@ -74,7 +74,7 @@ frozen_alone() {
 	freeze
 	read -rt "${3:-4}" <> <(:) || :
 	thaw
-	until_ok said init.stalled
+	said init.stalled
 }
 # Shorter than pid1.md's two seconds, and as long as a short grace.
 frozen_briefly() {
@@ -92,7 +92,7 @@ frozen_stopped() {
 # It is missed all the same, for it says nothing; but not on waking.
 frozen_watched() {
 	frozen_alone watched "notify none 3 3s"
-	until_ok said watchdog.missed
+	said watchdog.missed
 	[[ $(grep -oE 'init.stalled|watchdog.missed' "$T/err" | head -n 1) == init.stalled ]]
 	kill -KILL "$INIT"
 }
