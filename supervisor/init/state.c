@@ -168,15 +168,25 @@ is_zero(const char *bytes, size_t len)
 	return true;
 }
 
+/* One field of all rows of a table, in either layout. */
+struct column {
+	const char *from;
+	char *to;
+	uint32_t from_stride, to_stride;
+	size_t bytes;
+};
+
 /* `fresh`: there are zeros already, of which no page is to be touched. */
 static void
-copy_column(const char *from, uint32_t from_stride, char *to,
-    uint32_t to_stride, size_t bytes, uint32_t rows, bool fresh)
+copy_column(const struct column *column, uint32_t rows, bool fresh)
 {
-	for (uint64_t row = 0; row < rows; row++)
-		if (!fresh || !is_zero(from + row * from_stride, bytes))
-			memcpy(to + row * to_stride, from + row * from_stride,
-			    bytes);
+	for (uint64_t row = 0; row < rows; row++) {
+		const char *from = column->from + row * column->from_stride;
+
+		if (!fresh || !is_zero(from, column->bytes))
+			memcpy(column->to + row * column->to_stride, from,
+			    column->bytes);
+	}
 }
 
 void
@@ -191,12 +201,16 @@ state_copy(const struct state_head *from, const char *from_base,
 		const struct state_place *target = &to->places[is->table];
 		uint32_t count =
 		    MIN(rows[is->table], MIN(source->count, target->count));
-		if (was != NULL)
-			copy_column(from_base + source->offset + was->offset,
-			    source->stride,
-			    to_base + target->offset + is->offset,
-			    target->stride, MIN(was->size, is->size), count,
-			    is->table >= STATE_INSTANCE);
+		if (was == NULL)
+			continue;
+		struct column column = {
+		    .from = from_base + source->offset + was->offset,
+		    .from_stride = source->stride,
+		    .to_stride = target->stride,
+		    .bytes = MIN(was->size, is->size)};
+
+		column.to = to_base + target->offset + is->offset;
+		copy_column(&column, count, is->table >= STATE_INSTANCE);
 	}
 }
 
