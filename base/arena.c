@@ -14,10 +14,10 @@
 /* Under AddressSanitizer each piece is a block of its own: a pool would hide
  * an overflow from one piece into the next. */
 #if defined(__SANITIZE_ADDRESS__)
-#define ARENA_BLOCK_BYTES 0
+#define ARENA_BLOCK_BYTES ((size_t)1)
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define ARENA_BLOCK_BYTES 0
+#define ARENA_BLOCK_BYTES ((size_t)1)
 #endif
 #endif
 #ifndef ARENA_BLOCK_BYTES

@@ -75,7 +75,7 @@ rate(const struct queue_number *now, const struct queue_number *before,
     int64_t ms)
 {
 	if (!exact(now) || !exact(before) || ms <= 0)
-		return NAN;
+		return (double)NAN;
 	return (double)(now->value - before->value) * 1000 / (double)ms;
 }
 
