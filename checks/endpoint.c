@@ -187,6 +187,26 @@ check_rv206(struct check *check)
 	looks_each(check, judge_broker);
 }
 
+/* What answered a declared check: the finding when it isn't as `expected`, for
+ * its fix; NULL when there is nothing to mend. */
+static struct report_finding *
+judge_answer(struct check *check, const struct look *look, const char *expected)
+{
+	struct report_finding *finding =
+	    look_begin(check, look, LOOK_LABEL_TARGET);
+
+	if (finding == NULL || not_looked(check, finding, look))
+		return NULL;
+	finding->confirmed = true;
+	if (look->seen->result == RESULT_PASSED) {
+		check_set(
+		    check, finding, RESULT_PASSED, "%s", look->seen->summary);
+		return NULL;
+	}
+	look_fail(check, finding, look, expected);
+	return finding;
+}
+
 /* --- RV110 dependency-endpoint ---------------------------------------------
  */
 
@@ -215,17 +235,10 @@ judge_service(struct check *check, const struct look *look)
 	if (look->family != FAMILY_SERVICE || look->of != LOOK_CHECK)
 		return;
 	struct report_finding *finding =
-	    look_begin(check, look, LOOK_LABEL_TARGET);
+	    judge_answer(check, look, "what the check declares");
 
-	if (finding == NULL || not_looked(check, finding, look))
+	if (finding == NULL)
 		return;
-	finding->confirmed = true;
-	if (look->seen->result == RESULT_PASSED) {
-		check_set(
-		    check, finding, RESULT_PASSED, "%s", look->seen->summary);
-		return;
-	}
-	look_fail(check, finding, look, "what the check declares");
 	check_fix(check, finding, service_fix(check, look->seen), NULL,
 	    "reeve check");
 }
@@ -262,20 +275,12 @@ judge_objects(struct check *check, const struct look *look)
 {
 	if (look->family != FAMILY_OBJECTS)
 		return;
-	struct report_finding *finding =
-	    look_begin(check, look, LOOK_LABEL_TARGET);
-
-	if (finding == NULL || not_looked(check, finding, look))
-		return;
-	finding->confirmed = true;
-	if (look->seen->result == RESULT_PASSED) {
-		check_set(
-		    check, finding, RESULT_PASSED, "%s", look->seen->summary);
-		return;
-	}
-	look_fail(check, finding, look,
+	struct report_finding *finding = judge_answer(check, look,
 	    look_asks(look, "key") ? "the object is as declared"
 	                           : "an object is put, got back and deleted");
+
+	if (finding == NULL)
+		return;
 	check_fix(check, finding, object_fix(look->seen), NULL, "reeve check");
 }
 
@@ -294,17 +299,10 @@ judge_local(struct check *check, const struct look *look)
 	if (look->family != FAMILY_LOCAL || text_equal(look->kind, "sqlite"))
 		return;
 	struct report_finding *finding =
-	    look_begin(check, look, LOOK_LABEL_TARGET);
+	    judge_answer(check, look, "what the check declares");
 
-	if (finding == NULL || not_looked(check, finding, look))
+	if (finding == NULL)
 		return;
-	finding->confirmed = true;
-	if (look->seen->result == RESULT_PASSED) {
-		check_set(
-		    check, finding, RESULT_PASSED, "%s", look->seen->summary);
-		return;
-	}
-	look_fail(check, finding, look, "what the check declares");
 	check_fix(check, finding,
 	    "install it, mount it, or correct what the check expects", NULL,
 	    "reeve check");

@@ -135,6 +135,17 @@ library_json(const char *text)
 	return NULL;
 }
 
+bool
+library_is_of(const char *text, const char *queue)
+{
+	cJSON *job = library_json(text);
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(job, "queue");
+	bool is = cJSON_IsString(name) && text_equal(name->valuestring, queue);
+
+	cJSON_Delete(job);
+	return is;
+}
+
 void
 library_consumer(struct redis_look *look, const struct queue_consumer *consumer)
 {

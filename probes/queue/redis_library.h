@@ -37,6 +37,8 @@ size_t library_count(const redisReply *reply);
 const char *library_text(const redisReply *reply, size_t at);
 /* A text that is a JSON object; NULL. The caller's. */
 cJSON *library_json(const char *text);
+/* Whether a job, as JSON, says that it is of this queue. */
+bool library_is_of(const char *text, const char *queue);
 /* Adds one consumer, if there is room. `who` is of QUEUE_WHO_MAX. */
 void library_consumer(
     struct redis_look *look, const struct queue_consumer *consumer);

@@ -101,17 +101,6 @@ ask_workers(struct redis_look *look, struct err *err)
 	return 0;
 }
 
-static bool
-is_of(const char *text, const char *queue)
-{
-	cJSON *job = library_json(text);
-	const cJSON *name = cJSON_GetObjectItemCaseSensitive(job, "queue");
-	bool is = cJSON_IsString(name) && text_equal(name->valuestring, queue);
-
-	cJSON_Delete(job);
-	return is;
-}
-
 static void
 read_workers(struct redis_look *look)
 {
@@ -123,7 +112,7 @@ read_workers(struct redis_look *look)
 
 	for (size_t i = 0; i < asked->nworkers; i++) {
 		const char *job = redis_text(look, asked->work[i]);
-		bool works = job != NULL && is_of(job, queue);
+		bool works = job != NULL && library_is_of(job, queue);
 
 		busy += works;
 		if (!reads(asked->names[i], queue))
@@ -164,7 +153,7 @@ read_all(struct redis_look *look, struct err *err)
 
 	(void)err;
 	for (size_t i = 0; i < library_count(some); i++)
-		mine += is_of(library_text(some, i), look->queue->name);
+		mine += library_is_of(library_text(some, i), look->queue->name);
 	state->waiting = redis_number(look, asked->waiting);
 	state->failed =
 	    library_share(mine, (int64_t)library_count(some), &failed);

@@ -98,17 +98,6 @@ ask_processes(struct redis_look *look, struct err *err)
 
 /* --- counts -------------------------------------------------------------- */
 
-static bool
-is_of(const char *text, const char *queue)
-{
-	cJSON *job = library_json(text);
-	const cJSON *name = cJSON_GetObjectItemCaseSensitive(job, "queue");
-	bool is = cJSON_IsString(name) && text_equal(name->valuestring, queue);
-
-	cJSON_Delete(job);
-	return is;
-}
-
 static struct queue_number
 share_of(struct redis_look *look, enum set set)
 {
@@ -119,7 +108,7 @@ share_of(struct redis_look *look, enum set set)
 	int64_t mine = 0;
 
 	for (size_t i = 0; i < library_count(some); i++)
-		mine += is_of(library_text(some, i), look->queue->name);
+		mine += library_is_of(library_text(some, i), look->queue->name);
 	return library_share(mine, (int64_t)library_count(some), &total);
 }
 
@@ -164,8 +153,8 @@ works_on(struct redis_look *look, size_t at)
 		    redis_batch_reply(look->batch, hashes[h]);
 
 		for (size_t i = 0; i < library_count(values); i++)
-			count +=
-			    is_of(library_text(values, i), look->queue->name);
+			count += library_is_of(
+			    library_text(values, i), look->queue->name);
 	}
 	return count;
 }
@@ -472,7 +461,8 @@ sidekiq_list(struct queue *queue, enum queue_part part, size_t limit,
 		    some->element[part == PART_WAITING ? count - 1 - i : i];
 
 		if (one->type == REDIS_REPLY_STRING &&
-		    (part == PART_WAITING || is_of(one->str, queue->name)))
+		    (part == PART_WAITING ||
+		        library_is_of(one->str, queue->name)))
 			items[ret->count++] = item_of(arena, one, now_ms);
 	}
 	ret->items = items;
