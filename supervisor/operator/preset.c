@@ -37,25 +37,30 @@ finding_of(const char *id)
 	return finding_row_find(id) == NULL ? NULL : id;
 }
 
+/* `about` has what it is about: its worker or its queue. */
+static void
+say_broken(struct rules *rules, const char *subject,
+    const struct broken *broken, struct alert_condition about)
+{
+	rules_say(rules, broken->rule, subject, RESULT_FAILED, NULL);
+	about.key = arena_format(&rules->arena, "%s:%s", broken->rule,
+	    about.worker != NULL ? about.worker : about.queues);
+	about.kind = broken->rule;
+	about.severity = broken->severity;
+	about.subject = subject;
+	about.summary = broken->summary;
+	about.evidence = broken->evidence;
+	about.hold_ms = broken->hold_ms;
+	about.finding = finding_of(broken->finding);
+	about.fix = broken->fix;
+	rules_add(rules, &about);
+}
+
 static void
 broken_queue(const struct rule_look *look, const struct broken *broken)
 {
-	rules_say(
-	    look->rules, broken->rule, look->subject, RESULT_FAILED, NULL);
-	rules_add(
-	    look->rules, &(struct alert_condition){
-	                     .key = arena_format(&look->rules->arena, "%s:%s",
-	                         broken->rule, look->queue->name),
-	                     .kind = broken->rule,
-	                     .severity = broken->severity,
-	                     .subject = look->subject,
-	                     .summary = broken->summary,
-	                     .evidence = broken->evidence,
-	                     .hold_ms = broken->hold_ms,
-	                     .queues = look->queue->name,
-	                     .finding = finding_of(broken->finding),
-	                     .fix = broken->fix,
-	                 });
+	say_broken(look->rules, look->subject, broken,
+	    (struct alert_condition){.queues = look->queue->name});
 }
 
 static void
@@ -367,22 +372,8 @@ struct worker_look {
 static void
 broken_worker(const struct worker_look *look, const struct broken *broken)
 {
-	rules_say(
-	    look->rules, broken->rule, look->subject, RESULT_FAILED, NULL);
-	rules_add(
-	    look->rules, &(struct alert_condition){
-	                     .key = arena_format(&look->rules->arena, "%s:%s",
-	                         broken->rule, look->declared->name),
-	                     .kind = broken->rule,
-	                     .severity = broken->severity,
-	                     .subject = look->subject,
-	                     .summary = broken->summary,
-	                     .evidence = broken->evidence,
-	                     .hold_ms = broken->hold_ms,
-	                     .worker = look->declared->name,
-	                     .finding = finding_of(broken->finding),
-	                     .fix = broken->fix,
-	                 });
+	say_broken(look->rules, look->subject, broken,
+	    (struct alert_condition){.worker = look->declared->name});
 }
 
 /* Since when (monotonic) it has had no process; 0: it has one, or is to have

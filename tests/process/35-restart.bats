@@ -6,10 +6,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 setup() { begin; }
-teardown() {
-	kill -TERM "$INIT" 2>/dev/null || :
-	finish
-}
+teardown() { drain_and_finish; }
 
 # counts WORKER/REPLICA: its starts by what they came after, as "crash=2 …",
 # without those that are 0.

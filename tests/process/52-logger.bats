@@ -6,10 +6,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 setup() { begin; }
-teardown() {
-	kill -TERM "$INIT" 2>/dev/null || :
-	finish
-}
+teardown() { drain_and_finish; }
 
 # all_counted WORKER/N LINES BYTES: so much was received, and is somewhere.
 all_counted() {

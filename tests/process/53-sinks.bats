@@ -6,10 +6,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 setup() { begin; }
-teardown() {
-	kill -TERM "$INIT" 2>/dev/null || :
-	finish
-}
+teardown() { drain_and_finish; }
 
 # How many workers are captured at once. 10000 take 20768 descriptors, which
 # not every machine's hard limit has room for.

@@ -6,15 +6,8 @@
 # shellcheck disable=SC2030,SC2031 # every test is a process of its own
 bats_require_minimum_version 1.5.0
 load lib
-setup() {
-	begin
-	export REEVE_SOCKET=$T/socket
-	cd "$T" || exit
-}
-teardown() {
-	kill -TERM "$INIT" 2>/dev/null || :
-	finish
-}
+setup() { begin_there; }
+teardown() { drain_and_finish; }
 
 manifest() {
 	cat >"$T/reeve.yaml" <<-END

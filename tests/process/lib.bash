@@ -110,6 +110,13 @@ begin() {
 	ALSO=()
 }
 
+# The same in the test's own folder, where `reeve COMMAND` finds what it runs.
+begin_there() {
+	begin
+	export REEVE_SOCKET=$T/socket
+	cd "$T" || exit
+}
+
 # Leaves nothing behind: what we started, by its pid.
 finish() {
 	local pid
@@ -117,6 +124,12 @@ finish() {
 		kill -KILL "$pid" 2>/dev/null || continue
 		wait "$pid" 2>/dev/null || :
 	done
+}
+
+# The same, asked before it is made to.
+drain_and_finish() {
+	kill -TERM "$INIT" 2>/dev/null || :
+	finish
 }
 
 # --- a supervised plan ------------------------------------------------------
