@@ -102,21 +102,12 @@ make_parent(struct cli *cli, const char *path, struct err *err)
 	    arena_bytes(&cli->arena, path, (size_t)(slash - path)), 0700, err);
 }
 
-int
-move_log_lock(struct cli *cli, struct move_log *ret)
+static int
+open_locked(struct cli *cli, struct move_log *ret)
 {
 	const struct timespec pause = {.tv_nsec = LOCK_POLL_NS};
-	struct err err = ERR_INIT;
 	struct stat st;
 
-	ret->fd = -1;
-	int code = log_path(cli, &ret->path);
-
-	if (code != 0)
-		return code;
-	if (make_parent(cli, ret->path, &err) == -1)
-		return cli_fail(
-		    cli, EXIT_BUG, "the log '%s': %s", ret->path, err.text);
 	ret->fd = open(ret->path,
 	    O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (ret->fd == -1 || fstat(ret->fd, &st) == -1)
@@ -132,6 +123,63 @@ move_log_lock(struct cli *cli, struct move_log *ret)
 			    "another move with the log '%s' is under way",
 			    ret->path);
 		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* The file before this one. */
+static const char *
+older_path(struct arena *arena, const char *path)
+{
+	return arena_format(arena, "%s.1", path);
+}
+
+/* Locked, it may be another's older file by now, or long enough to become ours:
+ * then the next one is to be locked. */
+static int
+settle(struct cli *cli, struct move_log *log, bool *ret_settled)
+{
+	struct stat mine;
+	struct stat named;
+
+	*ret_settled = false;
+	if (fstat(log->fd, &mine) == -1)
+		return cannot_open(cli, log);
+	if (stat(log->path, &named) == -1 || named.st_ino != mine.st_ino ||
+	    named.st_dev != mine.st_dev) {
+		fd_close(&log->fd);
+		return 0;
+	}
+	if (mine.st_size <= MOVE_LOG_MAX) {
+		*ret_settled = true;
+		return 0;
+	}
+	if (rename(log->path, older_path(&cli->arena, log->path)) == -1)
+		return cannot_open(cli, log);
+	fd_close(&log->fd);
+	return 0;
+}
+
+int
+move_log_lock(struct cli *cli, struct move_log *ret)
+{
+	struct err err = ERR_INIT;
+	bool settled = false;
+
+	ret->fd = -1;
+	int code = log_path(cli, &ret->path);
+
+	if (code != 0)
+		return code;
+	if (make_parent(cli, ret->path, &err) == -1)
+		return cli_fail(
+		    cli, EXIT_BUG, "the log '%s': %s", ret->path, err.text);
+	while (!settled) {
+		code = open_locked(cli, ret);
+		if (code == 0)
+			code = settle(cli, ret, &settled);
+		if (code != 0)
+			return code;
 	}
 	if (sync_directory(ret->path, &err) == -1)
 		return cli_fail(cli, EXIT_BUG, "the log: %s", err.text);
@@ -211,8 +259,11 @@ take_ended(struct reading *reading, const cJSON *line)
 	{
 		history->jobs = grown(reading->arena, history->jobs,
 		    history->count, &reading->jobs_max, sizeof(*history->jobs));
+		const char *as = text_of(item, "as");
+
 		history->jobs[history->count++] = (struct moved_job){
-		    .id = arena_text(reading->arena, text_of(item, "id")),
+		    .id = arena_text(reading->arena,
+		        as[0] != '\0' ? as : text_of(item, "id")),
 		    .error = arena_text(reading->arena, text_of(item, "error")),
 		    .at = arena_text(reading->arena, text_of(line, "at")),
 		};
@@ -233,24 +284,17 @@ take_line(struct reading *reading, const char *text, size_t len)
 		take_ended(reading, line);
 }
 
-int
-move_log_read(const struct move_log *log, struct arena *arena,
-    const char *queue, struct move_history *ret, struct err *err)
+static int
+read_file(struct reading *reading, int fd, struct err *err)
 {
-	struct reading reading = {
-	    .arena = arena, .queue = queue, .history = ret};
 	struct buffer all;
-
-	*ret = (struct move_history){0};
-	if (log->fd == -1)
-		return 0;
-	off_t size = lseek(log->fd, 0, SEEK_END);
+	off_t size = lseek(fd, 0, SEEK_END);
 	off_t from = MAX(size - MOVE_LOG_READ_MAX, (off_t)0);
 
-	if (size == -1 || lseek(log->fd, from, SEEK_SET) == -1)
-		return err_sys(err, "the log '%s'", log->path);
+	if (size == -1 || lseek(fd, from, SEEK_SET) == -1)
+		return err_sys(err, "seek");
 	buffer_init(&all, MOVE_LOG_READ_MAX + LINE_MAX_BYTES);
-	int rc = buffer_read_all(&all, log->fd, err);
+	int rc = buffer_read_all(&all, fd, err);
 
 	for (size_t at = 0; rc == 0 && at < all.len;) {
 		char *end = memchr(all.data + at, '\n', all.len - at);
@@ -259,11 +303,34 @@ move_log_read(const struct move_log *log, struct arena *arena,
 
 		if (end != NULL)
 			*end = '\0';
-		take_line(&reading, all.data + at, len);
+		take_line(reading, all.data + at, len);
 		at += len + 1;
 	}
 	buffer_fini(&all);
-	return rc == -1 ? err_wrap(err, "the log '%s'", log->path) : 0;
+	return rc;
+}
+
+int
+move_log_read(const struct move_log *log, struct arena *arena,
+    const char *queue, struct move_history *ret, struct err *err)
+{
+	struct reading reading = {
+	    .arena = arena, .queue = queue, .history = ret};
+	const char *path = older_path(arena, log->path);
+
+	*ret = (struct move_history){0};
+	int older = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (older == -1 && errno != ENOENT)
+		return err_sys(err, "the log '%s'", path);
+	int rc = older == -1 ? 0 : read_file(&reading, older, err);
+
+	fd_close(&older);
+	if (rc == -1)
+		return err_wrap(err, "the log '%s'", path);
+	if (log->fd != -1 && read_file(&reading, log->fd, err) == -1)
+		return err_wrap(err, "the log '%s'", log->path);
+	return 0;
 }
 
 bool
@@ -333,10 +400,12 @@ begin_line(const struct move_log *log, struct jsonw *json, struct buffer *out,
 }
 
 static void
-write_job(struct jsonw *json, const char *id, const char *error)
+write_job(struct jsonw *json, const char *id, const char *as, const char *error)
 {
 	jsonw_object(json, NULL);
 	jsonw_text(json, "id", id);
+	if (as != NULL)
+		jsonw_text(json, "as", as);
 	jsonw_bytes(json, "error", error, strnlen(error, ERROR_KEPT));
 	jsonw_end(json);
 }
@@ -373,7 +442,8 @@ move_log_begun(
 	jsonw_bool(&json, "forced", entry->forced);
 	jsonw_array(&json, "jobs");
 	for (size_t i = 0; i < entry->nitems; i++)
-		write_job(&json, entry->items[i].id, entry->items[i].error);
+		write_job(
+		    &json, entry->items[i].id, NULL, entry->items[i].error);
 	jsonw_end(&json);
 	return append_line(log, &json, &out, err);
 }
@@ -403,7 +473,9 @@ move_log_ended(
 	jsonw_text(&json, "why", entry->error);
 	jsonw_array(&json, "jobs");
 	for (size_t i = 0; i < entry->nids; i++)
-		write_job(&json, entry->ids[i], error_of(entry, entry->ids[i]));
+		write_job(&json, entry->ids[i],
+		    entry->as != NULL ? entry->as[i] : NULL,
+		    error_of(entry, entry->ids[i]));
 	jsonw_end(&json);
 	return append_line(log, &json, &out, err);
 }

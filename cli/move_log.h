@@ -3,6 +3,7 @@
 #define REEVE_CLI_MOVE_LOG_H
 
 #include "cli/cli.h"
+#include "manifests/declared.h"
 #include "probes/queue/state.h"
 
 /*
@@ -14,8 +15,10 @@
  * log run one after the other.
  *
  * The file is --log; else $XDG_STATE_HOME/reeve/moves.jsonl; else
- * $HOME/.local/state/reeve/moves.jsonl. Whatever is not a line of this schema
- * is passed over, so a line that a full disk cut does no harm.
+ * $HOME/.local/state/reeve/moves.jsonl. Longer than MOVE_LOG_MAX it becomes
+ * FILE.1 when the next move begins, and that before it goes. Whatever is not a
+ * line of this schema is passed over, so a line that a full disk cut does no
+ * harm.
  */
 struct move_log {
 	const char *path;
@@ -24,8 +27,9 @@ struct move_log {
 
 /* One job that was moved before, as its line says. */
 struct moved_job {
-	const char *id, *error; /* the error that it had then */
-	const char *at;         /* RFC 3339 */
+	const char *id;    /* by which it is called since */
+	const char *error; /* that it had then */
+	const char *at;    /* RFC 3339 */
 };
 
 /* A move that was begun, and of which no end is in the log. */
@@ -56,6 +60,7 @@ struct move_entry {
 	size_t nitems;
 	enum move_outcome outcome; /* of an end, and what follows too */
 	const char *const *ids;
+	const char *const *as; /* their new ids; NULL: they kept theirs */
 	size_t nids;
 	const char *error;
 };
@@ -67,8 +72,15 @@ int move_log_open(struct cli *cli, struct move_log *ret) MUST_CHECK;
 int move_log_lock(struct cli *cli, struct move_log *ret) MUST_CHECK;
 void move_log_close(struct move_log *log);
 
-/* What it says of `queue`, from its last MOVE_LOG_READ_MAX bytes. */
+/* Which queue it is, as the log knows it: by its server, database and name and
+ * by what else tells two queues apart; not by who asks, or how. In `arena`. */
+const char *move_log_key(
+    struct arena *arena, const struct declared_queue *queue);
+
+/* What it says of `queue`, from the last MOVE_LOG_READ_MAX bytes of FILE.1 and
+ * of FILE. */
 enum {
+	MOVE_LOG_MAX = 8 << 20,
 	MOVE_LOG_READ_MAX = 16 << 20
 };
 int move_log_read(const struct move_log *log, struct arena *arena,

@@ -39,15 +39,6 @@ read_options(struct moving *moving)
 	    cli, "limit", 1, QUEUE_MOVE_MAX, LIMIT_DEFAULT, &moving->limit);
 }
 
-/* Which queue it is, by what doesn't change when a server is restarted. */
-static const char *
-log_key(struct arena *arena, const struct declared_queue *queue)
-{
-	return arena_format(arena, "%s %s %s", queue->kind,
-	    queue->url != NULL ? url_shown(arena, queue->url) : "",
-	    queue->real_name != NULL ? queue->real_name : "");
-}
-
 static bool
 is_asked(const struct moving *moving, const char *id)
 {
@@ -265,6 +256,7 @@ ask_to_move(struct moving *moving)
 	if (moving->why == NULL && seen->moved != NULL) {
 		moving->outcome = OUTCOME_MOVED;
 		moving->moved = seen->moved->ids;
+		moving->moved_as = seen->moved->as;
 		moving->nmoved = seen->moved->count;
 		return 0;
 	}
@@ -335,6 +327,7 @@ act(struct moving *moving)
 	                : moving->outcome == OUTCOME_REFUSED ? MOVE_REFUSED
 	                                                     : MOVE_UNKNOWN;
 	entry.ids = moving->moved;
+	entry.as = moving->moved_as;
 	entry.nids = moving->nmoved;
 	entry.error = moving->why;
 	if (move_log_ended(&moving->log, &entry, &err) == -1)
@@ -420,7 +413,7 @@ queue_move_jobs(
 	if (code != 0)
 		return code;
 	moving.by_name = !queue_is_url(argv[0]);
-	moving.key = log_key(&cli->arena, &moving.rows.all[0].queue);
+	moving.key = move_log_key(&cli->arena, &moving.rows.all[0].queue);
 	code = moving.yes ? move_log_lock(cli, &moving.log)
 	                  : move_log_open(cli, &moving.log);
 	if (code == 0)

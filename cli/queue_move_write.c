@@ -19,17 +19,18 @@ static const char *const outcome_names[] = {[OUTCOME_DRY_RUN] = "dry-run",
     [OUTCOME_REFUSED] = "refused",
     [OUTCOME_UNKNOWN] = "unknown"};
 
+/* NULL: not known. */
 static void
-write_ids(struct jsonw *json, const char *key, const struct moving *moving,
-    bool known)
+write_ids(
+    struct jsonw *json, const char *key, const char *const *ids, size_t count)
 {
-	if (!known) {
+	if (ids == NULL) {
 		jsonw_null(json, key);
 		return;
 	}
 	jsonw_array(json, key);
-	for (size_t i = 0; i < moving->nmoved; i++)
-		jsonw_text(json, NULL, moving->moved[i]);
+	for (size_t i = 0; i < count; i++)
+		jsonw_text(json, NULL, ids[i]);
 	jsonw_end(json);
 }
 
@@ -72,8 +73,12 @@ queue_moving_json(const void *what, struct buffer *out)
 		queue_item_write(&json, &moving->chosen[i]);
 	jsonw_end(&json);
 	write_held(&json, moving);
-	write_ids(&json, "moved", moving, moving->outcome == OUTCOME_MOVED);
-	write_ids(&json, "still_there", moving, moving->looked_again);
+	write_ids(&json, "moved",
+	    moving->outcome == OUTCOME_MOVED ? moving->moved : NULL,
+	    moving->nmoved);
+	write_ids(&json, "moved_as", moving->moved_as, moving->nmoved);
+	write_ids(&json, "still_there",
+	    moving->looked_again ? moving->moved : NULL, moving->nmoved);
 	jsonw_text(&json, "log", moving->log.path);
 	jsonw_text(
 	    &json, "move", moving->move[0] != '\0' ? moving->move : NULL);

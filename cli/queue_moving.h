@@ -52,6 +52,7 @@ struct moving {
 	char move[QUEUE_NONCE_SIZE];
 	const char *const *moved; /* unknown: which were found where they were
 	                           */
+	const char *const *moved_as; /* their new ids; NULL: as before */
 	size_t nmoved;
 	bool looked_again;
 };

@@ -129,6 +129,12 @@ moved_write(struct jsonw *json, const struct observed_moved *moved)
 	for (size_t i = 0; i < moved->count; i++)
 		jsonw_text(json, NULL, moved->ids[i]);
 	jsonw_end(json);
+	if (moved->as == NULL)
+		return;
+	jsonw_array(json, "movedAs");
+	for (size_t i = 0; i < moved->count; i++)
+		jsonw_text(json, NULL, moved->as[i]);
+	jsonw_end(json);
 }
 
 static void

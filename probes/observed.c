@@ -367,33 +367,56 @@ take_jobs(struct arena *arena, const cJSON *line, struct observed_jobs **ret,
 	return 0;
 }
 
+/* A list of ids; `*ret` is NULL when it is absent. */
 static int
-take_moved(struct arena *arena, const cJSON *line, struct observed_moved **ret,
-    struct err *err)
+take_ids(struct arena *arena, const cJSON *line, const char *key,
+    const char *const **ret, size_t *ret_count, struct err *err)
 {
 	const cJSON *list = NULL;
 	const cJSON *item = NULL;
 
-	if (json_array(line, "moved", &list, err) == -1)
+	if (json_array(line, key, &list, err) == -1)
 		return -1;
 	if (list == NULL)
 		return 0;
 	int count = cJSON_GetArraySize(list);
 
 	if (count > ITEMS_MAX)
-		return err_set(err, ERR_INPUT,
-		    "'moved' has more than %d entries", ITEMS_MAX);
-	struct observed_moved *moved = arena_alloc(arena, sizeof(*moved));
+		return err_set(err, ERR_INPUT, "'%s' has more than %d entries",
+		    key, ITEMS_MAX);
 	const char **ids = arena_array(arena, (size_t)count + 1, sizeof(*ids));
-	moved->ids = ids;
+
 	cJSON_ArrayForEach(item, list)
 	{
 		const char *id = NULL;
+
 		if (json_item_text(item, &id, err) == -1)
-			return err_wrap(err, "'moved'");
-		ids[moved->count++] = arena_text(arena, id);
+			return err_wrap(err, "'%s'", key);
+		ids[(*ret_count)++] = arena_text(arena, id);
 	}
-	*ret = moved;
+	*ret = ids;
+	return 0;
+}
+
+static int
+take_moved(struct arena *arena, const cJSON *line, struct observed_moved **ret,
+    struct err *err)
+{
+	struct observed_moved moved = {.count = 0};
+	size_t nas = 0;
+
+	if (take_ids(arena, line, "moved", &moved.ids, &moved.count, err) ==
+	        -1 ||
+	    take_ids(arena, line, "movedAs", &moved.as, &nas, err) == -1)
+		return -1;
+	if (moved.as != NULL && nas != moved.count)
+		return err_set(err, ERR_INPUT,
+		    "'movedAs' names %zu of %zu that were moved", nas,
+		    moved.count);
+	if (moved.ids == NULL)
+		return 0;
+	*ret = arena_alloc(arena, sizeof(**ret));
+	**ret = moved;
 	return 0;
 }
 

@@ -65,6 +65,7 @@ struct observed_jobs {
 };
 struct observed_moved {
 	const char *const *ids;
+	const char *const *as; /* their new ids; NULL: they kept theirs */
 	size_t count;
 };
 

@@ -117,6 +117,9 @@ struct queue_move {
 struct queue_moved {
 	const bool *moved; /* of each id: false: it wasn't there any more */
 	size_t count;      /* how many were moved */
+	/* What each is called now: a system that can't but put a copy in gives
+	 * it an id of its own. NULL: every one keeps its id. */
+	const char *const *as;
 };
 
 /* One queue of many that are looked at together. */

@@ -131,12 +131,25 @@ ask_script(struct redis_batch *batch, const struct redis_mover *mover,
 	redis_command_init(command);
 	redis_command_text(command, "EVAL");
 	redis_command_text(command, mover->script);
-	redis_command_text(command, "1");
+	redis_command_text(command, mover->other_key != NULL ? "2" : "1");
 	redis_command_text(command, mover->key);
+	if (mover->other_key != NULL)
+		redis_command_text(command, mover->other_key);
 	redis_command_text(command, mover->arg);
 	for (size_t i = 0; i < count; i++)
 		redis_command_text(command, ids[i]);
 	return redis_batch_add(batch, command);
+}
+
+/* Whether the answer for one job says that it was moved; `*ret_as` is its new
+ * id where that says one. */
+static bool
+read_moved(struct arena *arena, const redisReply *one, const char **ret_as)
+{
+	if (one->type != REDIS_REPLY_STRING)
+		return one->type == REDIS_REPLY_INTEGER && one->integer == 1;
+	*ret_as = arena_text(arena, one->str);
+	return one->str[0] != '\0';
 }
 
 /* Each script moves a few jobs, whole or not at all; all go out at once. */
@@ -146,12 +159,14 @@ redis_move(struct queue *queue, const struct redis_mover *mover,
     struct err *err)
 {
 	enum {
-		IDS = REDIS_ARGV_MAX - 8,
+		IDS = REDIS_ARGV_MAX - 9,
 		SCRIPTS = QUEUE_MOVE_MAX / IDS + 1
 	};
 	struct redis_batch batch;
 	size_t asked[SCRIPTS];
 	bool *moved = arena_array(arena, move->nids + 1, sizeof(*moved));
+	const char **as = arena_array(arena, move->nids + 1, sizeof(*as));
+	bool renamed = false;
 	size_t count = 0;
 
 	redis_batch_init(&batch, redis_handle_of(queue)->server);
@@ -170,12 +185,14 @@ redis_move(struct queue *queue, const struct redis_mover *mover,
 		if (rc == -1 || reply->type != REDIS_REPLY_ARRAY ||
 		    i % IDS >= reply->elements)
 			continue;
-		moved[i] = reply->element[i % IDS]->integer == 1;
+		moved[i] = read_moved(arena, reply->element[i % IDS], &as[i]);
+		renamed = renamed || (moved[i] && as[i] != NULL);
 		count += moved[i];
 	}
 	redis_batch_fini(&batch);
 	if (rc == 0)
-		*ret = (struct queue_moved){.moved = moved, .count = count};
+		*ret = (struct queue_moved){
+		    .moved = moved, .count = count, .as = renamed ? as : NULL};
 	return rc;
 }
 

@@ -55,9 +55,10 @@ int redis_batch_send(struct queue *queue, struct redis_batch *batch,
     const char *doing, struct err *err) MUST_CHECK;
 
 /* Moves jobs by a script that takes what all of a queue's keys begin with as
- * its key, an argument, and the ids; it answers 1 or 0 for each. */
+ * its key (and another one, unless that is NULL), an argument, and the ids; it
+ * answers 1 or 0 for each, or the id that it has now, "" for 0. */
 struct redis_mover {
-	const char *script, *key, *arg;
+	const char *script, *key, *arg, *other_key;
 };
 int redis_move(struct queue *queue, const struct redis_mover *mover,
     const struct queue_move *move, struct arena *arena, struct queue_moved *ret,

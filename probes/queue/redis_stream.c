@@ -7,18 +7,13 @@
 #include "base/text.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis_near.h"
+#include "probes/queue/redis_stream.h"
 
 /*
  * A Redis stream with a consumer group (queues.md 5.2). What waits is the
  * group's lag; what is in work, its pending entries. A listed consumer isn't
  * alive: it stays listed for ever, so only its idle time says something.
  */
-struct stream_queue {
-	struct redis_handle handle;
-	const char *stream, *group;
-	const char *min_idle; /* ms: a pending entry idle for longer is lost */
-};
-
 enum {
 	PENDING_MAX = 100,
 	WAITING_MAX = 10001, /* counted where the lag isn't known */
@@ -26,7 +21,7 @@ enum {
 };
 
 struct asked {
-	size_t info, groups, consumers, pending, over, next;
+	size_t info, groups, consumers, pending, over, dead, next;
 	bool any_next;
 };
 
@@ -48,12 +43,13 @@ ask(struct redis_look *look, struct err *err)
 	    batch, "XPENDING", queue->stream, queue->group, "-", "+", "100");
 	asked->over = redis_batch_ask(batch, "XPENDING", queue->stream,
 	    queue->group, "IDLE", queue->min_idle, "-", "+", "100");
+	if (queue->dead != NULL)
+		asked->dead = redis_batch_ask(batch, "XLEN", queue->dead);
 	return 0;
 }
 
-/* A field of an XINFO row: name, value, name, value… */
-static const redisReply *
-row_field(const redisReply *row, const char *name)
+const redisReply *
+stream_row_field(const redisReply *row, const char *name)
 {
 	for (size_t i = 0;
 	     row->type == REDIS_REPLY_ARRAY && i + 1 < row->elements; i += 2)
@@ -66,7 +62,7 @@ row_field(const redisReply *row, const char *name)
 static int64_t
 row_number(const redisReply *row, const char *name)
 {
-	const redisReply *value = row_field(row, name);
+	const redisReply *value = stream_row_field(row, name);
 
 	return value != NULL && value->type == REDIS_REPLY_INTEGER
 	           ? value->integer
@@ -84,7 +80,8 @@ find_group(const struct redis_look *look)
 	for (size_t i = 0; groups->type == REDIS_REPLY_ARRAY &&
 	                   i < groups->elements && i < GROUPS_MAX;
 	     i++) {
-		const redisReply *name = row_field(groups->element[i], "name");
+		const redisReply *name =
+		    stream_row_field(groups->element[i], "name");
 
 		if (name != NULL && name->type == REDIS_REPLY_STRING &&
 		    text_equal(name->str, queue->group))
@@ -129,7 +126,7 @@ ask_next(struct redis_look *look, struct err *err)
 		    "stream '%s' has no group '%s' (it has %zu)", queue->stream,
 		    queue->group, groups->elements);
 	}
-	const redisReply *last = row_field(group, "last-delivered-id");
+	const redisReply *last = stream_row_field(group, "last-delivered-id");
 
 	if (last == NULL || last->type != REDIS_REPLY_STRING)
 		return 0;
@@ -174,34 +171,61 @@ read_waiting(struct redis_look *look, const redisReply *group)
 	}
 }
 
+static int64_t
+deliveries_of(const redisReply *row)
+{
+	return row->type == REDIS_REPLY_ARRAY && row->elements == 4 &&
+	               row->element[3]->type == REDIS_REPLY_INTEGER
+	           ? row->element[3]->integer
+	           : 0;
+}
+
+/* Those that are idle: delivered too often, they are dead; else their lease is
+ * over. */
+static void
+read_idle(struct redis_look *look)
+{
+	const struct stream_queue *queue = look->queue->state;
+	const struct asked *asked = look->own;
+	struct queue_state *state = look->state;
+	const redisReply *over = redis_batch_reply(look->batch, asked->over);
+	int64_t dead = 0;
+
+	if (over->type != REDIS_REPLY_ARRAY) {
+		state->lease_expired = redis_number(look, asked->over);
+		if (queue->deliveries > 0)
+			state->dead = state->lease_expired;
+		return;
+	}
+	const enum know know =
+	    over->elements < PENDING_MAX ? KNOW_EXACT : KNOW_AT_LEAST;
+
+	for (size_t i = 0; queue->deliveries > 0 && i < over->elements; i++)
+		dead += deliveries_of(over->element[i]) >= queue->deliveries;
+	state->lease_expired =
+	    (struct queue_number){(int64_t)over->elements - dead, know, NULL};
+	if (queue->deliveries == 0 || state->dead.know == KNOW_UNKNOWN)
+		return;
+	state->dead =
+	    (struct queue_number){state->dead.value + dead, know, NULL};
+	state->attempts_limit = queue_exact(queue->deliveries);
+}
+
 /* Of the pending entries: the highest number of deliveries. */
 static void
 read_pending(struct redis_look *look)
 {
 	const struct asked *asked = look->own;
-	struct queue_state *state = look->state;
 	const redisReply *pending =
 	    redis_batch_reply(look->batch, asked->pending);
-	const redisReply *over = redis_batch_reply(look->batch, asked->over);
 	int64_t most = 0;
 
 	for (size_t i = 0;
-	     pending->type == REDIS_REPLY_ARRAY && i < pending->elements; i++) {
-		const redisReply *row = pending->element[i];
-
-		if (row->type == REDIS_REPLY_ARRAY && row->elements == 4 &&
-		    row->element[3]->type == REDIS_REPLY_INTEGER)
-			most = MAX(most, row->element[3]->integer);
-	}
-	state->attempts_max =
+	     pending->type == REDIS_REPLY_ARRAY && i < pending->elements; i++)
+		most = MAX(most, deliveries_of(pending->element[i]));
+	look->state->attempts_max =
 	    (struct queue_number){.value = most, .know = KNOW_AT_LEAST};
-	if (over->type != REDIS_REPLY_ARRAY)
-		state->lease_expired = redis_number(look, asked->over);
-	else
-		state->lease_expired =
-		    (struct queue_number){.value = (int64_t)over->elements,
-		        .know = over->elements < PENDING_MAX ? KNOW_EXACT
-		                                             : KNOW_AT_LEAST};
+	read_idle(look);
 }
 
 /* A consumer counts when it was heard of within the time after which its
@@ -224,7 +248,8 @@ read_consumers(struct redis_look *look)
 	    look->arena, MIN(rows->elements, QUEUE_WHO_MAX) + 1, sizeof(*who));
 
 	for (size_t i = 0; i < rows->elements; i++) {
-		const redisReply *name = row_field(rows->element[i], "name");
+		const redisReply *name =
+		    stream_row_field(rows->element[i], "name");
 		int64_t idle_ms = row_number(rows->element[i], "idle");
 		bool alive = idle_ms >= 0 && idle_ms <= limit_ms;
 
@@ -251,11 +276,16 @@ static int
 read_all(struct redis_look *look, struct err *err)
 {
 	struct queue_state *state = look->state;
+	const struct stream_queue *queue = look->queue->state;
+	const struct asked *asked = look->own;
 	const redisReply *group =
 	    state->exists == EXISTS_NO ? NULL : find_group(look);
 
 	(void)err;
-	state->delayed = state->failed = state->dead = queue_inapplicable();
+	state->delayed = state->failed = queue_inapplicable();
+	state->dead = queue->dead != NULL     ? redis_number(look, asked->dead)
+	              : queue->deliveries > 0 ? queue_exact(0)
+	                                      : queue_inapplicable();
 	state->lease_missing = queue_inapplicable();
 	state->completed = queue_unknown("a stream doesn't count what is done");
 	if (group == NULL)
@@ -280,6 +310,7 @@ stream_open(struct queue *queue, struct err *err)
 	    arena_alloc(&queue->arena, sizeof(*stream));
 	const char *group = queue_option(queue, "group");
 	const char *min_idle = queue_option(queue, "idle");
+	const char *limit = queue_option(queue, "max_attempts");
 	int64_t ms = INT64_C(60) * 1000;
 
 	queue->state = stream;
@@ -290,6 +321,15 @@ stream_open(struct queue *queue, struct err *err)
 		queue->cause = CAUSE_URL;
 		return err_wrap(err, "'idle'");
 	}
+	if (limit != NULL &&
+	    text_i64(limit, 1, INT32_MAX, &stream->deliveries, err) == -1) {
+		queue->cause = CAUSE_URL;
+		return err_wrap(err, "'max_attempts'");
+	}
+	stream->idle_declared = min_idle != NULL;
+	stream->dead = queue_option(queue, "dlq");
+	if (stream->dead == NULL)
+		stream->dead = queue_option(queue, "deadLetter");
 	stream->stream = queue->name;
 	stream->group = group;
 	stream->min_idle = arena_format(&queue->arena, "%" PRId64, ms);
@@ -297,150 +337,6 @@ stream_open(struct queue *queue, struct err *err)
 	    arena_format(
 	        &queue->arena, "stream %s group %s", queue->name, group),
 	    rounds, err);
-}
-
-/* --- a canary: one entry ---------------------------------------------------
- */
-
-static int
-stream_submit(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, const char **ret_receipt, struct err *err)
-{
-	const struct stream_queue *stream = queue->state;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct redis_command command;
-
-	redis_command_init(&command);
-	redis_command_text(&command, "XADD");
-	redis_command_text(&command, stream->stream);
-	/* nobody's stream is made by a canary */
-	redis_command_text(&command, "NOMKSTREAM");
-	redis_command_text(&command, "*");
-	redis_command_text(&command, "payload");
-	redis_command_bytes(&command, job->payload, job->len);
-	if (redis_send(queue, &command, "put a job in", &reply, err) == -1)
-		return -1;
-	if (reply->type != REDIS_REPLY_STRING)
-		return queue_trouble(queue, CAUSE_NOT_FOUND, "", err,
-		    ERR_REFUSED, "there is no stream '%s'", stream->stream);
-	*ret_receipt = arena_text(arena, reply->str);
-	return 0;
-}
-
-/* "MS-SEQ" after "MS-SEQ"? */
-static bool
-id_after(const char *a, const char *b)
-{
-	char *rest_a = NULL;
-	char *rest_b = NULL;
-	unsigned long long ms_a = strtoull(a, &rest_a, 10);
-	unsigned long long ms_b = strtoull(b, &rest_b, 10);
-
-	if (ms_a != ms_b || *rest_a != '-' || *rest_b != '-')
-		return ms_a > ms_b;
-	return strtoull(rest_a + 1, NULL, 10) > strtoull(rest_b + 1, NULL, 10);
-}
-
-static int
-judge_entry(struct queue *queue, const char *id, const redisReply *groups,
-    const redisReply *pending, struct queue_sighting *ret, struct err *err)
-{
-	const struct stream_queue *stream = queue->state;
-	const redisReply *last = NULL;
-
-	for (size_t i = 0; i < groups->elements; i++) {
-		const redisReply *name = row_field(groups->element[i], "name");
-
-		if (name != NULL && text_equal(name->str, stream->group))
-			last =
-			    row_field(groups->element[i], "last-delivered-id");
-	}
-	if (last == NULL || last->type != REDIS_REPLY_STRING)
-		return queue_trouble(queue, CAUSE_NOT_FOUND, "NOGROUP", err,
-		    ERR_REFUSED, "stream '%s' has no group '%s'",
-		    stream->stream, stream->group);
-	if (pending->elements > 0 &&
-	    pending->element[0]->type == REDIS_REPLY_ARRAY &&
-	    pending->element[0]->elements == 4 &&
-	    pending->element[0]->element[1]->type == REDIS_REPLY_STRING) {
-		const redisReply *row = pending->element[0];
-
-		ret->place = PLACE_TAKEN;
-		ret->by = arena_text(&queue->arena, row->element[1]->str);
-		ret->attempts = row->element[3]->integer;
-		ret->detail = "delivered, not acknowledged";
-	} else if (id_after(id, last->str)) {
-		ret->place = PLACE_VISIBLE;
-		ret->detail = arena_format(
-		    &queue->arena, "the group is at %s", last->str);
-	} else {
-		/* only an acknowledgement takes it out of the pending ones */
-		ret->place = PLACE_GONE;
-		ret->done = true;
-		ret->detail = "delivered and acknowledged";
-	}
-	return 0;
-}
-
-static int
-stream_follow(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, struct queue_sighting *ret, struct err *err)
-{
-	const struct stream_queue *stream = queue->state;
-	struct redis_batch batch;
-
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "there is no receipt");
-	redis_batch_init(&batch, redis_handle_of(queue)->server);
-	/* in this order: what was delivered before is pending after, until it
-	 * is acknowledged */
-	size_t groups =
-	    redis_batch_ask(&batch, "XINFO", "GROUPS", stream->stream);
-	size_t entry = redis_batch_ask(
-	    &batch, "XRANGE", stream->stream, job->receipt, job->receipt);
-	size_t pending = redis_batch_ask(&batch, "XPENDING", stream->stream,
-	    stream->group, job->receipt, job->receipt, "1");
-	int rc = redis_batch_send(queue, &batch, "look for the job", err);
-
-	for (size_t i = groups; rc == 0 && i <= pending; i++)
-		rc = redis_checked(queue, redis_batch_reply(&batch, i),
-		    "look for the job", err);
-	if (rc == 0 && redis_batch_reply(&batch, entry)->elements == 0 &&
-	    redis_batch_reply(&batch, pending)->elements == 0) {
-		ret->place = PLACE_GONE;
-		ret->detail = "it was deleted from the stream";
-	} else if (rc == 0) {
-		rc = judge_entry(queue, job->receipt,
-		    redis_batch_reply(&batch, groups),
-		    redis_batch_reply(&batch, pending), ret, err);
-	}
-	/* an answer outlives the handle */
-	ret->by = arena_text(arena, ret->by);
-	ret->detail = arena_text(arena, ret->detail);
-	redis_batch_fini(&batch);
-	return rc;
-}
-
-static int
-stream_remove(struct queue *queue, const struct queue_submission *job,
-    bool *ret_removed, struct err *err)
-{
-	static const char script[] =
-	    "local p=redis.call('XPENDING',KEYS[1],ARGV[1],ARGV[2],ARGV[2],1)\n"
-	    "if #p>0 then return 0 end\n"
-	    "return redis.call('XDEL',KEYS[1],ARGV[2])\n";
-	const struct stream_queue *stream = queue->state;
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "there is no receipt");
-	if (redis_ask(queue, "remove the job", &reply, err, "EVAL", script, "1",
-	        stream->stream, stream->group, job->receipt) == -1)
-		return -1;
-	*ret_removed = reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
-	return 0;
 }
 
 /* --- near names ------------------------------------------------------------
@@ -478,8 +374,8 @@ stream_near(struct queue *queue, struct arena *arena, struct queue_state *state,
 static const char *const schemes[] = {"redisstream+redis", "redisstream+rediss",
     "redisstream+redis+unix", "redisstream+unix", "redisstream+redis+sentinel",
     "redisstream+rediss+sentinel", NULL};
-static const char *const keys[] = {"stream", "group", "idle", "dlq",
-    "deadLetter", "test", "timeout", "budget", "pass", NULL};
+static const char *const keys[] = {"stream", "group", "idle", "max_attempts",
+    "dlq", "deadLetter", "test", "timeout", "budget", "pass", NULL};
 
 const struct queue_driver queue_redis_stream = {
     .kind = "redisstream",
@@ -495,4 +391,6 @@ const struct queue_driver queue_redis_stream = {
     .submit = stream_submit,
     .follow = stream_follow,
     .remove = stream_remove,
+    .list = stream_list,
+    .move = stream_move,
 };

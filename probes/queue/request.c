@@ -352,6 +352,8 @@ op_move(struct look *look, struct queue *queue, const struct asked *asked,
 	struct observed_moved *ret = arena_alloc(look->arena, sizeof(*ret));
 	const char **ids =
 	    arena_array(look->arena, asked->move.nids + 1, sizeof(*ids));
+	const char **as =
+	    arena_array(look->arena, asked->move.nids + 1, sizeof(*as));
 	struct queue_moved moved;
 
 	if (asked->part != PART_DEAD && asked->part != PART_EXPIRED) {
@@ -362,10 +364,13 @@ op_move(struct look *look, struct queue *queue, const struct asked *asked,
 	if (queue_move(queue, &asked->move, look->arena, &moved, err) == -1)
 		return -1;
 	for (size_t i = 0; i < asked->move.nids; i++) {
-		if (moved.moved[i])
-			ids[ret->count++] = asked->move.ids[i];
+		if (!moved.moved[i])
+			continue;
+		ids[ret->count] = asked->move.ids[i];
+		as[ret->count++] = moved.as != NULL ? moved.as[i] : NULL;
 	}
 	ret->ids = ids;
+	ret->as = moved.as != NULL ? as : NULL;
 	look->out.moved = ret;
 	look_passed(look, "%s: %zu of %zu moved", queue->target, ret->count,
 	    asked->move.nids);

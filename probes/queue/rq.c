@@ -460,8 +460,10 @@ rq_move(struct queue *queue, const struct queue_move *move, struct arena *arena,
     struct queue_moved *ret, struct err *err)
 {
 	const struct library_queue *library = queue->state;
-	const struct redis_mover mover = {move_script, library->list,
-	    key_of(arena, queue, move->from == PART_DEAD ? "failed" : "wip")};
+	const struct redis_mover mover = {.script = move_script,
+	    .key = library->list,
+	    .arg = key_of(
+	        arena, queue, move->from == PART_DEAD ? "failed" : "wip")};
 
 	return redis_move(queue, &mover, move, arena, ret, err);
 }

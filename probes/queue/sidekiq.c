@@ -495,7 +495,8 @@ sidekiq_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err)
 {
 	const struct library_queue *library = queue->state;
-	const struct redis_mover mover = {move_script, library->list, "dead"};
+	const struct redis_mover mover = {
+	    .script = move_script, .key = library->list, .arg = "dead"};
 
 	if (move->from != PART_DEAD)
 		return err_set(err, ERR_UNSUPPORTED,

@@ -539,3 +539,36 @@ is_replica() {
 	field waiting null
 	[ "$(get error)" != null ]
 }
+
+@test "the log knows a queue however its URL is written" {
+	dead_letters redis 1
+	queue requeue "redis://127.0.0.1:$REDIS_PORT?list=jobs" --yes
+	expect_status 0
+	redis LMOVE jobs jobs:dead LEFT LEFT >/dev/null
+	queue requeue "redis://default:@127.0.0.1:$REDIS_PORT/0?list=jobs&timeout=9s" --yes
+	expect_status 1
+	has 'held back: 1'
+}
+
+@test "a log that became long is begun anew, and the one before it is still known" {
+	dead_letters redis 1
+	queue requeue "$QUEUE" --yes
+	expect_status 0
+	head -c 9000000 /dev/zero | tr '\0' x >>"$LOG"
+	echo >>"$LOG"
+	redis LMOVE jobs jobs:dead LEFT LEFT >/dev/null
+	queue requeue "$QUEUE" --yes
+	expect_status 1
+	has 'held back: 1'
+	queue requeue "$QUEUE" --yes --force
+	expect_status 0
+	[ "$(stat -c %s "$LOG")" -lt 10000 ]
+	[ "$(stat -c %s "$LOG.1")" -gt 9000000 ]
+	[ "$(log_states)" = 'begun moved' ]
+	# there are never more than two
+	head -c 9000000 /dev/zero | tr '\0' x >>"$LOG"
+	redis LMOVE jobs jobs:dead LEFT LEFT >/dev/null
+	queue requeue "$QUEUE" --yes --force
+	expect_status 0
+	[ "$(find "$(dirname "$LOG")" -type f | wc -l)" = 2 ]
+}

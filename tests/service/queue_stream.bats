@@ -107,3 +107,157 @@ idle_seen() {
 	[ "$(fact state)" = gone ]
 	[ "$(fact "done")" = "" ]
 }
+
+# --- jobs, and their way back -----------------------------------------------
+
+queue() {
+	run --separate-stderr "$REEVE_TOOL" queue "$@" --log "$(test_dir)/moves.jsonl"
+}
+
+peek() {
+	run --separate-stderr "$REEVE_TOOL" queue peek "$@" --output json
+	expect_status 0
+}
+
+# of JQ: in what peek or a move answered.
+of() {
+	jq -er "$1" <<<"$output"
+}
+
+# What every worker of the group gets from now on, one payload a line.
+given_out() {
+	redis --json XREADGROUP GROUP workers w-new COUNT 100 STREAMS jobs '>' |
+	    jq -r '.jobs[]? | .[1][1]'
+}
+
+# idle_for MS: the pending entries have been idle for so long.
+idle_for() {
+	[ -n "$(redis XPENDING jobs workers IDLE "$1" - + 1)" ]
+}
+
+@test "peek shows what waits and what is pending, and takes nothing" {
+	put first
+	redis XADD jobs '*' kind mail to $'a\xffb' >/dev/null
+	put third
+	take w-1
+	before=$(redis XINFO GROUPS jobs | cksum; redis XPENDING jobs workers | cksum)
+	peek "$URL"
+	of '.queues[0] | .total == 2 and (.jobs | length) == 2'
+	of '.queues[0].jobs[1].payload == "third" and .queues[0].jobs[1].age_ms >= 0'
+	of '.queues[0].jobs[0].payload | fromjson | .kind == "mail"'
+	peek "$URL" --part active
+	of '.queues[0].jobs[0] | .payload == "first" and .owner == "w-1" and .attempts == 1'
+	peek "$URL" --limit 1
+	of '.queues[0] | .total == 2 and (.jobs | length) == 1'
+	[ "$(redis XINFO GROUPS jobs | cksum; redis XPENDING jobs workers | cksum)" = "$before" ]
+	# an entry larger than what is read at once doesn't hide the next
+	redis -x XADD jobs '*' payload < <(head -c 3000000 /dev/zero | tr '\0' x) >/dev/null
+	put last
+	peek "$URL"
+	of '.queues[0].jobs | (map(.payload_bytes) | contains([3000000])) and .[-1].payload == "last"'
+}
+
+@test "an entry that was deleted while it was pending is told, and can't be moved" {
+	gone=$(put a)
+	put b
+	take w-1 2
+	redis XDEL jobs "$gone" >/dev/null
+	peek "$URL" --part active
+	of '.queues[0].jobs | map([.payload_bytes, .error]) == [[null, "its entry was deleted"], [1, null]]'
+	wait_until idle_for 20
+	queue reclaim "$URL&idle=20ms" --yes --output json
+	of '.moved | length == 1'
+	[ "$(given_out)" = b ]
+}
+
+@test "reclaim puts back a copy of what hangs at a dead consumer, once, and logs both ids" {
+	for i in 1 2 3; do put "j-$i"; done
+	take w-dead 2
+	# who didn't say how long a worker may take is refused
+	look move "$URL" '' "\"part\":\"expired\",\"ids\":[\"$(redis XPENDING jobs workers - + 1 | head -n 1)\"]"
+	[ "$(answer code)" = unsupported ]
+	has "Say it with 'idle'"
+	queue reclaim "$URL&idle=10m" --yes
+	expect_status 0
+	has 'Nothing to be moved'
+	wait_until idle_for 50
+	queue reclaim "$URL&idle=50ms"
+	expect_status 0
+	has 'would be moved: 2'
+	[ "$(redis XLEN jobs)" = 3 ]
+	queue reclaim "$URL&idle=50ms" --yes --output json
+	expect_status 0
+	of '.outcome == "moved" and (.moved | length) == 2 and (.moved_as | length) == 2'
+	of '.moved[0] != .moved_as[0]'
+	[ "$(redis XPENDING jobs workers | head -n 1)" = 0 ]
+	[ "$(given_out | sort | paste -sd' ')" = 'j-1 j-2 j-3' ]
+	jq -es '.[1].jobs | length == 2 and all(.as != .id)' "$(test_dir)/moves.jsonl"
+	# it came back: held, by the id that it has now
+	wait_until idle_for 50
+	queue reclaim "$URL&idle=50ms"
+	expect_status 1
+	has 'held back: 2'
+	has 'would be moved: 1'
+}
+
+@test "a hundred are moved once by two at a time" {
+	for i in $(seq 100); do echo "XADD jobs * payload j-$i"; done | redis >/dev/null
+	take w-dead 100
+	wait_until idle_for 50
+	pids=()
+	for i in 1 2; do
+		"$REEVE_TOOL" queue reclaim "$URL&idle=50ms" --yes --force \
+		    --log "$(test_dir)/log.$i" >"$(test_dir)/out.$i" 3>&- 4>&- &
+		pids+=($!)
+	done
+	wait "${pids[0]}"
+	wait "${pids[1]}"
+	[ "$(given_out | sort | uniq | wc -l)" = 100 ]
+	[ "$(redis XLEN jobs)" = 200 ]
+}
+
+@test "dead is what was delivered too often, or stands in a stream of dead letters; both go back" {
+	peek_dead() { run --separate-stderr "$REEVE_TOOL" queue dead "$@" --output json; }
+	peek_dead "$URL"
+	[ "$status" -ne 0 ]
+	of '.queues[0].error | contains("max_attempts")'
+	put poison
+	take w-1
+	redis XCLAIM jobs workers w-2 0 "$(redis XPENDING jobs workers - + 1 | head -n 1)" >/dev/null
+	redis XADD jobs:dead '*' payload buried error boom >/dev/null
+	put fresh
+	take w-3
+	wait_until idle_for 30
+	DEAD="$URL&idle=30ms&max_attempts=2&dlq=jobs:dead"
+	wait_until two_dead
+	peek_dead "$DEAD"
+	of '.queues[0] | .total == 2 and ([.jobs[].attempts] == [null, 2])'
+	run_ls "$DEAD"
+	field dead 2
+	field lease_expired 1
+	queue requeue "$DEAD" --yes --output json
+	expect_status 0
+	of '.moved | length == 2'
+	[ "$(redis XLEN jobs:dead)" = 0 ]
+	[ "$(redis XPENDING jobs workers | head -n 1)" = 1 ]
+	[ "$(given_out | sort | paste -sd' ')" = 'buried poison' ]
+	# what only waits to be reclaimed is no dead letter
+	queue requeue "$DEAD" --id "$(redis XPENDING jobs workers - + 1 w-3 | head -n 1)" --yes
+	expect_status 4
+}
+
+two_dead() {
+	run_ls "$DEAD" && field dead 2
+}
+
+@test "with a second group nothing is moved: it would get the copy too" {
+	put a
+	take w-dead
+	redis XGROUP CREATE jobs others 0 >/dev/null
+	wait_until idle_for 20
+	queue reclaim "$URL&idle=20ms" --yes
+	expect_status 1
+	has 'has 2 groups'
+	[ "$(redis XLEN jobs)" = 1 ]
+	[ "$(redis XPENDING jobs workers | head -n 1)" = 1 ]
+}

@@ -170,6 +170,84 @@ errors_are_the_same_but_for_their_numbers(void **state)
 	}
 }
 
+static void
+a_job_that_got_another_id_is_known_by_that(void **state)
+{
+	static const char *const ids[] = {"7"};
+	static const char *const as[] = {"1700-0"};
+	const struct move_entry entry = {.move = "m1",
+	    .verb = "requeue",
+	    .queue = "a",
+	    .items = items,
+	    .nitems = 1,
+	    .outcome = MOVE_MOVED,
+	    .ids = ids,
+	    .as = as,
+	    .nids = 1};
+
+	(void)state;
+	assert_int_equal(move_log_ended(&logged, &entry, NULL), 0);
+	struct move_history history = history_of("a");
+
+	assert_non_null(
+	    move_history_find(&history, "1700-0", "timed out after 3 ms"));
+	assert_null(move_history_find(&history, "7", "timed out after 3 ms"));
+}
+
+static const char *
+key_of(const char *kind, const char *url, const char *option)
+{
+	static struct declared_option options[1];
+	const struct declared_queue queue = {.kind = kind,
+	    .url = url,
+	    .real_name = "jobs",
+	    .real_key = "list",
+	    .options = options,
+	    .noptions = option != NULL};
+
+	options[0].key = option;
+	options[0].value = "x";
+	return move_log_key(&arena, &queue);
+}
+
+static void
+a_queue_has_one_key_however_its_url_is_written(void **state)
+{
+	static const struct {
+		const char *kind, *a, *b;
+		bool same;
+	} rows[] = {
+	    {"redis", "redis://h", "redis://u:pw@H:6379/0", true},
+	    {"redis", "redis://h/0", "rediss://h:6379?tls.ca=/a", true},
+	    {"redis", "redis://h/0", "redis://h/1", false},
+	    {"redis", "redis://h", "redis://g", false},
+	    {"redis", "redis://h", "redis://h:6380", false},
+	    {"redis", "redis+unix:///s", "redis+unix:///s?db=1", false},
+	    {"redis", "redis+unix:///s", "unix://:pw@/s", true},
+	    {"amqp", "amqp://h", "amqp://guest@h:5672/%2F", true},
+	    {"amqp", "amqp://h", "amqp://h/v", false},
+	    {"amqp", "amqp://h", "amqps://h", false},
+	    {"pgtable", "postgres://a@H/d", "postgresql://b:c@h:5432/d", true},
+	    {"pgtable", "postgres://h/d", "postgres://h/e", false},
+	    {"sqs", "sqs://K:S@r/1/q", "sqs://r/1/q", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *a = key_of(rows[i].kind, rows[i].a, NULL);
+		const char *b = key_of(rows[i].kind, rows[i].b, NULL);
+
+		if ((strcmp(a, b) == 0) != rows[i].same)
+			fail_msg("'%s' and '%s'", a, b);
+		assert_null(strstr(b, "pw"));
+	}
+	/* what only says how to look doesn't tell queues apart */
+	assert_string_equal(key_of("redis", "redis://h", "timeout"),
+	    key_of("redis", "redis://h", NULL));
+	assert_string_not_equal(key_of("redis", "redis://h", "group"),
+	    key_of("redis", "redis://h", NULL));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -180,6 +258,8 @@ main(void)
 	    TEST(only_what_was_moved_counts_and_an_end_that_lacks_is_told),
 	    TEST(lines_that_are_none_are_passed_over),
 	    TEST(errors_are_the_same_but_for_their_numbers),
+	    TEST(a_job_that_got_another_id_is_known_by_that),
+	    TEST(a_queue_has_one_key_however_its_url_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,7 +181,8 @@ jobs_and_what_was_moved_are_read_back(void **state)
 	        .count = 2,
 	        .total = {.value = 40, .know = KNOW_AT_LEAST}}};
 	const char *const ids[] = {"8", "7"};
-	struct observed_moved moved = {ids, 2};
+	const char *const as[] = {"18-0", "17-0"};
+	struct observed_moved moved = {.ids = ids, .count = 2, .as = as};
 	struct observation one = {.kind = "queue",
 	    .subject = "queue jobs",
 	    .result = RESULT_PASSED,
@@ -210,6 +211,7 @@ jobs_and_what_was_moved_are_read_back(void **state)
 	assert_int_equal(first[1].attempts, -1);
 	assert_int_equal(got->moved->count, 2);
 	assert_string_equal(got->moved->ids[1], "7");
+	assert_string_equal(got->moved->as[1], "17-0");
 	buffer_fini(&out);
 }
 
@@ -295,6 +297,7 @@ hostile_lines_are_refused(void **state)
 	             "[{\"payload\":\" YQ=\"}]}}");
 	refused(HEAD "\"moved\":{}}");
 	refused(HEAD "\"moved\":[7]}");
+	refused(HEAD "\"moved\":[\"7\"],\"movedAs\":[]}");
 	refused(HEAD "\"summary\":\"a\\u0000b\"}");
 	refused(HEAD "\"summary\":\"a\"} trailing");
 	refused("{\"schema\":\"reeve.smoke/1\"}");
