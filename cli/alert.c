@@ -4,14 +4,13 @@
 #include <string.h>
 #include <time.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "cli/answer.h"
 #include "cli/control.h"
 #include "supervisor/operator/alerts.h"
 
@@ -21,7 +20,6 @@
  * receivers of the manifest are tried from here, by the same code.
  */
 enum {
-	ANSWER_MAX = 64 << 20,
 	PATH_SIZE = 512,
 	POLL_MS = 100,
 	REAP_MS = 50,
@@ -30,26 +28,12 @@ enum {
 	ACCEPTED = 202,
 };
 
-static const char *
-text_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static const cJSON *
-list_of(const cJSON *object, const char *key)
-{
-	return cJSON_GetObjectItemCaseSensitive(object, key);
-}
-
 /* --- the answer to a test ---------------------------------------------- */
 
 static bool
 meant(const cJSON *receiver, const char *name)
 {
-	return name == NULL || text_equal(text_of(receiver, "name"), name);
+	return name == NULL || text_equal(answer_text(receiver, "name"), name);
 }
 
 static bool
@@ -72,7 +56,7 @@ test_error(const cJSON *receiver)
 {
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(receiver, "testing")))
 		return "no answer yet: it is tried again";
-	return text_of(receiver, "test_error");
+	return answer_text(receiver, "test_error");
 }
 
 static int
@@ -100,13 +84,14 @@ print_test(struct cli *cli, const cJSON *receivers, const char *name)
 		if (!as_json) {
 			buffer_format(&out, "%-6s  %s (%s)%s%s\n",
 			    *error == '\0' ? "taken" : "FAILED",
-			    text_of(item, "name"), text_of(item, "kind"),
+			    answer_text(item, "name"),
+			    answer_text(item, "kind"),
 			    *error == '\0' ? "" : ": ", error);
 			continue;
 		}
 		jsonw_object(&json, NULL);
-		jsonw_text(&json, "name", text_of(item, "name"));
-		jsonw_text(&json, "kind", text_of(item, "kind"));
+		jsonw_text(&json, "name", answer_text(item, "name"));
+		jsonw_text(&json, "kind", answer_text(item, "kind"));
 		jsonw_bool(&json, "taken", *error == '\0');
 		jsonw_text(&json, "error", *error == '\0' ? NULL : error);
 		jsonw_end(&json);
@@ -140,7 +125,8 @@ ask(struct cli *cli, const struct control_client *client, const char *method,
 	if (status == -1)
 		rc = cli_fail(cli, EXIT_UNREACHABLE, "%s", err.text);
 	else if (status != wanted)
-		rc = cli_fail(cli, EXIT_FAILED, "%s", text_of(*ret, "text"));
+		rc =
+		    cli_fail(cli, EXIT_FAILED, "%s", answer_text(*ret, "text"));
 	buffer_fini(&answer);
 	return rc;
 }
@@ -164,13 +150,13 @@ test_there(
 		cJSON_Delete(answer);
 		rc = ask(cli, client, "GET", "/status", FOUND, &answer);
 		if (rc != EXIT_PASSED ||
-		    !testing(list_of(answer, "receivers"), name) ||
+		    !testing(answer_list(answer, "receivers"), name) ||
 		    clock_ms() + POLL_MS >= cli->deadline_ms)
 			break;
 		(void)nanosleep(&pause, NULL);
 	}
 	if (rc == EXIT_PASSED)
-		rc = print_test(cli, list_of(answer, "receivers"), name);
+		rc = print_test(cli, answer_list(answer, "receivers"), name);
 	cJSON_Delete(answer);
 	return rc;
 }
@@ -252,19 +238,19 @@ alert_test(struct cli *cli, const char *name)
 static void
 put_alert(struct buffer *out, const cJSON *alert)
 {
-	const char *cause = text_of(alert, "explained_by");
+	const char *cause = answer_text(alert, "explained_by");
 	const cJSON *by =
 	    cJSON_GetObjectItemCaseSensitive(alert, "silenced_by");
 
 	buffer_format(out, "%-9s %-8s %s\n          %s: %s\n",
-	    text_of(alert, "state"), text_of(alert, "severity"),
-	    text_of(alert, "key"), text_of(alert, "subject"),
-	    text_of(alert, "summary"));
+	    answer_text(alert, "state"), answer_text(alert, "severity"),
+	    answer_text(alert, "key"), answer_text(alert, "subject"),
+	    answer_text(alert, "summary"));
 	if (*cause != '\0')
 		buffer_format(out, "          explained by %s\n", cause);
 	if (cJSON_IsNumber(by))
 		buffer_format(out, "          silence %.0f\n", by->valuedouble);
-	buffer_format(out, "          since %s\n", text_of(alert, "since"));
+	buffer_format(out, "          since %s\n", answer_text(alert, "since"));
 }
 
 /* A rule that can't be judged is not one that is kept. */
@@ -273,12 +259,13 @@ put_unknown_rules(struct buffer *out, const cJSON *status)
 {
 	const cJSON *item = NULL;
 
-	cJSON_ArrayForEach(item, list_of(status, "rules"))
+	cJSON_ArrayForEach(item, answer_list(status, "rules"))
 	{
-		if (text_equal(text_of(item, "result"), "unknown"))
+		if (text_equal(answer_text(item, "result"), "unknown"))
 			buffer_format(out, "unknown   %s %s: %s\n",
-			    text_of(item, "rule"), text_of(item, "subject"),
-			    text_of(item, "why"));
+			    answer_text(item, "rule"),
+			    answer_text(item, "subject"),
+			    answer_text(item, "why"));
 	}
 }
 
@@ -290,9 +277,9 @@ print_list(struct cli *cli, const cJSON *status)
 
 	buffer_init(&out, ANSWER_MAX);
 	if (cli_wants(cli, "json")) {
-		char *alerts = cJSON_Print(list_of(status, "alerts"));
-		char *receivers = cJSON_Print(list_of(status, "receivers"));
-		char *rules = cJSON_Print(list_of(status, "rules"));
+		char *alerts = cJSON_Print(answer_list(status, "alerts"));
+		char *receivers = cJSON_Print(answer_list(status, "receivers"));
+		char *rules = cJSON_Print(answer_list(status, "rules"));
 		struct jsonw json;
 		jsonw_init(&json, &out, true);
 		jsonw_object(&json, NULL);
@@ -307,17 +294,18 @@ print_list(struct cli *cli, const cJSON *status)
 		cJSON_free(alerts);
 		cJSON_free(receivers);
 	} else {
-		cJSON_ArrayForEach(item, list_of(status, "alerts"))
+		cJSON_ArrayForEach(item, answer_list(status, "alerts"))
 		    put_alert(&out, item);
 		put_unknown_rules(&out, status);
-		cJSON_ArrayForEach(item, list_of(status, "receivers"))
+		cJSON_ArrayForEach(item, answer_list(status, "receivers"))
 		{
-			const char *error = text_of(item, "error");
+			const char *error = answer_text(item, "error");
 			const cJSON *count = cJSON_GetObjectItemCaseSensitive(
 			    item, "undelivered");
 			buffer_format(&out,
 			    "receiver %s (%s): %.0f undelivered%s%s\n",
-			    text_of(item, "name"), text_of(item, "kind"),
+			    answer_text(item, "name"),
+			    answer_text(item, "kind"),
 			    cJSON_IsNumber(count) ? count->valuedouble : 0,
 			    *error == '\0' ? "" : ": ", error);
 		}
@@ -357,7 +345,7 @@ print_silences(struct cli *cli, const cJSON *status)
 
 	buffer_init(&out, ANSWER_MAX);
 	if (cli_wants(cli, "json")) {
-		char *silences = cJSON_Print(list_of(status, "silences"));
+		char *silences = cJSON_Print(answer_list(status, "silences"));
 		struct jsonw json;
 		jsonw_init(&json, &out, true);
 		jsonw_object(&json, NULL);
@@ -368,14 +356,14 @@ print_silences(struct cli *cli, const cJSON *status)
 		buffer_text(&out, "\n");
 		cJSON_free(silences);
 	} else {
-		cJSON_ArrayForEach(item, list_of(status, "silences"))
+		cJSON_ArrayForEach(item, answer_list(status, "silences"))
 		    buffer_format(&out,
 		        "%-4.0f %s  until %s\n     by %s: %s; alerts it "
 		        "fits now: %.0f\n",
 		        cJSON_GetNumberValue(
 		            cJSON_GetObjectItemCaseSensitive(item, "id")),
-		        text_of(item, "match"), text_of(item, "until"),
-		        text_of(item, "by"), text_of(item, "reason"),
+		        answer_text(item, "match"), answer_text(item, "until"),
+		        answer_text(item, "by"), answer_text(item, "reason"),
 		        cJSON_GetNumberValue(
 		            cJSON_GetObjectItemCaseSensitive(item, "alerts")));
 	}
@@ -396,8 +384,8 @@ order(struct cli *cli, const char *path)
 		return rc;
 	rc = ask(cli, &client, "POST", path, ACCEPTED, &answer);
 	if (rc == EXIT_PASSED) {
-		const char *text =
-		    arena_format(&cli->arena, "%s\n", text_of(answer, "text"));
+		const char *text = arena_format(
+		    &cli->arena, "%s\n", answer_text(answer, "text"));
 		rc = cli_print(cli, text, strlen(text));
 	}
 	cJSON_Delete(answer);

@@ -5,15 +5,13 @@
 #include <string.h>
 #include <time.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/answer.h"
 #include "cli/control.h"
 
 /* `reeve events`: what the operator kept of what happened. */
 enum {
-	ANSWER_MAX = 64 << 20,
 	TAIL_DEFAULT = 100,
 	TAIL_MAX = 10000,
 	FOLLOW_MS = 500,
@@ -32,30 +30,22 @@ struct asking {
 	unsigned patience; /* how often it may fail to answer */
 };
 
-static const char *
-text_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static void
 write_text(const cJSON *event, struct buffer *out)
 {
 	const cJSON *replica =
 	    cJSON_GetObjectItemCaseSensitive(event, "replica");
 	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(event, "pid");
-	const char *worker = text_of(event, "worker");
+	const char *worker = answer_text(event, "worker");
 
-	buffer_format(out, "%s  %-11s %s", text_of(event, "at"),
-	    text_of(event, "kind"), worker);
+	buffer_format(out, "%s  %-11s %s", answer_text(event, "at"),
+	    answer_text(event, "kind"), worker);
 	if (cJSON_IsNumber(replica))
 		buffer_format(out, "/%.0f", replica->valuedouble);
 	if (cJSON_IsNumber(pid))
 		buffer_format(out, " pid %.0f", pid->valuedouble);
-	buffer_format(
-	    out, "%s%s\n", *worker == '\0' ? "" : "  ", text_of(event, "text"));
+	buffer_format(out, "%s%s\n", *worker == '\0' ? "" : "  ",
+	    answer_text(event, "text"));
 }
 
 static int
@@ -115,7 +105,7 @@ ask_once(struct cli *cli, struct asking *asking)
 		    status == -1 ? err.text : "the answer is not JSON");
 	else if (status != 200)
 		rc = cli_fail(
-		    cli, EXIT_UNREACHABLE, "%s", text_of(json, "text"));
+		    cli, EXIT_UNREACHABLE, "%s", answer_text(json, "text"));
 	else
 		rc = print_events(cli, asking, json);
 	cJSON_Delete(json);
