@@ -242,6 +242,8 @@ static const struct {
 } env_schemes[] = {
     {"postgres", "postgres", 5432},
     {"postgresql", "postgres", 5432},
+    {"mysql", "mysql", 3306},
+    {"mariadb", "mysql", 3306},
     {"redis", "redis", 6379},
     {"rediss", "redis", 6379},
     {"http", "tcp", 80},

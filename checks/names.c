@@ -158,6 +158,7 @@ static const struct {
     {"postgres", "postgres", 5432},
     {"postgresql", "postgres", 5432},
     {"mysql", "mysql", 3306},
+    {"mariadb", "mysql", 3306},
     {"nats", "nats", 4222},
     {"tls", "nats", 4222},
     {"amqp", "amqp", 5672},

@@ -282,12 +282,16 @@ look_bind_canary(struct look *look, const char *sql, const char *prefix,
 	static const char mark[] = "$(CANARY)";
 	const char *done = "";
 	const char *rest = sql;
+	bool numbered = text_equal(prefix, "$");
 	int count = 0;
 
 	for (const char *at = strstr(rest, mark); at != NULL;
 	     at = strstr(rest, mark)) {
-		done = arena_format(look->arena, "%s%.*s%s%d", done,
-		    (int)(at - rest), rest, prefix, ++count);
+		count++;
+		done = numbered ? arena_format(look->arena, "%s%.*s$%d", done,
+		                      (int)(at - rest), rest, count)
+		                : arena_format(look->arena, "%s%.*s%s", done,
+		                      (int)(at - rest), rest, prefix);
 		rest = at + sizeof(mark) - 1;
 	}
 	if (count > 0 && look->canary == NULL) {

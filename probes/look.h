@@ -60,8 +60,8 @@ int64_t look_left_ms(const struct look *look);
  * there was none. `what` for people: "the query", "key a". With neither in the
  * request, any value passes. */
 void look_expect(struct look *look, const char *what, const char *value);
-/* `sql` with each $(CANARY) replaced by a placeholder: `prefix` ("$" or
- * "?") and 1, 2…, since each may stand where another type is due. `ret_count`
+/* `sql` with each $(CANARY) replaced by a placeholder of its own: "$" and 1,
+ * 2…, or "?", since each may stand where another type is due. `ret_count`
  * says how many there are; -1 (answer set) when there is one but no canary. */
 int look_bind_canary(struct look *look, const char *sql, const char *prefix,
     const char **ret_sql, int *ret_count) MUST_CHECK;
@@ -101,7 +101,8 @@ void look_learn_url(struct redactor *redactor, const char *url);
 
 /* The kinds, one file each; kind "queue" is probes/queue/request.h. */
 look_fn probe_dns, probe_tcp, probe_tls, probe_http, probe_postgres,
-    probe_redis, probe_sqlite, probe_object, probe_command, probe_file,
-    probe_supervisor, probe_processes, probe_platform, probe_nats, probe_amqp;
+    probe_mysql, probe_redis, probe_sqlite, probe_object, probe_command,
+    probe_file, probe_supervisor, probe_processes, probe_platform, probe_nats,
+    probe_amqp;
 
 #endif

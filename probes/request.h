@@ -20,6 +20,7 @@
  *   http {url,method,body,headers,status:[…],contains,followRedirects}
  *   postgres {url,tables:[{name,columns,grants}],indexes,
  *             migration:{table,column,version},query,equals,atLeast,execute,by}
+ *   mysql {as postgres}
  *   redis {url,key,field,equals,atLeast,exists,by}
  *   s3 {url,endpoint,region,accessKey,secretKey,sessionToken,pathStyle,
  *       key,exists,delete}
@@ -30,8 +31,8 @@
  *   platform {}
  * For all of them: "canary", "secrets":[…] (values that no answer may hold),
  * "tls":{"ca":FILE,"serverName":NAME} where there is TLS.
- * "canary" (a UUID) in postgres and sqlite binds $(CANARY) as a parameter; in
- * redis, http, files and payloads it is substituted as text.
+ * "canary" (a UUID) in postgres, mysql and sqlite binds $(CANARY) as a
+ * parameter; in redis, http, files and payloads it is substituted as text.
  * docs/probes.md lists causes, codes and facts of the answers.
  */
 

@@ -55,6 +55,9 @@ static const struct {
     {"processes", probe_processes},
     {"platform", probe_platform},
     {"queue", probe_queue},
+#ifdef WITH_MYSQL
+    {"mysql", probe_mysql},
+#endif
 #ifdef WITH_NATS
     {"nats", probe_nats},
 #endif

@@ -4,6 +4,7 @@
 
 #include "probes/queue/queue.h"
 #include "probes/queue/table.h"
+#include "probes/rows.h"
 
 /*
  * A table as a queue, on any SQL server: what the statements are made of is
@@ -14,8 +15,6 @@ enum {
 	SQL_COUNT_CAP = 10001,
 	SQL_PARAMS_MAX = 128,
 	SQL_COLUMNS_MAX = 256,
-	SQL_ROWS_MAX = 5000,      /* of one answer */
-	SQL_CELL_MAX = 64 << 10,  /* bytes of one value; the rest is cut */
 	SQL_SCAN_ROWS_MAX = 50000 /* rows read without an index at most */
 };
 
@@ -34,6 +33,10 @@ struct sql_dialect {
 	const char *ms, *ms_end;            /* a time as unix ms */
 	const char *zone, *between, *zoned; /* UTC's time in another zone */
 	const char *as_text, *as_text_end;
+	const char *plus, *plus_end; /* a time, and so many ms later */
+	const char *skip_locked;     /* after a SELECT that locks its row, and
+	                                passes by those that are locked; NULL:
+	                                nobody consumes by this dialect */
 	const char *output, *returning; /* INSERT gives the id … */
 	const char *last_id;            /* … or this does */
 	/* SELECT name, other schema or '' */
@@ -41,13 +44,6 @@ struct sql_dialect {
 	/* SELECT who, address; the first row: '1' when all can be seen */
 	const char *sessions;
 	const char *procedure; /* SELECT of the text of the procedure named ? */
-};
-
-/* An answer, in the arena that was given. A NULL cell is NULL. */
-struct sql_rows {
-	const char *const *cell; /* row by row */
-	size_t rows, columns;
-	int64_t affected;
 };
 
 struct sql_bound {
@@ -84,6 +80,8 @@ struct sql_table {
 	size_t ncolumns;
 	int64_t about_rows;
 	bool indexed;
+	bool claimable;     /* the layout was checked for claiming */
+	int64_t reclaim_ms; /* when expired leases are looked for again */
 };
 
 extern const char *const sql_keys[];
@@ -116,6 +114,13 @@ const char *sql_ms(
     struct arena *arena, const struct sql_table *table, const char *column);
 const char *sql_text(
     struct arena *arena, const struct sql_table *table, const char *column);
+/* So many milliseconds from now, as that column keeps it. */
+const char *sql_later(struct arena *arena, const struct sql_table *table,
+    const char *column, int64_t in_ms);
+/* " AND …": its time has come. */
+const char *sql_due(struct arena *arena, const struct sql_table *table);
+/* A text within quotes. */
+const char *sql_literal(struct arena *arena, const char *text);
 /* The table and its declared columns are there. */
 int sql_need(struct queue *queue, struct err *err) MUST_CHECK;
 int sql_run(struct queue *queue, const char *text,
@@ -136,5 +141,18 @@ int sql_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err);
 int sql_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err);
+int sql_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
+    bool *ret_got, struct err *err);
+int sql_extend(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sql_finish(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sql_fail(struct queue *queue, struct queue_job *job, int64_t retry_ms,
+    bool *ret_held, struct err *err);
+int sql_bury(struct queue *queue, struct queue_job *job, const char *reason,
+    bool *ret_held, struct err *err);
+int sql_release(struct queue *queue, struct queue_job *job, bool *ret_held,
+    struct err *err);
+int sql_heartbeat(struct queue *queue, bool leaving, struct err *err);
 
 #endif

@@ -11,37 +11,6 @@ setup_file() {
 	start_mariadb
 }
 
-# start_mariadb: on 127.0.0.1; sets MY_PORT, MY_URL, MY_DIR. Its superuser is
-# root, by the socket; the tests' user is jobs.
-start_mariadb() {
-	local user
-	user=$(id -un)
-	MY_DIR=$(mktemp -d "${TMPDIR:-/tmp}/reeve-my.XXXXXX")
-	MY_PORT=$(free_port)
-	if [ "$user" = root ]; then
-		user=mysql
-		chown mysql:mysql "$MY_DIR"
-	fi
-	mariadb-install-db --no-defaults --user="$user" --datadir="$MY_DIR/data" \
-	    --auth-root-authentication-method=normal --skip-test-db \
-	    >"$MY_DIR/install.log" 2>&1 || { cat "$MY_DIR/install.log" >&2; return 1; }
-	mariadbd --no-defaults --user="$user" --datadir="$MY_DIR/data" \
-	    --socket="$MY_DIR/socket" --port="$MY_PORT" --bind-address=127.0.0.1 \
-	    --pid-file="$MY_DIR/pid" --innodb-buffer-pool-size=32M \
-	    --innodb-flush-log-at-trx-commit=0 --skip-name-resolve \
-	    >"$MY_DIR/log" 2>&1 </dev/null 3>&- 4>&- &
-	remember "$!" TERM "$MY_DIR"
-	export MY_DIR MY_PORT MY_URL=mysql://jobs:jobs-password@127.0.0.1:$MY_PORT/app
-	wait_until my 'SELECT 1' || { cat "$MY_DIR/log" >&2; return 1; }
-	my "CREATE DATABASE app; CREATE DATABASE other;
-	CREATE USER jobs@'%' IDENTIFIED BY 'jobs-password'; GRANT ALL ON app.* TO jobs@'%'"
-}
-
-# my STATEMENTS: as root; rows without headers, tabs between.
-my() {
-	mariadb --no-defaults -N -B -u root -S "$MY_DIR/socket" "${2:-mysql}" -e "$1"
-}
-
 setup() {
 	my 'DROP TABLE IF EXISTS documents; DROP PROCEDURE IF EXISTS acquire_document_lease;
 	CREATE TABLE documents(id bigint AUTO_INCREMENT PRIMARY KEY, filename varchar(80) NOT NULL,
@@ -240,4 +209,58 @@ jobs() {
 	expect_status 0
 	field waiting null
 	has 'no index that begins with status'
+}
+
+in_table() {
+	[ "$(my "SELECT COUNT(*) FROM documents WHERE $1" app)" = "$2" ]
+}
+
+@test "workers do every job once, retry, and bury poison after its attempts" {
+	my "INSERT INTO documents(filename,status,created_at) SELECT CONCAT('job',seq),'queued',UTC_TIMESTAMP(3) FROM seq_1_to_40;
+	INSERT INTO documents(filename,status,created_at) VALUES ('bad','queued',UTC_TIMESTAMP(3)),('dead','queued',UTC_TIMESTAMP(3))" app
+	start_worker "$QUEUE" --backoff 20ms --max-attempts 3
+	start_worker "$QUEUE" --backoff 20ms --max-attempts 3
+	start_worker "$QUEUE&run_at=run_at" --backoff 20ms --max-attempts 3
+	wait_until in_table "status='completed'" 40
+	wait_until in_table "status='failed'" 2
+	[ "$(grep -c '"job' "$EFFECTS")" = 40 ]
+	[ "$(sort -u "$EFFECTS" | grep -c '"job')" = 40 ]
+	[ "$(grep -c '"bad"' "$EFFECTS.tries")" = 3 ]
+	[ "$(grep -c '"dead"' "$EFFECTS.tries")" = 1 ]
+	in_table "filename='bad' AND processing_attempts=3 AND last_error LIKE '%3%'" 1
+	in_table 'lease_expires_at IS NOT NULL' 0
+}
+
+@test "the job of a killed worker is done by another after its lease" {
+	my "INSERT INTO documents(filename,status,created_at) VALUES ('block1','queued',UTC_TIMESTAMP(3))" app
+	start_worker "$QUEUE" --lease 2s
+	wait_until in_table "status='processing'" 1
+	# a lease goes on while the job does
+	wait_until in_table "status='processing' AND lease_expires_at > created_at + INTERVAL 4 SECOND" 1
+	in_table 'processing_attempts=1' 1
+	kill_worker
+	release_blocked
+	start_worker "$QUEUE" --lease 2s
+	wait_until in_table "status='completed' AND processing_attempts=2" 1
+}
+
+@test "a payload column of bytes is given to the job as it is" {
+	my "DROP TABLE IF EXISTS jobs; CREATE TABLE jobs(id bigint AUTO_INCREMENT PRIMARY KEY, payload blob,
+	  status varchar(20), lease datetime(3), attempts int DEFAULT 0);
+	INSERT INTO jobs(payload,status) VALUES (x'6100ff0a62','queued')" app
+	EFFECTS=$(test_dir)/effects
+	start_worker_command "mysqltable+$MY_URL?table=jobs&payload=payload&lease=lease&attempts=attempts" \
+	    -- sh -c "od -An -tx1 >'$EFFECTS'"
+	wait_until jobs_done 1
+	[ "$(tr -d ' \n' <"$EFFECTS")" = 6100ff0a62 ]
+}
+
+jobs_done() {
+	[ "$(my "SELECT COUNT(*) FROM jobs WHERE status='completed'" app)" = "$1" ]
+}
+
+@test "TLS that was asked for and isn't offered is an error, not a plain connection" {
+	run_ls "$QUEUE&ssl-mode=required"
+	expect_status 3
+	has 'does not offer TLS'
 }
