@@ -114,6 +114,11 @@ write_consumers(struct jsonw *json, const struct queue_state *state)
 		    json, "where", who->where[0] != '\0' ? who->where : NULL);
 		jsonw_text(
 		    json, "reads", who->reads[0] != '\0' ? who->reads : NULL);
+		/* nobody says of itself that it holds nothing */
+		if ((who->proof & PROOF_HOLDS_LEASE) != 0)
+			jsonw_bool(json, "holds_lease", true);
+		else
+			jsonw_null(json, "holds_lease");
 		jsonw_end(json);
 	}
 	jsonw_end(json);

@@ -485,6 +485,7 @@ const struct queue_driver queue_postgres_table = {
     .remove = pg_remove,
     .list = pg_list,
     .move = pg_move,
+    .reap = pg_reap,
     .claim = pg_claim,
     .extend = pg_extend,
     .finish = pg_finish,

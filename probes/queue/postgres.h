@@ -128,6 +128,9 @@ int pg_list(struct queue *queue, enum queue_part part, size_t limit,
 int pg_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err);
 
+int pg_reap(struct queue *queue, const struct queue_reap *reap,
+    struct arena *arena, struct queue_reaped *ret, struct err *err);
+
 int pg_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err);
 int pg_extend(struct queue *queue, struct queue_job *job, bool *ret_held,

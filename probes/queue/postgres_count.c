@@ -191,6 +191,8 @@ take(struct queue_state *state, struct arena *arena, int figure,
 
 	if (figure == PG_HEAD) {
 		state->head = arena_text(arena, text);
+	} else if (figure == PG_HOLDERS) {
+		state->holders = arena_text(arena, text);
 	} else if (figure == PG_PAUSED) {
 		state->paused = text_equal(text, "1");
 	} else if (number != NULL) {

@@ -30,13 +30,15 @@ enum pg_figure {
 	PG_ATTEMPTS,
 	PG_HEAD,
 	PG_PAUSED,
+	PG_HOLDERS,
 	PG_FIGURES
 };
 
 struct pg_figures {
 	/* Of a count: what follows SELECT 1, "FROM t WHERE …"; of the others an
 	 * expression: when the oldest waiting job was put in (unix ms), the
-	 * most attempts, the id of the oldest, whether it is paused (0/1).
+	 * most attempts, the id of the oldest, whether it is paused (0/1), the
+	 * owners of leases in force, one a line.
 	 * NULL: there is no such thing. */
 	const char *text[PG_FIGURES];
 	const char *why[PG_FIGURES]; /* of a NULL: why it is unknown; NULL: it

@@ -42,6 +42,15 @@ lease_figures(struct pg_figures *figures, struct arena *arena,
 	    arena, "%s AND %s<%s", active, lease, pg_now(arena, pg, column));
 	figures->text[PG_LEASE_MISSING] =
 	    arena_format(arena, "%s AND %s IS NULL", active, lease);
+	if (pg->layout.owner == NULL)
+		return;
+	const char *owner = table_quote(arena, pg->layout.owner);
+
+	figures->text[PG_HOLDERS] = arena_format(arena,
+	    "SELECT string_agg(o, E'\\n') FROM (SELECT DISTINCT %s::text AS o "
+	    "%s AND %s>%s AND %s IS NOT NULL LIMIT %d) h",
+	    owner, active, lease, pg_now(arena, pg, column), owner,
+	    (int)QUEUE_WHO_MAX);
 }
 
 static void
@@ -299,6 +308,23 @@ pg_numbers(struct queue *queue, const struct pg_figures *figures,
 	return rc;
 }
 
+static void
+mark_holders(struct arena *arena, struct queue_state *ret)
+{
+	const char **owners =
+	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*owners));
+	const char *line = ret->holders;
+	size_t count = 0;
+
+	while (line != NULL && *line != '\0' && count < QUEUE_WHO_MAX) {
+		size_t len = strcspn(line, "\n");
+
+		owners[count++] = arena_format(arena, "%.*s", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+	queue_mark_holders(arena, ret, owners, count);
+}
+
 int
 pg_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
     struct err *err)
@@ -320,6 +346,7 @@ pg_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	if (pg_numbers(queue, &figures, &sql, ret, err) == -1)
 		return -1;
 	pg_consumers(queue, arena, ret);
+	mark_holders(arena, ret);
 	return 0;
 }
 

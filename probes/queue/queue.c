@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/queue/drivers.h"
+#include "probes/queue/owner.h"
 #include "probes/queue/queue.h"
 
 enum {
@@ -652,6 +653,78 @@ queue_move(struct queue *queue, const struct queue_move *move,
 		return -1;
 	*ret = moved;
 	return 0;
+}
+
+int
+queue_reap(struct queue *queue, const struct queue_reap *reap,
+    struct arena *arena, struct queue_reaped *ret, struct err *err)
+{
+	begin(queue);
+	*ret = (struct queue_reaped){
+	    .ids = arena_array(arena, QUEUE_REAP_MAX, sizeof(*ret->ids)),
+	    .owners = arena_array(arena, QUEUE_REAP_MAX, sizeof(*ret->owners))};
+	if (queue->driver->reap == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "a queue of kind '%s' doesn't say which process holds a job",
+		    queue->driver->kind);
+	return queue->driver->reap(queue, reap, arena, ret, err);
+}
+
+bool
+queue_reap_is_due(const struct queue_reap *reap, const char *owner)
+{
+	return owner_is_of(owner, reap->workers, reap->nworkers) &&
+	       owner_state(owner) == OWNER_DEAD;
+}
+
+void
+queue_reaped_add(struct queue_reaped *ret, struct arena *arena, const char *id,
+    const char *owner)
+{
+	if (ret->count == QUEUE_REAP_MAX)
+		return;
+	ret->ids[ret->count] = arena_text(arena, id);
+	ret->owners[ret->count++] = arena_text(arena, owner);
+}
+
+/* What a server knows of a name may be cut, but not before who it is. */
+static bool
+is_named(const struct queue_consumer *who, const char *owner)
+{
+	return text_starts(owner, who->id) && strchr(who->id, ':') != NULL;
+}
+
+void
+queue_mark_holders(struct arena *arena, struct queue_state *state,
+    const char *const *owners, size_t count)
+{
+	struct queue_consumer *who =
+	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*who));
+	size_t listed = state->nwho;
+
+	for (size_t i = 0; i < listed; i++)
+		who[i] = state->who[i];
+	for (size_t k = 0; k < count; k++) {
+		const char *replica = owner_replica(arena, owners[k]);
+		bool there = false;
+
+		for (size_t i = 0; i < listed; i++) {
+			if (!is_named(&who[i], owners[k]))
+				continue;
+			who[i].proof |= PROOF_HOLDS_LEASE;
+			there = true;
+		}
+		if (there || *replica == '\0' || state->nwho == QUEUE_WHO_MAX ||
+		    owner_state(owners[k]) == OWNER_DEAD)
+			continue;
+		who[state->nwho++] = (struct queue_consumer){.id = owners[k],
+		    .address = "",
+		    .reads = "",
+		    .worker = replica,
+		    .pid = -1,
+		    .proof = PROOF_HOLDS_LEASE};
+	}
+	state->who = who;
 }
 
 int

@@ -39,6 +39,7 @@ enum {
 	QUEUE_NEAR_MAX = 8,
 	QUEUE_WHO_MAX = 256,   /* consumers listed; all are counted */
 	QUEUE_MOVE_MAX = 1000, /* jobs of one call of move */
+	QUEUE_REAP_MAX = 1000, /* leases, or owners, of one call of reap */
 };
 
 /* Who consumes, for the calls that claim. Borrowed. */
@@ -122,6 +123,17 @@ struct queue_moved {
 	const char *const *as;
 };
 
+/* Leases to be ended because their holder's process is over: those of replicas
+ * of these workers, by owner.h, and of nobody else. */
+struct queue_reap {
+	const char *const *workers;
+	size_t nworkers;
+};
+struct queue_reaped {
+	const char **ids, **owners; /* of each lease that was ended */
+	size_t count;
+};
+
 /* One queue of many that are looked at together. */
 struct queue_pass {
 	struct queue *queue;
@@ -167,6 +179,9 @@ struct queue_driver {
 	    struct arena *arena, struct queue_page *ret, struct err *err);
 	int (*move)(struct queue *queue, const struct queue_move *move,
 	    struct arena *arena, struct queue_moved *ret, struct err *err);
+	/* NULL: it isn't known who holds what */
+	int (*reap)(struct queue *queue, const struct queue_reap *reap,
+	    struct arena *arena, struct queue_reaped *ret, struct err *err);
 	int (*claim)(struct queue *queue, int64_t wait_ms,
 	    struct queue_job *ret, bool *ret_got, struct err *err);
 	int (*extend)(struct queue *queue, struct queue_job *job,
@@ -244,6 +259,13 @@ int queue_list(struct queue *queue, enum queue_part part, size_t limit,
 int queue_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err) MUST_CHECK;
 
+/* Ends the leases of dead processes of this machine, each at most once and only
+ * while that very process holds it; the next claim takes the job back as if
+ * the lease had run out, so that the attempt counts. A technology where it
+ * isn't known who holds what: ERR_UNSUPPORTED. */
+int queue_reap(struct queue *queue, const struct queue_reap *reap,
+    struct arena *arena, struct queue_reaped *ret, struct err *err) MUST_CHECK;
+
 /*
  * Consuming; the handle was opened for it. Each call but claim says in
  * `ret_held` whether this claim still held the job: false means that another
@@ -281,6 +303,14 @@ struct queue_number queue_exact(int64_t value);
 struct queue_number queue_unknown(const char *why);
 struct queue_number queue_inapplicable(void);
 int64_t queue_remaining_ms(const struct queue *queue); /* >= 0 */
+/* Whether the lease of that owner is to be ended. */
+bool queue_reap_is_due(const struct queue_reap *reap, const char *owner);
+void queue_reaped_add(struct queue_reaped *ret, struct arena *arena,
+    const char *id, const char *owner);
+/* Says of each consumer whether it is one of `owners`, who hold leases that are
+ * in force; those that aren't listed and may live are added. */
+void queue_mark_holders(struct arena *arena, struct queue_state *state,
+    const char *const *owners, size_t count);
 void queue_nonce(char dst[QUEUE_NONCE_SIZE]); /* 128 random bits, hex */
 
 #endif

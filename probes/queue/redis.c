@@ -326,6 +326,7 @@ const struct queue_driver queue_redis_list = {
     .remove = redis_list_remove,
     .list = redis_list_list,
     .move = redis_list_move,
+    .reap = redis_list_reap,
     .claim = redis_list_claim,
     .extend = redis_list_extend,
     .finish = redis_list_finish,

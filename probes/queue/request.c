@@ -11,7 +11,8 @@ enum {
 	OPTIONS_MAX = 64,
 	LIST_DEFAULT = 20,
 	PAGE_BYTES_MAX = 640 << 10, /* of an answer, which has 1 MiB */
-	ERROR_SHOWN_MAX = 1000
+	ERROR_SHOWN_MAX = 1000,
+	REAPED_SHOWN_MAX = 8
 };
 
 /* What is asked for, out of the request. */
@@ -23,6 +24,7 @@ struct asked {
 	enum queue_part part;
 	int64_t limit;
 	struct queue_move move;
+	struct queue_reap reap;
 };
 
 static int
@@ -57,29 +59,31 @@ bad:
 	return -1;
 }
 
+/* A list of texts, `most` at most. */
 static int
-read_ids(struct look *look, struct queue_move *ret)
+read_texts(struct look *look, const char *key, int most,
+    const char *const **ret, size_t *ret_count)
 {
 	struct err err = ERR_INIT;
 	const cJSON *list = NULL;
 	const cJSON *item = NULL;
-	const char **ids =
-	    arena_array(look->arena, QUEUE_MOVE_MAX, sizeof(*ids));
+	const char **texts =
+	    arena_array(look->arena, (size_t)most, sizeof(*texts));
 
-	if (json_array(look->request, "ids", &list, &err) == -1)
+	*ret_count = 0;
+	if (json_array(look->request, key, &list, &err) == -1)
 		goto bad;
-	if (cJSON_GetArraySize(list) > QUEUE_MOVE_MAX) {
-		(void)err_set(
-		    &err, ERR_CAPACITY, "more than %d ids", QUEUE_MOVE_MAX);
+	if (cJSON_GetArraySize(list) > most) {
+		(void)err_set(&err, ERR_CAPACITY, "more than %d %s", most, key);
 		goto bad;
 	}
 	cJSON_ArrayForEach(item, list)
 	{
-		if (json_item_text(item, &ids[ret->nids], &err) == -1)
+		if (json_item_text(item, &texts[*ret_count], &err) == -1)
 			goto bad;
-		ret->nids++;
+		(*ret_count)++;
 	}
-	ret->ids = ids;
+	*ret = texts;
 	return 0;
 bad:
 	look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
@@ -94,7 +98,10 @@ read_part(struct look *look, struct asked *ret)
 
 	if (look_text(look, "part", "waiting", &part) == -1 ||
 	    look_i64(look, "limit", LIST_DEFAULT, &ret->limit) == -1 ||
-	    read_ids(look, &ret->move) == -1)
+	    read_texts(look, "ids", QUEUE_MOVE_MAX, &ret->move.ids,
+	        &ret->move.nids) == -1 ||
+	    read_texts(look, "workers", QUEUE_REAP_MAX, &ret->reap.workers,
+	        &ret->reap.nworkers) == -1)
 		return -1;
 	if (!queue_part_parse(part, &ret->part)) {
 		look_unknown(look, CAUSE_INTERNAL, "",
@@ -377,6 +384,23 @@ op_move(struct look *look, struct queue *queue, const struct asked *asked,
 	return 0;
 }
 
+static int
+op_reap(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	struct queue_reaped reaped;
+
+	if (queue_reap(queue, &asked->reap, look->arena, &reaped, err) == -1)
+		return -1;
+	for (size_t i = 0; i < MIN(reaped.count, (size_t)REAPED_SHOWN_MAX); i++)
+		look_note(look, "reaped", "%s held by %s", reaped.ids[i],
+		    reaped.owners[i]);
+	look_note(look, "count", "%zu", reaped.count);
+	look_passed(look, "%s: %zu leases of dead processes ended",
+	    queue->target, reaped.count);
+	return 0;
+}
+
 typedef int op_fn(struct look *look, struct queue *queue,
     const struct asked *asked, struct err *err);
 static const struct {
@@ -389,6 +413,7 @@ static const struct {
     {"remove", op_remove},
     {"list", op_list},
     {"move", op_move},
+    {"reap", op_reap},
 };
 
 static void

@@ -7,8 +7,8 @@
 /*
  * The prober's side of kind "queue".
  *   {"kind":"queue","queueKind":"redis","url":…,"options":{…},
- *    "op":"observe|submit|follow|remove|list|move","near":true,
- *    "canary":UUID,"payload":…,"receipt":…,
+ *    "op":"observe|submit|follow|remove|list|move|reap","near":true,
+ *    "canary":UUID,"payload":…,"receipt":…,"workers":[…],
  *    "part":"waiting|active|delayed|dead|expired","limit":20,"ids":[…]}
  * Without "queueKind", "url" is the one-URL form; "op" is observe if absent.
  * Handles stay open between the requests of one prober.
@@ -22,11 +22,14 @@
  *           summary says why), done ("yes" where success is known), by (absent
  *           when unknown), attempts (absent when unknown), detail
  *   remove  removed ("yes", "no")
+ *   reap    count: leases of dead processes of "workers" that were ended;
+ *           reaped, one for each of the first few: "ID held by OWNER"
  *   list    `out.jobs`: so many jobs of that part, the oldest first, as fit
- * into an answer move    `out.moved`: which of "ids" were moved back. Failed:
- * the server said no, and nothing was moved. Unknown: they may have been,
- * unless the fact "asked" is "no". What a technology can't do is unknown with
- * the code "unsupported".
+ *           into an answer
+ *   move    `out.moved`: which of "ids" were moved back. Failed: the server
+ *           said no, and nothing was moved. Unknown: they may have been,
+ *           unless the fact "asked" is "no".
+ * What a technology can't do is unknown with the code "unsupported".
  * $(CANARY) in "payload" is replaced by the canary's id: give the same payload,
  * canary and receipt to follow and remove as to submit.
  */

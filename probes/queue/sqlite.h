@@ -91,6 +91,12 @@ int sqlite_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err);
 int sqlite_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err);
+/* Who of the consumers holds a lease that is in force, as far as the table
+ * says. */
+void sqlite_holders(
+    struct queue *queue, struct arena *arena, struct queue_state *ret);
+int sqlite_reap(struct queue *queue, const struct queue_reap *reap,
+    struct arena *arena, struct queue_reaped *ret, struct err *err);
 /* A row as JSON, from its column `first` on: the job of a table without a
  * payload column. */
 void sqlite_row_as_json(sqlite3_stmt *row, int first, struct buffer *out);

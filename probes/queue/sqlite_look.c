@@ -293,6 +293,7 @@ look_at_consumers(
 		    queue_unknown("SQLite does not know who reads a table");
 	else if (sqlite_consumers(queue, arena, ret, &err) == -1)
 		ret->consumers = queue_unknown(arena_text(arena, err.text));
+	sqlite_holders(queue, arena, ret);
 }
 
 int

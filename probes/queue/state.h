@@ -105,6 +105,9 @@ struct queue_state {
 	size_t nwho;
 	const struct queue_near *near;
 	size_t nnear;
+	/* for drivers: the owners of leases that are in force, one a line; NULL
+	 * not known. Who asks finds them in `who`. */
+	const char *holders;
 	const char *head; /* identity of the oldest waiting job; ""
 	                     none/unknown: changing means draining */
 };

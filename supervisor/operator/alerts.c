@@ -233,10 +233,16 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 	raise_those_due(alerts);
 	for (struct alert *alert = alerts->known; alert != NULL;
 	     alert = alert->next)
-		if (alert->told && alert->holds)
+		if (alert->told && alert->holds) {
+			if (alert->silence == 0 && !alert->muted &&
+			    alert->cause == NULL)
+				receivers_tell_late(alerts, alert);
 			repeat(alerts, alert);
-	if (alerts->changed)
+		}
+	if (alerts->changed) {
 		spool_checkpoint(alerts);
+		spool_prune(alerts); /* what is for nobody */
+	}
 	if (alerts->next != before)
 		receivers_send(alerts);
 }

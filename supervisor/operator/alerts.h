@@ -23,6 +23,7 @@
  *     silences.c      what nobody wants to hear of for a while
  *     receivers.c     to whom, in order, and again until it is taken
  *     spool.c         on disk until then
+ *     sending.c       what is on its way there, also when we die meanwhile
  *     deliver.c       the child that takes it there
  */
 struct alert_condition {
@@ -78,6 +79,9 @@ struct alert_receiver {
 	bool only_aside; /* `retry` is for what was set aside: others may go */
 	uint64_t sending[ALERT_BATCH_MAX]; /* numbers of what is under way */
 	size_t nsending;
+	/* nothing is under way, but it isn't known whether it has `sending`:
+	 * the next message is the same one again */
+	bool unsure;
 	unsigned singly; /* so many go alone: one of them was refused */
 	unsigned attempts;
 	int64_t failing_since_wall_ms; /* 0: it takes what it gets */

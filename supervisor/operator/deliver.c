@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -16,6 +19,7 @@
 #include "base/text.h"
 #include "supervisor/operator/deliver.h"
 #include "supervisor/operator/record.h"
+#include "supervisor/operator/sending.h"
 
 enum {
 	REQUEST_MAX = 16 << 20,
@@ -58,8 +62,31 @@ refuse(const struct delivery *delivery, const struct fault *fault)
 	return rc == 0 ? EXIT_FAILED : EXIT_BUG;
 }
 
-/* Becomes the command: its exit code is ours, and the deadline that hangs over
- * us hangs over it. */
+static int
+taken(const struct delivery *delivery)
+{
+	sending_was_taken(record_text(delivery->request, "sending", NULL),
+	    record_text(delivery->request, "taken", NULL));
+	return 0;
+}
+
+/* In our process group, so the deadline that hangs over us hangs over it. */
+static int
+run_command(const struct delivery *delivery, char *const *argv)
+{
+	pid_t pid = 0;
+	int status = 0;
+
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
+		return refuse(delivery,
+		    &(struct fault){.why = "command: can't be executed"});
+	while (waitpid(pid, &status, 0) == -1)
+		if (errno != EINTR)
+			return EXIT_BUG;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? taken(delivery)
+	                                                     : EXIT_FAILED;
+}
+
 static int
 deliver_command(const struct delivery *delivery)
 {
@@ -88,9 +115,7 @@ deliver_command(const struct delivery *delivery)
 	    dup2(STDERR_FILENO, STDOUT_FILENO) == -1)
 		return refuse(delivery,
 		    &(struct fault){.why = "command: can't prepare its input"});
-	(void)execvp(argv[0], argv);
-	return refuse(
-	    delivery, &(struct fault){.why = "command: can't be executed"});
+	return run_command(delivery, argv);
 }
 
 static size_t
@@ -211,6 +236,8 @@ deliver_http(const struct delivery *delivery)
 		fault.why = "libcurl can't be used";
 	else
 		post(curl, delivery, headers, &fault, text, sizeof(text));
+	if (fault.why == NULL)
+		(void)taken(delivery);
 	if (curl != NULL)
 		curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);

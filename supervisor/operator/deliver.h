@@ -11,9 +11,12 @@
  * The child that takes one message to one receiver and ends: `reeve-tool
  * deliver`. One JSON request on `in`:
  *   {"kind":"webhook","url":…,"secret":…,"format":"json|slack","group":bool,
- *    "resend_ms":…,"timeout_ms":…,"command":[…],"events":[{reeve.alert/1}…]}
+ *    "resend_ms":…,"timeout_ms":…,"command":[…],"sending":…,"taken":…,
+ *    "events":[{reeve.alert/1}…]}
  * A command gets the message on its stdin and decides by its exit code. The
- * others have taken it when they answer 2xx. Returns an exit code: 0 delivered;
+ * others have taken it when they answer 2xx. Then, before anything else, the
+ * file `sending` is renamed to `taken` (sending.h): who started us may be dead
+ * by now. Returns an exit code: 0 delivered;
  * else one line {"error":…,"status":…,"retry_after_ms":…} on `out` says why
  * not, without the URL, which is a secret.
  */

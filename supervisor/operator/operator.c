@@ -210,8 +210,10 @@ take(struct operator_core *op, const union wire_message *message, int fd)
 	default:
 		break;
 	}
-	if (message->head.type == WIRE_INSTANCE)
+	if (message->head.type == WIRE_INSTANCE) {
 		counters_instance(&op->counters, &message->instance);
+		deaths_instance(op->deaths, &message->instance);
+	}
 	if (!running_take(&op->running, message, clock_ms(), clock_wall_ms()))
 		return;
 	if (op->plan_sequence == 0)
@@ -485,12 +487,13 @@ start(struct operator_core *op, struct err *err)
 	    op->state_dir == NULL ? NULL : spool);
 	notes_open_history(op);
 	op->queues = queues_new(op);
+	op->deaths = deaths_new(op);
 	op->serve = serve_new(op);
 	op->watch = watch_new(op, err);
 	op->live = live_new(op);
 	op->reload = reload_new(op);
-	if (op->queues == NULL || op->serve == NULL || op->watch == NULL ||
-	    op->live == NULL || op->reload == NULL)
+	if (op->queues == NULL || op->deaths == NULL || op->serve == NULL ||
+	    op->watch == NULL || op->live == NULL || op->reload == NULL)
 		return -1;
 	op->control = control_new(op, err);
 	if (op->control == NULL)
@@ -539,6 +542,7 @@ finish(struct operator_core *op)
 	serve_free(op->serve);
 	watch_free(op->watch);
 	queues_free(op->queues);
+	deaths_free(op->deaths);
 	live_free(op->live);
 	alerts_fini(&op->alerts);
 	rules_fini(&op->rules);

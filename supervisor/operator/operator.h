@@ -9,6 +9,7 @@
 #include "supervisor/operator/alerts.h"
 #include "supervisor/operator/consumers.h"
 #include "supervisor/operator/counters.h"
+#include "supervisor/operator/deaths.h"
 #include "supervisor/operator/drift.h"
 #include "supervisor/operator/events.h"
 #include "supervisor/operator/files.h"
@@ -50,6 +51,7 @@
  *     queues.c     observation of the declared queues
  *     scaling.c    replicas by a queue (scale.c)
  *     leases.c     who is told to end and holds a job gets more time
+ *     deaths.c     what the dead held is given back
  *     trend.c      how the queues were, kept in store.c
  *     rules.c      what of them somebody should be told, by thresholds:
  *                  objectives.c, preset.c
@@ -151,6 +153,7 @@ struct operator_core {
 	struct reload *reload;
 	struct watch *watch;
 	struct queues *queues;
+	struct deaths *deaths;
 	struct control *control;
 	struct serve *serve;
 	struct counters counters;

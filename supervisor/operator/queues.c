@@ -288,6 +288,7 @@ tell(struct endpoint *endpoint, size_t at)
 	    endpoint->queues->every_ms);
 	scaling_saw(endpoint->queues->op, &view);
 	leases_saw(endpoint->queues->op, &view);
+	deaths_queue(endpoint->queues->op->deaths, &view);
 }
 
 /* The round is over; when is the next? */
@@ -447,6 +448,24 @@ tick(struct loop_timer *timer, int64_t now_ms)
 
 /* --- what is declared -------------------------------------------------- */
 
+void
+queues_begin_request(struct jsonw *json, const struct declared_queue *queue,
+    const char *op, int64_t timeout_ms)
+{
+	jsonw_object(json, NULL);
+	jsonw_text(json, "kind", "queue");
+	jsonw_format(json, "subject", "queue %s", queue->name);
+	jsonw_i64(json, "timeout_ms", timeout_ms);
+	jsonw_text(json, "queueKind", queue->kind);
+	jsonw_text(json, "url", queue->url);
+	jsonw_text(json, "op", op);
+	jsonw_object(json, "options");
+	for (size_t i = 0; i < queue->noptions; i++)
+		jsonw_text(
+		    json, queue->options[i].key, queue->options[i].value);
+	jsonw_end(json);
+}
+
 static char *
 request_text(const struct declared_queue *queue)
 {
@@ -457,18 +476,7 @@ request_text(const struct declared_queue *queue)
 		return NULL;
 	buffer_init(&text, REQUEST_MAX);
 	jsonw_init(&json, &text, false);
-	jsonw_object(&json, NULL);
-	jsonw_text(&json, "kind", "queue");
-	jsonw_format(&json, "subject", "queue %s", queue->name);
-	jsonw_i64(&json, "timeout_ms", ANSWER_MS);
-	jsonw_text(&json, "queueKind", queue->kind);
-	jsonw_text(&json, "url", queue->url);
-	jsonw_text(&json, "op", "observe");
-	jsonw_object(&json, "options");
-	for (size_t i = 0; i < queue->noptions; i++)
-		jsonw_text(
-		    &json, queue->options[i].key, queue->options[i].value);
-	jsonw_end(&json);
+	queues_begin_request(&json, queue, "observe", ANSWER_MS);
 	jsonw_end(&json);
 	char *copy = text.overflow ? NULL : strdup(text.data);
 

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/jsonw.h"
+#include "manifests/declared.h"
 #include "probes/queue/state.h"
 
 /*
@@ -45,6 +46,10 @@ void queues_view_each(
 /* The one of that name; false: there is none. */
 bool queues_view_find(
     const struct queues *queues, const char *name, struct queue_view *ret);
+/* A request to a prober about a queue that has a URL; the caller may add to the
+ * object, and ends it. It holds secrets. */
+void queues_begin_request(struct jsonw *json,
+    const struct declared_queue *queue, const char *op, int64_t timeout_ms);
 
 /* --- queues_write.c --- */
 /* Elements of the array `queues` of reeve.status/1. */

@@ -85,6 +85,11 @@ write_consumers(const struct operator_core *op, struct jsonw *json,
 			jsonw_null(json, "pid");
 		jsonw_text(json, "worker", worker);
 		jsonw_text(json, "reads", who->reads);
+		/* nobody says of itself that it holds nothing */
+		if ((who->proof & PROOF_HOLDS_LEASE) != 0)
+			jsonw_bool(json, "holds_lease", true);
+		else
+			jsonw_null(json, "holds_lease");
 		jsonw_end(json);
 	}
 	jsonw_end(json);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "supervisor/operator/receivers.h"
 #include "supervisor/operator/record.h"
+#include "supervisor/operator/sending.h"
 #include "supervisor/operator/spool.h"
 
 enum {
@@ -66,16 +67,6 @@ receiver_delay_ms(
 	if (fault != FAULT_FOR_NOW)
 		return RETRY_SLOW_MS;
 	return MAX(delay_ms, MIN(asked_ms, (int64_t)RETRY_ASKED_CAP_MS));
-}
-
-static struct alert_event *
-event_numbered(const struct alerts *alerts, uint64_t number)
-{
-	struct alert_event *event = alerts->events;
-
-	while (event != NULL && event->number != number)
-		event = event->next;
-	return event;
 }
 
 static void
@@ -143,7 +134,7 @@ static void
 content_refused(struct alert_receiver *receiver)
 {
 	struct alert_event *event =
-	    event_numbered(receiver->alerts, receiver->sending[0]);
+	    spool_find(receiver->alerts, receiver->sending[0]);
 	struct alert_pending *pending =
 	    event == NULL ? NULL : spool_waits_for(event, receiver->name);
 
@@ -176,7 +167,13 @@ failed(struct alert_receiver *receiver, const char *why, int64_t status,
 	}
 	if (fault == FAULT_CONTENT)
 		content_refused(receiver);
-	receiver->nsending = 0;
+	/* Without an answer it may have it all the same: the next message is
+	 * this one again, so that it can be known by its id. */
+	receiver->unsure = status == 0 && receiver->nsending > 0;
+	if (!receiver->unsure) {
+		receiver->nsending = 0;
+		sending_is_over(receiver);
+	}
 	drop_test(receiver);
 	if (fault == FAULT_CONTENT)
 		next_delivery(receiver);
@@ -188,7 +185,6 @@ static void
 delivery_over(struct helper *helper, int status, bool killed)
 {
 	struct alert_receiver *receiver = helper->owner;
-	struct alerts *alerts = receiver->alerts;
 
 	if (killed) {
 		failed(receiver, "no answer in time", 0, 0);
@@ -202,13 +198,8 @@ delivery_over(struct helper *helper, int status, bool killed)
 		    record_i64(answer, "retry_after_ms", 0));
 		return;
 	}
-	for (size_t i = 0; i < receiver->nsending; i++) {
-		struct alert_event *event =
-		    event_numbered(alerts, receiver->sending[i]);
-		if (event != NULL)
-			spool_delivered(alerts, event, receiver->name);
-	}
-	receiver->nsending = 0;
+	spool_delivered_all(receiver);
+	sending_is_over(receiver);
 	works(receiver);
 	next_delivery(receiver);
 }
@@ -241,6 +232,24 @@ is_next_of_its_key(
 	return true;
 }
 
+/* The message of which it isn't known whether the receiver has it. */
+static size_t
+the_same_again(struct alert_receiver *receiver,
+    const struct alert_event *batch[ALERT_BATCH_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < receiver->nsending; i++) {
+		struct alert_event *event =
+		    spool_find(receiver->alerts, receiver->sending[i]);
+		if (event != NULL &&
+		    spool_waits_for(event, receiver->name) != NULL)
+			batch[count++] = event;
+	}
+	receiver->unsure = false;
+	return count;
+}
+
 /* Fills `batch`; else `ret_ms` is when something that was set aside may be
  * tried again. */
 static size_t
@@ -253,6 +262,10 @@ choose(struct alert_receiver *receiver,
 	size_t bytes = 0;
 
 	*ret_ms = CLOCK_NEVER;
+	if (receiver->unsure)
+		count = the_same_again(receiver, batch);
+	if (count > 0)
+		return count;
 	for (struct alert_event *event = receiver->alerts->events;
 	     event != NULL && count < max && bytes < MESSAGE_MAX;
 	     event = event->next) {
@@ -275,7 +288,8 @@ choose(struct alert_receiver *receiver,
 
 static void
 write_request(struct alert_receiver *receiver,
-    const struct alert_event *const *batch, size_t count)
+    const struct alert_event *const *batch, size_t count,
+    const struct sending_paths *paths)
 {
 	struct jsonw json;
 
@@ -289,6 +303,8 @@ write_request(struct alert_receiver *receiver,
 	jsonw_bool(&json, "group", receiver->group_wait_ms > 0);
 	jsonw_i64(&json, "resend_ms", receiver->repeat_ms);
 	jsonw_i64(&json, "timeout_ms", DELIVER_TIMEOUT_MS);
+	jsonw_text(&json, "sending", paths->sending);
+	jsonw_text(&json, "taken", paths->taken);
 	jsonw_array(&json, "command");
 	for (size_t i = 0; receiver->command[i] != NULL; i++)
 		jsonw_text(&json, NULL, receiver->command[i]);
@@ -338,6 +354,7 @@ next_delivery(struct alert_receiver *receiver)
 {
 	static const char *const DELIVER[] = {NULL, "deliver", NULL};
 	const struct alert_event *batch[ALERT_BATCH_MAX];
+	struct sending_paths paths;
 	struct err err = ERR_INIT;
 	int64_t again_ms = CLOCK_NEVER;
 
@@ -358,10 +375,11 @@ next_delivery(struct alert_receiver *receiver)
 	loop_timer_clear(receiver->alerts->loop, &receiver->retry);
 	if (receiver->singly > 0)
 		receiver->singly--;
-	write_request(receiver, batch, count);
 	receiver->nsending = count;
 	for (size_t i = 0; i < count; i++)
 		receiver->sending[i] = batch[i]->number;
+	sending_begins(receiver, &paths);
+	write_request(receiver, batch, count, &paths);
 	if (helper_start(&receiver->helper, DELIVER,
 	        clock_after(clock_ms(), DELIVER_KILL_MS), &err) == -1 &&
 	    !helper_runs(&receiver->helper))
@@ -475,27 +493,49 @@ write_event(struct alerts *alerts, const struct alert *alert, const char *state,
 	jsonw_end(&json);
 }
 
+/* The end is for those who heard of the beginning: what they want to hear of
+ * may have been declared anew since. */
+static bool
+is_for(const struct alert_receiver *receiver, const struct alert *alert,
+    bool over, const struct alert_receiver *only)
+{
+	if (!receiver->used || only != NULL)
+		return receiver->used && receiver == only;
+	return over ? spool_was_told(alert, receiver->name)
+	            : alert->severity >= receiver->min_severity;
+}
+
 void
-receivers_emit(struct alerts *alerts, const struct alert *alert,
-    const char *state, const struct alert_receiver *only)
+receivers_emit(struct alerts *alerts, struct alert *alert, const char *state,
+    const struct alert_receiver *only)
 {
 	const char *names[ALERT_RECEIVERS_MAX];
+	bool over = text_equal(state, "resolved");
 	size_t count = 0;
 	struct buffer text;
 
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
-		const struct alert_receiver *receiver = &alerts->receivers[i];
-		if (receiver->used &&
-		    (only == receiver ||
-		        (only == NULL &&
-		            alert->severity >= receiver->min_severity)))
-			names[count++] = receiver->name;
-	}
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+		if (is_for(&alerts->receivers[i], alert, over, only))
+			names[count++] = alerts->receivers[i].name;
 	buffer_init(&text, EVENT_MAX);
 	write_event(alerts, alert, state, &text);
 	if (!text.overflow)
 		spool_append(alerts, text.data, names, count);
+	for (size_t i = 0; !over && i < count; i++)
+		spool_note_told(alert, names[i]);
 	buffer_fini(&text);
+}
+
+void
+receivers_tell_late(struct alerts *alerts, struct alert *alert)
+{
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
+		const struct alert_receiver *receiver = &alerts->receivers[i];
+		if (receiver->used &&
+		    alert->severity >= receiver->min_severity &&
+		    !spool_was_told(alert, receiver->name))
+			receivers_emit(alerts, alert, "raised", receiver);
+	}
 }
 
 void
@@ -682,6 +722,7 @@ receiver_set(struct alerts *alerts, struct alert_receiver *receiver,
 	     i++)
 		receiver->command[i] = copy(declared->command[i]);
 	helper_init(&receiver->helper, alerts->loop, delivery_over, receiver);
+	sending_resume(receiver);
 }
 
 void
@@ -709,8 +750,10 @@ alerts_receivers(
 	}
 	spool_prune(alerts);
 	for (struct alert *alert = alerts->known; alert != NULL;
-	     alert = alert->next)
+	     alert = alert->next) {
+		spool_forget_told(alerts, alert);
 		receivers_set_repeats(alerts, alert);
+	}
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
 		if (alerts->receivers[i].used)
 			next_delivery(&alerts->receivers[i]);

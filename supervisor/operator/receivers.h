@@ -30,9 +30,13 @@ int64_t receiver_delay_ms(
 /* Has all get what waits for them; to be called after a pass. */
 void receivers_send(struct alerts *alerts);
 void receivers_clear(struct alerts *alerts);
-/* Writes an event down, for one receiver or (NULL) all that want it. */
-void receivers_emit(struct alerts *alerts, const struct alert *alert,
+/* Writes an event down, for one receiver or (NULL) all that want it; "resolved"
+ * for all that were told of the beginning. */
+void receivers_emit(struct alerts *alerts, struct alert *alert,
     const char *state, const struct alert_receiver *only);
+/* Raises it to those that want it and weren't told: they were declared, or
+ * their minSeverity was lowered, since. */
+void receivers_tell_late(struct alerts *alerts, struct alert *alert);
 /* Whether something of that alert waits for it. */
 bool receivers_waits(
     const struct alert_receiver *receiver, const struct alert *alert);

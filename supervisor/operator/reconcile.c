@@ -281,6 +281,9 @@ replace(struct pass *pass, size_t which, bool may_disturb)
 		    !reconcile_available(worker, instance, now_ms))
 			act(pass, ACTION_RESTART, which, instance->index);
 	}
+	/* also for whose turn it isn't: it may be, when one more works */
+	if (tally.stale > 0)
+		wake_at(pass, tally.settles_ms);
 	if (!may_disturb)
 		return;
 	for (size_t i = 0; i < worker->ninstances; i++) {
@@ -294,8 +297,6 @@ replace(struct pass *pass, size_t which, bool may_disturb)
 		act(pass, ACTION_RESTART, which, instance->index);
 		tally.unavailable++;
 	}
-	if (tally.stale > 0)
-		wake_at(pass, tally.settles_ms);
 }
 
 bool

@@ -26,11 +26,49 @@ enum {
 
 static const char CHECKPOINT[] = "active.json";
 
+/* Names of receivers: too few to be anything but a list. */
+static bool
+names_hold(char *const *names, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (text_equal(names[i], name))
+			return true;
+	return false;
+}
+
+static void
+names_put(char **names, size_t *count, const char *name)
+{
+	if (*count == ALERT_RECEIVERS_MAX || names_hold(names, *count, name))
+		return;
+	names[*count] = strdup(name);
+	if (names[*count] != NULL)
+		(*count)++;
+}
+
+static void
+names_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+}
+
+static void
+write_names(
+    struct jsonw *json, const char *key, char *const *names, size_t count)
+{
+	jsonw_array(json, key);
+	for (size_t i = 0; i < count; i++)
+		jsonw_text(json, NULL, names[i]);
+	jsonw_end(json);
+}
+
 static void
 event_free(struct alert_event *event)
 {
 	for (size_t i = 0; i < event->npending; i++)
 		free(event->pending[i].name);
+	names_free(event->to, event->nto);
 	free(event->key);
 	free(event->subject);
 	free(event->json);
@@ -49,7 +87,44 @@ spool_free_alert(struct alert *alert)
 	free(alert->queues);
 	free(alert->finding);
 	free(alert->fix);
+	names_free(alert->told_to, alert->ntold_to);
 	free(alert);
+}
+
+bool
+spool_was_told(const struct alert *alert, const char *name)
+{
+	return names_hold(alert->told_to, alert->ntold_to, name);
+}
+
+void
+spool_note_told(struct alert *alert, const char *name)
+{
+	names_put(alert->told_to, &alert->ntold_to, name);
+}
+
+static bool
+is_declared(const struct alerts *alerts, const char *name)
+{
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
+		if (alerts->receivers[i].used &&
+		    text_equal(alerts->receivers[i].name, name))
+			return true;
+	return false;
+}
+
+void
+spool_forget_told(const struct alerts *alerts, struct alert *alert)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < alert->ntold_to; i++) {
+		if (is_declared(alerts, alert->told_to[i]))
+			alert->told_to[kept++] = alert->told_to[i];
+		else
+			free(alert->told_to[i]);
+	}
+	alert->ntold_to = kept;
 }
 
 struct alert_pending *
@@ -102,6 +177,7 @@ keep(struct alerts *alerts, const struct alert_event *event)
 	for (size_t i = 0; i < event->npending; i++)
 		jsonw_text(&json, NULL, event->pending[i].name);
 	jsonw_end(&json);
+	write_names(&json, "to", event->to, event->nto);
 	jsonw_raw(&json, "event", event->json);
 	jsonw_end(&json);
 	event_name(event->number, name);
@@ -154,13 +230,39 @@ spool_delivered(
 		keep(alerts, event);
 }
 
+struct alert_event *
+spool_find(const struct alerts *alerts, uint64_t number)
+{
+	struct alert_event *event = alerts->events;
+
+	while (event != NULL && event->number != number)
+		event = event->next;
+	return event;
+}
+
+void
+spool_delivered_all(struct alert_receiver *receiver)
+{
+	for (size_t i = 0; i < receiver->nsending; i++) {
+		struct alert_event *event =
+		    spool_find(receiver->alerts, receiver->sending[i]);
+		if (event != NULL)
+			spool_delivered(
+			    receiver->alerts, event, receiver->name);
+	}
+	receiver->nsending = 0;
+}
+
 static bool
 under_way(const struct alerts *alerts, uint64_t number)
 {
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-		for (size_t k = 0; k < alerts->receivers[i].nsending; k++)
-			if (alerts->receivers[i].sending[k] == number)
+	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
+		const struct alert_receiver *receiver = &alerts->receivers[i];
+		for (size_t k = 0; k < receiver->nsending && !receiver->unsure;
+		     k++)
+			if (receiver->sending[k] == number)
 				return true;
+	}
 	return false;
 }
 
@@ -234,8 +336,10 @@ spool_append(struct alerts *alerts, const char *json, const char *const *names,
 
 	if (event == NULL)
 		return;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		event_add_pending(event, names[i]);
+		names_put(event->to, &event->nto, names[i]);
+	}
 	make_room(alerts);
 	link_event(alerts, event);
 	keep(alerts, event);
@@ -260,6 +364,7 @@ write_alert(struct jsonw *json, const struct alert *alert)
 	jsonw_i64(json, "hold_ms", alert->hold_ms);
 	jsonw_bool(json, "told", alert->told);
 	jsonw_bool(json, "quiet", alert->quiet);
+	write_names(json, "told_to", alert->told_to, alert->ntold_to);
 	jsonw_end(json);
 }
 
@@ -328,14 +433,26 @@ text_of(const cJSON *from, const char *key)
 	return text == NULL ? NULL : strdup(text);
 }
 
-/* `told`: it is an event, which says so by itself. */
 static void
+read_names(const cJSON *list, char **names, size_t *count)
+{
+	const cJSON *item = NULL;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		if (cJSON_IsString(item))
+			names_put(names, count, item->valuestring);
+	}
+}
+
+/* `told`: it is an event, which says so by itself. NULL: no memory. */
+static struct alert *
 restore(struct alerts *alerts, const cJSON *from, bool told)
 {
 	struct alert *alert = calloc(1, sizeof(*alert));
 
 	if (alert == NULL)
-		return;
+		return NULL;
 	alert->key = strdup(record_text(from, "key", ""));
 	alert->kind = strdup(record_text(from, "kind", ""));
 	alert->subject = strdup(record_text(from, "subject", ""));
@@ -355,9 +472,32 @@ restore(struct alerts *alerts, const cJSON *from, bool told)
 		alert->repeat_at_ms[i] = CLOCK_NEVER;
 	alert->told = told || record_true(from, "told");
 	alert->quiet = record_true(from, "quiet");
+	read_names(
+	    record_array(from, "told_to"), alert->told_to, &alert->ntold_to);
 	alert->restored = true;
 	alert->next = alerts->known;
 	alerts->known = alert;
+	return alert;
+}
+
+/* One that wasn't raised when the checkpoint was written, or not to all that
+ * have been told of it since. */
+static void
+replay_raised(
+    struct alerts *alerts, const cJSON *body, const struct alert_event *event)
+{
+	struct alert *alert = alerts->known;
+
+	while (alert != NULL && !text_equal(alert->key, event->key))
+		alert = alert->next;
+	if (alert == NULL)
+		alert = restore(alerts, body, true);
+	if (alert == NULL)
+		return;
+	alert->told = true;
+	alert->severity = severity_of(record_text(body, "severity", ""));
+	for (size_t i = 0; i < event->nto; i++)
+		spool_note_told(alert, event->to[i]);
 }
 
 static void
@@ -406,7 +546,9 @@ read_checkpoint(struct alerts *alerts)
 	        record_text(json, "nonce", fresh), NULL) == -1)
 		memcpy(alerts->nonce, fresh, sizeof(fresh));
 	cJSON_ArrayForEach(item, record_array(json, "active"))
-	    restore(alerts, item, false);
+	{
+		(void)restore(alerts, item, false);
+	}
 }
 
 static void
@@ -434,6 +576,7 @@ read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 		if (cJSON_IsString(item))
 			event_add_pending(event, item->valuestring);
 	}
+	read_names(record_array(json, "to"), event->to, &event->nto);
 	link_event(alerts, event);
 	alerts->next = MAX(alerts->next, (uint64_t)number + 1);
 	if ((uint64_t)number < checkpoint)
@@ -442,9 +585,10 @@ read_event(struct alerts *alerts, const char *name, uint64_t checkpoint)
 
 	if (text_equal(state, "repeated") || event->test)
 		return;
-	drop_known(alerts, event->key);
 	if (text_equal(state, "raised"))
-		restore(alerts, body, true);
+		replay_raised(alerts, body, event);
+	else
+		drop_known(alerts, event->key);
 }
 
 static int

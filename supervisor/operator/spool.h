@@ -32,6 +32,10 @@ struct alert {
 	int64_t silence; /* the one that it is under now; 0: none */
 	bool restored;   /* read from the spool, not seen true since */
 	const struct alert *cause; /* what explains it now; NULL: nothing */
+	/* names of the receivers that were told of its beginning, and so are to
+	 * be told of its end, whatever they are declared to want by then */
+	char *told_to[ALERT_RECEIVERS_MAX];
+	size_t ntold_to;
 	struct alert *next;
 };
 
@@ -47,6 +51,9 @@ struct alert_event {
 	char *json; /* what is delivered */
 	struct alert_pending pending[ALERT_RECEIVERS_MAX];
 	size_t npending;
+	/* names of all that it was for, also of those that have it by now */
+	char *to[ALERT_RECEIVERS_MAX];
+	size_t nto;
 	struct alert_event *next;
 };
 
@@ -57,7 +64,8 @@ void spool_close(struct alerts *alerts); /* frees the events, not the files */
 void spool_append(struct alerts *alerts, const char *json,
     const char *const *names, size_t count);
 void spool_checkpoint(struct alerts *alerts);
-/* Drops what waits only for receivers that don't exist any more. */
+/* Drops what waits for no receiver that there is; after a checkpoint, which
+ * knows what it said. */
 void spool_prune(struct alerts *alerts);
 
 /* NULL: it doesn't wait for that receiver. */
@@ -66,6 +74,14 @@ struct alert_pending *spool_waits_for(
 /* The receiver has it; when it was the last, the event is freed. */
 void spool_delivered(
     struct alerts *alerts, struct alert_event *event, const char *name);
+/* The same of every event in receiver->sending, which is empty afterwards. */
+void spool_delivered_all(struct alert_receiver *receiver);
+struct alert_event *spool_find(const struct alerts *alerts, uint64_t number);
 void spool_free_alert(struct alert *alert);
+/* Whether that receiver was told that it began; and that it was. */
+bool spool_was_told(const struct alert *alert, const char *name);
+void spool_note_told(struct alert *alert, const char *name);
+/* Forgets names of receivers that aren't declared any more. */
+void spool_forget_told(const struct alerts *alerts, struct alert *alert);
 
 #endif

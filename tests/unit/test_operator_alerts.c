@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/operator/alerts.h"
+#include "supervisor/operator/sending.h"
 #include "supervisor/operator/spool.h"
 
 /*
@@ -288,6 +289,129 @@ what_waits_for_a_receiver_that_is_gone_is_dropped(void **state)
 	die();
 }
 
+/* What it wants to hear of may have been declared anew since. */
+static void
+who_was_told_of_the_beginning_is_told_of_the_end(void **state)
+{
+	struct declared_alert quieter = receiver;
+
+	(void)state;
+	quieter.min_severity = SEVERITY_CRITICAL;
+	open_alerts();
+	judge("a", NULL);
+	alerts_receivers(&alerts, &quieter, 1);
+	judge("a", "b"); /* b is for nobody */
+	die();
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, &quieter, 1);
+	judge("a", "b");
+	judge(NULL, NULL);
+	assert_string_equal(waiting(), "raised a, resolved a");
+	die();
+}
+
+static void
+who_is_declared_later_is_told_once(void **state)
+{
+	struct declared_alert two[2] = {receiver, receiver};
+	char path[128];
+	struct err err = ERR_INIT;
+	struct buffer before;
+
+	(void)state;
+	two[1].name = "other";
+	open_alerts();
+	judge("a", NULL);
+	spool_delivered(&alerts, alerts.events, "cmd");
+	assert_string_equal(waiting(), "");
+	(void)snprintf(path, sizeof(path), "%s/active.json", dir);
+	buffer_init(&before, 1 << 20);
+	assert_int_equal(buffer_read_file(&before, path, &err), 0);
+	alerts_receivers(&alerts, two, 2);
+	judge("a", NULL);
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a");
+	assert_null(spool_waits_for(alerts.events, "cmd"));
+	assert_non_null(spool_waits_for(alerts.events, "other"));
+	die();
+	/* as if the checkpoint had not been written any more */
+	assert_int_equal(
+	    fd_replace_file(path, 0600, before.data, before.len, &err), 0);
+	buffer_fini(&before);
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, two, 2);
+	judge("a", NULL);
+	assert_string_equal(waiting(), "raised a");
+	judge(NULL, NULL);
+	assert_string_equal(waiting(), "raised a, resolved a");
+	assert_non_null(spool_waits_for(alerts.events->next, "cmd"));
+	assert_non_null(spool_waits_for(alerts.events->next, "other"));
+	die();
+}
+
+/* The note of what is on its way: "sending", or "taken". */
+static bool
+note_path(const char *kind, char path[512])
+{
+	DIR *list = opendir(dir);
+	const struct dirent *entry = NULL;
+	bool found = false;
+
+	assert_non_null(list);
+	while (!found && (entry = readdir(list)) != NULL) {
+		found = strncmp(entry->d_name, kind, strlen(kind)) == 0;
+		(void)snprintf(path, 512, "%s/%s", dir, entry->d_name);
+	}
+	(void)closedir(list);
+	return found;
+}
+
+static void
+what_was_under_way_at_our_death_goes_again_as_the_same_message(void **state)
+{
+	struct declared_alert slack = receiver;
+	char path[512];
+
+	(void)state;
+	slack.format = "slack"; /* several in a message */
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, &slack, 1);
+	judge("a", "b");
+	assert_int_equal(alerts.receivers[0].nsending, 2);
+	assert_true(note_path("sending.", path));
+	judge("b", NULL); /* now there is a third */
+	die();
+	alerts_init(&alerts, &loop, "sys", dir);
+	alerts_receivers(&alerts, &slack, 1);
+	assert_string_equal(waiting(), "raised a, raised b, resolved a");
+	assert_int_equal(alerts.receivers[0].nsending, 2);
+	assert_int_equal(alerts.receivers[0].sending[0], 1);
+	assert_int_equal(alerts.receivers[0].sending[1], 2);
+	die();
+}
+
+static void
+what_was_taken_before_our_death_does_not_go_again(void **state)
+{
+	char path[512];
+	char taken[512];
+
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	assert_true(note_path("sending.", path));
+	/* what the child does */
+	(void)snprintf(
+	    taken, sizeof(taken), "%s/taken.%s", dir, strrchr(path, '.') + 1);
+	sending_was_taken(path, taken);
+	judge(NULL, NULL);
+	die();
+	open_alerts();
+	assert_string_equal(waiting(), "resolved a");
+	assert_false(note_path("taken.", path));
+	die();
+}
+
 static void
 without_a_directory_it_all_works_in_memory(void **state)
 {
@@ -438,6 +562,11 @@ main(void)
 	    ALERT_TEST(a_window_that_is_not_over_holds_a_restored_alert),
 	    ALERT_TEST(a_repeat_comes_when_it_is_due),
 	    ALERT_TEST(what_waits_for_a_receiver_that_is_gone_is_dropped),
+	    ALERT_TEST(who_was_told_of_the_beginning_is_told_of_the_end),
+	    ALERT_TEST(who_is_declared_later_is_told_once),
+	    ALERT_TEST(
+	        what_was_under_way_at_our_death_goes_again_as_the_same_message),
+	    ALERT_TEST(what_was_taken_before_our_death_does_not_go_again),
 	    ALERT_TEST(without_a_directory_it_all_works_in_memory),
 	    ALERT_TEST(what_is_silenced_is_told_to_nobody),
 	    ALERT_TEST(a_silence_outlives_the_operator_and_ends),

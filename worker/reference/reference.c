@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "probes/queue/owner.h"
 #include "worker/reference/health.h"
 #include "worker/reference/job.h"
 #include "worker/reference/reference.h"
@@ -79,17 +80,16 @@ name_owner(struct reference *self, struct err *err)
 	const char *worker = getenv("REEVE_WORKER");
 	const char *replica = getenv("REEVE_REPLICA");
 	char host[65] = "";
-	char nonce[QUEUE_NONCE_SIZE];
+	char life[OWNER_LIFE_SIZE];
 
-	queue_nonce(nonce);
-	nonce[8] = '\0'; /* tells two lives of one replica apart */
+	owner_life(life); /* tells two lives of one replica apart */
 	if (worker != NULL && replica != NULL)
 		return text_format(self->owner, sizeof(self->owner), err,
-		    "%s/%s:%s", worker, replica, nonce);
+		    "%s/%s:%s", worker, replica, life);
 	if (gethostname(host, sizeof(host) - 1) == -1)
 		return err_sys(err, "the host's name");
 	return text_format(self->owner, sizeof(self->owner), err, "%s#%d:%s",
-	    host, (int)getpid(), nonce);
+	    host, (int)getpid(), life);
 }
 
 static unsigned

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "probes/observed.h"
+#include "probes/queue/queue.h"
+#include "supervisor/operator/deaths.h"
+#include "supervisor/operator/helper.h"
+#include "supervisor/operator/operator.h"
+
+enum {
+	PROBERS = 2,
+	ANSWER_MS = 5000,
+	KILL_MS = 6000,
+	RETRY_MS = 1000, /* doubled with each try */
+	TRIES_MAX = 12,  /* more than an hour: then the lease is left to end */
+	ANSWER_MAX = 256 * 1024,
+};
+
+/* Somebody of this worker died, who may have held jobs of this queue. */
+struct death {
+	char *queue, *worker;
+	int64_t due_ms;
+	unsigned tries;
+	bool asked; /* under way */
+	bool again; /* somebody else died since */
+	struct death *next;
+};
+
+struct prober {
+	struct helper helper;
+	struct deaths *deaths;
+	char *queue; /* which is asked; NULL: it is free */
+};
+
+struct deaths {
+	struct operator_core *op;
+	struct death *list;
+	struct loop_timer timer;
+	struct prober probers[PROBERS];
+	char **seen; /* queues that were looked at */
+	size_t nseen;
+};
+
+static void ask_all(struct deaths *deaths);
+
+/* --- what is to be asked ---------------------------------------------------
+ */
+
+static void
+drop(struct death **at)
+{
+	struct death *death = *at;
+
+	*at = death->next;
+	free(death->queue);
+	free(death->worker);
+	free(death);
+}
+
+static void
+add(struct deaths *deaths, const char *queue, const char *worker)
+{
+	struct death **at = &deaths->list;
+
+	while (*at != NULL && (!text_equal((*at)->queue, queue) ||
+	                          !text_equal((*at)->worker, worker)))
+		at = &(*at)->next;
+	if (*at != NULL) {
+		(*at)->again = (*at)->asked;
+		(*at)->tries = 0;
+		(*at)->due_ms = MIN((*at)->due_ms, clock_ms());
+		return;
+	}
+	struct death *death = calloc(1, sizeof(*death));
+
+	if (death == NULL)
+		return; /* the lease ends by itself */
+	death->queue = strdup(queue);
+	death->worker = strdup(worker);
+	death->due_ms = clock_ms();
+	*at = death;
+	if (death->queue == NULL || death->worker == NULL)
+		drop(at);
+}
+
+/* Whether this kind of queue says who holds what. */
+static bool
+can_tell(const struct declared_queue *queue)
+{
+	const struct queue_driver *driver =
+	    queue->kind == NULL ? NULL : queue_driver_find(queue->kind);
+
+	return queue->url != NULL && driver != NULL && driver->reap != NULL;
+}
+
+static bool
+reads(const struct declared_worker *worker, const struct declared_queue *queue)
+{
+	for (size_t i = 0; i < worker->nconsumes; i++)
+		if (worker->consumes[i].queue == queue)
+			return true;
+	/* it doesn't say: any may be its */
+	return worker->nconsumes == 0;
+}
+
+static void
+add_worker(struct deaths *deaths, const char *name)
+{
+	const struct intent *intent = deaths->op->intent;
+	const struct declared_worker *worker =
+	    intent == NULL ? NULL : operator_declared(deaths->op, name, NULL);
+
+	for (size_t i = 0; worker != NULL && i < intent->declared->nqueues;
+	     i++) {
+		const struct declared_queue *queue =
+		    &intent->declared->queues[i];
+		if (can_tell(queue) && reads(worker, queue))
+			add(deaths, queue->name, name);
+	}
+}
+
+/* --- asking --------------------------------------------------------------- */
+
+static const struct declared_queue *
+queue_find(const struct deaths *deaths, const char *name)
+{
+	const struct intent *intent = deaths->op->intent;
+
+	for (size_t i = 0; intent != NULL && i < intent->declared->nqueues; i++)
+		if (text_equal(intent->declared->queues[i].name, name))
+			return &intent->declared->queues[i];
+	return NULL;
+}
+
+static struct prober *
+prober_of(struct deaths *deaths, const char *queue)
+{
+	for (size_t i = 0; i < PROBERS; i++)
+		if (text_equal(deaths->probers[i].queue, queue))
+			return &deaths->probers[i];
+	return NULL;
+}
+
+/* It answered: those that it was asked for are done with, but for whoever died
+ * since. Otherwise it is asked again, later and later. */
+static void
+settle(struct deaths *deaths, const char *queue, const char *trouble)
+{
+	struct death **at = &deaths->list;
+
+	while (*at != NULL) {
+		struct death *death = *at;
+		if (!death->asked || !text_equal(death->queue, queue)) {
+			at = &death->next;
+			continue;
+		}
+		death->asked = false;
+		if (trouble == NULL && death->again) {
+			death->again = false;
+			death->due_ms = clock_ms();
+		} else if (trouble == NULL || ++death->tries > TRIES_MAX) {
+			drop(at);
+			continue;
+		} else {
+			death->due_ms = clock_after(
+			    clock_ms(), (int64_t)RETRY_MS << death->tries);
+		}
+		at = &death->next;
+	}
+}
+
+static const char *
+fact(const struct observation *seen, const char *key)
+{
+	for (size_t i = 0; i < seen->nfacts; i++)
+		if (text_equal(seen->facts[i].key, key))
+			return seen->facts[i].value;
+	return "";
+}
+
+static void
+tell(struct deaths *deaths, const char *queue, const struct observation *seen)
+{
+	const char *count = fact(seen, "count");
+	const char *first = fact(seen, "reaped");
+	bool several = !text_equal(count, "1");
+
+	if (*count == '\0' || text_equal(count, "0"))
+		return;
+	log_info("leases.ended", "queue=%s count=%s first=\"%s\"", queue, count,
+	    first);
+	events_say(deaths->op->events, "leases-ended", NULL,
+	    "queue %s: %s lease%s of processes that are over ended, whoever is "
+	    "free takes the job%s: %s%s",
+	    queue, count, several ? "s" : "", several ? "s" : "", first,
+	    several ? " …" : "");
+}
+
+static void
+take_answer(
+    struct deaths *deaths, const char *queue, const char *line, size_t len)
+{
+	const char *trouble = NULL;
+	struct observed observed;
+	struct err err = ERR_INIT;
+	struct arena arena;
+
+	arena_init(&arena, ANSWER_MAX);
+	observed_init(&observed, &arena);
+	if (observed_add_line(&observed, line, len, &err) == -1 ||
+	    observed.nobservations != 1) {
+		trouble = "no answer";
+	} else {
+		const struct observation *seen = observed.observations;
+		if (seen->result == RESULT_PASSED)
+			tell(deaths, queue, seen);
+		else if (!text_equal(seen->code, "unsupported"))
+			trouble = seen->summary;
+	}
+	if (trouble != NULL)
+		log_warning("leases.unknown",
+		    "queue=%s what the dead held is not known: %s", queue,
+		    trouble);
+	settle(deaths, queue, trouble);
+	arena_fini(&arena);
+}
+
+/* The last line: those before it are steps on the way. */
+static void
+prober_over(struct helper *helper, int status, bool killed)
+{
+	struct prober *prober = helper->owner;
+	struct deaths *deaths = prober->deaths;
+	char *queue = prober->queue;
+	size_t end = helper->out.len;
+	size_t from;
+
+	(void)status;
+	(void)killed;
+	prober->queue = NULL;
+	while (end > 0 && helper->out.data[end - 1] == '\n')
+		end--;
+	for (from = end; from > 0 && helper->out.data[from - 1] != '\n'; from--)
+		;
+	take_answer(deaths, queue,
+	    helper->out.len > 0 ? helper->out.data + from : "", end - from);
+	free(queue);
+	ask_all(deaths);
+}
+
+static void
+write_request(struct deaths *deaths, const struct declared_queue *queue,
+    struct buffer *out)
+{
+	int64_t now_ms = clock_ms();
+	size_t count = 0;
+	struct jsonw json;
+
+	buffer_clear(out);
+	jsonw_init(&json, out, false);
+	queues_begin_request(&json, queue, "reap", ANSWER_MS);
+	jsonw_array(&json, "workers");
+	for (struct death *death = deaths->list; death != NULL;
+	     death = death->next) {
+		if (!text_equal(death->queue, queue->name) ||
+		    death->due_ms > now_ms || count == QUEUE_REAP_MAX)
+			continue;
+		death->asked = true;
+		jsonw_text(&json, NULL, death->worker);
+		count++;
+	}
+	jsonw_end(&json);
+	jsonw_end(&json);
+	buffer_text(out, "\n");
+}
+
+static void
+ask(struct deaths *deaths, struct prober *prober,
+    const struct declared_queue *queue)
+{
+	static const char *const PROBE[] = {NULL, "probe", NULL};
+	struct err err = ERR_INIT;
+
+	prober->queue = strdup(queue->name);
+	if (prober->queue == NULL)
+		return;
+	write_request(deaths, queue, &prober->helper.in);
+	if (helper_start(&prober->helper, PROBE,
+	        clock_after(clock_ms(), KILL_MS), &err) == 0 ||
+	    helper_runs(&prober->helper))
+		return;
+	log_warning("leases.unknown", "queue=%s %s", queue->name, err.text);
+	settle(deaths, queue->name, err.text);
+	free(prober->queue);
+	prober->queue = NULL;
+}
+
+static struct prober *
+free_prober(struct deaths *deaths)
+{
+	for (size_t i = 0; i < PROBERS; i++)
+		if (deaths->probers[i].queue == NULL &&
+		    !helper_runs(&deaths->probers[i].helper))
+			return &deaths->probers[i];
+	return NULL;
+}
+
+/* As many as there are probers for; the others when one of them is over. */
+static void
+ask_all(struct deaths *deaths)
+{
+	struct death **at = &deaths->list;
+	int64_t next_ms = CLOCK_NEVER;
+	struct err err = ERR_INIT;
+
+	while (*at != NULL) {
+		struct death *death = *at;
+		const struct declared_queue *queue =
+		    queue_find(deaths, death->queue);
+		struct prober *prober = free_prober(deaths);
+		if (queue == NULL || !can_tell(queue)) {
+			drop(at); /* it isn't declared any more */
+			continue;
+		}
+		at = &death->next;
+		if (death->asked || prober_of(deaths, death->queue) != NULL)
+			continue;
+		if (death->due_ms > clock_ms())
+			next_ms = MIN(next_ms, death->due_ms);
+		else if (prober != NULL)
+			ask(deaths, prober, queue);
+	}
+	if (next_ms != CLOCK_NEVER && loop_timer_set(&deaths->op->loop,
+	                                  &deaths->timer, next_ms, &err) == -1)
+		log_warning("leases.unknown", "%s", err.text);
+}
+
+static void
+timer_fired(struct loop_timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	ask_all(timer->owner);
+}
+
+/* --- news ------------------------------------------------------------------
+ */
+
+/* Who ended in good order gave everything back itself. */
+static bool
+ended_well(const struct wire_instance *wire)
+{
+	return wire->last_exit.kind == EXIT_CODE && wire->last_exit.value == 0;
+}
+
+void
+deaths_instance(struct deaths *deaths, const struct wire_instance *wire)
+{
+	struct running_worker *worker =
+	    running_find(&deaths->op->running, wire->name);
+	const struct running_instance *before =
+	    worker == NULL ? NULL
+	                   : running_instance_find(worker, wire->replica);
+
+	if (before == NULL || before->wire.pid <= 0 ||
+	    before->wire.pid == wire->pid || ended_well(wire))
+		return;
+	add_worker(deaths, wire->name);
+	ask_all(deaths);
+}
+
+static bool
+is_first_look(struct deaths *deaths, const char *queue)
+{
+	for (size_t i = 0; i < deaths->nseen; i++)
+		if (text_equal(deaths->seen[i], queue))
+			return false;
+	char **more = reallocarray(
+	    deaths->seen, deaths->nseen + 1, sizeof(*deaths->seen));
+	char *name = strdup(queue);
+
+	if (more != NULL)
+		deaths->seen = more;
+	if (more == NULL || name == NULL)
+		free(name);
+	else
+		deaths->seen[deaths->nseen++] = name;
+	return true;
+}
+
+void
+deaths_queue(struct deaths *deaths, const struct queue_view *view)
+{
+	const struct operator_core *op = deaths->op;
+	const struct declared_queue *queue = queue_find(deaths, view->name);
+	const struct queue_number *active = &view->state->active;
+
+	if (view->trouble != NULL || queue == NULL || !can_tell(queue) ||
+	    !is_first_look(deaths, view->name) ||
+	    (active->know == KNOW_EXACT && active->value == 0))
+		return;
+	for (size_t i = 0; i < op->intent->declared->nworkers; i++) {
+		const struct declared_worker *worker =
+		    &op->intent->declared->workers[i];
+		if (reads(worker, queue))
+			add(deaths, queue->name, worker->name);
+	}
+	ask_all(deaths);
+}
+
+/* --- life ------------------------------------------------------------------
+ */
+
+struct deaths *
+deaths_new(struct operator_core *op)
+{
+	struct deaths *deaths = calloc(1, sizeof(*deaths));
+
+	if (deaths == NULL)
+		return NULL;
+	deaths->op = op;
+	deaths->timer =
+	    (struct loop_timer){.fire = timer_fired, .owner = deaths};
+	for (size_t i = 0; i < PROBERS; i++) {
+		deaths->probers[i].deaths = deaths;
+		helper_init(&deaths->probers[i].helper, &op->loop, prober_over,
+		    &deaths->probers[i]);
+	}
+	return deaths;
+}
+
+void
+deaths_free(struct deaths *deaths)
+{
+	if (deaths == NULL)
+		return;
+	for (size_t i = 0; i < PROBERS; i++) {
+		helper_fini(&deaths->probers[i].helper);
+		free(deaths->probers[i].queue);
+	}
+	loop_timer_clear(&deaths->op->loop, &deaths->timer);
+	while (deaths->list != NULL)
+		drop(&deaths->list);
+	for (size_t i = 0; i < deaths->nseen; i++)
+		free(deaths->seen[i]);
+	free(deaths->seen);
+	free(deaths);
+}
