@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <poll.h>
 
 #include "base/clock.h"
@@ -49,24 +50,49 @@ count_finished(const struct observed_worker *worker)
 	return count;
 }
 
-/* True while more waiting may help: the supervisor answers, and has not read
- * this manifest yet, or somebody that it wants isn't ready. */
-static bool
-rolling_out(const struct observed *observed, const struct declared *declared)
+/* What of a rollout the supervisor itself has begun and not ended; NULL:
+ * nothing. */
+static const struct observed_worker *
+under_way(const struct observed *observed)
 {
 	const struct observed_supervisor *supervisor = &observed->supervisor;
 
+	for (size_t i = 0;
+	     supervisor->reached == RESULT_PASSED && i < supervisor->nworkers;
+	     i++)
+		if (supervisor->workers[i].under_way[0] != '\0')
+			return &supervisor->workers[i];
+	return NULL;
+}
+
+/* What more waiting may bring: the supervisor answers, and has not read this
+ * manifest yet, is in the middle of something, or wants somebody who isn't
+ * ready. NULL: nothing. */
+static const char *
+awaited(const struct gate *gate, const struct observed *observed)
+{
+	const struct observed_supervisor *supervisor = &observed->supervisor;
+	const struct observed_worker *busy = under_way(observed);
+	struct arena *arena = observed->arena;
+
 	if (supervisor->reached != RESULT_PASSED)
-		return false;
+		return NULL;
 	if (supervisor->manifest_digest[0] != '\0' &&
-	    !text_equal(supervisor->manifest_digest, declared->digest))
-		return true;
-	for (size_t i = 0; i < supervisor->nworkers; i++)
-		if (supervisor->workers[i].ready +
-		        count_finished(&supervisor->workers[i]) <
-		    supervisor->workers[i].desired)
-			return true;
-	return false;
+	    !text_equal(supervisor->manifest_digest, gate->declared->digest))
+		return "the supervisor to go by this manifest";
+	if (busy != NULL)
+		return arena_format(
+		    arena, "worker %s: %s", busy->name, busy->under_way);
+	for (size_t i = 0; i < supervisor->nworkers; i++) {
+		const struct observed_worker *one = &supervisor->workers[i];
+		int64_t there = one->ready + count_finished(one);
+
+		if (there < one->desired)
+			return arena_format(arena,
+			    "worker %s: %" PRId64 " of %" PRId64 " are ready",
+			    one->name, there, one->desired);
+	}
+	return NULL;
 }
 
 static int
@@ -82,9 +108,12 @@ wait_for_rollout(const struct gate *gate, struct err *err)
 		if (gather_supervisor(gate->declared,
 		        &gate->options->smoke.gather, &now, err) == -1)
 			return -1;
-		if (!rolling_out(&now, gate->declared) ||
-		    clock_ms() >= until_ms)
+		const char *what = awaited(gate, &now);
+
+		if (what == NULL || clock_ms() >= until_ms)
 			return 0;
+		if (gate->options->waits != NULL)
+			gate->options->waits(gate->options->arg, what);
 		wait_until(MIN(
 		    until_ms, clock_after(clock_ms(), ROLLOUT_LOOK_EVERY_MS)));
 	}
@@ -138,6 +167,21 @@ settle(const struct gate *gate, struct err *err)
 	return 0;
 }
 
+/* In the middle of a rollout a canary would prove something of workers that
+ * are about to go. RV327 says so, of this same look. */
+static void
+judge_no_further(const struct gate *gate)
+{
+	const struct observed_worker *busy = under_way(gate->observed);
+
+	for (size_t i = 0; i < gate->declared->nsmokes; i++)
+		report_not_checked(gate->report,
+		    "smoke '%s': not sent, worker %s: %s",
+		    gate->declared->smokes[i].name, busy->name,
+		    busy->under_way);
+	checks_run(gate->declared, gate->observed, STAGE_GATE, gate->report);
+}
+
 int
 gate_run(const struct declared *declared, const struct gate_options *options,
     struct observed *observed, struct report *report, struct err *err)
@@ -150,6 +194,10 @@ gate_run(const struct declared *declared, const struct gate_options *options,
 	if (gather(declared, &options->smoke.gather, observed, err) == -1)
 		return -1;
 	checks_run(declared, observed, STAGE_LINT | STAGE_CHECK, report);
+	if (under_way(observed) != NULL) {
+		judge_no_further(&gate);
+		return 0;
+	}
 	enter(&gate, "smoke");
 	if (run_smokes(&gate, err) == -1)
 		return -1;

@@ -10,9 +10,11 @@
 #include "probes/observed.h"
 
 /*
- * The deployment gate: wait for the rollout, look at everything, judge, send
+ * The deployment gate: wait for the rollout (a new manifest, a rolling restart,
+ * a scale-up), look at everything, judge, send
  * the canaries, let it settle, look once more. A canary is not sent into a
- * system that failed before it: it would only be left behind there.
+ * system that failed before it: it would only be left behind there; nor into
+ * one in which what runs is still being replaced when the time for that is up.
  */
 struct gate_options {
 	struct smoke_options smoke; /* with the options of gathering */
@@ -20,6 +22,9 @@ struct gate_options {
 	int64_t settle_ms; /* after the last canary, before the last look */
 	/* "rollout", "check", "smoke", "settle"; may be NULL */
 	void (*phase)(void *arg, const char *phase);
+	/* what is waited for, again and again: "worker a: 1 of 2 are ready";
+	 * may be NULL */
+	void (*waits)(void *arg, const char *what);
 	void *arg;
 };
 

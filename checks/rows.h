@@ -26,7 +26,7 @@ check_fn check_rv209, check_rv213, check_rv222, check_rv224, check_rv225,
     check_rv226, check_rv228, check_rv229, check_rv230, check_rv232,
     check_rv233, check_rv234;
 /* checks/deploy.c */
-check_fn check_rv301, check_rv304, check_rv318;
+check_fn check_rv301, check_rv304, check_rv318, check_rv327;
 /* checks/runtime.c */
 check_fn check_rv501, check_rv506, check_rv507;
 /* checks/platform.c */

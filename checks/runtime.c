@@ -144,6 +144,40 @@ check_rv507(struct check *check)
 	workers_each(check, judge_present);
 }
 
+/* --- RV327 rollout-unfinished ----------------------------------------------
+ */
+
+static void
+judge_under_way(struct check *check, const struct worker_look *look)
+{
+	const struct subject subject = {.worker = look->worker->name};
+
+	if (look->supervised == NULL)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+	const char *what = look->supervised->under_way;
+
+	if (finding == NULL)
+		return;
+	if (what == NULL || what[0] == '\0') {
+		check_set(
+		    check, finding, RESULT_PASSED, "nothing is under way");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "the rollout wasn't over in time: %s", what);
+	finding->confirmed = true;
+	say_instances(check, finding, look);
+	check_fix(check, finding, "wait for it, or give the gate more time",
+	    "reeve gate --rollout 10m", "reeve status");
+}
+
+void
+check_rv327(struct check *check)
+{
+	workers_each(check, judge_under_way);
+}
+
 /* --- RV501 restarted-since-start -------------------------------------------
  */
 

@@ -16,11 +16,20 @@ enter_phase(void *arg, const char *phase)
 	verify->phase = phase;
 }
 
+static void
+show_wait(void *arg, const char *what)
+{
+	struct verify *verify = arg;
+
+	progress_show(&verify->progress, "rollout: waiting for %s", what);
+}
+
 int
 cmd_gate(struct cli *cli, int argc, char **argv)
 {
 	struct verify verify;
-	struct gate_options options = {.phase = enter_phase, .arg = &verify};
+	struct gate_options options = {
+	    .phase = enter_phase, .waits = show_wait, .arg = &verify};
 	struct err err = ERR_INIT;
 	int rc = verify_begin(&verify, cli, GATE_TIMEOUT_MS);
 

@@ -177,6 +177,7 @@ supervisor_write(
 		jsonw_text(json, "name", worker->name);
 		jsonw_i64(json, "desired", worker->desired);
 		jsonw_text(json, "held", worker->held);
+		jsonw_text(json, "under_way", worker->under_way);
 		jsonw_i64(json, "ready", worker->ready);
 		instances_write(json, worker);
 		jsonw_end(json);

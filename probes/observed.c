@@ -471,6 +471,8 @@ take_workers(struct arena *arena, const cJSON *object,
 		struct observed_worker *one = &ret->workers[ret->nworkers++];
 		if (take_text(arena, item, "name", &one->name, err) == -1 ||
 		    take_text(arena, item, "held", &one->held, err) == -1 ||
+		    take_text(arena, item, "under_way", &one->under_way, err) ==
+		        -1 ||
 		    json_i64(item, "desired", 0, &one->desired, err) == -1 ||
 		    json_i64(item, "ready", 0, &one->ready, err) == -1 ||
 		    take_instances(arena, item, one, err) == -1)

@@ -113,6 +113,7 @@ struct observed_worker {
 	int64_t desired, ready;
 	const char
 	    *held; /* why it is kept from what is declared; "" it isn't */
+	const char *under_way; /* "a rolling restart: 1 of 3 …"; "" nothing */
 	struct observed_instance *instances;
 	size_t ninstances;
 };

@@ -125,6 +125,7 @@ parse_workers(struct arena *arena, const cJSON *json,
 			    err, ERR_INPUT, "'workers' holds no object");
 		one->name = text_or_empty(arena, item, "name");
 		one->held = text_or_empty(arena, item, "held");
+		one->under_way = text_or_empty(arena, item, "under_way");
 		if (json_i64(item, "desired", 0, &one->desired, err) == -1 ||
 		    json_i64(item, "ready", 0, &one->ready, err) == -1 ||
 		    parse_instances(arena, item, one, err) == -1)

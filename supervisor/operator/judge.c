@@ -145,6 +145,10 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	}
 	if (todo == ACTIONS_MAX)
 		wake_ms = now_ms;
+	op->plan_under_way = op->sent.known || !input.plan_current;
+	for (size_t i = 0; i < input.nworkers; i++)
+		operator_track(op, input.workers[i].name)->standing =
+		    reconcile_standing(&input.workers[i], now_ms);
 	if (op->keep_due) {
 		op->keep_due = false;
 		plans_keep(op);

@@ -73,6 +73,7 @@ enum {
 struct tracked {
 	char name[WORKER_NAME_MAX + 1];
 	struct reconcile_memory memory;
+	struct reconcile_standing standing; /* at the last pass */
 	uint64_t generation; /* wanted; goes up with each ordered restart */
 	int64_t scale;       /* replicas by order, or -1 */
 	int64_t scale_over;  /* the declared number that it overrides */
@@ -165,6 +166,7 @@ struct operator_core {
 	struct drift_list drift;
 	/* whether it is of this declaration, and of what the init has told */
 	bool judged;
+	bool plan_under_way; /* the init hasn't got yet what it should have */
 	struct operator_last last;
 	int64_t snapshot_due_ms;
 	bool draining, ready, stop;

@@ -256,6 +256,19 @@ rolling(struct pass *pass, const struct reconcile_worker *worker,
 	return true;
 }
 
+struct reconcile_standing
+reconcile_standing(const struct reconcile_worker *worker, int64_t now_ms)
+{
+	struct tally tally = count_up(worker, now_ms);
+	bool goes_on = worker->known && !worker->memory->failed;
+
+	return (struct reconcile_standing){
+	    .replicas = tally.expected,
+	    .stale = goes_on ? tally.stale : 0,
+	    .coming = goes_on && worker->memory->on_trial ? tally.fresh_not : 0,
+	};
+}
+
 uint32_t
 reconcile_portion(int64_t amount, bool percent, uint32_t replicas)
 {

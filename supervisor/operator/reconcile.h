@@ -102,6 +102,16 @@ struct action {
 size_t reconcile(const struct reconcile_input *input, struct action *actions,
     size_t max, int64_t *ret_wake_ms);
 
+/* How far a worker is on its way to what it should be; all 0: it is there, or
+ * more waiting won't help. */
+struct reconcile_standing {
+	uint32_t replicas; /* that ought to work */
+	uint32_t stale;    /* of them, still to be replaced */
+	uint32_t coming; /* with a configuration on trial, not available yet */
+};
+struct reconcile_standing reconcile_standing(
+    const struct reconcile_worker *worker, int64_t now_ms);
+
 /* `maxUnavailable` of so many replicas: as it is, or that percentage of them,
  * rounded down, as Kubernetes does; at least 1. */
 uint32_t reconcile_portion(int64_t amount, bool percent, uint32_t replicas);

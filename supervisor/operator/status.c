@@ -17,6 +17,32 @@ enum {
 	LINE_MAX_BYTES = 1024
 };
 
+/* What has begun and will go on by itself: whoever wants to judge had better
+ * wait for it. */
+static void
+write_under_way(const struct operator_core *op, struct jsonw *json,
+    const struct wire_worker *wire, const struct tracked *tracked)
+{
+	const struct reconcile_standing *standing = &tracked->standing;
+
+	if (!op->judged || op->plan_under_way ||
+	    tracked->generation > wire->generation)
+		jsonw_text(json, "under_way",
+		    "what it should be is on its way to the init");
+	else if (standing->stale > 0)
+		jsonw_format(json, "under_way",
+		    "a rolling restart: %" PRIu32 " of %" PRIu32
+		    " still to be replaced",
+		    standing->stale, standing->replicas);
+	else if (standing->coming > 0)
+		jsonw_format(json, "under_way",
+		    "a new configuration: %" PRIu32 " of %" PRIu32
+		    " not ready with it yet",
+		    standing->coming, standing->replicas);
+	else
+		jsonw_null(json, "under_way");
+}
+
 static void
 write_worker(struct operator_core *op, struct jsonw *json,
     const struct running_worker *worker)
@@ -33,6 +59,7 @@ write_worker(struct operator_core *op, struct jsonw *json,
 	jsonw_i64(json, "generation", (int64_t)wire->generation);
 	jsonw_bool(json, "stopped", wire->held != 0);
 	jsonw_text(json, "held", tracked->held);
+	write_under_way(op, json, wire, tracked);
 	scaling_write(op, json, wire->name, tracked);
 	status_schedule(json, wire);
 	status_digest(json, "config_digest", wire->config_digest);

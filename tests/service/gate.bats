@@ -89,6 +89,44 @@ other() {
 	has "another manifest"
 }
 
+# A third replica's roll takes a while: each new one is ready after a second.
+roll() { "$REEVE" restart clerk; }
+rolls() { "$REEVE" status --output json | jq -e '[.workers[] | select(.under_way != null and (.under_way | contains("rolling restart")))] | length == 1'; }
+
+@test "gate: a rolling restart that is under way is waited for, and that is said" {
+	local before
+	before=$("$REEVE" status --output json | jq -c '[.workers[0].instances[].pid]')
+	roll
+	run "$REEVE" gate -f reeve.yaml --rollout 60s --settle 200ms
+	expect_status 0
+	# no instance of before is left: it wasn't judged in the middle
+	"$REEVE" status --output json |
+	    jq -e --argjson before "$before" '[.workers[0].instances[].pid] | any(. as $p | $before | index($p)) | not'
+}
+
+@test "gate: a roll that isn't over in time fails as that, and no canary is sent" {
+	roll
+	wait_until rolls
+	run "$REEVE" gate -f reeve.yaml --rollout 1ms --settle 200ms
+	expect_status 1
+	has "RV327"
+	has "rolling restart"
+	has "smoke 'document': not sent, worker clerk"
+	wait_until both_ready
+	run "$REEVE" gate -f reeve.yaml --settle 200ms
+	expect_status 0
+}
+
+@test "gate: a scale-up that is under way is waited for" {
+	"$REEVE" scale clerk 1
+	wait_until scaled_to 1
+	"$REEVE" scale clerk 2
+	run "$REEVE" gate -f reeve.yaml --rollout 60s --settle 200ms
+	expect_status 0
+	both_ready
+}
+scaled_to() { "$REEVE" status --output json | jq -e ".workers[0].desired == $1 and .workers[0].ready == $1"; }
+
 @test "smoke: time that runs out is no failure of the pipeline" {
 	run "$REEVE" smoke -f reeve.yaml --timeout 250ms --output text \
 	    --output json=late.json

@@ -520,6 +520,15 @@ assert_converged(struct model *model)
 		assert_int_equal(pass(model), 0);
 		assert_int_equal(model->wake_ms, CLOCK_NEVER);
 	}
+	for (size_t w = 0; w < WORKERS; w++) {
+		struct reconcile_worker view = worker_view(model, w);
+		struct reconcile_standing standing =
+		    reconcile_standing(&view, model->now_ms);
+		/* whoever waits for it to be over may go on */
+		assert_int_equal(standing.stale, 0);
+		assert_int_equal(standing.coming, 0);
+		assert_int_equal(standing.replicas, model->workers[w].replicas);
+	}
 }
 
 static void
