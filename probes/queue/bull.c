@@ -234,20 +234,9 @@ near_name(struct queue *queue, struct arena *arena, const char *key,
     const char **ret_name, const char **ret_where)
 {
 	const struct bull_queue *bull = queue->state;
-	size_t len = strlen(key) - strlen(trace_of(bull));
-	size_t prefix = strlen(bull->prefix);
 
-	*ret_where = "";
-	if (!text_starts(key, bull->prefix) || key[prefix] != ':') {
-		prefix = strcspn(key, ":");
-		*ret_where =
-		    arena_format(arena, "prefix %.*s", (int)prefix, key);
-	}
-	if (prefix >= len)
-		return false;
-	*ret_name = arena_format(
-	    arena, "%.*s", (int)(len - prefix - 1), key + prefix + 1);
-	return true;
+	return redis_near_prefixed(
+	    arena, bull->prefix, trace_of(bull), key, ret_name, ret_where);
 }
 
 static const char *
@@ -255,11 +244,9 @@ near_waiting(
     struct queue *queue, struct arena *arena, const struct queue_near *found)
 {
 	const struct bull_queue *bull = queue->state;
-	bool other = text_starts(found->where, "prefix ");
 
 	return arena_format(arena, "%s:%s:wait",
-	    other ? found->where + strlen("prefix ") : bull->prefix,
-	    found->name);
+	    redis_near_prefix_of(found, bull->prefix), found->name);
 }
 
 int

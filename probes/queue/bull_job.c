@@ -73,16 +73,9 @@ run_script(struct queue *queue, const char *script, const char *doing,
     const char *const *args, redisReply **ret, struct err *err)
 {
 	const struct bull_queue *bull = queue->state;
-	struct redis_command command;
 
-	redis_command_init(&command);
-	redis_command_text(&command, "EVAL");
-	redis_command_text(&command, script);
-	redis_command_text(&command, "1");
-	redis_command_text(&command, bull->base);
-	for (; *args != NULL; args++)
-		redis_command_text(&command, *args);
-	return redis_send(queue, &command, doing, ret, err);
+	return redis_run_script(queue,
+	    &(struct redis_script){script, bull->base, args}, doing, ret, err);
 }
 
 /* A worker parses what it gets: what isn't JSON becomes a JSON text. */

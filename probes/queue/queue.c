@@ -26,6 +26,7 @@ static const struct queue_driver *const drivers[] = {
     &queue_redis_stream,
     &queue_bullmq,
     &queue_bull,
+    &queue_bee,
     &queue_postgres_table,
     &queue_pgboss,
     &queue_graphile,

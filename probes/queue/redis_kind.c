@@ -103,6 +103,22 @@ redis_send_words(struct queue *queue, const char *doing, redisReply **ret,
 }
 
 int
+redis_run_script(struct queue *queue, const struct redis_script *script,
+    const char *doing, redisReply **ret, struct err *err)
+{
+	struct redis_command command;
+
+	redis_command_init(&command);
+	redis_command_text(&command, "EVAL");
+	redis_command_text(&command, script->text);
+	redis_command_text(&command, "1");
+	redis_command_text(&command, script->key);
+	for (const char *const *arg = script->args; *arg != NULL; arg++)
+		redis_command_text(&command, *arg);
+	return redis_send(queue, &command, doing, ret, err);
+}
+
+int
 redis_batch_send(struct queue *queue, struct redis_batch *batch,
     const char *doing, struct err *err)
 {

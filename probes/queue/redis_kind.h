@@ -50,6 +50,13 @@ int redis_send_words(struct queue *queue, const char *doing, redisReply **ret,
 #define redis_ask(queue, doing, ret_reply, err, ...)           \
 	redis_send_words((queue), (doing), (ret_reply), (err), \
 	    (const char *const[]){__VA_ARGS__, NULL})
+/* A script of one key, which all of the queue's keys begin with. */
+struct redis_script {
+	const char *text, *key;
+	const char *const *args; /* NULL-terminated */
+};
+int redis_run_script(struct queue *queue, const struct redis_script *script,
+    const char *doing, redisReply **ret, struct err *err) MUST_CHECK;
 /* A batch, sent; -1 with the queue's cause. */
 int redis_batch_send(struct queue *queue, struct redis_batch *batch,
     const char *doing, struct err *err) MUST_CHECK;

@@ -65,14 +65,6 @@ keys_are() {
 	[ "$(redis "$1" "bull:fileprocess:$2")" = "$3" ]
 }
 
-# Everything that a look may not change: all keys with what they hold.
-all_keys() {
-	local key
-	for key in $(redis --raw KEYS '*' | sort); do
-		printf '%s %s\n' "$key" "$(redis --raw DUMP "$key" | sha1sum)"
-	done
-}
-
 @test "counts are the library's own in every state, and looking writes nothing" {
 	for lib in bullmq4 bullmq5 bullmq6 bull; do
 		redis FLUSHALL >/dev/null
@@ -93,12 +85,12 @@ all_keys() {
 		field waiting 2
 		field paused False
 		lib pause
-		before=$(all_keys)
+		before=$(redis_keys)
 		same_counts
 		field paused True
 		run "$REEVE_TOOL" diagnose "$URL"
 		run "$REEVE_TOOL" queue ls "$URL"
-		[ "$(all_keys)" = "$before" ]
+		[ "$(redis_keys)" = "$before" ]
 	done
 }
 
@@ -184,11 +176,6 @@ canary_done() {
 	done
 }
 
-canary_is() {
-	look follow "$URL" '{}'
-	[ "$(fact state)" = "$1" ]
-}
-
 @test "a worker without the rights is no consumer, though it is connected" {
 	use bullmq5
 	lib add '[{"data":{}}]'
@@ -242,21 +229,6 @@ barred_seen() {
 	has WRONGTYPE
 }
 
-move() {
-	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
-	    '{kind: "queue", subject: "q", op: "move", url: $url, part: $part, ids: $ARGS.positional}' \
-	    --args -- "${@:2}")
-	[ "$status" -eq 0 ]
-	MOVED=$(printf '%s\n' "$output" | tail -n 1 | command jq -c '.moved // .summary')
-}
-
-listed() {
-	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
-	    '{kind: "queue", subject: "q", op: "list", url: $url, part: $part}')
-	[ "$status" -eq 0 ]
-	printf '%s\n' "$output" | tail -n 1 | command jq -c '.jobs.items | map(.id)'
-}
-
 @test "failed jobs go back to wait as the library's own retry puts them, once" {
 	for lib in bullmq4 bullmq5 bullmq6 bull; do
 		redis FLUSHALL >/dev/null
@@ -265,12 +237,12 @@ listed() {
 		start_lib_worker
 		wait_until counts_are failed 2
 		end_background
-		listed dead
+		list_jobs dead
 		printf '%s\n' "$output" | tail -n 1 | command jq -e '.jobs.items[0] |
 		    .error == "told to fail" and .payload_bytes > 0 and .age_ms >= 0'
-		move dead 1 2 99
+		move_jobs dead 1 2 99
 		[ "$MOVED" = '["1","2"]' ]
-		move dead 1 2
+		move_jobs dead 1 2
 		[ "$MOVED" = '[]' ]
 		same_counts
 		field waiting 2
@@ -292,14 +264,14 @@ listed() {
 		lib add '[{"data":{"block":true}}]'
 		start_lib_worker
 		wait_until keys_are EXISTS 1:lock 1
-		move expired 1
+		move_jobs expired 1
 		[ "$MOVED" = '[]' ]
 		end_background
 		redis DEL bull:fileprocess:1:lock >/dev/null
-		[ "$(listed expired)" = '["1"]' ]
-		move expired 1
+		[ "$(list_jobs expired)" = '["1"]' ]
+		move_jobs expired 1
 		[ "$MOVED" = '["1"]' ]
-		move expired 1
+		move_jobs expired 1
 		[ "$MOVED" = '[]' ]
 		same_counts
 		field waiting 1

@@ -124,3 +124,37 @@ print(json.load(sys.stdin)[sys.argv[1]])' "$1"
 test_sql() {
 	[ -n "$(sql "$1")" ]
 }
+
+# canary_is PLACE: of the queue at URL.
+canary_is() {
+	look follow "$URL" '{}'
+	[ "$(fact state)" = "$1" ]
+}
+
+# move_jobs PART ID…: of the queue at URL; MOVED is a JSON array of those that
+# were, or why none could be.
+# shellcheck disable=SC2154,SC2034
+move_jobs() {
+	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
+	    '{kind: "queue", subject: "q", op: "move", url: $url, part: $part, ids: $ARGS.positional}' \
+	    --args -- "${@:2}")
+	[ "$status" -eq 0 ]
+	MOVED=$(printf '%s\n' "$output" | tail -n 1 | command jq -c '.moved // .summary')
+}
+
+# list_jobs PART: their ids, as a JSON array.
+# shellcheck disable=SC2154
+list_jobs() {
+	run "$REEVE_TOOL" probe < <(jq -nc --arg url "$URL" --arg part "$1" \
+	    '{kind: "queue", subject: "q", op: "list", url: $url, part: $part}')
+	[ "$status" -eq 0 ]
+	printf '%s\n' "$output" | tail -n 1 | command jq -c '.jobs.items | map(.id)'
+}
+
+# Everything that a look may not change: all keys of Redis with what they hold.
+redis_keys() {
+	local key
+	for key in $(redis --raw KEYS '*' | sort); do
+		printf '%s %s\n' "$key" "$(redis --raw DUMP "$key" | sha1sum)"
+	done
+}
