@@ -283,7 +283,8 @@ bee_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err)
 {
 	const struct bee_queue *bee = queue->state;
-	struct redis_mover mover = {requeue_script, bee->base, ""};
+	struct redis_mover mover = {
+	    .script = requeue_script, .key = bee->base, .arg = ""};
 
 	if (move->from == PART_EXPIRED) {
 		struct queue_state state = {.head = ""};
