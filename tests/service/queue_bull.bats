@@ -37,6 +37,12 @@ start_lib_worker() {
 end_background() {
 	kill -KILL "$BACKGROUND_PID"
 	wait "$BACKGROUND_PID" 2>/dev/null || true
+	wait_until nobody_listed
+}
+
+# Redis notices a moment later that it is gone.
+nobody_listed() {
+	! redis CLIENT LIST | grep -q "name=bull:"
 }
 
 # The library's own counts are ours: waiting is all that is ready, in whatever
