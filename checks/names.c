@@ -159,6 +159,7 @@ static const struct {
     {"postgresql", "postgres", 5432},
     {"mysql", "mysql", 3306},
     {"mariadb", "mysql", 3306},
+    {"tds", "tds", 1433},
     {"nats", "nats", 4222},
     {"tls", "nats", 4222},
     {"amqp", "amqp", 5672},
@@ -226,6 +227,8 @@ url_place(struct arena *arena, const char *value)
 	}
 	if (path[0] == '\0' && strcmp(family, "postgres") == 0)
 		path = url.user == NULL ? "" : url.user;
+	if (path[0] == '\0' && strcmp(family, "amqp") == 0)
+		path = "/"; /* the vhost */
 	return arena_format(arena, "%s %s db %s", family, endpoint, path);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/url.h"
+#include "checks/names.h"
 #include "cli/move_log.h"
 
 /*
@@ -14,79 +15,33 @@
  * how to look are left out. Two names of one host stay two queues: nothing is
  * looked up.
  */
-struct family {
-	const char *scheme; /* of the URL, our own kind taken off */
-	const char *name;   /* what it is called in the key */
-	int port;           /* that it has when the URL says none; -1: none */
-};
-static const struct family families[] = {
-    {"redis", "redis", 6379},
-    {"rediss", "redis", 6379},
-    {"redis+unix", "redis", -1},
-    {"unix", "redis", -1},
-    {"redis+sentinel", "redis+sentinel", 26379},
-    {"rediss+sentinel", "redis+sentinel", 26379},
-    {"postgresql", "postgresql", 5432},
-    {"postgres", "postgresql", 5432},
-    {"mysql", "mysql", 3306},
-    {"mariadb", "mysql", 3306},
-    {"tds", "tds", 1433},
-    {"nats", "nats", 4222},
-    {"nats+tls", "nats", 4222},
-    {"tls", "nats", 4222},
-    {"amqp", "amqp", 5672},
-    {"amqps", "amqp", 5671},
-    {"sqlite", "file", -1},
-    {"file", "file", -1},
-};
 
 /* Options that tell two queues of one server and name apart. */
 static const char *const telling[] = {"group", "consumer", "prefix",
     "keyprefix", "ns", "schema", "table", "queue_column", "queue", "topic"};
 
-static struct family
-family_of(const char *scheme)
-{
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		if (text_equal(families[i].scheme, scheme))
-			return families[i];
-	}
-	return (struct family){scheme, scheme, -1};
-}
-
-/* Redis without a path is its database 0, AMQP's vhost without one is "/". */
-static const char *
-path_of(const struct family *family, const char *path)
-{
-	bool none = path[0] == '\0' || path[1] == '\0';
-
-	if (text_equal(family->name, "redis") && none && family->port != -1)
-		return "/0";
-	if (text_equal(family->name, "amqp") && none)
-		return "//";
-	return path;
-}
-
+/* Its server and database, as checks name them; else scheme, host and path. */
 static const char *
 place_of(struct arena *arena, const char *text)
 {
 	static const char *const parts[] = {"db", "master"};
+	const char *known = url_place(arena, text);
 	struct url url;
-	struct err err = ERR_INIT;
 
-	if (url_parse(arena, text, &url, &err) == -1)
+	if (url_parse(arena, text, &url, NULL) == -1)
 		return url_shown(arena, text);
-	const struct family family = family_of(url.scheme);
-	int port = url.port != -1 ? url.port : family.port;
-	char *host = arena_text(arena, url.host);
+	char *place = known != NULL ? arena_text(arena, known)
+	                            : arena_format(arena, "%s %s", url.scheme,
+	                                  url_endpoint(arena, text) != NULL
+	                                      ? url_endpoint(arena, text)
+	                                      : "");
+	size_t hosts = strcspn(place, " ") + 1;
 
-	for (char *at = host; *at != '\0'; at++)
+	for (char *at = place + hosts; *at != '\0' && *at != ' '; at++)
 		*at = (char)tolower((unsigned char)*at);
-	const char *place = arena_format(arena, "%s://%s", family.name, host);
-
-	if (port != -1 && strchr(host, ',') == NULL)
-		place = arena_format(arena, "%s:%d", place, port);
-	place = arena_format(arena, "%s%s", place, path_of(&family, url.path));
+	if (known != NULL)
+		return place;
+	place = arena_format(arena, "%s %s", place, url.path);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		const char *value = url_query(&url, parts[i]);
 

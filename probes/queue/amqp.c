@@ -11,11 +11,12 @@
 #include "probes/queue/near.h"
 
 enum {
-	LISTED_MAX = 500 /* queues of all vhosts that are looked through */
+	LISTED_MAX = 500, /* queues of all vhosts that are looked through */
+	VHOSTS_MAX = 200
 };
 
-static int
-failed(struct queue *queue, const struct amqp_trouble *trouble,
+int
+amqp_failed(struct queue *queue, const struct amqp_trouble *trouble,
     const char *doing, struct err *err)
 {
 	queue->cause = trouble->cause;
@@ -44,10 +45,12 @@ fill_counted(const struct amqp_counted *counted, struct queue_state *ret)
 	if (counted->delivery_limit >= 0)
 		ret->attempts_limit = queue_exact(counted->delivery_limit);
 	ret->dead_kept = (struct queue_flag){
-	    .is = counted->dead_exchange[0] != '\0' ? HOLDS_YES : HOLDS_NO,
-	    .why = counted->dead_exchange[0] != '\0'
+	    .is = counted->dead_lettered ? HOLDS_YES : HOLDS_NO,
+	    .why = !counted->dead_lettered
+	               ? "the queue has no x-dead-letter-exchange"
+	           : counted->dead_exchange[0] != '\0'
 	               ? counted->dead_exchange
-	               : "the queue has no x-dead-letter-exchange"};
+	               : "the default exchange"};
 	ret->who = counted->who;
 	ret->nwho = counted->nwho;
 }
@@ -57,13 +60,9 @@ static void
 look_by_mgmt(struct queue *queue, struct arena *arena, struct queue_state *ret)
 {
 	const struct amqp_queue *amqp = queue->state;
-	CLEANUP(json_free) cJSON *answer = NULL;
 	CLEANUP(json_free) cJSON *nodes = NULL;
 	struct amqp_counted counted = {0};
 	struct err err = ERR_INIT;
-	const char *path = arena_format(arena, "/api/queues/%s/%s",
-	    url_encode(arena, amqp_session_vhost(amqp->session)),
-	    url_encode(arena, queue->name));
 
 	ret->active = queue_unknown(
 	    "AMQP doesn't show what is in hand; the management API does: "
@@ -72,8 +71,7 @@ look_by_mgmt(struct queue *queue, struct arena *arena, struct queue_state *ret)
 		return;
 	ret->active =
 	    queue_unknown("the management API has not counted it yet");
-	if (amqp_mgmt_read(queue, arena, path, &answer, &err) == 0 &&
-	    amqp_counted_of(arena, answer, &counted, &err) == 0)
+	if (amqp_mgmt_queue(queue, arena, &counted, &err) == 0)
 		fill_counted(&counted, ret);
 	else
 		ret->active = queue_unknown(arena_text(arena, err.text));
@@ -110,13 +108,18 @@ observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	struct amqp_trouble trouble = {0};
 	struct amqp_depth depth = {0};
 
-	amqp_session_deadline(amqp->session, queue->deadline_ms);
 	ret->engine = "rabbitmq";
 	ret->as_of_wall_ms = clock_wall_ms();
+	if (amqp->session == NULL) {
+		ret->exists = EXISTS_NO;
+		ret->amiss = amqp->amiss;
+		return 0;
+	}
+	amqp_session_deadline(amqp->session, queue->deadline_ms);
 	if (amqp_session_depth(
 	        amqp->session, queue->name, &depth, &trouble, err) == -1) {
 		if (trouble.cause != CAUSE_NOT_FOUND)
-			return failed(
+			return amqp_failed(
 			    queue, &trouble, "look at the queue", err);
 		ret->exists = EXISTS_NO;
 		ret->amiss = arena_text(arena, err->text);
@@ -144,7 +147,7 @@ static int
 near_by_mgmt(struct queue *queue, struct near *near, struct err *err)
 {
 	const struct amqp_queue *amqp = queue->state;
-	const char *own = amqp_session_vhost(amqp->session);
+	const char *own = amqp->vhost;
 	CLEANUP(json_free) cJSON *page = NULL;
 	const cJSON *items = NULL;
 	const cJSON *one = NULL;
@@ -199,7 +202,7 @@ near_by_guess(struct queue *queue, struct near *near, struct err *err)
 		        amqp->session, names[i], &depth, &trouble, err) == 0)
 			near_offer(near, names[i], "", "queue");
 		else if (trouble.code[0] == '\0')
-			return failed(
+			return amqp_failed(
 			    queue, &trouble, "look for near names", err);
 	}
 	return 0;
@@ -220,86 +223,76 @@ near_names(struct queue *queue, struct arena *arena, struct queue_state *state,
 	return rc;
 }
 
-/* --- canaries --------------------------------------------------------------
- */
-
-static int
-submit(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, const char **ret_receipt, struct err *err)
-{
-	const struct amqp_queue *amqp = queue->state;
-	struct amqp_trouble trouble = {0};
-
-	amqp_session_deadline(amqp->session, queue->deadline_ms);
-	if (amqp_session_publish(
-	        amqp->session, queue->name, job, &trouble, err) == -1)
-		return failed(queue, &trouble, "publish", err);
-	*ret_receipt = arena_text(arena, job->canary);
-	return 0;
-}
-
-/* A message of a queue can't be looked at without taking it. That none waits
- * says that this one was taken. */
-static int
-follow(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, struct queue_sighting *ret, struct err *err)
-{
-	const struct amqp_queue *amqp = queue->state;
-	struct amqp_trouble trouble = {0};
-	struct amqp_depth depth = {0};
-
-	(void)job;
-	amqp_session_deadline(amqp->session, queue->deadline_ms);
-	if (amqp_session_depth(
-	        amqp->session, queue->name, &depth, &trouble, err) == -1)
-		return failed(queue, &trouble, "look at the queue", err);
-	if (depth.ready == 0) {
-		ret->place = PLACE_TAKEN;
-		ret->detail = "no message waits: it was taken, or it expired";
-	} else if (depth.consumers == 0) {
-		ret->place = PLACE_VISIBLE;
-		ret->detail = "messages wait and nobody consumes";
-	} else {
-		ret->detail = arena_format(arena,
-		    "%" PRId64
-		    " messages wait; which they are is seen only by taking "
-		    "them",
-		    depth.ready);
-	}
-	return 0;
-}
-
-static int
-remove_canary(struct queue *queue, const struct queue_submission *job,
-    bool *ret_removed, struct err *err)
-{
-	(void)queue, (void)job, (void)err;
-	*ret_removed = false; /* it expires a minute after it was put in */
-	return 0;
-}
-
 /* --- the handle ------------------------------------------------------------
  */
+
+/* A broker that lets this user in, and has no such vhost: the management API
+ * shows which there are, and whose queues are like the one asked for. */
+static bool
+is_vhost_missing(struct queue *queue)
+{
+	struct amqp_queue *amqp = queue->state;
+	struct arena *arena = &queue->arena;
+	CLEANUP(json_free) cJSON *list = NULL;
+	const char *names[VHOSTS_MAX];
+	struct err err = ERR_INIT;
+	const cJSON *one = NULL;
+	size_t count = 0;
+
+	if (amqp->mgmt == NULL ||
+	    amqp_mgmt_read(
+	        queue, arena, "/api/vhosts?columns=name", &list, &err) == -1)
+		return false;
+	cJSON_ArrayForEach(one, list)
+	{
+		const char *name = NULL;
+
+		if (!cJSON_IsObject(one) || count == VHOSTS_MAX ||
+		    json_text(one, "name", "", &name, NULL) == -1)
+			continue;
+		if (text_equal(name, amqp->vhost))
+			return false; /* only not for this user */
+		names[count++] = arena_text(arena, name);
+	}
+	const char *near = text_nearest(amqp->vhost, names, count);
+
+	amqp->amiss = arena_format(arena,
+	    "vhost '%s' not found, the broker has %zu%s%s%s", amqp->vhost,
+	    count, near != NULL ? "; near: '" : "", near != NULL ? near : "",
+	    near != NULL ? "'" : "");
+	return true;
+}
 
 static int
 open_amqp(struct queue *queue, struct err *err)
 {
 	struct amqp_queue *amqp = arena_alloc(&queue->arena, sizeof(*amqp));
 	const char *dlq = queue_option(queue, "dlq");
+	struct url url;
 
+	queue->state = amqp;
 	amqp->mgmt = queue_option(queue, "mgmt");
 	amqp->dead = dlq != NULL ? dlq : queue_option(queue, "deadLetter");
+	if (url_parse(&queue->arena, queue->spec.url, &url, err) == -1) {
+		queue->cause = CAUSE_URL;
+		return -1;
+	}
+	amqp->vhost = amqp_vhost_of(&url);
+	queue->target = arena_format(&queue->arena, "%s vhost %s queue %s",
+	    url.host, amqp->vhost, queue->name);
 	if (amqp_session_open(
-	        queue->spec.url, &queue->ladder, &amqp->session) == -1)
+	        queue->spec.url, &queue->ladder, &amqp->session) == -1) {
+		if (queue->ladder.cause == CAUSE_WRONG_DATABASE &&
+		    is_vhost_missing(queue))
+			return 0;
 		return queue_trouble(queue, queue->ladder.cause,
 		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
 		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
 		                                          : ERR_TIMEOUT,
 		    "%s", queue->ladder.summary);
-	queue->state = amqp;
+	}
 	queue->target = arena_format(&queue->arena, "%s vhost %s queue %s",
-	    amqp_session_address(amqp->session),
-	    amqp_session_vhost(amqp->session), queue->name);
+	    amqp_session_address(amqp->session), amqp->vhost, queue->name);
 	return 0;
 }
 
@@ -308,7 +301,8 @@ close_amqp(struct queue *queue)
 {
 	struct amqp_queue *amqp = queue->state;
 
-	amqp_session_close(amqp->session);
+	if (amqp->session != NULL)
+		amqp_session_close(amqp->session);
 	amqp->session = NULL;
 }
 
@@ -318,8 +312,6 @@ static const char *const keys[] = {"queue", "mgmt", "dlq", "deadLetter", "test",
     "ts", "tz", "timeout", "budget", "pass", NULL};
 static const char *const client_keys[] = {"tls.ca", NULL};
 
-/* No list and no move: whoever looks at a message takes it, which marks it as
- * redelivered and counts toward its delivery limit. */
 const struct queue_driver queue_amqp = {
     .kind = "amqp",
     .schemes = schemes,
@@ -331,7 +323,9 @@ const struct queue_driver queue_amqp = {
     .close = close_amqp,
     .observe = observe,
     .near = near_names,
-    .submit = submit,
-    .follow = follow,
-    .remove = remove_canary,
+    .submit = amqp_submit,
+    .follow = amqp_follow,
+    .remove = amqp_remove,
+    .list = amqp_list,
+    .move = amqp_move,
 };

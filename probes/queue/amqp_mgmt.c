@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "base/url.h"
 #include "probes/http.h"
 #include "probes/queue/amqp.h"
 
@@ -90,6 +91,13 @@ consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
 	return 0;
 }
 
+/* The name of the default exchange is the empty text. */
+static bool
+has_text(const cJSON *object, const char *key)
+{
+	return cJSON_IsString(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
 int
 amqp_counted_of(struct arena *arena, const cJSON *answer,
     struct amqp_counted *ret, struct err *err)
@@ -117,9 +125,14 @@ amqp_counted_of(struct arena *arena, const cJSON *answer,
 	/* without a policy it is an empty array in some versions */
 	policy = cJSON_GetObjectItemCaseSensitive(
 	    answer, "effective_policy_definition");
-	if (counted.dead_exchange[0] == '\0' && cJSON_IsObject(policy) &&
-	    copy_text(arena, policy, "dead-letter-exchange",
-	        &counted.dead_exchange, err) == -1)
+	counted.dead_lettered = has_text(arguments, "x-dead-letter-exchange") ||
+	                        has_text(policy, "dead-letter-exchange");
+	if (!has_text(arguments, "x-dead-letter-exchange") &&
+	    cJSON_IsObject(policy) &&
+	    (copy_text(arena, policy, "dead-letter-exchange",
+	         &counted.dead_exchange, err) == -1 ||
+	        copy_text(arena, policy, "dead-letter-routing-key",
+	            &counted.dead_key, err) == -1))
 		return -1;
 	counted.delivery_limit = -1;
 	if (arguments != NULL && json_i64(arguments, "x-delivery-limit", -1,
@@ -136,6 +149,57 @@ amqp_counted_of(struct arena *arena, const cJSON *answer,
 	counted.who = who;
 	*ret = counted;
 	return 0;
+}
+
+/* Under a direct exchange the keys are equal; under another one any single
+ * queue is meant. */
+const char *
+amqp_bound_of(struct arena *arena, const cJSON *bindings, const char *key)
+{
+	const char *only = NULL;
+	const char *exact = NULL;
+	size_t count = 0;
+	const cJSON *one = NULL;
+
+	cJSON_ArrayForEach(one, bindings)
+	{
+		const char *to = NULL;
+		const char *type = NULL;
+		const char *by = NULL;
+
+		if (!cJSON_IsObject(one) ||
+		    copy_text(arena, one, "destination", &to, NULL) == -1 ||
+		    copy_text(arena, one, "destination_type", &type, NULL) ==
+		        -1 ||
+		    copy_text(arena, one, "routing_key", &by, NULL) == -1 ||
+		    !text_equal(type, "queue"))
+			continue;
+		if (text_equal(by, key))
+			exact = exact == NULL ? to : "";
+		only = to;
+		count++;
+	}
+	if (exact != NULL && exact[0] != '\0')
+		return exact;
+	return count == 1 ? only : NULL;
+}
+
+int
+amqp_mgmt_queue(struct queue *queue, struct arena *arena,
+    struct amqp_counted *ret, struct err *err)
+{
+	const struct amqp_queue *amqp = queue->state;
+	CLEANUP(json_free) cJSON *answer = NULL;
+	const char *path = arena_format(arena, "/api/queues/%s/%s",
+	    url_encode(arena, amqp->vhost), url_encode(arena, queue->name));
+
+	if (amqp->mgmt == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "only the management API shows it: 'mgmt'");
+	return amqp_mgmt_read(queue, arena, path, &answer, err) == -1 ||
+	               amqp_counted_of(arena, answer, ret, err) == -1
+	           ? -1
+	           : 0;
 }
 
 const char *

@@ -5,16 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <amqp.h>
-#include <amqp_framing.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/url.h"
-#include "probes/queue/amqp.h"
-#include "probes/stream.h"
+#include "probes/queue/amqp_channel.h"
 
 enum {
 	AMQP_TCP_PORT = 5672,
@@ -23,16 +20,7 @@ enum {
 	SESSION_BYTES_MAX = 1 << 16,
 	PERSISTENT = 2
 };
-
-struct amqp_session {
-	amqp_connection_state_t state;
-	amqp_channel_t channel;
-	bool channel_open, confirms;
-	int64_t deadline_ms;
-	struct arena arena;
-	const char *vhost;
-	char address[STREAM_ADDRESS_SIZE];
-};
+static const char CANARY_MS[] = "60000";
 
 static struct timeval
 left_of(int64_t deadline_ms)
@@ -203,6 +191,13 @@ log_in(struct amqp_session *amqp, const struct url *url, struct ladder *ladder)
 	return 0;
 }
 
+const char *
+amqp_vhost_of(const struct url *url)
+{
+	return url->path[0] != '\0' && url->path[1] != '\0' ? url->path + 1
+	                                                    : "/";
+}
+
 int
 amqp_session_open(
     const char *text, struct ladder *ladder, struct amqp_session **ret)
@@ -217,14 +212,13 @@ amqp_session_open(
 		    ladder, CAUSE_INTERNAL, "", "out of memory");
 	}
 	arena_init(&amqp->arena, SESSION_BYTES_MAX);
+	buffer_init(&amqp->body, AMQP_BODY_MAX);
 	if (url_parse(&amqp->arena, text, &url, &err) == -1) {
 		(void)ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
 		amqp_session_close(amqp);
 		return -1;
 	}
-	/* "/%2F" is the vhost "/", and so is no path at all */
-	amqp->vhost =
-	    url.path[0] != '\0' && url.path[1] != '\0' ? url.path + 1 : "/";
+	amqp->vhost = amqp_vhost_of(&url);
 	int rc = text_equal(url.scheme, "amqps")
 	             ? connect_tls(amqp, &url, ladder)
 	             : connect_plain(amqp, &url, ladder);
@@ -242,6 +236,7 @@ amqp_session_close(struct amqp_session *amqp)
 {
 	/* the server needs no farewell, and would be waited for */
 	(void)amqp_destroy_connection(amqp->state);
+	buffer_fini(&amqp->body);
 	arena_wipe(&amqp->arena);
 	arena_fini(&amqp->arena);
 	free(amqp);
@@ -271,9 +266,15 @@ amqp_session_deadline(struct amqp_session *amqp, int64_t deadline_ms)
 /* --- channels --------------------------------------------------------------
  */
 
-/* An error ends the channel it came on: the next call takes another. */
-static int
-checked(
+struct timeval
+amqp_time_left(const struct amqp_session *amqp)
+{
+	return left_of(amqp->deadline_ms);
+}
+
+/* The next call takes another channel. */
+int
+amqp_checked(
     struct amqp_session *amqp, struct amqp_trouble *trouble, struct err *err)
 {
 	amqp_rpc_reply_t reply = amqp_get_rpc_reply(amqp->state);
@@ -294,8 +295,8 @@ checked(
 	return rc;
 }
 
-static int
-channel(
+int
+amqp_channel(
     struct amqp_session *amqp, struct amqp_trouble *trouble, struct err *err)
 {
 	amqp_maybe_release_buffers(amqp->state);
@@ -304,7 +305,7 @@ channel(
 	/* two in turn: the one that was closed may be used again */
 	amqp->channel = amqp->channel == 1 ? 2 : 1;
 	(void)amqp_channel_open(amqp->state, amqp->channel);
-	if (checked(amqp, trouble, err) == -1)
+	if (amqp_checked(amqp, trouble, err) == -1)
 		return -1;
 	amqp->channel_open = true;
 	return 0;
@@ -314,14 +315,14 @@ int
 amqp_session_depth(struct amqp_session *amqp, const char *queue,
     struct amqp_depth *ret, struct amqp_trouble *trouble, struct err *err)
 {
-	if (channel(amqp, trouble, err) == -1)
+	if (amqp_channel(amqp, trouble, err) == -1)
 		return -1;
 	const amqp_queue_declare_ok_t *ok =
 	    amqp_queue_declare(amqp->state, amqp->channel,
 	        amqp_cstring_bytes(queue), 1, 0, 0, 0, amqp_empty_table);
 
 	if (ok == NULL)
-		return checked(amqp, trouble, err) == -1
+		return amqp_checked(amqp, trouble, err) == -1
 		           ? -1
 		           : err_set(err, ERR_SYSTEM, "no answer");
 	*ret = (struct amqp_depth){
@@ -333,16 +334,43 @@ int
 amqp_session_exchange(struct amqp_session *amqp, const char *exchange,
     struct amqp_trouble *trouble, struct err *err)
 {
-	if (channel(amqp, trouble, err) == -1)
+	if (amqp_channel(amqp, trouble, err) == -1)
 		return -1;
 	(void)amqp_exchange_declare(amqp->state, amqp->channel,
 	    amqp_cstring_bytes(exchange), amqp_cstring_bytes("direct"), 1, 0, 0,
 	    0, amqp_empty_table);
-	return checked(amqp, trouble, err);
+	return amqp_checked(amqp, trouble, err);
 }
 
 /* --- publishing ------------------------------------------------------------
  */
+
+int
+amqp_next_frame(struct amqp_session *amqp, amqp_frame_t *ret,
+    struct amqp_trouble *trouble, struct err *err)
+{
+	struct timeval left = amqp_time_left(amqp);
+	int status = amqp_simple_wait_frame_noblock(amqp->state, ret, &left);
+
+	if (status != AMQP_STATUS_OK) {
+		bool late = status == AMQP_STATUS_TIMEOUT;
+
+		trouble->cause = late ? CAUSE_SILENT : CAUSE_UNAVAILABLE;
+		return err_set(err, late ? ERR_TIMEOUT : ERR_SYSTEM, "%s",
+		    amqp_error_string2(status));
+	}
+	if (ret->frame_type != AMQP_FRAME_METHOD ||
+	    (ret->payload.method.id != AMQP_CHANNEL_CLOSE_METHOD &&
+	        ret->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD))
+		return 0;
+	const amqp_rpc_reply_t reply = {
+	    .reply_type = AMQP_RESPONSE_SERVER_EXCEPTION,
+	    .reply = ret->payload.method};
+
+	amqp->channel_open = false;
+	amqp->confirms = false;
+	return refused(&reply, trouble, err);
+}
 
 /* Until it is confirmed: what can't be routed comes back before that. */
 static int
@@ -350,20 +378,14 @@ await_confirm(struct amqp_session *amqp, bool *ret_returned,
     struct amqp_trouble *trouble, struct err *err)
 {
 	for (;;) {
-		struct timeval left = left_of(amqp->deadline_ms);
 		amqp_frame_t frame;
-		int status =
-		    amqp_simple_wait_frame_noblock(amqp->state, &frame, &left);
 
-		if (status != AMQP_STATUS_OK) {
-			trouble->cause = status == AMQP_STATUS_TIMEOUT
-			                     ? CAUSE_SILENT
-			                     : CAUSE_UNAVAILABLE;
-			return err_set(err, ERR_TIMEOUT,
-			    "not confirmed: %s (an alarm of memory or disk "
-			    "stops publishers)",
-			    amqp_error_string2(status));
-		}
+		if (amqp_next_frame(amqp, &frame, trouble, err) == -1)
+			return err_wrap(err,
+			    trouble->cause == CAUSE_SILENT
+			        ? "not confirmed (an alarm of memory or disk "
+			          "stops publishers)"
+			        : "not confirmed");
 		if (frame.frame_type != AMQP_FRAME_METHOD)
 			continue; /* of the message that comes back */
 		switch (frame.payload.method.id) {
@@ -374,18 +396,11 @@ await_confirm(struct amqp_session *amqp, bool *ret_returned,
 			break;
 		case AMQP_BASIC_NACK_METHOD:
 			trouble->cause = CAUSE_MISMATCH;
+			(void)snprintf(
+			    trouble->code, sizeof(trouble->code), "nack");
 			return err_set(err, ERR_REFUSED,
 			    "the queue took it not: it is full, or its node "
 			    "failed");
-		case AMQP_CHANNEL_CLOSE_METHOD:
-		case AMQP_CONNECTION_CLOSE_METHOD: {
-			const amqp_rpc_reply_t reply = {
-			    .reply_type = AMQP_RESPONSE_SERVER_EXCEPTION,
-			    .reply = frame.payload.method};
-
-			amqp->channel_open = false;
-			return refused(&reply, trouble, err);
-		}
 		default:
 			break;
 		}
@@ -393,38 +408,23 @@ await_confirm(struct amqp_session *amqp, bool *ret_returned,
 }
 
 int
-amqp_session_publish(struct amqp_session *amqp, const char *queue,
-    const struct queue_submission *job, struct amqp_trouble *trouble,
-    struct err *err)
+amqp_confirmed_publish(struct amqp_session *amqp, const char *queue,
+    const amqp_basic_properties_t *properties, const struct buffer *body,
+    struct amqp_trouble *trouble, struct err *err)
 {
-	const amqp_basic_properties_t properties = {
-	    ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG |
-	              AMQP_BASIC_EXPIRATION_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG,
-	    .delivery_mode = PERSISTENT,
-	    .expiration = amqp_cstring_bytes("60000"),
-	    .message_id = amqp_cstring_bytes(job->canary)};
+	/* the library's type has no const */
+	const amqp_bytes_t bytes = {.len = body->len, .bytes = body->data};
 	bool returned = false;
 
-	if (channel(amqp, trouble, err) == -1)
-		return -1;
 	if (!amqp->confirms) {
 		(void)amqp_confirm_select(amqp->state, amqp->channel);
-		if (checked(amqp, trouble, err) == -1)
+		if (amqp_checked(amqp, trouble, err) == -1)
 			return -1;
 		amqp->confirms = true;
 	}
-	/* the library's type has no const */
-	amqp_bytes_t body = amqp_bytes_malloc(job->len);
-
-	if (body.bytes == NULL && job->len > 0)
-		return err_set(err, ERR_SYSTEM, "out of memory");
-	if (job->len > 0)
-		memcpy(body.bytes, job->payload, job->len);
 	int status =
 	    amqp_basic_publish(amqp->state, amqp->channel, amqp_empty_bytes,
-	        amqp_cstring_bytes(queue), 1, 0, &properties, body);
-
-	amqp_bytes_free(body);
+	        amqp_cstring_bytes(queue), 1, 0, properties, bytes);
 
 	if (status != AMQP_STATUS_OK) {
 		trouble->cause = CAUSE_UNAVAILABLE;
@@ -440,4 +440,29 @@ amqp_session_publish(struct amqp_session *amqp, const char *queue,
 	return err_set(err, ERR_REFUSED,
 	    "NO_ROUTE: no queue '%s' in vhost '%s' took it", queue,
 	    amqp->vhost);
+}
+
+int
+amqp_session_publish(struct amqp_session *amqp, const char *queue,
+    const struct queue_submission *job, bool expires,
+    struct amqp_trouble *trouble, struct err *err)
+{
+	amqp_basic_properties_t properties = {
+	    ._flags =
+	        AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG,
+	    .delivery_mode = PERSISTENT,
+	    .message_id = amqp_cstring_bytes(job->canary)};
+
+	if (expires) {
+		properties._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+		properties.expiration = amqp_cstring_bytes(CANARY_MS);
+	}
+	if (amqp_channel(amqp, trouble, err) == -1)
+		return -1;
+	buffer_clear(&amqp->body);
+	buffer_append(&amqp->body, job->payload, job->len);
+	if (amqp->body.overflow)
+		return err_set(err, ERR_CAPACITY, "the message is too long");
+	return amqp_confirmed_publish(
+	    amqp, queue, &properties, &amqp->body, trouble, err);
 }

@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include <openssl/evp.h>
-
 #include "base/text.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis.h"
@@ -14,22 +12,6 @@ enum {
 	SEARCH_MAX = 10000, /* elements looked through from each end */
 	LEASES_MAX = 1000
 };
-
-void
-redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE])
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char raw[EVP_MAX_MD_SIZE];
-	unsigned count = 0;
-
-	if (EVP_Digest(bytes, len, raw, &count, EVP_sha1(), NULL) != 1)
-		abort(); /* only without memory */
-	for (size_t i = 0; i < count && 2 * i + 2 < REDIS_DIGEST_SIZE; i++) {
-		dst[2 * i] = digits[raw[i] >> 4];
-		dst[2 * i + 1] = digits[raw[i] & 15];
-	}
-	dst[REDIS_DIGEST_SIZE - 1] = '\0';
-}
 
 static const char *
 option_of(struct queue *queue, const char *a, const char *b)
@@ -93,7 +75,7 @@ redis_list_submit(struct queue *queue, const struct queue_submission *job,
 	const struct redis_queue *redis = queue->state;
 	CLEANUP(redis_reply_free) redisReply *reply = NULL;
 	struct redis_command command;
-	char digest[REDIS_DIGEST_SIZE];
+	char digest[QUEUE_DIGEST_SIZE];
 
 	redis_command_init(&command);
 	redis_command_text(&command, redis->consume_left ? "RPUSH" : "LPUSH");
@@ -101,7 +83,7 @@ redis_list_submit(struct queue *queue, const struct queue_submission *job,
 	redis_command_bytes(&command, job->payload, job->len);
 	if (redis_send(queue, &command, "put a job in", &reply, err) == -1)
 		return -1;
-	redis_digest(job->payload, job->len, digest);
+	queue_digest(job->payload, job->len, digest);
 	*ret_receipt = arena_text(arena, digest);
 	return 0;
 }
@@ -204,12 +186,12 @@ find_taken(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, struct queue_sighting *ret, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
-	char digest[REDIS_DIGEST_SIZE];
+	char digest[QUEUE_DIGEST_SIZE];
 	bool found = false;
 	bool whole = false;
 	bool delayed = false;
 
-	redis_digest(job->payload, job->len, digest);
+	queue_digest(job->payload, job->len, digest);
 	if (find_in_list(queue, redis->processing, job, &found, &whole, err) ==
 	    -1)
 		return -1;

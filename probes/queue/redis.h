@@ -2,6 +2,7 @@
 #ifndef REEVE_PROBES_QUEUE_REDIS_H
 #define REEVE_PROBES_QUEUE_REDIS_H
 
+#include "probes/queue/digest.h"
 #include "probes/queue/queue.h"
 #include "probes/queue/redis_kind.h"
 
@@ -9,10 +10,6 @@
  * What the files of the Redis list driver share: the keys of the layout
  * (docs/reference-worker.md).
  */
-enum {
-	REDIS_DIGEST_SIZE = 41 /* SHA-1 in hex, as redis.sha1hex writes it */
-};
-
 struct redis_queue {
 	struct redis_handle handle;
 	const char *key, *processing, *lease, *attempts, *delayed, *dead;
@@ -22,7 +19,6 @@ struct redis_queue {
 
 int redis_list_open(struct queue *queue, struct err *err);
 
-void redis_digest(const void *bytes, size_t len, char dst[REDIS_DIGEST_SIZE]);
 /* "reeve:QUEUE|OWNER" with what a client's name may not hold percent-encoded.
  */
 const char *redis_client_name(

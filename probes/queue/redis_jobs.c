@@ -77,7 +77,7 @@ static const char move_script[] =
 
 /* One element, as a script or a fetch gives it. */
 struct element {
-	char digest[REDIS_DIGEST_SIZE];
+	char digest[QUEUE_DIGEST_SIZE];
 	const char *bytes;
 	size_t len;
 	int64_t whole, attempts;
@@ -227,7 +227,7 @@ fetch_one_by_one(struct queue *queue, const struct source *source, size_t limit,
 		element->attempts = -1;
 		if (text_equal(source->type, "zset"))
 			split_delayed(&bytes, &len, &element->attempts);
-		redis_digest(bytes, len, element->digest);
+		queue_digest(bytes, len, element->digest);
 		element->whole = (int64_t)len;
 		element->len = MIN(len, (size_t)QUEUE_PEEK_MAX);
 		element->bytes = arena_bytes(arena, bytes, element->len);
@@ -253,7 +253,7 @@ fetch(struct queue *queue, const struct source *source, size_t limit,
 /* A claim, taken apart: DIGEST:NONCE:ATTEMPT:OWNER. */
 struct claim {
 	struct redis_lease member;
-	char digest[REDIS_DIGEST_SIZE];
+	char digest[QUEUE_DIGEST_SIZE];
 	int64_t attempts;
 	const char *owner;
 	bool used;
@@ -267,12 +267,12 @@ claim_parse(struct arena *arena, const redisReply *member, struct claim *ret)
 	const char *attempt = nonce != NULL ? strchr(nonce + 1, ':') : NULL;
 	const char *owner = attempt != NULL ? strchr(attempt + 1, ':') : NULL;
 
-	if (owner == NULL || nonce - text != REDIS_DIGEST_SIZE - 1)
+	if (owner == NULL || nonce - text != QUEUE_DIGEST_SIZE - 1)
 		return false;
 	*ret = (struct claim){.member = {text, member->len},
 	    .attempts = strtoll(attempt + 1, NULL, 10),
 	    .owner = owner + 1};
-	memcpy(ret->digest, text, REDIS_DIGEST_SIZE - 1);
+	memcpy(ret->digest, text, QUEUE_DIGEST_SIZE - 1);
 	return true;
 }
 
@@ -448,15 +448,15 @@ static const char *
 wanted_text(
     struct arena *arena, const struct queue_move *move, const bool *moved)
 {
-	char *text = arena_alloc(arena, move->nids * REDIS_DIGEST_SIZE + 1);
+	char *text = arena_alloc(arena, move->nids * QUEUE_DIGEST_SIZE + 1);
 	size_t len = 0;
 
 	for (size_t i = 0; i < move->nids; i++) {
 		/* another technology's id is nobody's digest */
-		if (moved[i] || strlen(move->ids[i]) != REDIS_DIGEST_SIZE - 1)
+		if (moved[i] || strlen(move->ids[i]) != QUEUE_DIGEST_SIZE - 1)
 			continue;
-		memcpy(text + len, move->ids[i], REDIS_DIGEST_SIZE - 1);
-		len += REDIS_DIGEST_SIZE - 1;
+		memcpy(text + len, move->ids[i], QUEUE_DIGEST_SIZE - 1);
+		len += QUEUE_DIGEST_SIZE - 1;
 		text[len++] = ' ';
 	}
 	return text;
@@ -523,14 +523,14 @@ find_wanted(struct queue *queue, struct search *search, struct arena *arena,
 
 	for (; search->index < SEARCHED_MAX; search->index++) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
-		char digest[REDIS_DIGEST_SIZE];
+		char digest[QUEUE_DIGEST_SIZE];
 
 		if (fetch_one(queue, &source, search->index, arena, &reply,
 		        err) == -1)
 			return -1;
 		if (reply->type != REDIS_REPLY_STRING)
 			return 0;
-		redis_digest(reply->str, reply->len, digest);
+		queue_digest(reply->str, reply->len, digest);
 		for (size_t i = 0; i < search->move->nids; i++) {
 			if (search->moved[i] ||
 			    !text_equal(search->move->ids[i], digest))
@@ -615,7 +615,7 @@ move_watched(struct queue *queue, const struct queue_move *move,
 	while (*ret_count < move->nids && tries < WATCH_TRIES) {
 		CLEANUP(redis_reply_free) redisReply *watched = NULL;
 		CLEANUP(redis_reply_free) redisReply *job = NULL;
-		char digest[REDIS_DIGEST_SIZE];
+		char digest[QUEUE_DIGEST_SIZE];
 		bool done = false;
 
 		if (redis_ask(queue, "move jobs", &watched, err, "WATCH",
@@ -630,7 +630,7 @@ move_watched(struct queue *queue, const struct queue_move *move,
 		}
 		if (move_one(queue, job, &done, err) == -1)
 			return far_as(err, *ret_count);
-		redis_digest(job->str, job->len, digest);
+		queue_digest(job->str, job->len, digest);
 		if (done)
 			(void)mark_moved(move, moved, ret_count, digest);
 		tries = done ? 0 : tries + 1;

@@ -298,9 +298,9 @@ read_ends(struct redis_look *look)
 		    redis_batch_reply(look->batch, asked->ends[i]);
 
 		if (i == 0 && reply->type == REDIS_REPLY_STRING) {
-			char digest[REDIS_DIGEST_SIZE];
+			char digest[QUEUE_DIGEST_SIZE];
 
-			redis_digest(reply->str, reply->len, digest);
+			queue_digest(reply->str, reply->len, digest);
 			ret->head = arena_text(look->arena, digest);
 		}
 		int64_t ms = path != NULL

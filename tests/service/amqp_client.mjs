@@ -2,7 +2,9 @@
 // A client and a worker of RabbitMQ, by the library that most use on Node.js.
 //
 //     node amqp_client.mjs URL queue NAME ARGUMENTS-JSON
-//     node amqp_client.mjs URL send QUEUE COUNT TEXT
+//     node amqp_client.mjs URL send QUEUE COUNT TEXT [OPTIONS-JSON]
+//     node amqp_client.mjs URL drain QUEUE      a line of JSON for each message
+//     node amqp_client.mjs URL exchange NAME QUEUE KEY
 //     node amqp_client.mjs URL work QUEUE PREFETCH ack|hold|reject
 import { createRequire } from 'node:module';
 import { writeFileSync } from 'node:fs';
@@ -31,7 +33,16 @@ if (command === 'work') {
 		await channel.assertQueue(queue, { arguments: JSON.parse(args[0]) });
 	else if (command === 'send')
 		for (let i = 0; i < Number(args[0]); i++)
-			channel.sendToQueue(queue, Buffer.from(`${args[1]}${i}`));
+			channel.sendToQueue(queue, Buffer.from(`${args[1]}${i}`),
+				JSON.parse(args[2] ?? '{}'));
+	else if (command === 'drain')
+		for (let m; (m = await channel.get(queue, { noAck: true })); )
+			console.log(JSON.stringify({ body: m.content.toString(),
+				...m.properties, redelivered: m.fields.redelivered }));
+	else if (command === 'exchange') {
+		await channel.assertExchange(queue, 'direct');
+		await channel.bindQueue(args[0], queue, args[1]);
+	}
 	else
 		throw new Error(`no command ${command}`);
 	await channel.waitForConfirms();

@@ -257,10 +257,10 @@ a_workers_name_survives_its_encoding(void **state)
 static void
 a_digest_is_what_the_server_computes(void **state)
 {
-	char digest[REDIS_DIGEST_SIZE];
+	char digest[QUEUE_DIGEST_SIZE];
 
 	(void)state;
-	redis_digest("abc", 3, digest); /* FIPS 180-2, appendix A.1 */
+	queue_digest("abc", 3, digest); /* FIPS 180-2, appendix A.1 */
 	assert_string_equal(digest, "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
