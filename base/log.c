@@ -39,6 +39,15 @@ log_open(int fd, enum log_format format, enum log_level least, const char *who)
 	log_state.torn = false;
 }
 
+void
+log_reopen(void)
+{
+	int fd = log_state.out.fd;
+
+	nowait_close(&log_state.out);
+	nowait_open(&log_state.out, fd);
+}
+
 uint64_t
 log_dropped(void)
 {

@@ -33,6 +33,8 @@ enum log_format {
  * every line, before the event or as "who"; a constant, or NULL. */
 void log_open(
     int fd, enum log_format format, enum log_level least, const char *who);
+/* What the descriptor leads to has changed. */
+void log_reopen(void);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* Such a line would be written: for who makes its text at some cost. */

@@ -17,7 +17,7 @@
  * name, and the parent doesn't wait.
  */
 enum {
-	SPAWN_FDS_MAX = 6,
+	SPAWN_FDS_MAX = 8,
 	SPAWN_GROUPS_MAX = 1024,
 	SPAWN_EXTRA_MAX = 72,
 	SPAWN_EXTRA_BYTES = 8192,

@@ -103,7 +103,7 @@ describe(struct queue *queue, const char *column, struct sql_table *ret,
 	    arena_array(arena, rows.rows, sizeof(*columns));
 
 	for (size_t i = 0; i < rows.rows; i++) {
-		const char *const *cell = &rows.cell[i * rows.columns];
+		const char *const *cell = rows.cell + i * rows.columns;
 
 		columns[i] = (struct sql_column){.name = cell[0],
 		    /* TIMESTAMP is a moment, DATETIME a time on the wall */

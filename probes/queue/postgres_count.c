@@ -23,11 +23,13 @@ struct guess {
 static const char *
 figure_text(struct arena *arena, const struct pg_figures *figures, int figure)
 {
-	if (figure >= PG_COUNTS)
-		return figures->text[figure];
-	return arena_format(arena,
-	    "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s",
-	    figures->text[figure], PG_COUNT_CAP);
+	const char *text = figures->text[figure];
+
+	return figure < PG_COUNTS
+	           ? arena_format(arena,
+	                 "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s", text,
+	                 PG_COUNT_CAP)
+	           : text;
 }
 
 /* A column for what time it is, then one for each figure: a subquery of its

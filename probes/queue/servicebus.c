@@ -319,6 +319,7 @@ servicebus_submit(struct queue *queue, const struct queue_submission *job,
 	const struct servicebus *bus = queue->state;
 	struct cloud_reply reply = {.body = ""};
 
+	assert(job != NULL);
 	if (ask(queue, arena, arena_format(arena, "%s/messages", bus->sendto),
 	        job, &reply, err) == -1)
 		return -1;

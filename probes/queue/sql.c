@@ -359,7 +359,7 @@ look_at_sessions(
 	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*who));
 
 	for (size_t i = 1; i < rows.rows && ret->nwho < QUEUE_WHO_MAX; i++) {
-		const char *const *cell = &rows.cell[i * rows.columns];
+		const char *const *cell = rows.cell + i * rows.columns;
 
 		who[ret->nwho++] = (struct queue_consumer){
 		    .id = cell[0] != NULL ? cell[0] : "",

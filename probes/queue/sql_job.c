@@ -366,7 +366,7 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 	    arena_array(arena, rows.rows + 1, sizeof(*items));
 
 	for (size_t i = 0; i < rows.rows; i++) {
-		const char *const *cell = &rows.cell[i * rows.columns];
+		const char *const *cell = rows.cell + i * rows.columns;
 
 		items[i] = read_item(cell, cell[6]);
 	}

@@ -25,6 +25,7 @@ enum {
 	CAPTURE_SOCKET_FD = 3,
 	CAPTURE_COUNTS_FD = 4,
 	CAPTURE_LISTEN_FD = 5,
+	CAPTURE_BEAT_FD = 6,
 	CAPTURE_FIRST_MS = 50,
 	CAPTURE_CAP_MS = 2000,
 	CAPTURE_STOPPED_MS = 2000, /* a logger that somebody stopped */
@@ -58,26 +59,34 @@ sum_of(const struct worker_logs *logs)
 
 /* --- handing pipes over --- */
 
+static void
+describe(const struct core *core, int32_t slot, unsigned stream,
+    const struct worker_logs *logs, struct logger_message *ret)
+{
+	const struct instance *instance = &core->instances[slot];
+
+	memset(ret, 0, sizeof(*ret));
+	ret->magic = LOGGER_MAGIC;
+	ret->replica = instance->replica;
+	ret->stream = streams[stream];
+	ret->slot = (uint32_t)slot;
+	ret->incarnation = core->tallies->slots[slot].incarnation;
+	ret->generation = instance->generation;
+	ret->pid = links_of(core, slot)->log_pid;
+	ret->logs = *logs;
+	(void)snprintf(ret->worker, sizeof(ret->worker), "%s",
+	    plan_worker_name(&core->plans[instance->plan], instance->worker));
+}
+
 static bool
 tell_stream(struct core *core, int32_t slot, unsigned stream,
     enum logger_message_kind kind, const struct worker_logs *logs)
 {
-	const struct instance *instance = &core->instances[slot];
 	const struct links *links = links_of(core, slot);
 	struct logger_message message;
 
-	memset(&message, 0, sizeof(message));
-	message.magic = LOGGER_MAGIC;
+	describe(core, slot, stream, logs, &message);
 	message.kind = kind;
-	message.replica = instance->replica;
-	message.stream = streams[stream];
-	message.slot = (uint32_t)slot;
-	message.incarnation = core->tallies->slots[slot].incarnation;
-	message.generation = instance->generation;
-	message.pid = links->log_pid;
-	message.logs = *logs;
-	(void)snprintf(message.worker, sizeof(message.worker), "%s",
-	    plan_worker_name(&core->plans[instance->plan], instance->worker));
 	return fd_send(core->logger.socket.fd, &message, sizeof(message),
 	           &links->out[stream], kind == LOGGER_ATTACH ? 1 : 0,
 	           NULL) == 0;
@@ -134,6 +143,8 @@ attach_more(struct core *core)
 {
 	struct logger *logger = &core->logger;
 
+	if (!strays_attach(core))
+		return;
 	while (logger->attach_at != CORE_NO_SLOT &&
 	       (uint32_t)logger->attach_at < core->slots_used) {
 		if (!attach_slot(core, logger->attach_at))
@@ -192,9 +203,18 @@ capture_release(struct core *core, int32_t slot)
 
 	if (!instance_has(core, slot, ROW_LINKS))
 		return;
-	fd_close(&links->out[0]);
-	fd_close(&links->out[1]);
-	links->attached[0] = links->attached[1] = false;
+	for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
+		struct worker_logs logs;
+		struct logger_message who;
+		if (links->out[i] == -1)
+			continue;
+		logs = logs_of(core, slot);
+		if (logs.format == LOGS_NONE)
+			logs.format = LOGS_PLAIN;
+		describe(core, slot, i, &logs, &who);
+		stray_add(core, &links->out[i], &who, links->attached[i]);
+		links->attached[i] = false;
+	}
 }
 
 void
@@ -216,6 +236,7 @@ stream_ended(struct core *core, const struct logger_message *message)
 	int32_t slot = (int32_t)message->slot;
 
 	/* its slot may be another instance's by now, its pipe a newer one */
+	stray_ended(core, message);
 	if (message->slot >= core->slots_used ||
 	    !instance_has(core, slot, ROW_LINKS) ||
 	    core->tallies->slots[slot].incarnation != message->incarnation ||
@@ -260,32 +281,39 @@ logger_spawn(struct core *core, int socket_fd, struct err *err)
 	    "--counts", "4", "--json", logger->json ? "1" : "0", "--instances",
 	    instances};
 	const struct worker_spec spec = {.envp = core->environment};
-	const struct spawn_fd fds[] = {
+	struct spawn_fd fds[SPAWN_FDS_MAX] = {
 	    {core->null_fd, STDIN_FILENO},
 	    {STDOUT_FILENO, STDOUT_FILENO},
 	    {STDERR_FILENO, STDERR_FILENO},
 	    {socket_fd, CAPTURE_SOCKET_FD},
 	    {core->tally_fd, CAPTURE_COUNTS_FD},
-	    {logger->listen_fd, CAPTURE_LISTEN_FD},
 	};
-	bool listens = logger->listen_fd != -1;
-	const struct spawn_request request = {
+	size_t at = 10, nfds = 5;
+	struct spawn_request request = {
 	    .spec = &spec,
 	    .argv = argv,
 	    .exec_fd = core->self_fd,
 	    .plain = true,
 	    .die_with_parent = false, /* it ends when its socket closes */
 	    .oom_score_adj = SPAWN_OOM_KEEP,
-	    .fds = fds,
-	    .nfds = ARRAY_LEN(fds) - (listens ? 0 : 1),
 	};
 	struct spawned spawned;
 
 	(void)snprintf(instances, sizeof(instances), "%u", core->max_workers);
-	if (listens) {
-		argv[10] = "--listen";
-		argv[11] = "5";
+	if (logger->listen_fd != -1) {
+		argv[at++] = "--listen";
+		argv[at++] = "5";
+		fds[nfds++] =
+		    (struct spawn_fd){logger->listen_fd, CAPTURE_LISTEN_FD};
 	}
+	if (logger->beat.fd != -1) {
+		argv[at++] = "--beat";
+		argv[at++] = "6";
+		fds[nfds++] =
+		    (struct spawn_fd){logger->beat.fd, CAPTURE_BEAT_FD};
+	}
+	request.fds = fds;
+	request.nfds = nfds;
 	if (spawn_start(&request, &spawned, err) == -1)
 		return -1;
 	fd_close(&spawned.pidfd);
@@ -305,7 +333,9 @@ logger_try(struct core *core, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	        0, pair) == -1)
 		return err_sys(err, "socketpair for the logger");
-	int rc = logger_spawn(core, pair[1], err);
+	int rc = hang_open(core, err);
+	if (rc == 0)
+		rc = logger_spawn(core, pair[1], err);
 	fd_close(&pair[1]);
 	logger->socket = (struct loop_source){
 	    .fd = pair[0], .ready = logger_ready, .owner = core};
@@ -351,8 +381,28 @@ logger_start(struct core *core)
 		if (instance_has(core, (int32_t)slot, ROW_LINKS))
 			core->links[slot].attached[0] =
 			    core->links[slot].attached[1] = false;
+	strays_detached(core);
 	if (core->slots_used > 0)
 		attach_want(core, 0);
+}
+
+/* It has ended, or is given up. */
+static void
+logger_gone(struct core *core)
+{
+	struct logger *logger = &core->logger;
+
+	logger->pid = 0;
+	hang_close(core);
+	loop_timer_clear(&core->loop, &logger->timer);
+	loop_remove(&core->loop, &logger->socket);
+	fd_close(&logger->socket.fd);
+	if (core->phase >= PHASE_LOGGER)
+		return;
+	if (!logger->closing)
+		logger_later(core, core->loop.now_ms - logger->started_ms);
+	else if (logger->wanted) /* with other settings */
+		logger_start(core);
 }
 
 void
@@ -362,7 +412,14 @@ capture_timer(struct loop_timer *timer, int64_t now_ms)
 	struct logger *logger = &core->logger;
 
 	(void)now_ms;
-	if (logger->pid != 0) { /* it was stopped, and still is */
+	if (logger->pid != 0 && logger->killed) {
+		log_error("logger.unkillable",
+		    "pid=%d hangs in a write, and no KILL ends it: another one "
+		    "takes its place",
+		    (int)logger->pid);
+		owner_clear(core, logger->pid); /* an orphan, some day */
+		logger_gone(core);
+	} else if (logger->pid != 0) { /* it was stopped, and still is */
 		log_warning("logger.stopped",
 		    "pid=%d doesn't go on: killed; the pipes stay",
 		    (int)logger->pid);
@@ -378,7 +435,7 @@ capture_look(struct core *core)
 	struct logger *logger = &core->logger;
 	siginfo_t info = {.si_pid = 0};
 
-	if (logger->pid == 0 ||
+	if (logger->pid == 0 || logger->killed ||
 	    waitid(P_PID, (id_t)logger->pid, &info,
 	        WSTOPPED | WCONTINUED | WNOHANG) == -1 ||
 	    info.si_pid == 0)
@@ -398,6 +455,7 @@ capture_close(struct core *core)
 	for (uint32_t slot = 0; slot < core->slots_used; slot++)
 		if (core->instances[slot].state != INSTANCE_NONE)
 			capture_release(core, (int32_t)slot);
+	strays_close(core);
 	logger->closing = true;
 	loop_remove(&core->loop, &logger->socket);
 	fd_close(&logger->socket.fd);
@@ -406,23 +464,12 @@ capture_close(struct core *core)
 void
 capture_exited(struct core *core, const struct worker_exit *ended)
 {
-	struct logger *logger = &core->logger;
 	char text[EXIT_TEXT_SIZE];
 
-	logger->pid = 0;
-	loop_timer_clear(&core->loop, &logger->timer);
-	loop_remove(&core->loop, &logger->socket);
-	fd_close(&logger->socket.fd);
-	if (core->phase >= PHASE_LOGGER)
-		return;
-	if (logger->closing) { /* for other settings */
-		if (logger->wanted)
-			logger_start(core);
-		return;
-	}
-	log_warning("logger.exited", "%s; the pipes stay",
-	    exit_text(ended, text, sizeof(text)));
-	logger_later(core, core->loop.now_ms - logger->started_ms);
+	if (core->phase < PHASE_LOGGER && !core->logger.closing)
+		log_warning("logger.exited", "%s; the pipes stay",
+		    exit_text(ended, text, sizeof(text)));
+	logger_gone(core);
 }
 
 static bool

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/secret.h"
+#include "supervisor/init/logger.h"
 #include "supervisor/init/tally.h"
 #include "supervisor/wire/messages.h"
 #include "supervisor/wire/place.h"
@@ -38,6 +39,8 @@
  *     journal.c  what happened, for an operator that was away
  *     operate.c  the operator's process; capture.c the logger's; answer.c
  *                that of the liveness port; watchman.c the guard's
+ *     stray.c    pipes of processes before an instance's newest
+ *     hang.c     a logger that hangs in a write; sink.c the files that may
  *     credit.c   what a freeze of the init does to all deadlines
  *     finish.c   the end: sweep, exit code, termination log
  *     recover.c  a fault in the init itself; resume.c the image after it
@@ -61,6 +64,7 @@ enum {
 	CORE_SAFETY_MS = 1000,
 	ROOM_TEXT_SIZE = 160,
 	CORE_JOURNAL = 512, /* events that are kept */
+	CORE_STRAYS_MAX = 1024,
 	CORE_NO_SLOT = -1,
 	CORE_NO_RUN = -1,
 };
@@ -239,6 +243,7 @@ enum owner_kind {
 	OWNER_ANSWER,
 	OWNER_UPGRADE,
 	OWNER_GUARD,
+	OWNER_SINK,
 };
 
 struct owner {
@@ -279,19 +284,47 @@ struct operate {
 	char text[128];
 };
 
+/* stray.c: a pipe that the newest process of its instance doesn't have. */
+struct stray {
+	int fd; /* read end */
+	uint8_t attached;
+	struct logger_message who;
+};
+
+/* sink.c: our stdout or stderr while a child of ours has its file. */
+struct sink {
+	int32_t pid; /* of the writer; 0: none */
+	int file_fd; /* -1: whoever has the descriptor writes it */
+	int pipe_fd; /* the read end of what took its place */
+	bool mends;  /* half a line may be at the end of the file */
+	int64_t started_ms;
+	struct backoff backoff;
+};
+
+/* Of stdout and stderr. */
+struct outputs {
+	bool file[2]; /* a regular file, which the logger writes itself */
+	bool one;     /* both are the same file */
+};
+
 struct logger {
 	int32_t pid;
 	int listen_fd; /* of `reeve logs`, handed to it */
 	struct loop_source socket;
 	struct loop_timer timer;
+	struct loop_source beat; /* hang.c; -1: it writes to no file */
 	struct backoff backoff;
 	int64_t started_ms;
+	uint32_t writes;   /* tallies.writes at the last look, if `looked` */
 	uint32_t protocol; /* LOGGER_MAGIC of the image that started it */
 	int32_t attach_at; /* next slot to look at; CORE_NO_SLOT: none */
 	bool wanted;       /* the plan asks for it, and it can be had */
 	bool closing;      /* told to end */
-	bool json;         /* its own lines: as it was started */
-	bool counted;      /* there has been one: its memory is in use */
+	bool looked;       /* and it was within a write */
+	bool killed;       /* for hanging */
+	bool hang_told;
+	bool json;    /* its own lines: as it was started */
+	bool counted; /* there has been one: its memory is in use */
 };
 
 struct notify {
@@ -380,6 +413,8 @@ struct core {
 	struct run *runs, *spare_runs;
 	struct start starts[CORE_STARTS_MAX];
 	struct prober *probers;
+	struct stray *strays;
+	uint32_t nstrays;
 	struct owner *owners, *owners_room; /* the first is in the second */
 	uint32_t nruns;
 	uint32_t probers_max, probers_used;
@@ -425,6 +460,9 @@ struct core {
 	struct place_socket place;
 	struct operate operate;
 	struct logger logger;
+	struct outputs outputs;
+	struct sink sinks[2]; /* stdout, stderr */
+	struct loop_timer sink_timer;
 	struct notify notify;
 	struct answer answer;
 	struct upgrade upgrade;
@@ -819,6 +857,44 @@ void capture_forget(struct core *core, int32_t slot);
 void capture_look(struct core *core);
 void capture_close(struct core *core);
 void capture_resume(struct core *core); /* after a fault: its wire */
+
+/* --- stray.c --- */
+
+/* Takes `*fd` over, or closes it when nothing will come of it any more. */
+void stray_add(struct core *core, int *fd, const struct logger_message *who,
+    bool attached);
+/* The logger has read all of that one. */
+void stray_ended(struct core *core, const struct logger_message *who);
+/* Hands over those that the logger doesn't have; false: it can take no more
+ * now. */
+bool strays_attach(struct core *core);
+/* The logger is another one. */
+void strays_detached(struct core *core);
+void strays_close(struct core *core);
+/* After a fault: `used` rows are there. */
+void strays_take(struct core *core, uint32_t used);
+
+/* --- hang.c --- */
+
+/* Before the logger is started: the timer that it sets ahead, if it writes to
+ * files. */
+int hang_open(struct core *core, struct err *err) MUST_CHECK;
+/* It has gone. */
+void hang_close(struct core *core);
+void hang_resume(struct core *core); /* after a fault */
+
+/* --- sink.c --- */
+
+/* At the start: files on network file systems are written by a child. */
+void sinks_open(struct core *core);
+/* From now on every file is. Whatever is logged before may hang. */
+void sinks_take(struct core *core);
+void sinks_resume(struct core *core); /* after a fault */
+void sink_exited(
+    struct core *core, int32_t which, const struct worker_exit *ended);
+void sink_timer(struct loop_timer *timer, int64_t now_ms);
+/* Nothing is written after it: waits until the files have what was. */
+void sinks_end(struct core *core);
 
 /* --- credit.c --- */
 

@@ -126,7 +126,8 @@ static void
 sweep_child(struct sweep *sweep, pid_t pid)
 {
 	if (pid <= 1 || pid == sweep->core->logger.pid ||
-	    pid == sweep->core->guard.pid ||
+	    pid == sweep->core->guard.pid || pid == sweep->core->sinks[0].pid ||
+	    pid == sweep->core->sinks[1].pid ||
 	    (sweep->session != 0 && getsid(pid) != sweep->session))
 		return;
 	if (sweep->signo == SIGTERM && sweep->count < FINISH_NAMES_MAX)

@@ -308,6 +308,8 @@ set_timers(struct core *core)
 	    (struct loop_timer){.fire = answer_timer, .owner = core};
 	core->guard.timer =
 	    (struct loop_timer){.fire = guard_timer, .owner = core};
+	core->sink_timer =
+	    (struct loop_timer){.fire = sink_timer, .owner = core};
 	core->logger.timer =
 	    (struct loop_timer){.fire = capture_timer, .owner = core};
 	core->upgrade.timer =
@@ -324,6 +326,9 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->operate.peer.source.fd = -1;
 	core->operate.exec_fd = core->operate.report_fd = -1;
 	core->logger.socket.fd = core->logger.listen_fd = -1;
+	core->logger.beat.fd = -1;
+	for (size_t i = 0; i < ARRAY_LEN(core->sinks); i++)
+		core->sinks[i].file_fd = core->sinks[i].pipe_fd = -1;
 	core->answer.listen_fd = -1;
 	core->upgrade.exec_fd = core->upgrade.said_fd = -1;
 	core->upgrade.report_fd = core->upgrade.client = -1;
@@ -356,6 +361,7 @@ core_start(struct core *core, struct err *err)
 	if (open_basics(core, err) == -1 || table_map(core, err) == -1 ||
 	    capture_map(core, err) == -1 || watch_signals(core, err) == -1)
 		return -1;
+	sinks_open(core);
 	mind_stalls(core);
 	fingerprint_key_random(&core->key);
 	become_init(core);
@@ -397,6 +403,7 @@ core_run(struct core *core)
 	guard_end(core);
 	peers_close(core);
 	limits_close(core);
+	sinks_end(core);
 	return code;
 }
 
@@ -427,6 +434,7 @@ static int
 fail(int code, const struct err *err)
 {
 	log_error("init.failed", "%s", err->text);
+	sinks_end(&the_core);
 	return code;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,6 +21,7 @@
 enum {
 	LAST_READS = 64, /* of one stream in a turn, at the end */
 	LAST_POLL_MS = 20,
+	MS_PER_S = 1000,
 };
 
 struct logger {
@@ -28,7 +30,8 @@ struct logger {
 	struct loop_source socket;
 	struct streams streams;
 	bool ending;
-	int socket_fd, listen_fd, counts_fd;
+	int socket_fd, listen_fd, counts_fd, beat_fd;
+	int64_t beaten_ms;
 	int64_t json, keep_bytes, instances;
 };
 
@@ -81,6 +84,7 @@ read_options(struct logger *logger, int argc, char *argv[], struct err *err)
 	int64_t socket_fd = -1;
 	int64_t listen_fd = -1;
 	int64_t counts_fd = -1;
+	int64_t beat_fd = -1;
 	const struct {
 		const char *name;
 		int64_t min, max;
@@ -89,6 +93,7 @@ read_options(struct logger *logger, int argc, char *argv[], struct err *err)
 	    {"--socket", 0, INT32_MAX, &socket_fd},
 	    {"--listen", 0, INT32_MAX, &listen_fd},
 	    {"--counts", 0, INT32_MAX, &counts_fd},
+	    {"--beat", 0, INT32_MAX, &beat_fd},
 	    {"--json", 0, 1, &logger->json},
 	    {"--keep-bytes", 0, 1 << 30, &logger->keep_bytes},
 	    {"--instances", 1, 1 << 20, &logger->instances},
@@ -112,6 +117,7 @@ read_options(struct logger *logger, int argc, char *argv[], struct err *err)
 	logger->socket_fd = (int)socket_fd;
 	logger->listen_fd = (int)listen_fd;
 	logger->counts_fd = (int)counts_fd;
+	logger->beat_fd = (int)beat_fd;
 	return 0;
 }
 
@@ -156,6 +162,20 @@ logger_init(struct logger *logger, struct err *err)
 	return loop_add(&logger->loop, &logger->socket, EPOLLIN, err);
 }
 
+/* We are well. The init hears of it only when it isn't said any more. */
+static void
+beat(struct logger *logger)
+{
+	const struct itimerspec in = {
+	    .it_value = {.tv_sec = LOGGER_BEAT_MS / MS_PER_S}};
+
+	if (logger->beat_fd == -1 ||
+	    logger->loop.now_ms - logger->beaten_ms < MS_PER_S)
+		return;
+	logger->beaten_ms = logger->loop.now_ms;
+	(void)timerfd_settime(logger->beat_fd, 0, &in, NULL);
+}
+
 static int
 logger_turn(struct logger *logger, int64_t deadline_ms, struct err *err)
 {
@@ -163,6 +183,7 @@ logger_turn(struct logger *logger, int64_t deadline_ms, struct err *err)
 
 	if (loop_turn(&logger->loop, deadline_ms, err) == -1)
 		return -1;
+	beat(logger);
 	streams_resume(streams);
 	logserve_pump(&streams->server);
 	return 0;

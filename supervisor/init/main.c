@@ -17,6 +17,7 @@
 #include "supervisor/init/probe.h"
 #include "supervisor/init/state.h"
 #include "supervisor/init/tool.h"
+#include "supervisor/init/writer.h"
 
 /*
  * The program `reeve`: `run` and its own children are here; every other command
@@ -159,7 +160,7 @@ main(int argc, char *argv[])
 	const char *command = argc > 1 ? argv[1] : "";
 
 	if (text_equal(command, "run") || text_equal(command, "--logger") ||
-	    text_equal(command, "--guard"))
+	    text_equal(command, "--writer") || text_equal(command, "--guard"))
 		block_signals(false);
 	else if (text_starts(command, "--recover") ||
 	         text_starts(command, "--take-"))
@@ -168,6 +169,8 @@ main(int argc, char *argv[])
 		return run(argc - 2, argv + 2);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
+	if (text_equal(command, "--writer"))
+		return writer_main(argc - 2, argv + 2);
 	if (text_starts(command, "--recover-run="))
 		return oneshot_recover(
 		    strchr(command, '=') + 1, argc - 2, argv + 2);

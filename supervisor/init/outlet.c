@@ -206,8 +206,8 @@ outlet_close(struct outlet *outlet)
 	loop_timer_clear(outlet->loop, &outlet->timer);
 }
 
-static bool
-is_no_room(int sys)
+bool
+outlet_is_no_room(int sys)
 {
 	return sys == ENOSPC || sys == EDQUOT || sys == EFBIG || sys == ENOMEM;
 }
@@ -218,6 +218,7 @@ write_piece(struct outlet *outlet, const char *bytes, size_t len)
 {
 	ssize_t n;
 
+	outlet->tallies->writes++; /* the init sees by it that we hang */
 	do
 		n = nowait_write(
 		    &outlet->out, bytes, next_piece(outlet, bytes, len));
@@ -233,7 +234,7 @@ write_piece(struct outlet *outlet, const char *bytes, size_t len)
 	struct err err = ERR_INIT;
 
 	(void)err_sys(&err, "descriptor %d", outlet->out.fd);
-	if (is_no_room(err.sys)) {
+	if (outlet_is_no_room(err.sys)) {
 		if (!outlet->no_room)
 			log_error("logger.no-room", "%s; it is tried again",
 			    err.text);
@@ -409,18 +410,16 @@ outlet_again(struct loop_timer *timer, int64_t now_ms)
 	outlet_flush(timer->owner);
 }
 
-/* Of a file, whether its end is within a line. */
-static bool
-ends_torn(const struct outlet *outlet)
+bool
+outlet_ends_torn(int of_fd)
 {
 	char path[32];
 	struct stat st;
 	char last = 0;
 
-	if (fstat(outlet->out.fd, &st) == -1 || !S_ISREG(st.st_mode) ||
-	    st.st_size == 0)
+	if (fstat(of_fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return false;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", outlet->out.fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", of_fd);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	/* what can't be read is taken for torn: better an empty line */
 	bool whole = fd != -1 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
@@ -433,7 +432,7 @@ ends_torn(const struct outlet *outlet)
 void
 outlet_mend(struct outlet *outlet)
 {
-	if (ends_torn(outlet))
+	if (outlet_ends_torn(outlet->out.fd))
 		outlet_say(outlet, "\n");
 }
 

@@ -78,6 +78,10 @@ void outlet_flush(struct outlet *outlet);
 bool outlet_empty(const struct outlet *outlet);
 /* Who may wait should. */
 bool outlet_full(const struct outlet *outlet);
+/* A write may succeed later that failed with this errno: a full disk. */
+bool outlet_is_no_room(int sys);
+/* Of a file, whether its end is within a line. */
+bool outlet_ends_torn(int fd);
 /* What waits, and what comes, is dropped. */
 void outlet_close(struct outlet *outlet);
 

@@ -517,6 +517,9 @@ child_ended(struct core *core, const siginfo_t *info)
 	case OWNER_GUARD:
 		guard_exited(core);
 		return;
+	case OWNER_SINK:
+		sink_exited(core, (int32_t)owner.index, &ended);
+		return;
 	case OWNER_NONE:
 	case OWNER_INSTANCE:
 		core->orphans_reaped++;

@@ -83,9 +83,11 @@ keep_all(const struct core *core, int flags)
 	const int own[] = {core->null_fd, core->self_fd, core->state_fd,
 	    core->kept_fd, core->control.fd, core->operate.exec_fd,
 	    core->operate.report_fd, core->operate.peer.source.fd,
-	    core->logger.listen_fd, core->logger.socket.fd, core->tally_fd,
-	    core->answer.listen_fd, core->notify.socket.fd, core->cgroup.dir,
-	    core->cgroup.oom_file};
+	    core->logger.listen_fd, core->logger.socket.fd,
+	    core->logger.beat.fd, core->tally_fd, core->sinks[0].file_fd,
+	    core->sinks[0].pipe_fd, core->sinks[1].file_fd,
+	    core->sinks[1].pipe_fd, core->answer.listen_fd,
+	    core->notify.socket.fd, core->cgroup.dir, core->cgroup.oom_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		keep(own[i], flags);
@@ -94,6 +96,8 @@ keep_all(const struct core *core, int flags)
 	for (size_t i = 0; i < ARRAY_LEN(core->starts); i++)
 		if (core->starts[i].slot != CORE_NO_SLOT)
 			keep(core->starts[i].report.fd, flags);
+	for (uint32_t i = 0; i < MIN(core->nstrays, CORE_STRAYS_MAX); i++)
+		keep(core->strays[i].fd, flags);
 	keep_slots(core, flags);
 }
 
@@ -363,7 +367,7 @@ recover_note_plan(struct core *core)
  */
 
 struct last {
-	pid_t pid, logger, guard;
+	pid_t pid, logger, guard, writers[2];
 	int logger_fd;
 	int64_t until_ms;
 };
@@ -385,6 +389,8 @@ last_read(const char *fd_text, struct last *ret)
 		return;
 	ret->logger = kept->core.logger.pid;
 	ret->guard = kept->core.guard.pid;
+	for (size_t i = 0; i < ARRAY_LEN(ret->writers); i++)
+		ret->writers[i] = kept->core.sinks[i].pid;
 	ret->logger_fd = kept->core.logger.socket.fd;
 	ret->until_ms = now() + kept->grace_ms;
 	if (kept->core.phase != PHASE_RUN)
@@ -401,7 +407,8 @@ last_read(const char *fd_text, struct last *ret)
 static unsigned
 last_tell(const struct last *last, pid_t pid, int signo)
 {
-	if (pid <= 1 || pid == last->logger || pid == last->guard)
+	if (pid <= 1 || pid == last->logger || pid == last->guard ||
+	    pid == last->writers[0] || pid == last->writers[1])
 		return 0;
 	if (signo != 0 && send_to_group(pid, -1, signo) == -1)
 		(void)send_to_process(pid, signo);

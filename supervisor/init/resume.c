@@ -53,6 +53,13 @@ take_descriptors(struct core *core)
 	core->operate.peer.source.fd = take(old.operate.peer.source.fd);
 	core->logger.listen_fd = take(old.logger.listen_fd);
 	core->logger.socket.fd = take(old.logger.socket.fd);
+	core->logger.beat.fd = take(old.logger.beat.fd);
+	core->outputs = old.outputs;
+	for (size_t i = 0; i < ARRAY_LEN(core->sinks); i++) {
+		core->sinks[i] = old.sinks[i];
+		core->sinks[i].file_fd = take(old.sinks[i].file_fd);
+		core->sinks[i].pipe_fd = take(old.sinks[i].pipe_fd);
+	}
 	core->answer.listen_fd = take(old.answer.listen_fd);
 	core->cgroup = old.cgroup;
 	core->cgroup.dir = take(old.cgroup.dir);
@@ -105,11 +112,11 @@ take_drain(struct core *core)
 }
 
 static int32_t
-take_child(struct core *core, int32_t pid, enum owner_kind kind)
+take_child(struct core *core, int32_t pid, enum owner_kind kind, int32_t index)
 {
 	if (!exit_is_child(pid))
 		return 0;
-	if (owner_set(core, pid, kind, 0, NULL) == -1)
+	if (owner_set(core, pid, kind, index, NULL) == -1)
 		log_error("owners.full", "pid=%d", (int)pid);
 	return pid;
 }
@@ -121,14 +128,14 @@ take_children(struct core *core)
 	struct logger *logger = &core->logger;
 	struct answer *answer = &core->answer;
 
-	operate->pid = take_child(core, old.operate.pid, OWNER_OPERATOR);
+	operate->pid = take_child(core, old.operate.pid, OWNER_OPERATOR, 0);
 	operate->state = old.operate.state;
 	operate->restarts = old.operate.restarts;
 	operate->replaced = old.operate.replaced;
 	operate->started_ms = old.operate.started_ms;
 	operate->backoff = old.operate.backoff;
 	memcpy(operate->text, old.operate.text, sizeof(operate->text));
-	logger->pid = take_child(core, old.logger.pid, OWNER_LOGGER);
+	logger->pid = take_child(core, old.logger.pid, OWNER_LOGGER, 0);
 	logger->backoff = old.logger.backoff;
 	logger->started_ms = old.logger.started_ms;
 	logger->protocol = old.logger.protocol;
@@ -136,8 +143,12 @@ take_children(struct core *core)
 	logger->closing = old.logger.closing;
 	logger->json = old.logger.json;
 	logger->counted = old.logger.counted;
-	answer->pid = take_child(core, old.answer.pid, OWNER_ANSWER);
-	core->guard.pid = take_child(core, old.guard.pid, OWNER_GUARD);
+	logger->killed = old.logger.killed;
+	answer->pid = take_child(core, old.answer.pid, OWNER_ANSWER, 0);
+	core->guard.pid = take_child(core, old.guard.pid, OWNER_GUARD, 0);
+	for (int32_t i = 0; i < (int32_t)ARRAY_LEN(core->sinks); i++)
+		core->sinks[i].pid =
+		    take_child(core, old.sinks[i].pid, OWNER_SINK, i);
 	core->guard.waits = old.guard.waits;
 	core->guard.started_ms = old.guard.started_ms;
 	core->guard.backoff = old.guard.backoff;
@@ -475,6 +486,8 @@ resume_timers(struct core *core)
 	answer_resume(core);
 	notify_resume(core);
 	capture_resume(core);
+	hang_resume(core);
+	sinks_resume(core);
 	guard_resume(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		core_wake(core, &core->ending_timer, core->loop.now_ms);
@@ -509,6 +522,7 @@ resume_work(struct core *core)
 	for (int32_t slot = 0; slot < slots; slot++)
 		take_instance(core, slot);
 	peers_resume(core);
+	strays_take(core, old.nstrays);
 	probers_take(core, old.probers_used);
 	for (int32_t slot = 0; slot < slots; slot++)
 		resume_instance(core, slot);

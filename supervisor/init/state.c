@@ -32,6 +32,7 @@
 #define OF_WIRES(field)    ROW(STATE_WIRES, struct wires, field)
 #define OF_LINKS(field)    ROW(STATE_LINKS, struct links, field)
 #define OF_PIDFD(field)    ROW(STATE_PIDFD, struct loop_source, field)
+#define OF_STRAY(field)    ROW(STATE_STRAY, struct stray, field)
 #define OF_RUN(field)      ROW(STATE_RUN, struct run, field)
 #define OF_SPARE(field)    ROW(STATE_SPARE, struct run, field)
 #define OF_PROBER(field)   ROW(STATE_PROBER, struct prober, field)
@@ -42,12 +43,12 @@
 static const struct state_field own_fields[] = {
     STATE_KEPT_FIELDS(OF_KEPT) STATE_CORE_FIELDS(OF_CORE) STATE_PLAN_FIELDS(
         OF_PLAN) STATE_START_FIELDS(OF_START) STATE_INSTANCE_FIELDS(OF_INSTANCE)
-        STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN)
-            STATE_RUN_FIELDS(OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
-                STATE_FINGERPRINT_FIELDS(OF_ALLOWED) STATE_JOURNAL_FIELDS(
-                    OF_JOURNAL) STATE_NOTICE_FIELDS(OF_NOTICE)
-                    STATE_PAST_FIELDS(OF_PAST) STATE_LINKS_FIELDS(OF_LINKS)
-                        STATE_PIDFD_FIELDS(OF_PIDFD)};
+        STATE_WIRES_FIELDS(OF_WIRES) STATE_RUN_FIELDS(OF_RUN) STATE_RUN_FIELDS(
+            OF_SPARE) STATE_PROBER_FIELDS(OF_PROBER)
+            STATE_FINGERPRINT_FIELDS(OF_ALLOWED) STATE_JOURNAL_FIELDS(
+                OF_JOURNAL) STATE_NOTICE_FIELDS(OF_NOTICE)
+                STATE_PAST_FIELDS(OF_PAST) STATE_LINKS_FIELDS(OF_LINKS)
+                    STATE_PIDFD_FIELDS(OF_PIDFD) STATE_STRAY_FIELDS(OF_STRAY)};
 
 /* NOLINTEND(bugprone-sizeof-expression) */
 static_assert(ARRAY_LEN(own_fields) <= STATE_FIELDS_MAX, "they have room");

@@ -41,6 +41,7 @@ enum state_table {
 	STATE_PAST,
 	STATE_LINKS,
 	STATE_PIDFD,
+	STATE_STRAY,
 	STATE_TABLES
 };
 

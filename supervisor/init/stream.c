@@ -636,7 +636,8 @@ begins_within(const struct stream *stream)
 	struct tally *tally = tally_of(stream);
 	unsigned which = stream->who.stream == LOGGER_STDOUT ? 0 : 1;
 
-	if (tally == NULL)
+	/* the counts know the place in the newest only */
+	if (tally == NULL || stream->who.stray)
 		return false;
 	bool within = tally->place[which].within != 0 &&
 	              tally->place[which].pid == stream->who.pid;
@@ -675,7 +676,8 @@ stream_attach(struct streams *all, const struct logger_message *message, int fd,
 		all->free_list[all->nfree++] = (uint32_t)(stream - all->list);
 		return -1;
 	}
-	keep_started(stream->instance, message->pid);
+	if (!message->stray)
+		keep_started(stream->instance, message->pid);
 	note_place(stream);
 	stream->older = *newest_of(all, message);
 	*newest_of(all, message) = (uint32_t)(stream - all->list) + 1;

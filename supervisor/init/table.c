@@ -38,7 +38,7 @@ enum {
 /* Where what lies in the state memfd: all that the next image wants to read. */
 struct layout {
 	size_t instances, pasts, notices, links, pidfds, wires, runs, spare,
-	    probers, allowed, journal, total;
+	    probers, allowed, journal, strays, total;
 };
 
 static size_t
@@ -68,6 +68,7 @@ layout_of(const struct core *core)
 	ret.probers = place(&at, core->probers_max, sizeof(struct prober));
 	ret.allowed = place(&at, PLAN_WORKERS_MAX, sizeof(struct fingerprint));
 	ret.journal = place(&at, CORE_JOURNAL, sizeof(struct wire_event));
+	ret.strays = place(&at, CORE_STRAYS_MAX, sizeof(struct stray));
 	ret.total = at;
 	return ret;
 }
@@ -93,6 +94,7 @@ map_state(struct core *core, int fd, struct err *err)
 	core->probers = (void *)(base + at.probers);
 	core->allowed = (void *)(base + at.allowed);
 	core->journal = (void *)(base + at.journal);
+	core->strays = (void *)(base + at.strays);
 	core->state_fd = fd;
 	return 0;
 }
@@ -127,6 +129,7 @@ describe(struct core *core)
 	        PLAN_WORKERS_MAX},
 	    [STATE_JOURNAL] = {at.journal, sizeof(struct wire_event),
 	        CORE_JOURNAL},
+	    [STATE_STRAY] = {at.strays, sizeof(struct stray), CORE_STRAYS_MAX},
 	};
 	struct kept *kept = core->kept;
 
@@ -261,6 +264,7 @@ rows_of(const struct state_head *from, const char *base,
 	    {STATE_SPARE, "nruns"},
 	    {STATE_PROBER, "probers_used"},
 	    {STATE_ALLOWED, "nallowed"},
+	    {STATE_STRAY, "nstrays"},
 	};
 
 	for (size_t i = 0; i < STATE_TABLES; i++)

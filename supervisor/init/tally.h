@@ -42,7 +42,7 @@ struct tallies {
 	uint32_t used;    /* slots that a logger has ever counted for */
 	uint32_t reading; /* slot + 1, within a read */
 	uint32_t writing; /* 1: within a write */
-	uint32_t padding;
+	uint32_t writes;  /* how many have begun: a hang is one that stays */
 	struct tally slots[];
 };
 

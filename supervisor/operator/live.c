@@ -671,7 +671,10 @@ add_stranger(struct live *live, struct drift_list *list, const cJSON *stranger)
 	const struct declared_worker *like = operator_declared(op, name, NULL);
 	const char *command =
 	    arena_text(list->arena, record_text(stranger, "command", ""));
+	struct place place = {0};
 
+	if (like != NULL)
+		place = like->place;
 	drift_add(list,
 	    &(struct drift){
 	        .worker = like == NULL ? "" : like->name,
@@ -687,7 +690,7 @@ add_stranger(struct live *live, struct drift_list *list, const cJSON *stranger)
 	        .expected = like == NULL ? "no such process"
 	                                 : "only under the supervisor",
 	        .source = arena_format(list->arena, "/proc/%" PRId64, pid),
-	        .place = like == NULL ? (struct place){0} : like->place,
+	        .place = place,
 	    });
 }
 

@@ -396,6 +396,80 @@ mode_hang_fs(char *argv[])
 	}
 }
 
+static void
+fuse_answer(int fd, const struct fuse_in_header *in, const void *body,
+    size_t len, int error)
+{
+	char out[512];
+	struct fuse_out_header head = {.unique = in->unique,
+	    .error = -error,
+	    .len = (uint32_t)(sizeof(head) + len)};
+
+	memcpy(out, &head, sizeof(head));
+	if (len > 0)
+		memcpy(out + sizeof(head), body, len);
+	if (write(fd, out, head.len) == -1)
+		die("fuse answer");
+}
+
+/* Keeps what was written in `copy`; waits as long as `gate` is there. */
+static void
+fuse_write(
+    int fd, const struct fuse_in_header *in, const char *copy, const char *gate)
+{
+	const struct fuse_write_in *wanted = (const void *)(in + 1);
+	struct fuse_write_out done = {.size = wanted->size};
+	int out = open(copy, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+	while (access(gate, F_OK) == 0)
+		rest(10);
+	if (out == -1 || write(out, wanted + 1, wanted->size) == -1)
+		die(copy);
+	(void)close(out);
+	fuse_answer(fd, in, &done, sizeof(done), 0);
+}
+
+/* network-file FILE COPY GATE READY: FILE becomes one of a file system with
+ * somebody else behind it, who appends to COPY what is written, and answers no
+ * write while there is a file GATE */
+NORETURN static int
+mode_network_file(char *argv[])
+{
+	static char request[1 << 17];
+	char options[128];
+	const struct fuse_attr_out attributes = {
+	    .attr = {.ino = 1, .mode = S_IFREG | 0666, .nlink = 1}};
+	const struct fuse_statfs_out room = {.st = {.bsize = 4096}};
+	const struct fuse_open_out opened = {.open_flags = FOPEN_DIRECT_IO};
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	(void)snprintf(options, sizeof(options),
+	    "fd=%d,rootmode=100000,user_id=0,group_id=0,allow_other", fd);
+	if (fd == -1 ||
+	    mount("net", argv[0], "fuse", MS_NOSUID | MS_NODEV, options) == -1)
+		die("fuse");
+	for (;;) {
+		const struct fuse_in_header *in = (const void *)request;
+		if (read(fd, request, sizeof(request)) <= 0)
+			die("fuse");
+		if (in->opcode == FUSE_INIT) {
+			fuse_answer_init(fd, in);
+			mark_pid(argv[3]);
+		} else if (in->opcode == FUSE_GETATTR) {
+			fuse_answer(fd, in, &attributes, sizeof(attributes), 0);
+		} else if (in->opcode == FUSE_OPEN) {
+			fuse_answer(fd, in, &opened, sizeof(opened), 0);
+		} else if (in->opcode == FUSE_STATFS) {
+			fuse_answer(fd, in, &room, sizeof(room), 0);
+		} else if (in->opcode == FUSE_WRITE) {
+			fuse_write(fd, in, argv[1], argv[2]);
+		} else if (in->opcode != FUSE_FORGET &&
+		           in->opcode != FUSE_INTERRUPT) {
+			fuse_answer(fd, in, NULL, 0, ENOSYS);
+		}
+	}
+}
+
 #define DATA(field) ((uint32_t)offsetof(struct seccomp_data, field))
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, DATA(field))
 #define REFUSE(call, number)                               \
@@ -495,6 +569,7 @@ static const struct mode modes[] = {
     {"aim", 1, mode_aim},
     {"strangers", 3, mode_strangers},
     {"hang-fs", 3, mode_hang_fs},
+    {"network-file", 4, mode_network_file},
     {"without", 2, mode_without},
     {"hangup", 1, mode_hangup},
 };
