@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "checks/gather.h"
+#include "probes/queue/queue.h"
 
 enum {
 	LINE_MAX = 2 << 20,
@@ -38,6 +39,14 @@ head(struct jsonw *json, const char *kind, const struct gather_request *request)
 	jsonw_i64(json, "timeout_ms", request->timeout_ms);
 	if (request->canary != NULL)
 		jsonw_text(json, "canary", request->canary);
+}
+
+void
+gather_share_prober(
+    struct probe_request *request, const struct declared_queue *queue)
+{
+	request->endpoint = queue->url;
+	request->together = queue_observes_together(queue->kind);
 }
 
 static const char *
@@ -172,6 +181,22 @@ add_look(struct looks *looks, const char *kind, const char *subject,
 }
 
 static int
+add_queue(struct looks *looks, const struct declared_queue *queue,
+    const char *subject, struct err *err)
+{
+	int64_t timeout_ms = look_timeout(looks->options, 0);
+	const char *line = gather_queue_line(looks->arena, queue, "observe",
+	    &(struct gather_request){
+	        .subject = subject, .timeout_ms = timeout_ms});
+
+	if (add_look(looks, "queue", subject, line, timeout_ms, err) == -1)
+		return -1;
+	if (line != NULL)
+		gather_share_prober(&looks->requests[looks->count - 1], queue);
+	return 0;
+}
+
+static int
 look_at_queues(struct looks *looks, const struct declared *declared,
     const char *suffix, struct err *err)
 {
@@ -179,7 +204,6 @@ look_at_queues(struct looks *looks, const struct declared *declared,
 		const struct declared_queue *queue = &declared->queues[i];
 		const char *subject = arena_format(
 		    looks->arena, "queue %s%s", queue->name, suffix);
-		int64_t timeout_ms = look_timeout(looks->options, 0);
 		int rc;
 
 		if (queue->url == NULL)
@@ -190,11 +214,7 @@ look_at_queues(struct looks *looks, const struct declared *declared,
 			        queue->url_unresolved),
 			    err);
 		else
-			rc = add_look(looks, "queue", subject,
-			    gather_queue_line(looks->arena, queue, "observe",
-			        &(struct gather_request){.subject = subject,
-			            .timeout_ms = timeout_ms}),
-			    timeout_ms, err);
+			rc = add_queue(looks, queue, subject, err);
 		if (rc == -1)
 			return -1;
 	}

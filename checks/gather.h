@@ -74,6 +74,9 @@ struct gather_request {
  * declared request. In the arena. */
 const char *gather_request_line(struct arena *arena, const char *kind,
     const char *params, const struct gather_request *request);
+/* Looks at queues of one endpoint go to one prober. */
+void gather_share_prober(
+    struct probe_request *request, const struct declared_queue *queue);
 /* {"kind":"queue",…,"op":op} */
 const char *gather_queue_line(struct arena *arena,
     const struct declared_queue *queue, const char *op,

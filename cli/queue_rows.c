@@ -140,6 +140,8 @@ make_request(const struct queue_rows *rows, size_t index, struct arena *arena,
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + 500),
 	    .json = gather_queue_line(
 	        arena, &rows->all[index].queue, op, &request)};
+	if (text_equal(op, "observe"))
+		gather_share_prober(ret, &rows->all[index].queue);
 }
 
 int

@@ -11,13 +11,15 @@
 #include "probes/redis_server.h"
 
 enum {
-	NODES_MAX = 64, /* of a cluster, that we speak to */
 	HOSTS_MAX = 16,
 	REDIRECTS_MAX = 5,
 	NODE_TEXT_MAX = 272,
 	WIRE_MAX = 64 << 20,
 	NO_SLOT = REDIS_SLOTS /* of a command without a key */
 };
+/* For connecting to one of many masters, so that one that is lost doesn't cost
+ * the others. */
+static const int64_t MASTER_MS = 500;
 
 struct node {
 	char host[NODE_TEXT_MAX];
@@ -29,8 +31,8 @@ struct redis_server {
 	char *key; /* of those that are shared: the URL; else NULL */
 	unsigned refs;
 	struct redis_server *next;
-	char *url, *name;             /* that nodes are opened with */
-	struct node nodes[NODES_MAX]; /* the first: where the URL led */
+	char *url, *name;                   /* that nodes are opened with */
+	struct node nodes[REDIS_NODES_MAX]; /* the first: where the URL led */
 	size_t nnodes;
 	uint8_t
 	    owner[REDIS_SLOTS]; /* an index; of those not known: the first */
@@ -296,6 +298,7 @@ static const struct {
     {"TIME", 0},
     {"INFO", 0},
     {"CLIENT", 0},
+    {"CLUSTER", 0},
     {"SELECT", 0},
     {"SCAN", 0},
     {"ACL", 0},
@@ -364,7 +367,7 @@ node_index(struct redis_server *server, const char *host, int port,
 	    i < server->nnodes && (server->nodes[i].port != port ||
 	                              !text_equal(server->nodes[i].host, host)))
 		i++;
-	if (i == NODES_MAX)
+	if (i == REDIS_NODES_MAX)
 		return -1;
 	struct node *node = &server->nodes[i];
 
@@ -551,7 +554,8 @@ node_lost(struct redis_server *server, struct redis_sent *sent)
 
 	if (sent->node == 0)
 		return -1;
-	server->owner[sent->slot] = 0; /* ask anew who has it */
+	if (sent->slot != NO_SLOT)
+		server->owner[sent->slot] = 0; /* ask anew who has it */
 	sent->reply = unreachable_reply(node->host, node->port);
 	return sent->reply != NULL ? 0 : -1;
 }
@@ -610,6 +614,13 @@ redis_batch_run(struct redis_batch *batch, int64_t deadline_ms, struct err *err)
 	return exchange(batch, deadline_ms, err);
 }
 
+void
+redis_batch_to(struct redis_batch *batch, size_t number, uint8_t node)
+{
+	assert(batch->sent[number].slot == NO_SLOT);
+	batch->sent[number].node = node;
+}
+
 const redisReply *
 redis_batch_reply(const struct redis_batch *batch, size_t number)
 {
@@ -640,4 +651,66 @@ redis_server_run(struct redis_server *server, int64_t deadline_ms,
 		*ret = redis_batch_take(&batch, number);
 	redis_batch_fini(&batch);
 	return rc;
+}
+
+/* --- the masters of a cluster ----------------------------------------------
+ */
+
+/* Of a line of CLUSTER SLOTS: from, to, [host, port, id…] of the master, then
+ * those of its replicas; -1: it can't be had. */
+static int
+master_of(
+    struct redis_server *server, const redisReply *range, int64_t deadline_ms)
+{
+	char address[NODE_TEXT_MAX + 8];
+
+	if (range->type != REDIS_REPLY_ARRAY || range->elements < 3)
+		return -1;
+	const redisReply *node = range->element[2];
+
+	if (node->type != REDIS_REPLY_ARRAY || node->elements < 2 ||
+	    node->element[0]->type != REDIS_REPLY_STRING ||
+	    node->element[1]->type != REDIS_REPLY_INTEGER ||
+	    node->element[1]->integer < 1 || node->element[1]->integer > 65535)
+		return -1;
+	int port = (int)node->element[1]->integer;
+	const char *host = node->element[0]->str;
+
+	(void)snprintf(address, sizeof(address), "%s:%d", host, port);
+	/* it calls itself "" before it knows its own name */
+	if (host[0] == '\0' ||
+	    text_equal(
+	        address, redis_connection_address(redis_server_main(server))))
+		return 0;
+	return node_index(server, host, port, deadline_ms);
+}
+
+size_t
+redis_server_masters(struct redis_server *server, int64_t deadline_ms,
+    uint8_t ret[REDIS_NODES_MAX])
+{
+	CLEANUP(redis_reply_free) redisReply *slots = NULL;
+	struct redis_command command;
+	size_t count = 0;
+
+	redis_command_init(&command);
+	redis_command_text(&command, "CLUSTER");
+	redis_command_text(&command, "SLOTS");
+	ret[0] = 0;
+	/* of a single server it is an error */
+	if (redis_server_run(server, deadline_ms, &command, &slots, NULL) ==
+	        -1 ||
+	    slots->type != REDIS_REPLY_ARRAY)
+		return 1;
+	for (size_t i = 0; i < slots->elements; i++) {
+		int node = master_of(server, slots->element[i],
+		    MIN(deadline_ms, clock_after(clock_ms(), MASTER_MS)));
+		size_t k = 0;
+
+		while (k < count && ret[k] != node)
+			k++;
+		if (node != -1 && k == count && count < REDIS_NODES_MAX)
+			ret[count++] = (uint8_t)node;
+	}
+	return MAX(count, (size_t)1);
 }

@@ -27,6 +27,14 @@ void redis_server_close(struct redis_server *server); /* NULL is fine */
 /* The connection that URL led to: its address, database, cause of a failure. */
 struct redis_connection *redis_server_main(const struct redis_server *server);
 
+/* The nodes that have keys: of a cluster all masters that can be reached, as
+ * they know of each other now, of anything else the one. How many. */
+enum {
+	REDIS_NODES_MAX = 64 /* of a cluster, that we speak to */
+};
+size_t redis_server_masters(struct redis_server *server, int64_t deadline_ms,
+    uint8_t ret[REDIS_NODES_MAX]);
+
 /* One command to whoever has its key; what the connection's calls of these
  * names do otherwise. */
 int redis_server_run(struct redis_server *server, int64_t deadline_ms,
@@ -56,6 +64,8 @@ size_t redis_batch_words(struct redis_batch *batch, const char *const *words);
  * command has a reply, if only an error. -1: redis_connection_cause of main. */
 int redis_batch_run(
     struct redis_batch *batch, int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* To that node, of a command without a key: see redis_server_masters. */
+void redis_batch_to(struct redis_batch *batch, size_t number, uint8_t node);
 const redisReply *redis_batch_reply(
     const struct redis_batch *batch, size_t number);
 /* The caller's from now on. */

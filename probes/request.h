@@ -42,6 +42,10 @@ struct probe_request {
 	    *subject; /* for the answer that we write if it never comes */
 	const char *kind;
 	int64_t deadline_ms; /* monotonic: killed then; the answer is unknown */
+	/* Those with the same text go to one prober, which keeps what it
+	 * opened: the URL with its credentials. NULL: a prober of its own. */
+	const char *endpoint;
+	bool together; /* in one line with them: it shares their round trips */
 	/* Set by the pool: always a whole verdict line, never NULL after the
 	 * run */
 	const char *answer;
@@ -57,9 +61,12 @@ struct probe_pool_options {
 	void *arg;
 };
 
-/* Runs all requests, each in a prober with its own deadline. Every request has
- * an answer afterwards: what hung, crashed or answered garbage is "unknown"
- * with the cause. Only our own failure to start anything is -1. */
+/* Runs all requests in probers, each with its own deadline. Those of one
+ * endpoint share a prober, and get more of them only when every endpoint has
+ * one and theirs is slow; what keeps a prober from getting in at all is the
+ * answer for all of them. Every request has an answer afterwards: what hung,
+ * crashed or answered garbage is "unknown" with the cause. Only our own failure
+ * to start anything is -1. */
 int probe_pool_run(struct probe_request *requests, size_t count,
     const struct probe_pool_options *options, struct arena *arena,
     struct err *err) MUST_CHECK;

@@ -316,23 +316,6 @@ read_all(struct redis_look *look, struct err *err)
 static redis_round_fn *const rounds[] = {
     ask, ask_jobs, ask_head, read_all, NULL};
 
-static int
-bee_open(struct queue *queue, struct err *err)
-{
-	struct bee_queue *bee = arena_alloc(&queue->arena, sizeof(*bee));
-	const char *prefix = queue_option(queue, "prefix");
-
-	queue->state = bee;
-	bee->prefix = prefix != NULL ? prefix : "bq";
-	bee->base =
-	    arena_format(&queue->arena, "%s:%s:", bee->prefix, queue->name);
-	return redis_kind_open(queue, NULL,
-	    arena_format(&queue->arena, "bee queue %s%s%s",
-	        prefix != NULL ? prefix : "", prefix != NULL ? ":" : "",
-	        queue->name),
-	    rounds, err);
-}
-
 /* --- near names ----------------------------------------------------------- */
 
 /* Every queue with a job has it; workers alone leave nothing that lasts. */
@@ -366,19 +349,32 @@ near_waiting(
 	    redis_near_prefix_of(found, bee->prefix), found->name);
 }
 
-static int
-bee_near(struct queue *queue, struct arena *arena, struct queue_state *state,
-    struct err *err)
-{
-	static const struct redis_naming naming = {.key = near_key,
-	    .name = near_name,
-	    .waiting = near_waiting,
-	    .type = "bee queue",
-	    .plain = true,
-	    .scans = "hash",
-	    .match = "*:jobs"};
+static const struct redis_naming naming = {.key = near_key,
+    .name = near_name,
+    .waiting = near_waiting,
+    .type = "bee queue",
+    .plain = true,
+    .scans = "hash",
+    .match = "*:jobs"};
 
-	return redis_near(queue, &naming, arena, state, err);
+/* --- opening -------------------------------------------------------------- */
+
+static int
+bee_open(struct queue *queue, struct err *err)
+{
+	struct bee_queue *bee = arena_alloc(&queue->arena, sizeof(*bee));
+	const char *prefix = queue_option(queue, "prefix");
+
+	queue->state = bee;
+	bee->handle.naming = &naming;
+	bee->prefix = prefix != NULL ? prefix : "bq";
+	bee->base =
+	    arena_format(&queue->arena, "%s:%s:", bee->prefix, queue->name);
+	return redis_kind_open(queue, NULL,
+	    arena_format(&queue->arena, "bee queue %s%s%s",
+	        prefix != NULL ? prefix : "", prefix != NULL ? ":" : "",
+	        queue->name),
+	    rounds, err);
 }
 
 static const char *const schemes[] = LIBRARY_SCHEMES("bee");
@@ -395,7 +391,8 @@ const struct queue_driver queue_bee = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = bee_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = bee_submit,
     .follow = bee_follow,
     .remove = bee_remove,

@@ -20,6 +20,63 @@ bull_key(const struct queue *queue, struct arena *arena, const char *word)
 	return arena_format(arena, "%s%s", bull->base, word);
 }
 
+/* --- near names ------------------------------------------------------------
+ */
+
+/* What a queue of either leaves behind: BullMQ `meta`, Bull `id`. */
+static const char *
+trace_of(const struct bull_queue *bull)
+{
+	return bull->bullmq ? ":meta" : ":id";
+}
+
+static const char *
+near_key(struct queue *queue, struct arena *arena, const char *name)
+{
+	const struct bull_queue *bull = queue->state;
+
+	return arena_format(
+	    arena, "%s:%s%s", bull->prefix, name, trace_of(bull));
+}
+
+static bool
+near_name(struct queue *queue, struct arena *arena, const char *key,
+    const char **ret_name, const char **ret_where)
+{
+	const struct bull_queue *bull = queue->state;
+
+	return redis_near_prefixed(
+	    arena, bull->prefix, trace_of(bull), key, ret_name, ret_where);
+}
+
+static const char *
+near_waiting(
+    struct queue *queue, struct arena *arena, const struct queue_near *found)
+{
+	const struct bull_queue *bull = queue->state;
+
+	return arena_format(arena, "%s:%s:wait",
+	    redis_near_prefix_of(found, bull->prefix), found->name);
+}
+
+static const struct redis_naming bullmq_naming = {.key = near_key,
+    .name = near_name,
+    .waiting = near_waiting,
+    .type = "bullmq queue",
+    .plain = true,
+    .scans = "hash",
+    .match = "*:meta"};
+static const struct redis_naming bull_naming = {.key = near_key,
+    .name = near_name,
+    .waiting = near_waiting,
+    .type = "bull queue",
+    .plain = true,
+    .scans = "string",
+    .match = "*:id"};
+
+/* --- opening ---------------------------------------------------------------
+ */
+
 static int
 bull_open_as(struct queue *queue, bool bullmq, struct err *err)
 {
@@ -28,6 +85,7 @@ bull_open_as(struct queue *queue, bool bullmq, struct err *err)
 	const char *job_name = queue_option(queue, "job");
 
 	queue->state = bull;
+	bull->handle.naming = bullmq ? &bullmq_naming : &bull_naming;
 	bull->bullmq = bullmq;
 	bull->prefix = prefix != NULL ? prefix : "bull";
 	bull->base =
@@ -210,69 +268,6 @@ bull_consumers(struct redis_look *look, bool alive)
 	conclude(&census, alive);
 }
 
-/* --- near names ------------------------------------------------------------
- */
-
-/* What a queue of either leaves behind: BullMQ `meta`, Bull `id`. */
-static const char *
-trace_of(const struct bull_queue *bull)
-{
-	return bull->bullmq ? ":meta" : ":id";
-}
-
-static const char *
-near_key(struct queue *queue, struct arena *arena, const char *name)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return arena_format(
-	    arena, "%s:%s%s", bull->prefix, name, trace_of(bull));
-}
-
-static bool
-near_name(struct queue *queue, struct arena *arena, const char *key,
-    const char **ret_name, const char **ret_where)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return redis_near_prefixed(
-	    arena, bull->prefix, trace_of(bull), key, ret_name, ret_where);
-}
-
-static const char *
-near_waiting(
-    struct queue *queue, struct arena *arena, const struct queue_near *found)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return arena_format(arena, "%s:%s:wait",
-	    redis_near_prefix_of(found, bull->prefix), found->name);
-}
-
-int
-bull_near(struct queue *queue, struct arena *arena, struct queue_state *state,
-    struct err *err)
-{
-	static const struct redis_naming bullmq_naming = {.key = near_key,
-	    .name = near_name,
-	    .waiting = near_waiting,
-	    .type = "bullmq queue",
-	    .plain = true,
-	    .scans = "hash",
-	    .match = "*:meta"};
-	static const struct redis_naming bull_naming = {.key = near_key,
-	    .name = near_name,
-	    .waiting = near_waiting,
-	    .type = "bull queue",
-	    .plain = true,
-	    .scans = "string",
-	    .match = "*:id"};
-	const struct bull_queue *bull = queue->state;
-
-	return redis_near(queue, bull->bullmq ? &bullmq_naming : &bull_naming,
-	    arena, state, err);
-}
-
 /* --- the two rows ----------------------------------------------------------
  */
 
@@ -295,7 +290,8 @@ const struct queue_driver queue_bullmq = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = bull_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = bull_submit,
     .follow = bull_follow,
     .remove = bull_remove,
@@ -313,7 +309,8 @@ const struct queue_driver queue_bull = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = bull_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = bull_submit,
     .follow = bull_follow,
     .remove = bull_remove,

@@ -27,8 +27,6 @@ extern redis_round_fn *const bull_rounds[];
 /* Who reads the queue; `alive`: some worker looked for stalled jobs just now,
  * or holds a job. */
 void bull_consumers(struct redis_look *look, bool alive);
-int bull_near(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err);
 
 int bull_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err);

@@ -205,7 +205,9 @@ celery_open(struct queue *queue, struct err *err)
 
 	if (prefix == NULL)
 		prefix = "";
-	return library_open(queue, prefix, prefix, rounds, err);
+	return library_open(queue,
+	    &(struct library_layout){.ns = prefix, .prefix = prefix}, rounds,
+	    err);
 }
 
 /* --- a canary ------------------------------------------------------------ */
@@ -387,7 +389,8 @@ const struct queue_driver queue_celery = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = library_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = celery_submit,
     .follow = celery_follow,
     .remove = celery_remove,

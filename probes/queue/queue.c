@@ -71,6 +71,14 @@ queue_driver_find(const char *kind)
 	return NULL;
 }
 
+bool
+queue_observes_together(const char *kind)
+{
+	const struct queue_driver *driver = queue_driver_find(kind);
+
+	return driver != NULL && driver->observe_many != NULL;
+}
+
 const char *
 queue_place_name(enum queue_place place)
 {
@@ -558,6 +566,28 @@ queue_near_names(struct queue *queue, struct arena *arena,
 {
 	begin(queue);
 	return queue->driver->near(queue, arena, state, err);
+}
+
+void
+queue_near_names_many(struct queue_pass *all, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		const struct queue_driver *driver = all[i].queue->driver;
+		size_t end = i;
+
+		while (end < count &&
+		       all[end].queue->driver->near_many == driver->near_many) {
+			begin(all[end].queue);
+			all[end].rc = 0;
+			all[end++].err = ERR_INIT;
+		}
+		if (driver->near_many != NULL)
+			driver->near_many(&all[i], end - i);
+		for (; driver->near_many == NULL && i < end; i++)
+			all[i].rc = all[i].queue->driver->near(all[i].queue,
+			    all[i].arena, &all[i].state, &all[i].err);
+		i = end;
+	}
 }
 
 int

@@ -168,6 +168,7 @@ struct queue_driver {
 	void (*observe_many)(struct queue_pass *all, size_t count);
 	int (*near)(struct queue *queue, struct arena *arena,
 	    struct queue_state *state, struct err *err);
+	void (*near_many)(struct queue_pass *all, size_t count); /* as above */
 	int (*submit)(struct queue *queue, const struct queue_submission *job,
 	    struct arena *arena, const char **ret_receipt, struct err *err);
 	int (*follow)(struct queue *queue, const struct queue_submission *job,
@@ -200,6 +201,9 @@ struct queue_driver {
 /* All drivers, for messages and for strict reading of manifests. */
 const struct queue_driver *const *queue_drivers(size_t *ret_count);
 const struct queue_driver *queue_driver_find(const char *kind); /* or NULL */
+/* Whether looks at queues of this kind share round trips with others of their
+ * server. */
+bool queue_observes_together(const char *kind);
 
 /*
  * Takes a one-URL form apart: `redis://h/0?list=a`, `pgtable+postgresql://…`,
@@ -235,6 +239,8 @@ void queue_observe_many(struct queue_pass *all, size_t count);
 /* Adds names that exist and are like the one asked for, the nearest first. */
 int queue_near_names(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err) MUST_CHECK;
+/* The same of many whose state was seen. */
+void queue_near_names_many(struct queue_pass *all, size_t count);
 
 /* The receipt is what follow and remove need to find the job again. */
 int queue_submit(struct queue *queue, const struct queue_submission *job,

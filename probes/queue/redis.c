@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis.h"
+#include "probes/queue/redis_near.h"
 
 enum {
 	SEARCH_MAX = 10000, /* elements looked through from each end */
@@ -55,6 +56,7 @@ redis_list_open(struct queue *queue, struct err *err)
 	const char *name = NULL;
 
 	queue->state = redis;
+	redis->handle.naming = &redis_list_naming;
 	if (read_keys(queue, redis, err) == -1)
 		return -1;
 	if (queue->consuming.owner != NULL)
@@ -302,7 +304,8 @@ const struct queue_driver queue_redis_list = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = redis_list_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = redis_list_submit,
     .follow = redis_list_follow,
     .remove = redis_list_remove,

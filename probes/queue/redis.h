@@ -35,8 +35,7 @@ bool redis_client_may_wait(const struct redis_client *client, const char *key);
 /* The rounds of a look. */
 extern redis_round_fn *const redis_list_rounds[];
 void redis_list_consumers(struct redis_look *look);
-int redis_list_near(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err);
+extern const struct redis_naming redis_list_naming;
 
 int redis_list_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err);

@@ -13,6 +13,7 @@
  * thousand queues cost as many round trips as one.
  */
 struct redis_look;
+struct redis_naming;
 /* -1: this queue can't be seen (queue_trouble was called). The first is called
  * before anything was sent, and each after the answers to what those before it
  * asked for. `look->server` holds the clock from the second on, the clients
@@ -22,7 +23,8 @@ typedef int redis_round_fn(struct redis_look *look, struct err *err);
 /* The first member of each driver's state. */
 struct redis_handle {
 	struct redis_server *server;
-	redis_round_fn *const *rounds; /* NULL-terminated */
+	redis_round_fn *const *rounds;     /* NULL-terminated */
+	const struct redis_naming *naming; /* set before it is opened */
 };
 static inline struct redis_handle *
 redis_handle_of(const struct queue *queue)

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "probes/json_read.h"
-#include "probes/queue/near.h"
 #include "probes/queue/redis_library.h"
 #include "probes/queue/redis_near.h"
 
@@ -11,24 +10,6 @@ enum {
 	MS_PER_S = 1000,
 	US_PER_MS = 1000
 };
-
-int
-library_open(struct queue *queue, const char *ns, const char *prefix,
-    redis_round_fn *const *rounds, struct err *err)
-{
-	struct library_queue *library =
-	    arena_alloc(&queue->arena, sizeof(*library));
-
-	queue->state = library;
-	library->ns = ns;
-	library->prefix = arena_text(&queue->arena, prefix);
-	library->list =
-	    arena_format(&queue->arena, "%s%s", prefix, queue->name);
-	return redis_kind_open(queue, NULL,
-	    arena_format(
-	        &queue->arena, "%s queue %s", queue->spec.kind, queue->name),
-	    rounds, err);
-}
 
 /* --- near names ---------------------------------------------------------- */
 
@@ -60,51 +41,33 @@ near_waiting(
 	return near_key(queue, arena, found->name);
 }
 
-/* The names that the library itself keeps; also of queues that are empty. */
-static int
-near_of_index(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err)
-{
-	const struct library_queue *library = queue->state;
-	CLEANUP(redis_reply_free) redisReply *names = NULL;
-	struct near near;
-
-	if (redis_ask(queue, "look at the queues' names", &names, err,
-	        "SRANDMEMBER", library->index, "1000") == -1)
-		return -1;
-	near_init(&near, arena, queue->name);
-	for (size_t i = 0; i < library_count(names); i++) {
-		const char *name = library_text(names, i);
-
-		/* RQ keeps their keys */
-		if (text_starts(name, library->prefix))
-			name += strlen(library->prefix);
-		near_offer(&near, arena_text(arena, name), "",
-		    arena_format(arena, "%s queue", queue->spec.kind));
-	}
-	near_finish(&near, state);
-	return 0;
-}
+/* --- opening ------------------------------------------------------------- */
 
 int
-library_near(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err)
+library_open(struct queue *queue, const struct library_layout *layout,
+    redis_round_fn *const *rounds, struct err *err)
 {
-	const struct library_queue *library = queue->state;
+	struct library_queue *library =
+	    arena_alloc(&queue->arena, sizeof(*library));
 
-	if (library->index != NULL &&
-	    near_of_index(queue, arena, state, err) == -1)
-		return -1;
-	if (state->nnear > 0)
-		return 0;
-	const struct redis_naming naming = {.key = near_key,
+	queue->state = library;
+	library->ns = layout->ns;
+	library->prefix = arena_text(&queue->arena, layout->prefix);
+	library->list =
+	    arena_format(&queue->arena, "%s%s", library->prefix, queue->name);
+	library->naming = (struct redis_naming){.key = near_key,
 	    .name = near_name,
 	    .waiting = near_waiting,
-	    .type = arena_format(arena, "%s queue", queue->spec.kind),
+	    .type = arena_format(&queue->arena, "%s queue", queue->spec.kind),
 	    .scans = "list",
-	    .match = arena_format(arena, "%s*", library->prefix)};
-
-	return redis_near(queue, &naming, arena, state, err);
+	    .match = arena_format(&queue->arena, "%s*", library->prefix),
+	    .index = layout->index,
+	    .index_prefix = library->prefix}; /* RQ keeps their keys */
+	library->handle.naming = &library->naming;
+	return redis_kind_open(queue, NULL,
+	    arena_format(
+	        &queue->arena, "%s queue %s", queue->spec.kind, queue->name),
+	    rounds, err);
 }
 
 /* --- answers ------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "probes/queue/queue.h"
 #include "probes/queue/redis_kind.h"
+#include "probes/queue/redis_near.h"
 
 /*
  * What RQ, Celery, Sidekiq and Resque have in common: jobs wait in one list
@@ -21,15 +22,16 @@ struct library_queue {
 	const char *prefix; /* of every list: "rq:queue:"; "" */
 	const char *list;   /* the one that waits */
 	const char *ns;     /* Resque's; "" of the others */
-	const char *index;  /* the set of all queues' names; NULL: none */
+	struct redis_naming naming;
 };
 
-/* Opens `queue->spec`: the list is `prefix` and the queue's name. The driver
- * sets `index` afterwards. */
-int library_open(struct queue *queue, const char *ns, const char *prefix,
+/* Opens `queue->spec`: the list is `prefix` and the queue's name. */
+struct library_layout {
+	const char *ns, *prefix;
+	const char *index; /* the set of all queues' names; NULL: none */
+};
+int library_open(struct queue *queue, const struct library_layout *layout,
     redis_round_fn *const *rounds, struct err *err) MUST_CHECK;
-int library_near(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err);
 
 /* The elements of an answer that is a list; 0 of any other. */
 size_t library_count(const redisReply *reply);

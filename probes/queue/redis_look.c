@@ -336,34 +336,4 @@ read_all(struct redis_look *look, struct err *err)
 
 redis_round_fn *const redis_list_rounds[] = {ask, ask_expired, read_all, NULL};
 
-/* --- near names ------------------------------------------------------------
- */
-
-static const char *
-near_key(struct queue *queue, struct arena *arena, const char *name)
-{
-	(void)queue;
-	(void)arena;
-	return name;
-}
-
-static bool
-near_name(struct queue *queue, struct arena *arena, const char *key,
-    const char **ret_name, const char **ret_where)
-{
-	(void)queue;
-	(void)arena;
-	*ret_name = key;
-	*ret_where = "";
-	return true;
-}
-
-int
-redis_list_near(struct queue *queue, struct arena *arena,
-    struct queue_state *state, struct err *err)
-{
-	static const struct redis_naming naming = {
-	    .key = near_key, .name = near_name, .scans = "list"};
-
-	return redis_near(queue, &naming, arena, state, err);
-}
+const struct redis_naming redis_list_naming = {.scans = "list"};

@@ -6,16 +6,20 @@
 #include "probes/queue/redis_kind.h"
 
 /*
- * Near names on a Redis, cheap ones first: guesses (one round trip), SCAN
- * within a budget of calls and of time, the same guesses in the other
- * databases (one round trip). A technology says what its keys are called.
+ * Near names on a Redis, cheap ones first: the index that a technology keeps of
+ * its queues, guesses, SCAN within a budget of calls and of time (of a cluster:
+ * through all of its masters), the same guesses in the other databases. Queues
+ * of one server share each of these round trips. A technology says what its
+ * keys are called.
  */
 struct redis_naming {
-	/* The key that exists where a queue of that name does. */
+	/* The key that exists where a queue of that name does; NULL: the name.
+	 */
 	const char *(*key)(
 	    struct queue *queue, struct arena *arena, const char *name);
 	/* The queue of such a key that SCAN came by, and where it is if not
-	 * beside ours ("prefix app"); false: it is no such key. */
+	 * beside ours ("prefix app"); false: it is no such key. NULL: the key.
+	 */
 	bool (*name)(struct queue *queue, struct arena *arena, const char *key,
 	    const char **ret_name, const char **ret_where);
 	/* The key whose length is what waits, of a queue found; its type. */
@@ -25,11 +29,17 @@ struct redis_naming {
 	bool plain;        /* a key of just that name is another technology's */
 	const char *scans; /* SCAN's TYPE; NULL: any */
 	const char *match; /* SCAN's MATCH; NULL: all */
+	/* A set of all queues' names, each with `index_prefix` or without:
+	 * where it knows near ones, nothing else is looked through. NULL: none.
+	 */
+	const char *index, *index_prefix;
 };
 
-/* For a driver's `near`. The key `budget` (calls of SCAN) may be declared. */
-int redis_near(struct queue *queue, const struct redis_naming *naming,
-    struct arena *arena, struct queue_state *state, struct err *err);
+/* For the table of drivers; the handle's `naming` is set. The key `budget`
+ * (calls of SCAN) may be declared. */
+int redis_near(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err);
+void redis_near_many(struct queue_pass *all, size_t count);
 
 /* For `name` where keys are PREFIX:QUEUE and `trace` (":meta"), a prefix holds
  * no colon, and queues of other prefixes are somewhere else. */

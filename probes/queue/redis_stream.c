@@ -301,6 +301,8 @@ read_all(struct redis_look *look, struct err *err)
 	return 0;
 }
 
+static const struct redis_naming naming = {.scans = "stream"};
+
 static redis_round_fn *const rounds[] = {ask, ask_next, read_all, NULL};
 
 static int
@@ -330,6 +332,7 @@ stream_open(struct queue *queue, struct err *err)
 	stream->dead = queue_option(queue, "dlq");
 	if (stream->dead == NULL)
 		stream->dead = queue_option(queue, "deadLetter");
+	stream->handle.naming = &naming;
 	stream->stream = queue->name;
 	stream->group = group;
 	stream->min_idle = arena_format(&queue->arena, "%" PRId64, ms);
@@ -337,38 +340,6 @@ stream_open(struct queue *queue, struct err *err)
 	    arena_format(
 	        &queue->arena, "stream %s group %s", queue->name, group),
 	    rounds, err);
-}
-
-/* --- near names ------------------------------------------------------------
- */
-
-static const char *
-near_key(struct queue *queue, struct arena *arena, const char *name)
-{
-	(void)queue;
-	(void)arena;
-	return name;
-}
-
-static bool
-near_name(struct queue *queue, struct arena *arena, const char *key,
-    const char **ret_name, const char **ret_where)
-{
-	(void)queue;
-	(void)arena;
-	*ret_name = key;
-	*ret_where = "";
-	return true;
-}
-
-static int
-stream_near(struct queue *queue, struct arena *arena, struct queue_state *state,
-    struct err *err)
-{
-	static const struct redis_naming naming = {
-	    .key = near_key, .name = near_name, .scans = "stream"};
-
-	return redis_near(queue, &naming, arena, state, err);
 }
 
 static const char *const schemes[] = {"redisstream+redis", "redisstream+rediss",
@@ -387,7 +358,8 @@ const struct queue_driver queue_redis_stream = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = stream_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = stream_submit,
     .follow = stream_follow,
     .remove = stream_remove,

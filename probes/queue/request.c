@@ -199,19 +199,19 @@ answer_move_trouble(
 		answer_trouble(look, queue, err);
 }
 
-/* The answer of a look that succeeded; with the near names, if asked for. */
 static void
-answer_seen(struct look *look, struct queue *queue, const struct asked *asked,
-    struct queue_state *state)
+no_near(struct look *look, const struct err *why)
 {
-	struct err near_err = ERR_INIT;
+	look_note(look, "near", "not looked: %s", why->text);
+}
 
+/* The answer of a look that succeeded. */
+static void
+answer_seen(struct look *look, struct queue *queue, struct queue_state *state)
+{
 	look->out.queue = state;
 	look->out.identity = state->identity;
 	state->target = arena_text(look->arena, queue->target);
-	if (asked->near &&
-	    queue_near_names(queue, look->arena, state, &near_err) == -1)
-		look_note(look, "near", "not looked: %s", near_err.text);
 	if (state->exists == EXISTS_NO) {
 		const char *amiss = state->amiss[0] != '\0'
 		                        ? state->amiss
@@ -237,9 +237,14 @@ op_observe(struct look *look, struct queue *queue, const struct asked *asked,
 {
 	struct queue_state *state = arena_alloc(look->arena, sizeof(*state));
 
+	struct err near_err = ERR_INIT;
+
 	if (queue_observe(queue, look->arena, state, err) == -1)
 		return -1;
-	answer_seen(look, queue, asked, state);
+	if (asked->near &&
+	    queue_near_names(queue, look->arena, state, &near_err) == -1)
+		no_near(look, &near_err);
+	answer_seen(look, queue, state);
 	return 0;
 }
 
@@ -522,10 +527,7 @@ probe_queue_joins(const struct look *look)
 	if (json_text(look->request, "queueKind", "", &kind, NULL) == -1 ||
 	    json_text(look->request, "op", "observe", &op, NULL) == -1)
 		return false;
-	const struct queue_driver *driver = queue_driver_find(kind);
-
-	return driver != NULL && driver->observe_many != NULL &&
-	       text_equal(op, "observe");
+	return queue_observes_together(kind) && text_equal(op, "observe");
 }
 
 /* One of many. */
@@ -555,6 +557,28 @@ join_open(struct joined *one)
 	return open_handle(look, &one->asked);
 }
 
+/* The near names of those that want them, together too. */
+static void
+join_near(const struct joined *all, struct queue_pass *passes, size_t count)
+{
+	struct queue_pass *wanting =
+	    arena_array(all[0].look->arena, count, sizeof(*wanting));
+	size_t *which = arena_array(all[0].look->arena, count, sizeof(*which));
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (passes[i].rc == 0 && all[i].asked.near) {
+			which[wanted] = i;
+			wanting[wanted++] = passes[i];
+		}
+	queue_near_names_many(wanting, wanted);
+	for (size_t i = 0; i < wanted; i++) {
+		passes[which[i]].state = wanting[i].state;
+		if (wanting[i].rc == -1)
+			no_near(all[which[i]].look, &wanting[i].err);
+	}
+}
+
 /* Answers what can be answered; those whose kept connection turned out to have
  * died stay, to be asked again. */
 static size_t
@@ -572,7 +596,7 @@ join_answer(
 			    arena_alloc(one.look->arena, sizeof(*state));
 
 			*state = passes[i].state;
-			answer_seen(one.look, queue, &one.asked, state);
+			answer_seen(one.look, queue, state);
 			look_keep(
 			    one.look, "queue", one.key, queue, close_kept);
 			continue;
@@ -606,6 +630,8 @@ join_round(
 		all[open++] = one;
 	}
 	queue_observe_many(passes, open);
+	if (open > 0)
+		join_near(all, passes, open);
 	return join_answer(all, passes, open, again);
 }
 

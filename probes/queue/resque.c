@@ -189,13 +189,11 @@ resque_open(struct queue *queue, struct err *err)
 
 	if (ns == NULL)
 		ns = "resque";
-	if (library_open(queue, ns,
-	        arena_format(&queue->arena, "%s:queue:", ns), rounds,
-	        err) == -1)
-		return -1;
-	((struct library_queue *)queue->state)->index =
-	    key_of(&queue->arena, queue, "queues");
-	return 0;
+	return library_open(queue,
+	    &(struct library_layout){.ns = ns,
+	        .prefix = arena_format(&queue->arena, "%s:queue:", ns),
+	        .index = arena_format(&queue->arena, "%s:queues", ns)},
+	    rounds, err);
 }
 
 /* --- a canary ------------------------------------------------------------ */
@@ -324,7 +322,8 @@ const struct queue_driver queue_resque = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = library_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = resque_submit,
     .follow = resque_follow,
     .remove = resque_remove,

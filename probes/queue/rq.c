@@ -191,10 +191,10 @@ static redis_round_fn *const rounds[] = {ask, ask_jobs, read_all, NULL};
 static int
 rq_open(struct queue *queue, struct err *err)
 {
-	if (library_open(queue, "", "rq:queue:", rounds, err) == -1)
-		return -1;
-	((struct library_queue *)queue->state)->index = QUEUES;
-	return 0;
+	return library_open(queue,
+	    &(struct library_layout){
+	        .ns = "", .prefix = "rq:queue:", .index = QUEUES},
+	    rounds, err);
 }
 
 /* --- a canary ------------------------------------------------------------ */
@@ -482,7 +482,8 @@ const struct queue_driver queue_rq = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = library_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = rq_submit,
     .follow = rq_follow,
     .remove = rq_remove,

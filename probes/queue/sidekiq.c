@@ -253,10 +253,10 @@ static redis_round_fn *const rounds[] = {ask, ask_processes, read_all, NULL};
 static int
 sidekiq_open(struct queue *queue, struct err *err)
 {
-	if (library_open(queue, "", "queue:", rounds, err) == -1)
-		return -1;
-	((struct library_queue *)queue->state)->index = "queues";
-	return 0;
+	return library_open(queue,
+	    &(struct library_layout){
+	        .ns = "", .prefix = "queue:", .index = "queues"},
+	    rounds, err);
 }
 
 /* --- a canary ------------------------------------------------------------ */
@@ -519,7 +519,8 @@ const struct queue_driver queue_sidekiq = {
     .close = redis_kind_close,
     .observe = redis_kind_observe,
     .observe_many = redis_kind_observe_many,
-    .near = library_near,
+    .near = redis_near,
+    .near_many = redis_near_many,
     .submit = sidekiq_submit,
     .follow = sidekiq_follow,
     .remove = sidekiq_remove,

@@ -5,13 +5,16 @@
 //     node bull.js LIB REDIS-URL QUEUE counts | pause | resume | state ID
 //     node bull.js LIB REDIS-URL QUEUE work
 //
+// With REDIS_CLUSTER=1 the URL is a cluster's, with REDIS_PREFIX the keys begin
+// with that.
+//
 // A worker prints "ready", then "done ID" or "failed ID" for each job. A job
 // whose data says {fail: true} fails, {block: true} never ends.
 "use strict";
 
 const [lib, url, name, action, arg] = process.argv.slice(2);
 const at = new URL(url);
-const connection = {
+let connection = {
   host: at.hostname,
   port: Number(at.port),
   db: Number(at.pathname.slice(1) || 0),
@@ -19,6 +22,17 @@ const connection = {
   password: at.password || undefined,
   maxRetriesPerRequest: null,
 };
+// Of a cluster any node will do: the library's own client finds the others.
+if (process.env.REDIS_CLUSTER) {
+  const Redis = require("module").createRequire(require.resolve(lib))("ioredis");
+  const cluster = new Redis.Cluster([{ host: at.hostname, port: Number(at.port) }], {
+    redisOptions: { maxRetriesPerRequest: null },
+  });
+  connection = cluster;
+}
+const where = process.env.REDIS_PREFIX
+  ? { connection, prefix: process.env.REDIS_PREFIX }
+  : { connection };
 const say = (...words) => process.stdout.write(words.join(" ") + "\n");
 
 async function run(job) {
@@ -28,12 +42,12 @@ async function run(job) {
 }
 
 const bullmq = (mq) => ({
-  queue: () => new mq.Queue(name, { connection }),
+  queue: () => new mq.Queue(name, where),
   add: (q, j) => q.add(j.name || "job", j.data || {}, j.opts),
   counts: (q) => q.getJobCounts(),
   state: async (q, id) => (await q.getJob(id)).getState(),
   work: async () => {
-    const w = new mq.Worker(name, run, { connection, concurrency: 2, name: "w-A" });
+    const w = new mq.Worker(name, run, { ...where, concurrency: 2, name: "w-A" });
     w.on("completed", (j) => say("done", j.id));
     w.on("failed", (j) => say("failed", j.id));
     w.on("error", () => {});
@@ -94,6 +108,7 @@ async function main() {
   else if (action === "state") say(await kind.state(q, arg));
   else await q[action]();
   await q.close();
+  if (process.env.REDIS_CLUSTER) connection.disconnect();
 }
 
 main().catch((error) => {

@@ -5,6 +5,7 @@
 //     node nats_client.mjs URL stream NAME CONFIG-JSON
 //     node nats_client.mjs URL consumer STREAM NAME CONFIG-JSON
 //     node nats_client.mjs URL publish SUBJECT COUNT TEXT
+//     node nats_client.mjs URL fill STREAM SUBJECT COUNT
 //     node nats_client.mjs URL counts STREAM CONSUMER
 //     node nats_client.mjs URL work STREAM CONSUMER ack|hold|nak
 import { createRequire } from 'node:module';
@@ -47,6 +48,18 @@ async function work(stream, consumer, how) {
 	}
 }
 
+// Many at once: nobody waits for each to be stored, only for all.
+async function fill(stream, subject, count) {
+	const payload = new Uint8Array(16);
+	for (let i = 1; i <= count; i++) {
+		nc.publish(subject, payload);
+		if (i % 10000 === 0) await nc.flush();
+	}
+	await nc.flush();
+	while ((await jsm.streams.info(stream)).state.messages < count)
+		await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
 if (command === 'stream')
 	await jsm.streams.add({ name: args[0], ...JSON.parse(args[1]) });
 else if (command === 'consumer')
@@ -58,6 +71,8 @@ else if (command === 'publish')
 		await nc.jetstream().publish(args[0], `${args[2]}${i}`, {
 			headers: (() => { const h = headers(); h.set('Trace', `t${i}`); return h; })(),
 		});
+else if (command === 'fill')
+	await fill(args[0], args[1], Number(args[2]));
 else if (command === 'counts')
 	await counts(args[0], args[1]);
 else if (command === 'work')

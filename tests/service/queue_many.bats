@@ -62,6 +62,69 @@ round_trips() {
 	[ "$(redis INFO stats | sed -n 's/^total_connections_received://p' | tr -d '\r')" -le 8 ]
 }
 
+# A manifest with that many queues on the Redis of the tests, of two kinds, and
+# the lines given.
+manifest_of() {
+	local count=$1 i
+	shift
+	printf '%s\n' 'apiVersion: reeve/v1' 'name: many' 'workers: []' 'queues:'
+	for ((i = 0; i < count; i++)); do
+		if ((i % 2 == 0)); then
+			echo "  - {name: q$i, kind: redis, url: '$REDIS_URL/0', list: 'name$i'}"
+		else
+			echo "  - {name: q$i, kind: bullmq, url: '$REDIS_URL/0', queue: 'name$i'}"
+		fi
+	done
+	[ $# -eq 0 ] || printf '%s\n' "$@"
+}
+
+# Logins that it took since the last reset, that of `redis` included.
+logins() {
+	redis INFO stats | sed -n 's/^total_connections_received:\([0-9]*\).*/\1/p'
+}
+
+@test "queue ls of a thousand queues: one prober, near names in shared passes" {
+	redis LPUSH name0 a b c >/dev/null
+	redis LPUSH name-998 x >/dev/null
+	redis HSET bull:Name999:meta paused 0 >/dev/null
+	manifest_of 1000 >"$BATS_TEST_TMPDIR/reeve.yaml"
+	redis CONFIG RESETSTAT >/dev/null
+	run_ls -f "$BATS_TEST_TMPDIR/reeve.yaml"
+	[ "$status" -eq 0 ]
+	command jq -e '(.queues | length) == 1000 and all(.queues[]; .error == null) and
+	    .queues[0].waiting == 3 and
+	    (.queues[998].near | any(.name == "name-998" and .waiting == 1)) and
+	    (.queues[999].near | any(.name == "Name999"))' <<<"$output"
+	[ "$(logins)" -le 4 ]
+	# the keys were gone through once for each kind, not for each queue
+	[ "$(calls scan)" -le 4 ]
+	[ "$(calls 'client|list')" = 1 ]
+}
+
+@test "gate: an endpoint that hangs takes one prober, and delays no other" {
+	local port
+	port=$(free_port)
+	start_background silent python3 "$BATS_TEST_DIRNAME/silent.py" "$port" silent
+	wait_until port_listens "$port"
+	{
+		manifest_of 0
+		for i in $(seq 12); do
+			echo "  - {name: s$i, kind: redis, url: 'redis://127.0.0.1:$port/0', list: 'x$i'}"
+		done
+		manifest_of 6 | sed -n '/- {name/p'
+	} >"$BATS_TEST_TMPDIR/reeve.yaml"
+	redis CONFIG RESETSTAT >/dev/null
+	run --separate-stderr "$REEVE_TOOL" queue ls -f "$BATS_TEST_TMPDIR/reeve.yaml" \
+	    --jobs 2 --output json
+	echo "$output"
+	# all twelve say what the first one met, the others are told
+	command jq -e '[.queues[] | select(.name | startswith("s")) | .error] |
+	    length == 12 and all(test("answers nothing"))' <<<"$output"
+	command jq -e '[.queues[] | select(.name | startswith("q"))] |
+	    length == 6 and all(.error == null)' <<<"$output"
+	[ "$(logins)" -le 3 ]
+}
+
 @test "one that can't be looked at says so, the others are answered" {
 	redis SET name2 x >/dev/null
 	redis LPUSH name4 a >/dev/null

@@ -7,15 +7,25 @@
 load ../lib
 load queue_lib
 
-# start_server NAME [OPTIONS]: sets PORT.
+# start_server NAME [OPTIONS]: sets PORT. A cluster's node needs a second port,
+# PORT + 10000, which somebody may have.
 start_server() {
-	local name=$1
+	local name=$1 try
 	shift
-	PORT=$(free_port)
-	mkdir -p "$BATS_TEST_TMPDIR/$name"
-	start_background "$name" redis-server --port "$PORT" --save '' --appendonly no \
-	    --dir "$BATS_TEST_TMPDIR/$name" "$@"
-	wait_until redis-cli -p "$PORT" PING
+	for try in 1 2 3; do
+		PORT=$(free_port)
+		mkdir -p "$BATS_TEST_TMPDIR/$name.$try"
+		start_background "$name" redis-server --port "$PORT" --save '' --appendonly no \
+		    --dir "$BATS_TEST_TMPDIR/$name.$try" "$@"
+		wait_until ended_or_answers "$BACKGROUND_PID" "$PORT"
+		! redis-cli -p "$PORT" PING >/dev/null 2>&1 || return 0
+		cat "$BACKGROUND_LOG" >&2
+	done
+	return 1
+}
+
+ended_or_answers() {
+	[[ "$(ps -o stat= -p "$1")" != [RSD]* ]] || redis-cli -p "$2" PING
 }
 
 certificate() {
@@ -69,17 +79,8 @@ certificate() {
 	start_server a
 	local a=$PORT a_pid=$BACKGROUND_PID
 	start_server b --replicaof "127.0.0.1 $a"
-	local b=$PORT sentinel
-	sentinel=$(free_port)
-	cat >"$BATS_TEST_TMPDIR/sentinel.conf" <<-CONF
-		port $sentinel
-		dir $BATS_TEST_TMPDIR
-		sentinel monitor jobs-master 127.0.0.1 $a 1
-		sentinel down-after-milliseconds jobs-master 1000
-		sentinel failover-timeout jobs-master 5000
-	CONF
-	start_background sentinel redis-server "$BATS_TEST_TMPDIR/sentinel.conf" --sentinel
-	wait_until redis-cli -p "$sentinel" PING
+	local b=$PORT
+	start_sentinel "$a"
 	redis-cli -p "$a" LPUSH jobs x y >/dev/null
 	wait_until holds "$b" 2
 	wait_until sentinel_knows_replica
@@ -99,6 +100,81 @@ certificate() {
 	field server.read_only.is False
 }
 
+# start_sentinel PORT: of the master there; sets sentinel.
+start_sentinel() {
+	sentinel=$(free_port)
+	cat >"$BATS_TEST_TMPDIR/sentinel.conf" <<-CONF
+		port $sentinel
+		dir $BATS_TEST_TMPDIR
+		sentinel monitor jobs-master 127.0.0.1 $1 1
+		sentinel down-after-milliseconds jobs-master 1000
+		sentinel failover-timeout jobs-master 5000
+	CONF
+	start_background sentinel redis-server "$BATS_TEST_TMPDIR/sentinel.conf" --sentinel
+	wait_until redis-cli -p "$sentinel" PING
+}
+
+# push PORT JOB…: each is on the replica too, or the test knows nothing of it.
+push() {
+	local port=$1 job
+	shift
+	for job; do
+		printf '%s\n' "LPUSH jobs $job" 'WAIT 1 30000' |
+		    redis-cli -p "$port" | tail -n 1 | grep -qx 1
+	done
+}
+
+took_all() {
+	local job
+	for job; do grep -qx "$job" "$EFFECTS" || return 1; done
+}
+
+nothing_left() {
+	[ "$(redis-cli -p "$1" EXISTS jobs jobs:processing)" = 0 ]
+}
+
+@test "Sentinel: a worker goes on when its master is replaced, and when it is killed; nothing is lost" {
+	start_server a
+	local a=$PORT
+	start_server b --replicaof "127.0.0.1 $a"
+	local b=$PORT b_pid=$BACKGROUND_PID
+	start_sentinel "$a"
+	wait_until sentinel_knows_replica
+	start_worker "redis+sentinel://127.0.0.1:$sentinel/0?master=jobs-master&list=jobs" --lease 10s
+	push "$a" one two block-three
+	wait_until took_all one two
+	wait_until grep -q block-three "$EFFECTS.tries"
+	# its master becomes a replica while it has a job in hand
+	redis-cli -p "$sentinel" SENTINEL failover jobs-master
+	wait_until -t 120 is_master "$b"
+	wait_until -t 120 replica_of "$a" "$b"
+	release_blocked
+	push "$b" four five
+	wait_until -t 120 took_all block-three four five
+	rm "$EFFECTS.go"
+	# the new one dies, again with a job in hand and one that waits
+	push "$b" block-six seven
+	wait_until -t 60 grep -q block-six "$EFFECTS.tries"
+	kill -KILL "$b_pid"
+	release_blocked
+	wait_until -t 120 is_master "$a"
+	redis-cli -p "$a" LPUSH jobs eight
+	wait_until -t 120 took_all block-six seven eight
+	wait_until -t 60 nothing_left "$a"
+	kill -0 "$WORKER_PID"
+}
+
+is_master() {
+	redis-cli -p "$1" ROLE | grep -qx master
+}
+
+# replica_of REPLICA MASTER: it has all that its master has.
+replica_of() {
+	redis-cli -p "$1" INFO replication | tr -d '\r' |
+	    grep -qx "master_port:$2" &&
+	    redis-cli -p "$1" INFO replication | grep -q master_link_status:up
+}
+
 holds() {
 	[ "$(redis-cli -p "$1" LLEN jobs)" = "$2" ]
 }
@@ -112,8 +188,10 @@ found_at() {
 	    redis-cli -p "$1" ROLE | grep -q master
 }
 
-@test "a cluster of three: any node leads to every queue" {
-	local nodes=() i
+# start_cluster: sets nodes, and PORT of the last.
+start_cluster() {
+	local i
+	nodes=()
 	for i in 1 2 3; do
 		start_server "node$i" --cluster-enabled yes --cluster-node-timeout 5000 \
 		    --cluster-config-file nodes.conf
@@ -121,6 +199,11 @@ found_at() {
 	done
 	redis-cli --cluster create "${nodes[@]}" --cluster-yes >/dev/null
 	wait_until cluster_is_up
+}
+
+@test "a cluster of three: any node leads to every queue, near names come from all" {
+	local nodes i
+	start_cluster
 	for i in 1 2 3 4 5 6; do
 		redis-cli -c -p "$PORT" LPUSH "queue$i" a b c >/dev/null
 		run_ls "redis://${nodes[0]}/0?list=queue$i"
@@ -133,10 +216,64 @@ found_at() {
 	wait_until grep -q one "$EFFECTS"
 	redis-cli -c -p "$PORT" LPUSH '{jobs}' two >/dev/null
 	wait_until grep -q two "$EFFECTS"
+	# none of these is a name that could be guessed: every node is looked through
+	for i in 1 2 3 4 5 6; do
+		redis-cli -c -p "$PORT" LPUSH "fileproce$i" a >/dev/null
+	done
+	for i in 0 1 2; do
+		[ "$(redis-cli -p "${nodes[i]##*:}" DBSIZE)" -gt 0 ]
+	done
+	run_ls "redis://${nodes[0]}/0?list=fileprocess"
+	jq -e '[.queues[0].near[] | select(.name | test("^fileproce[1-6]$")) | .waiting] ==
+	    [1, 1, 1, 1, 1, 1]' <<<"$output"
 }
 
+lib() {
+	REDIS_CLUSTER=1 REDIS_PREFIX='{bull}' node "$NODE_DIR/bull.js" bullmq5 \
+	    "redis://${nodes[0]}/0" fileprocess "$@"
+}
+
+@test "BullMQ on a cluster, its prefix a hash tag: counts, a canary through its worker, a near name" {
+	local nodes url theirs
+	node_packages
+	start_cluster
+	url="bullmq+redis://${nodes[1]}/0?prefix=%7Bbull%7D&queue=fileprocess"
+	lib add '[{"data":{}},{"data":{}},{"data":{},"opts":{"delay":3600000}},{"data":{"fail":true}}]'
+	run_ls "$url"
+	expect_status 0
+	field waiting 3
+	field delayed 1
+	run_ls "${url%ess}es"
+	has '"name": "fileprocess"'
+	start_background bull.worker env REDIS_CLUSTER=1 REDIS_PREFIX='{bull}' \
+	    node "$NODE_DIR/bull.js" bullmq5 "redis://${nodes[0]}/0" fileprocess work
+	wait_until -t 60 grep -q '^failed' "$BACKGROUND_LOG"
+	wait_until -t 60 bull_is_empty
+	theirs=$(lib counts)
+	run_ls "$url"
+	field failed "$(jq .failed <<<"$theirs")"
+	field completed "$(jq .completed <<<"$theirs")"
+	look submit "$url" '{"echo":"$(CANARY)"}'
+	RECEIPT=$(fact receipt)
+	export RECEIPT
+	wait_until -t 60 canary_done "$url" '{"echo":"$(CANARY)"}'
+}
+
+bull_is_empty() {
+	[ "$(lib counts | jq '.waiting + .active')" = 0 ]
+}
+
+canary_done() {
+	look follow "$@"
+	[ "$(fact done)" = yes ]
+}
+
+# Each node finds that out for itself.
 cluster_is_up() {
-	redis-cli -p "$PORT" CLUSTER INFO | grep -q cluster_state:ok
+	local node
+	for node in "${nodes[@]}"; do
+		redis-cli -p "${node##*:}" CLUSTER INFO | grep -q cluster_state:ok || return 1
+	done
 }
 
 @test "a million jobs take the server as long as one" {

@@ -24,6 +24,7 @@ enum {
 	LONG_MS = 20000,
 	SHORT_MS = 300,
 	LATER_MS = 1200,
+	PATIENT_MS = 4000,
 	FLOOD_BYTES = 3 << 20,
 	REQUESTS = 24
 };
@@ -34,17 +35,25 @@ say(const char *text)
 	(void)!fd_write_all(STDOUT_FILENO, text, strlen(text), NULL);
 }
 
+static int lines; /* that this prober was given */
+
 static void
-fake_answer(const char *subject)
+fake_verdict(const char *subject, const char *result, const char *cause)
 {
 	char line[512];
 
 	(void)snprintf(line, sizeof(line),
 	    "{\"schema\":\"reeve.observation/1\",\"kind\":\"fake\","
-	    "\"subject\":\"%s\",\"result\":\"passed\",\"cause\":\"none\","
-	    "\"summary\":\"pid %d\"}\n",
-	    subject, (int)getpid());
+	    "\"subject\":\"%s\",\"result\":\"%s\",\"cause\":\"%s\","
+	    "\"summary\":\"pid %d line %d\"}\n",
+	    subject, result, cause, (int)getpid(), lines);
 	say(line);
+}
+
+static void
+fake_answer(const char *subject)
+{
+	fake_verdict(subject, "passed", "none");
 }
 
 static NORETURN void
@@ -59,6 +68,10 @@ fake_do(const char *what, const char *subject)
 {
 	if (strcmp(what, "answer") == 0) {
 		fake_answer(subject);
+	} else if (strcmp(what, "refused") == 0) {
+		fake_verdict(subject, "failed", "refused");
+	} else if (strcmp(what, "not-found") == 0) {
+		fake_verdict(subject, "failed", "not-found");
 	} else if (strcmp(what, "hang") == 0) {
 		hang();
 	} else if (strcmp(what, "hang-at-dns") == 0) {
@@ -90,12 +103,22 @@ fake_do(const char *what, const char *subject)
 	}
 }
 
+static void
+fake_requests(const cJSON *json)
+{
+	const char *what = NULL;
+	const char *subject = NULL;
+
+	for (; json != NULL; json = json->next)
+		if (json_text(json, "do", "", &what, NULL) == 0 &&
+		    json_text(json, "subject", "", &subject, NULL) == 0)
+			fake_do(what, subject);
+}
+
 static int
 fake_prober(void)
 {
 	struct buffer in;
-	const char *what = NULL;
-	const char *subject = NULL;
 
 	buffer_init(&in, 8 << 20);
 	for (;;) {
@@ -108,10 +131,8 @@ fake_prober(void)
 			continue;
 		CLEANUP(json_free)
 		cJSON *json = json_read(in.data, in.len, NULL);
-		if (json != NULL &&
-		    json_text(json, "do", "", &what, NULL) == 0 &&
-		    json_text(json, "subject", "", &subject, NULL) == 0)
-			fake_do(what, subject);
+		lines++;
+		fake_requests(cJSON_IsArray(json) ? json->child : json);
 		buffer_clear(&in);
 	}
 	buffer_fini(&in);
@@ -356,6 +377,171 @@ a_tool_that_is_not_there_is_an_error_of_ours(void **state)
 	assert_non_null(strstr(err.text, "/nonexistent/tool"));
 }
 
+/* --- requests of one endpoint --------------------------------------------- */
+
+enum {
+	GROUPED = 6
+};
+
+/* What to do for each, "" ends the list; subjects are "0", "1"…; all of one
+ * endpoint, but those that begin with "other:". */
+static size_t
+grouped(struct arena *arena, const char *const *what, bool together, int64_t ms,
+    struct probe_request *ret)
+{
+	size_t count = 0;
+
+	for (; count < GROUPED && what[count] != NULL; count++) {
+		bool other = strncmp(what[count], "other:", 6) == 0;
+
+		ret[count] = request(arena, what[count] + (other ? 6 : 0),
+		    arena_format(arena, "%zu", count), ms);
+		ret[count].endpoint = other ? "fake://other" : "fake://one";
+		ret[count].together = together;
+	}
+	return count;
+}
+
+static struct observation
+answer_of(struct arena *arena, const struct probe_request *one)
+{
+	struct err err = ERR_INIT;
+	struct observed observed;
+
+	assert_non_null(one->answer);
+	observed_init(&observed, arena);
+	if (observed_add_line(&observed, one->answer, one->answer_len, &err) ==
+	    -1)
+		fail_msg("%s: %s", err.text, one->answer);
+	assert_string_equal(observed.observations[0].subject, one->subject);
+	return observed.observations[0];
+}
+
+/* Runs them; the answers are in their order. */
+static void
+run_grouped(struct arena *arena, const char *const *what, bool together,
+    unsigned jobs, int64_t ms, struct observation *ret)
+{
+	struct probe_pool_options options = {.jobs = jobs};
+	struct probe_request all[GROUPED];
+	struct err err = ERR_INIT;
+	size_t count = grouped(arena, what, together, ms, all);
+
+	assert_int_equal(probe_pool_run(all, count, &options, arena, &err), 0);
+	for (size_t i = 0; i < count; i++)
+		ret[i] = answer_of(arena, &all[i]);
+}
+
+static void
+one_endpoint_is_asked_by_one_prober(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "answer", "not-found", "other:answer", "answer"};
+	struct observation seen[GROUPED];
+	int pids[4];
+	int line[4];
+
+	run_grouped(*state, what, false, 8, LONG_MS, seen);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(sscanf(seen[i].summary, "pid %d line %d",
+		                     &pids[i], &line[i]),
+		    2);
+	assert_int_equal(pids[1], pids[0]);
+	assert_int_equal(pids[3], pids[0]);
+	assert_int_not_equal(pids[2], pids[0]);
+	/* one after the other: each has its own time */
+	assert_int_equal(line[0], 1);
+	assert_int_equal(line[1], 2);
+	assert_int_equal(line[3], 3);
+}
+
+static void
+those_that_share_round_trips_are_one_line(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "answer", "answer", "not-found", "answer"};
+	struct observation seen[GROUPED];
+
+	run_grouped(*state, what, true, 8, LONG_MS, seen);
+	for (size_t i = 0; i < 4; i++)
+		assert_non_null(strstr(seen[i].summary, " line 1"));
+	assert_int_equal(seen[2].cause, CAUSE_NOT_FOUND);
+}
+
+static void
+a_crash_is_one_requests_own(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "answer", "crash", "answer", "garbage", "answer"};
+
+	for (int together = 0; together < 2; together++) {
+		struct observation seen[GROUPED];
+
+		run_grouped(*state, what, together == 1, 1, LONG_MS, seen);
+		assert_string_equal(seen[1].code, "signal 6");
+		assert_int_equal(seen[3].cause, CAUSE_INTERNAL);
+		for (size_t i = 0; i < 5; i += 2)
+			assert_int_equal(seen[i].result, RESULT_PASSED);
+	}
+}
+
+static void
+behind_a_slow_one_the_others_get_a_prober_of_their_own(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "hang", "answer", "answer", "answer"};
+	struct observation seen[GROUPED];
+
+	run_grouped(*state, what, false, 2, PATIENT_MS, seen);
+	assert_int_equal(seen[0].cause, CAUSE_DEADLINE);
+	for (size_t i = 1; i < 4; i++)
+		assert_int_equal(seen[i].result, RESULT_PASSED);
+}
+
+/* Six of an endpoint that hangs, with two probers at once. */
+static void
+an_endpoint_that_hangs_keeps_no_other_from_a_prober(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "hang", "hang", "hang", "hang", "other:answer", "other:answer"};
+	struct observation seen[GROUPED];
+
+	run_grouped(*state, what, false, 2, PATIENT_MS, seen);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(seen[i].cause, CAUSE_DEADLINE);
+	assert_int_equal(seen[4].result, RESULT_PASSED);
+	assert_int_equal(seen[5].result, RESULT_PASSED);
+}
+
+/* Whoever can't get in isn't tried again: logins are counted. */
+static void
+who_refuses_one_refuses_all(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "refused", "answer", "answer", "other:answer"};
+	struct observation seen[GROUPED];
+
+	run_grouped(*state, what, false, 8, LONG_MS, seen);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(seen[i].cause, CAUSE_REFUSED);
+	assert_string_equal(seen[1].summary, seen[0].summary);
+	assert_int_equal(seen[3].result, RESULT_PASSED);
+}
+
+static void
+what_hangs_before_it_is_asked_hangs_for_all(void **state)
+{
+	static const char *const what[GROUPED] = {
+	    "hang-at-dns", "answer", "answer"};
+	struct observation seen[GROUPED];
+
+	run_grouped(*state, what, false, 1, LATER_MS, seen);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(seen[i].cause, CAUSE_DEADLINE);
+		assert_string_equal(seen[i].code, "dns");
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -374,6 +560,15 @@ main(int argc, char **argv)
 	    cmocka_unit_test(a_large_request_reaches_the_prober),
 	    cmocka_unit_test(nothing_of_a_prober_is_left_behind),
 	    cmocka_unit_test(a_tool_that_is_not_there_is_an_error_of_ours),
+	    cmocka_unit_test(one_endpoint_is_asked_by_one_prober),
+	    cmocka_unit_test(those_that_share_round_trips_are_one_line),
+	    cmocka_unit_test(a_crash_is_one_requests_own),
+	    cmocka_unit_test(
+	        behind_a_slow_one_the_others_get_a_prober_of_their_own),
+	    cmocka_unit_test(
+	        an_endpoint_that_hangs_keeps_no_other_from_a_prober),
+	    cmocka_unit_test(who_refuses_one_refuses_all),
+	    cmocka_unit_test(what_hangs_before_it_is_asked_hangs_for_all),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "probe") == 0)
