@@ -222,11 +222,11 @@ pool_answer_alike(
     struct arena *arena, struct probe_request *request, const cJSON *verdict)
 {
 	CLEANUP(json_free) cJSON *copy = cJSON_Duplicate(verdict, true);
-	cJSON *subject = cJSON_CreateString(request->subject);
+	cJSON *name = cJSON_CreateString(request->subject);
 	char *line = NULL;
 
-	if (copy == NULL || subject == NULL ||
-	    !cJSON_ReplaceItemInObjectCaseSensitive(copy, "subject", subject))
+	if (copy == NULL || name == NULL ||
+	    !cJSON_ReplaceItemInObjectCaseSensitive(copy, "subject", name))
 		abort(); /* as an arena without memory ends us */
 	line = cJSON_PrintUnformatted(copy);
 	if (line == NULL)

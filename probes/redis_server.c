@@ -700,7 +700,7 @@ redis_server_masters(struct redis_server *server, int64_t deadline_ms,
 	/* of a single server it is an error */
 	if (redis_server_run(server, deadline_ms, &command, &slots, NULL) ==
 	        -1 ||
-	    slots->type != REDIS_REPLY_ARRAY)
+	    slots == NULL || slots->type != REDIS_REPLY_ARRAY)
 		return 1;
 	for (size_t i = 0; i < slots->elements; i++) {
 		int node = master_of(server, slots->element[i],

@@ -265,7 +265,7 @@ bull_is_empty() {
 
 canary_done() {
 	look follow "$@"
-	[ "$(fact done)" = yes ]
+	[ "$(fact "done")" = yes ]
 }
 
 # Each node finds that out for itself.
