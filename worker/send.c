@@ -37,11 +37,24 @@ send_to_opened(int pidfd, pid_t pid, int signo)
 }
 
 int
+send_to_led(int pidfd, int signo)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL,
+	    PIDFD_SIGNAL_PROCESS_GROUP);
+}
+
+bool
+send_knows_led(void)
+{
+	/* the kernel looks at flags before it looks at the descriptor */
+	return send_to_led(-1, 0) == -1 && errno == EBADF;
+}
+
+int
 send_to_group(pid_t pgid, int pidfd, int signo)
 {
 	if (pidfd >= 0 && pgid > 1) {
-		if (syscall(SYS_pidfd_send_signal, pidfd, signo, NULL,
-		        PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+		if (send_to_led(pidfd, signo) == 0)
 			return 0;
 		if (errno == ESRCH)
 			return -1;

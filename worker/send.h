@@ -20,6 +20,11 @@ int send_to_opened(int pidfd, pid_t pid, int signo);
  * the kernel knows which group is meant (Linux 6.9); without, or on an older
  * kernel, by number, which the members still pin. */
 int send_to_group(pid_t pgid, int pidfd, int signo);
+/* To every member of the group of `pidfd`'s process, which may be reaped; never
+ * to another one of the same number. -1 with ESRCH: it has no members. Only
+ * where send_knows_led(). */
+int send_to_led(int pidfd, int signo);
+bool send_knows_led(void);
 /* True when the group has members; zombies that nobody reaped count. */
 bool send_group_exists(pid_t pgid);
 

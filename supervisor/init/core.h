@@ -18,6 +18,7 @@
 #include "worker/notify.h"
 #include "worker/spawn.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 /*
@@ -28,7 +29,8 @@
  *     queue.c    who starts next
  *     start.c    pending -> starting -> running
  *     stop.c     asking an instance to end, escalating; the drain
- *     reap.c     who died, and what comes of it
+ *     reap.c     who died, and what is left of its group
+ *     outcome.c  what comes after: another start and when, or none
  *     limits.c   cgroups of instances: limits, whoever escaped, OOM kills
  *     order.c    who waits for whom, at the start and in the drain
  *     schedule.c workers that run by the calendar
@@ -57,7 +59,10 @@ enum {
 	CORE_STARTS_MAX = 64, /* between clone and exec at once */
 	CORE_YOUNG_MAX = 1,   /* of the second lane, only just started */
 	CORE_CLIENTS_MAX = 16,
-	CORE_REAP_BUDGET = 256,
+	CORE_REAP_BUDGET = 256, /* ends in a turn */
+	/* ... of whoever it is: the others are of workers whose pidfd says so,
+	 * of which a turn tells no more */
+	CORE_REAP_SHARE = CORE_REAP_BUDGET - LOOP_BATCH,
 	CORE_PIDFDS_MAX = 512, /* every clone copies them, every exec closes */
 	CORE_MESSAGE_BUDGET = 64,
 	CORE_EXEC_DEADLINE_MS = 5000,
@@ -394,6 +399,7 @@ struct core {
 	bool pid1, reap_again;
 	unsigned reaped; /* in this turn */
 	bool no_pidfd;   /* this kernel, or its seccomp filter, has none */
+	bool led;        /* a pidfd leads to its process's group (Linux 6.9) */
 	bool die_with_parent, allow_exec_changes, placed;
 	bool ordered;     /* some worker depends on another */
 	bool order_due;   /* something changed that somebody may wait for */
@@ -643,18 +649,25 @@ void drain_signal(struct core *core, int signo);
 
 /* --- reap.c --- */
 
-/* At most CORE_REAP_BUDGET ends in a turn, however often it is called; sets
- * core->reap_again when there may be more. */
+/* Reaps whoever has ended, as many as a turn has room and time for, however
+ * often it is called; sets core->reap_again when there may be more. */
 void reap(struct core *core);
+/* The worker's own pidfd says that it has ended: it need not wait until all
+ * orphans are reaped that the kernel tells before it. */
+void reap_witnessed(struct core *core, int32_t slot);
 /* Looks whether groups without main process have become empty. */
 void reap_endings(struct core *core);
 void ending_timer_fired(struct loop_timer *timer, int64_t now_ms);
+/* After a fault: is it still our child? Its end is noted where it isn't:
+ * `taken` says how it ended if that was not noted before; else NULL. */
+void reap_resume(struct core *core, int32_t slot, const siginfo_t *taken);
+
+/* --- outcome.c --- */
+
 /* Its whole group has ended: what now? */
 void instance_ended(struct core *core, int32_t slot);
 /* It has no process, and its slot is given back. */
 void instance_forget(struct core *core, int32_t slot);
-/* After a fault: is it still our child? Its end is noted where it isn't. */
-void reap_resume(struct core *core, int32_t slot);
 /* It has no process: it is to start now. */
 void instance_want(struct core *core, int32_t slot);
 /* Its backoff is over: it is to start now, or in its turn (run.limit). */

@@ -25,6 +25,7 @@
 #include "supervisor/init/init.h"
 #include "supervisor/init/recover.h"
 #include "supervisor/init/tool.h"
+#include "worker/send.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -342,6 +343,7 @@ core_reset(struct core *core, uint32_t max_workers)
 	core->settings.grace_ms = -1;
 	core->settings.control_gid = -1;
 	core->exit_code = -1;
+	core->led = send_knows_led();
 	core->environment = (const char *const *)environ;
 	core->started_wall_ms = clock_wall_ms();
 	set_timers(core);

@@ -18,285 +18,11 @@
 enum {
 	ENDING_FIRST_MS = 10,
 	ENDING_MOST_MS = 250,
+	/* All ends of a turn, after which timers are served; a few are reaped
+	 * even where something else took so long. */
+	REAP_TURN_MS = 5,
+	REAP_LEAST = 16,
 };
-
-/* --- what comes after an end --- */
-
-static void
-leave_run(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-
-	if (instance->run == CORE_NO_RUN)
-		return;
-	int32_t *at = &core->runs[instance->run].first;
-	while (*at != slot && *at != CORE_NO_SLOT)
-		at = &core->instances[*at].next_in_run;
-	if (*at == slot)
-		*at = instance->next_in_run;
-	instance->run = CORE_NO_RUN;
-	instance->next_in_run = CORE_NO_SLOT;
-}
-
-void
-instance_forget(struct core *core, int32_t slot)
-{
-	start_dequeue(core, slot);
-	leave_run(core, slot);
-	capture_forget(core, slot);
-	instance_change(core, slot, EVENT_FORGET);
-	plan_unbind(core, slot);
-	table_release(core, slot);
-}
-
-/* It ended, and nobody had asked for that. */
-static bool
-was_unordered(const struct instance *instance)
-{
-	return instance->why == WHY_ENDED || instance->why == WHY_EXEC ||
-	       instance->why == WHY_LIVENESS || instance->why == WHY_STARTUP ||
-	       instance->why == WHY_WATCHDOG || instance->why == WHY_MEMORY;
-}
-
-/* A start of who has ended before, or was to. */
-static void
-count_start(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-	struct past *past = past_make(core, slot);
-
-	if (was_unordered(instance)) {
-		past->restarts = past->restarts_before + 1;
-	} else if (instance->why != WHY_RESOURCES) {
-		past->failures = 0;
-		instance->active_ms = 0;
-	}
-	past->restarted[instance->ended_as]++;
-	past->next_start_ms = 0;
-}
-
-void
-instance_want(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-	int32_t run = instance->run;
-
-	instance_wake_never(core, slot);
-	if (instance->state == INSTANCE_PENDING || core->phase != PHASE_RUN)
-		return;
-	if (!plan_rebind(core, slot)) {
-		instance_forget(core, slot);
-		if (run != CORE_NO_RUN)
-			run_reconcile(core, run);
-		return;
-	}
-	if (instance_has(core, slot, ROW_PAST))
-		count_start(core, slot);
-	instance->ended_as = CLASS_NONE;
-	instance->has_turn = 0;
-	instance->why = order_waits(core, slot) ? WHY_WAITS : WHY_NONE;
-	instance_change(core, slot, EVENT_WANTED);
-	if (instance->why == WHY_NONE)
-		start_queue(core, slot);
-}
-
-void
-instance_order(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-
-	backoff_reset(&past_make(core, slot)->backoff);
-	instance->why = WHY_ORDER_RESTART;
-	instance->ended_as = CLASS_ORDERED;
-	instance_want(core, slot);
-}
-
-static void
-start_later(struct core *core, int32_t slot, int64_t at_ms)
-{
-	const struct instance *instance = &core->instances[slot];
-
-	past_make(core, slot)->next_start_ms = at_ms;
-	if (instance->state == INSTANCE_BACKOFF)
-		peers_changed(core, slot, EVENT_RETRY);
-	else
-		instance_change(core, slot, EVENT_RETRY);
-	instance_wake_at(core, slot, at_ms);
-}
-
-void
-instance_due(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-	int64_t now_ms = core->loop.now_ms, at_ms = now_ms;
-	struct worker_spec spec;
-
-	/* a start that was none (no process could be made) had its turn */
-	if (instance->run != CORE_NO_RUN && instance->has_turn == 0 &&
-	    instance->ended_as != CLASS_NONE) {
-		plan_worker(&core->plans[core->current],
-		    (uint32_t)instance->run, &spec);
-		at_ms = limit_take(&core->runs[instance->run].limit,
-		    &spec.start_limit, now_ms);
-	}
-	if (at_ms <= now_ms) {
-		instance_want(core, slot);
-		return;
-	}
-	instance->has_turn = 1;
-	log_debug("worker.turn", "worker=%s: many restarts: in %lld ms",
-	    instance_label(core, slot), (long long)(at_ms - now_ms));
-	start_later(core, slot, at_ms);
-}
-
-static enum exit_class
-class_of(const struct core *core, int32_t slot)
-{
-	switch ((enum instance_why)core->instances[slot].why) {
-	case WHY_ORDER_RESTART:
-		return CLASS_ORDERED;
-	case WHY_LIVENESS:
-	case WHY_STARTUP:
-	case WHY_WATCHDOG:
-		return CLASS_PROBE;
-	case WHY_MEMORY:
-		return CLASS_OOM;
-	case WHY_NONE:
-	case WHY_ORDER_STOP:
-	case WHY_SCALED:
-	case WHY_REMOVED:
-	case WHY_DRAIN:
-	case WHY_ENDED:
-	case WHY_EXEC:
-	case WHY_RESOURCES:
-	case WHY_WAITS:
-	case WHY_DEADLINE:
-	case WHY_COUNT:
-		return exit_classify(&past_of(core, slot)->last_exit);
-	}
-	return CLASS_NONE;
-}
-
-/* It has failed so often, or so long, that it is given up. */
-static bool
-gives_up(const struct core *core, int32_t slot, const struct worker_spec *spec)
-{
-	const struct instance *instance = &core->instances[slot];
-
-	if (instance->why == WHY_DEADLINE)
-		return true;
-	if (spec->deadline_ms > 0 &&
-	    clock_after(instance->active_ms, spec->deadline_ms) <=
-	        core->loop.now_ms)
-		return true;
-	return spec->failures_max > 0 &&
-	       past_of(core, slot)->failures >= spec->failures_max;
-}
-
-static bool
-is_final(struct core *core, int32_t slot, const struct worker_spec *spec,
-    enum exit_class kind)
-{
-	if (kind == CLASS_ORDERED)
-		return false;
-	past_make(core, slot)->failures += kind != CLASS_CLEAN;
-	if (gives_up(core, slot, spec))
-		return true;
-	return spec->restart == RESTART_NEVER ||
-	       (spec->restart == RESTART_ON_FAILURE && kind == CLASS_CLEAN);
-}
-
-static void
-start_again(struct core *core, int32_t slot, const struct worker_spec *spec,
-    enum exit_class kind)
-{
-	struct instance *instance = &core->instances[slot];
-	struct past *past = past_make(core, slot);
-	struct backoff backoff = past->backoff;
-	int64_t delay_ms = backoff_next(&backoff, kind, past->well_ms,
-	    spec->backoff_first_ms, spec->backoff_cap_ms, core_noise());
-
-	/* one store: nothing is counted before it, and little left after it */
-	past->backoff = backoff;
-	if (instance->why == WHY_NONE)
-		instance->why =
-		    past->last_exit.kind == EXIT_EXEC ? WHY_EXEC : WHY_ENDED;
-	if (kind == CLASS_ORDERED) {
-		instance_want(core, slot);
-		return;
-	}
-	if (delay_ms == 0) {
-		instance_due(core, slot);
-		return;
-	}
-	log_debug("worker.backoff", "worker=%s class=%s: again in %lld ms",
-	    instance_label(core, slot), exit_class_name(kind),
-	    (long long)delay_ms);
-	start_later(core, slot, clock_after(core->loop.now_ms, delay_ms));
-}
-
-/* Nothing can start without it. */
-static void
-init_worker_failed(struct core *core, int32_t slot)
-{
-	const struct instance *instance = &core->instances[slot];
-	char reason[sizeof(core->end_reason)], text[EXIT_TEXT_SIZE];
-
-	(void)snprintf(reason, sizeof(reason), "init worker '%s' gave up: %s",
-	    plan_worker_name(&core->plans[instance->plan], instance->worker),
-	    instance->why == WHY_DEADLINE
-	        ? "its deadline passed"
-	        : exit_text(
-	              &past_of(core, slot)->last_exit, text, sizeof(text)));
-	drain_begin(core, reason, EXIT_AGAIN);
-}
-
-static void
-hold(struct core *core, int32_t slot)
-{
-	instance_wake_never(core, slot);
-	instance_change(core, slot, EVENT_HELD);
-}
-
-void
-instance_ended(struct core *core, int32_t slot)
-{
-	struct instance *instance = &core->instances[slot];
-	int32_t run = instance->run;
-	struct worker_spec spec;
-
-	instance_wake_never(core, slot);
-	enum exit_class kind = class_of(core, slot);
-	if (core->phase != PHASE_RUN) {
-		hold(core, slot);
-		return;
-	}
-	if (instance->why == WHY_REMOVED || instance->why == WHY_SCALED ||
-	    !plan_rebind(core, slot)) {
-		instance_forget(core, slot);
-		if (run != CORE_NO_RUN)
-			run_reconcile(core, run);
-		return;
-	}
-	if (instance->why == WHY_ORDER_STOP || core->runs[run].held) {
-		instance->why = WHY_ORDER_STOP;
-		hold(core, slot);
-		return;
-	}
-	instance->ended_as = (uint8_t)kind;
-	instance_spec(core, slot, &spec);
-	if (!is_final(core, slot, &spec, kind)) {
-		start_again(core, slot, &spec, kind);
-		return;
-	}
-	if (instance->why != WHY_DEADLINE)
-		instance->why = WHY_ENDED;
-	finish_note_exit(core, &past_of(core, slot)->last_exit, true);
-	instance_change(core, slot, EVENT_FINISH);
-	schedule_ended(core, slot);
-	if (spec.init && (kind != CLASS_CLEAN || instance->why == WHY_DEADLINE))
-		init_worker_failed(core, slot);
-}
 
 /* --- groups that outlive their leader --- */
 
@@ -357,32 +83,31 @@ ending_timer_fired(struct loop_timer *timer, int64_t now_ms)
 	core_wake(core, timer, clock_after(now_ms, core->ending_poll_ms));
 }
 
-/* --- one end --- */
+/* --- the end of a worker --- */
 
-static void
-reap_one(pid_t pid)
-{
-	siginfo_t info;
-
-	(void)waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
-}
-
-/* What is left of its group is told while the zombie still pins the number. */
-static void
-tell_group(struct core *core, int32_t slot)
+/* What is left of its group is told; whether anybody was there to hear it. By
+ * number while the zombie of its leader pins that, or, once it was `reaped`, by
+ * its pidfd. */
+static bool
+tell_group(struct core *core, int32_t slot, bool reaped)
 {
 	struct instance *instance = &core->instances[slot];
 	struct past *past = past_make(core, slot);
 	struct worker_spec spec;
 
 	int signo = instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM;
-	(void)send_to_group(instance->pgid, pidfd_of(core, slot), signo);
+	int pidfd = pidfd_of(core, slot);
+	int rc = reaped ? send_to_led(pidfd, signo)
+	                : send_to_group(instance->pgid, pidfd, signo);
+	bool heard = rc == 0 || errno == EPERM;
 	past->last_exit.escaped = limits_signal(core, slot, signo);
 	instance->group_told = 1;
-	if (past->kill_at_ms != 0)
-		return;
-	instance_spec(core, slot, &spec);
-	past->kill_at_ms = clock_after(core->loop.now_ms, spec.grace_ms);
+	if (past->kill_at_ms == 0) {
+		instance_spec(core, slot, &spec);
+		past->kill_at_ms =
+		    clock_after(core->loop.now_ms, spec.grace_ms);
+	}
+	return heard;
 }
 
 static void
@@ -394,28 +119,33 @@ log_exit(const struct core *core, int32_t slot, pid_t pid)
 	char text[EXIT_TEXT_SIZE];
 	bool expected = instance->why != WHY_NONE ||
 	                (ended->kind == EXIT_CODE && ended->value == 0);
-
+	const char *executable = "";
 	struct worker_spec spec;
-	instance_spec(core, slot, &spec);
-	bool executed = ended->kind != EXIT_EXEC;
+
+	if (ended->kind == EXIT_EXEC) {
+		instance_spec(core, slot, &spec);
+		executable = spec.executable;
+	}
 	log_event(expected ? LOG_INFO : LOG_WARNING, "worker.exited",
 	    "worker=%s pid=%d ran_ms=%lld: %s%s%s", instance_label(core, slot),
 	    (int)pid, (long long)past->last_ran_ms,
-	    exit_text(ended, text, sizeof(text)), executed ? "" : ": ",
-	    executed ? "" : spec.executable);
+	    exit_text(ended, text, sizeof(text)),
+	    *executable == '\0' ? "" : ": ", executable);
 }
 
+/* The news of its exec first: without them, a failed one looks like an exit. */
 static void
 note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 {
 	const struct instance *instance = &core->instances[slot];
-	const struct wires *wires = &core->wires[slot];
 	struct past *past = past_make(core, slot);
 	struct worker_exit ended = {.kind = EXIT_UNKNOWN};
 
+	start_collect(core, slot);
+	int16_t start = core->wires[slot].start;
 	exit_from_wait(info->si_code, info->si_status, &ended);
-	if (wires->start >= 0 && core->starts[wires->start].failed)
-		ended = core->starts[wires->start].exit;
+	if (start >= 0 && core->starts[start].failed)
+		ended = core->starts[start].exit;
 	ended.by_us = instance->last_signal;
 	limits_note_exit(core, slot, &ended);
 	past->last_exit = ended;
@@ -423,22 +153,18 @@ note_exit(struct core *core, int32_t slot, const siginfo_t *info)
 	past->last_ran_ms = core->loop.now_ms - instance->started_ms;
 	past->total_exits = past->exits_before + 1;
 	finish_note_exit(core, &ended, false);
-}
-
-static void
-main_exited(struct core *core, int32_t slot, const siginfo_t *info)
-{
-	struct instance *instance = &core->instances[slot];
-	pid_t pid = info->si_pid;
-
-	start_collect(core, slot);
-	note_exit(core, slot, info);
 	start_forget(core, slot);
 	probers_end(core, slot);
 	notify_end(core, slot);
-	tell_group(core, slot);
-	reap_one(pid);
-	RECOVER_POINT(POINT_REAPED);
+}
+
+/* It is reaped, noted, and its group told: of which some have `survived`. */
+static void
+main_gone(struct core *core, int32_t slot, bool survived)
+{
+	struct instance *instance = &core->instances[slot];
+	pid_t pid = instance->pid;
+
 	if (instance_has(core, slot, ROW_PIDFD)) {
 		core->witnesses -= (uint32_t)core->pidfds[slot].added;
 		loop_remove(&core->loop, &core->pidfds[slot]);
@@ -446,7 +172,6 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	owner_clear(core, pid);
 	instance->pid = 0;
 	log_exit(core, slot, pid);
-	bool survived = send_group_exists(instance->pgid);
 	past_make(core, slot)->last_exit.group_survivors = survived ? 1 : 0;
 	bool left = survived || limits_populated(core, slot);
 	instance_change(core, slot, EVENT_EXITED);
@@ -459,15 +184,34 @@ main_exited(struct core *core, int32_t slot, const siginfo_t *info)
 	ending_add(core, slot);
 }
 
+/* It is only seen so far, and pins the number of its group. */
+static void
+pinned_ended(struct core *core, int32_t slot, const siginfo_t *seen)
+{
+	siginfo_t info;
+
+	note_exit(core, slot, seen);
+	(void)tell_group(core, slot, false);
+	(void)waitid(P_PID, (id_t)seen->si_pid, &info, WEXITED | WNOHANG);
+	RECOVER_POINT(POINT_REAPED);
+	main_gone(core, slot, send_group_exists(core->instances[slot].pgid));
+}
+
 void
-reap_resume(struct core *core, int32_t slot)
+reap_resume(struct core *core, int32_t slot, const siginfo_t *taken)
 {
 	const struct instance *instance = &core->instances[slot];
 	struct worker_spec spec;
 
 	if (instance->pid > 0) /* seen by resume.c: it is our child */
 		return;
-	/* how it ended was noted before it was reaped */
+	if (taken != NULL) {
+		note_exit(core, slot, taken);
+		(void)tell_group(core, slot, true);
+		log_exit(core, slot, taken->si_pid);
+		core->kept->taken.si_pid = 0;
+	}
+	/* otherwise how it ended was noted before it was reaped */
 	if (instance->state != INSTANCE_ENDING &&
 	    instance->state != INSTANCE_KILLING) {
 		start_forget(core, slot);
@@ -484,20 +228,51 @@ reap_resume(struct core *core, int32_t slot)
 	ending_add(core, slot);
 }
 
-static void
-child_ended(struct core *core, const siginfo_t *info)
+/* --- one end --- */
+
+/*
+ * Who ends is reaped at once where nothing is lost by that: the kernel writes
+ * how into the state memfd, where the image after a fault finds what this one
+ * had not noted yet. A worker's group is told afterwards: its pidfd names the
+ * group of that leader and no other, whoever has got its number meanwhile
+ * (Linux 6.9). Without such a pidfd it has to be told while the zombie pins the
+ * number. So where some worker has none, each end is looked at before.
+ */
+static bool
+is_led(const struct core *core, int32_t slot)
 {
-	pid_t pid = info->si_pid;
-	struct owner owner = owner_of(core, pid);
+	return core->led && instance_has(core, slot, ROW_PIDFD);
+}
+
+static bool
+has_to_look(const struct core *core)
+{
+	return !core->led || core->alive != core->witnesses;
+}
+
+static bool
+take(struct core *core, idtype_t which, pid_t pid)
+{
+	siginfo_t *taken = &core->kept->taken;
+
+	taken->si_pid = 0;
+	if (waitid(which, (id_t)pid, taken, WEXITED | WNOHANG) == -1 ||
+	    taken->si_pid == 0)
+		return false;
+	RECOVER_POINT(POINT_REAPED);
+	return true;
+}
+
+/* Of one that was taken; no worker. */
+static void
+other_ended(struct core *core, struct owner owner)
+{
+	siginfo_t *taken = &core->kept->taken;
 	struct worker_exit ended = {.kind = EXIT_UNKNOWN};
 
-	exit_from_wait(info->si_code, info->si_status, &ended);
-	if (owner.kind == OWNER_INSTANCE) {
-		main_exited(core, (int32_t)owner.index, info);
-		return;
-	}
-	reap_one(pid);
-	owner_clear(core, pid);
+	exit_from_wait(taken->si_code, taken->si_status, &ended);
+	owner_clear(core, taken->si_pid);
+	taken->si_pid = 0;
 	switch ((enum owner_kind)owner.kind) {
 	case OWNER_PROBER:
 		prober_exited(core, (int32_t)owner.index, &ended);
@@ -527,29 +302,96 @@ child_ended(struct core *core, const siginfo_t *info)
 	}
 }
 
-void
-reap(struct core *core)
+static void
+taken_ended(struct core *core)
 {
-	unsigned before = core->reaped;
+	siginfo_t *taken = &core->kept->taken;
+	struct owner owner = owner_of(core, taken->si_pid);
+	int32_t slot = (int32_t)owner.index;
 
-	if (before == CORE_REAP_BUDGET)
+	if (owner.kind != OWNER_INSTANCE) {
+		other_ended(core, owner);
 		return;
-	capture_look(core);
-	notify_read(core);
-	for (; core->reaped < CORE_REAP_BUDGET; core->reaped++) {
-		siginfo_t info = {.si_pid = 0};
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
-		        -1 ||
-		    info.si_pid == 0)
-			break;
-		child_ended(core, &info);
 	}
-	core->reap_again = core->reaped == CORE_REAP_BUDGET;
-	if (core->reaped > before)
+	note_exit(core, slot, taken);
+	bool survived = tell_group(core, slot, true);
+	taken->si_pid = 0;
+	main_gone(core, slot, survived);
+}
+
+/* False: nobody (of those that are asked for) has ended. */
+static bool
+reap_one(struct core *core, idtype_t which, pid_t pid)
+{
+	siginfo_t seen = {.si_pid = 0};
+
+	if (!has_to_look(core)) {
+		if (!take(core, which, pid))
+			return false;
+		taken_ended(core);
+		return true;
+	}
+	if (waitid(which, (id_t)pid, &seen, WEXITED | WNOHANG | WNOWAIT) ==
+	        -1 ||
+	    seen.si_pid == 0)
+		return false;
+	struct owner owner = owner_of(core, seen.si_pid);
+	if (owner.kind == OWNER_INSTANCE &&
+	    !is_led(core, (int32_t)owner.index)) {
+		pinned_ended(core, (int32_t)owner.index, &seen);
+		return true;
+	}
+	if (!take(core, P_PID, seen.si_pid))
+		return false;
+	taken_ended(core);
+	return true;
+}
+
+/* What may follow from ends. */
+static void
+after_ends(struct core *core, bool any)
+{
+	if (any)
 		operator_sweep(core);
 	if (core->ending_first != CORE_NO_SLOT)
 		reap_endings(core);
 	start_pump(core);
 	finish_if_complete(core);
 	finish_step(core);
+}
+
+static bool
+turn_is_over(const struct core *core)
+{
+	return core->reaped >= CORE_REAP_SHARE ||
+	       (core->reaped >= REAP_LEAST &&
+	           clock_ms() - core->loop.now_ms >= REAP_TURN_MS);
+}
+
+void
+reap(struct core *core)
+{
+	unsigned before = core->reaped;
+	bool more = true;
+
+	core->reap_again = true;
+	if (turn_is_over(core))
+		return;
+	capture_look(core);
+	notify_read(core);
+	while (more && !turn_is_over(core)) {
+		more = reap_one(core, P_ALL, 0);
+		core->reaped += more;
+	}
+	core->reap_again = more;
+	after_ends(core, core->reaped > before);
+}
+
+void
+reap_witnessed(struct core *core, int32_t slot)
+{
+	notify_read(core);
+	bool any = reap_one(core, P_PID, core->instances[slot].pid);
+	core->reaped += any;
+	after_ends(core, any);
 }

@@ -45,6 +45,9 @@ struct kept {
 	uint64_t run_id;  /* REEVE_RUN */
 	char version[32]; /* of the build that wrote it */
 	char what[128];   /* the assertion that failed, or "" */
+	/* reap.c: who was reaped and isn't noted yet; si_pid 0: nobody. Within
+	 * one page, so that the kernel writes it where we have written. */
+	siginfo_t taken __attribute__((aligned(128)));
 	struct core core;
 };
 

@@ -30,6 +30,9 @@ enum {
 /* What the faulted image knew. */
 static struct core old;
 
+/* Of its workers, the one that it had reaped and not noted. */
+static int32_t taken_slot = CORE_NO_SLOT;
+
 /* --- facts --- */
 
 /* A descriptor that came with us, or -1. (Close-on-exec again: all of them at
@@ -345,8 +348,11 @@ take_pid(struct core *core, int32_t slot, int pidfd)
 
 	if (instance->cloning && !alive)
 		find_clone(core, slot);
-	if (instance->pid != 0 && !exit_is_child(instance->pid))
+	if (instance->pid != 0 && !exit_is_child(instance->pid)) {
+		if (instance->pid == core->kept->taken.si_pid)
+			taken_slot = slot;
 		instance->pid = 0;
+	}
 	if (instance->pid == 0) {
 		keep_pidfd(core, slot, alive ? pidfd : -1);
 		if (!alive)
@@ -446,7 +452,7 @@ resume_instance(struct core *core, int32_t slot)
 		instance_wake_at(core, slot, core->loop.now_ms);
 		break;
 	}
-	reap_resume(core, slot);
+	reap_resume(core, slot, slot == taken_slot ? &core->kept->taken : NULL);
 	/* asked to end, and not told yet */
 	if (instance->state == INSTANCE_STOPPING && instance->pid > 0 &&
 	    instance->last_signal == 0 && core->wires[slot].start < 0) {

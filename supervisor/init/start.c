@@ -106,6 +106,9 @@ execed(struct core *core, int32_t slot)
 	                ? SIGKILL
 	                : instance_stop_signal(core, slot);
 	instance->last_signal = (uint8_t)signo;
+	/* it has ended meanwhile, and its number may be another's */
+	if (instance->pid == 0 || instance->pid == core->kept->taken.si_pid)
+		return;
 	if (send_to_process(instance->pid, signo) == -1 && errno != ESRCH)
 		log_error("signal.failed", "worker=%s: error %d",
 		    instance_label(core, slot), errno);
@@ -256,8 +259,10 @@ clone_failed(struct core *core, int32_t slot, const struct err *err)
 static void
 pidfd_ready(struct loop_source *source, uint32_t events)
 {
+	struct core *core = source->owner;
+
 	(void)events;
-	reap(source->owner);
+	reap_witnessed(core, (int32_t)(source - core->pidfds));
 }
 
 void

@@ -48,7 +48,9 @@ flood_of_orphans() {
 	"$CTL" live
 	until_ok init_has orphans 5000
 	no_zombies "$INIT" || until_ok no_zombies "$INIT"
-	[ "$(most_in_a_turn)" -eq 256 ]
+	# by their number, or by the time that they take
+	most=$(most_in_a_turn)
+	((most > 1 && most <= 256))
 	"$CTL" start b
 	until_ok at_least b/0 restarts 3
 	[ "$(figure a/0 restarts)" = 0 ]

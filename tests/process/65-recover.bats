@@ -215,6 +215,27 @@ all_once() { [[ $(replicas_of "$T/c") == "$(printf 'REEVE_REPLICA=%s\n' 0 1 2 3)
 	expect_code 0
 }
 
+@test "a fault between reaping a worker and its record: how it ended is known" {
+	needs_faults
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg wait
+		arg $T/ready
+		restart never
+	END
+	supervise child 2>"$T/err"
+	until_ok is a/0 ready
+	pid=$(figure a/0 pid)
+	kill "-$REAPED" "$INIT"
+	"$CTL" live # it has read that
+	kill -USR1 "$pid"
+	# given up: the exit code is the worker's
+	expect_code 138
+	faulted 1
+	grep -q "worker.exited worker=a/0 pid=$pid .*SIGUSR1" "$T/err"
+}
+
 @test "a fault in the middle of the beginning drain: the rest is asked to end too" {
 	needs_faults
 	plan_of a.plan <<-END

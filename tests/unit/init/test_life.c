@@ -50,14 +50,16 @@ struct process {
 	bool family; /* leaves a member of its group behind */
 	bool member; /* that member lives */
 	bool member_deaf;
-	int code, status;
+	int code, status, pidfd;
 	bool told; /* what the report pipe said was read */
 };
 
 static struct process processes[PROCESSES]; /* pid - 2 */
 static unsigned nprocesses, reaped;
 static int64_t fake_now_ms;
-static bool cloning_fails, no_pidfds;
+static struct core *core;
+static int64_t tick_ms; /* that each look at the clock takes */
+static bool cloning_fails, no_pidfds, all_pidfds;
 static uint64_t seed;
 
 static unsigned
@@ -81,6 +83,7 @@ int __wrap_spawn_start(
 int __wrap_spawn_report(int report_fd, struct worker_exit *ret);
 int __wrap_send_to_process(pid_t pid, int signo);
 int __wrap_send_to_group(pid_t pgid, int pidfd, int signo);
+int __wrap_send_to_led(int pidfd, int signo);
 bool __wrap_send_group_exists(pid_t pgid);
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 void __wrap_room_for_processes(char *dst, size_t size);
@@ -106,6 +109,7 @@ __wrap_log_open(
 int64_t
 __wrap_clock_ms(void)
 {
+	fake_now_ms += tick_ms;
 	return fake_now_ms;
 }
 
@@ -133,10 +137,11 @@ __wrap_spawn_start(
 	(void)snprintf(process->label, sizeof(process->label), "%s/%s",
 	    request->spec->name, strchr(request->extra->entries[1], '=') + 1);
 	ret->pid = (pid_t)(2 + nprocesses++);
-	ret->pidfd = no_pidfds || chance(8) == 0
+	ret->pidfd = no_pidfds || (!all_pidfds && chance(8) == 0)
 	                 ? -1
 	                 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	process->pidfd = ret->pidfd;
 	return 0;
 }
 
@@ -179,17 +184,40 @@ __wrap_send_to_process(pid_t pid, int signo)
 	return 0;
 }
 
+static void
+hears(struct process *process, int signo)
+{
+	if (signo == SIGKILL || (signo == SIGTERM && !process->deaf))
+		dies(process, CLD_KILLED, signo);
+	if (signo == SIGKILL || (signo == SIGTERM && !process->member_deaf))
+		process->member = false;
+}
+
 int
 __wrap_send_to_group(pid_t pgid, int pidfd, int signo)
 {
 	struct process *process = process_of(pgid);
 
 	(void)pidfd;
-	if (signo == SIGKILL || (signo == SIGTERM && !process->deaf))
-		dies(process, CLD_KILLED, signo);
-	if (signo == SIGKILL || (signo == SIGTERM && !process->member_deaf))
-		process->member = false;
+	hears(process, signo);
 	return 0;
+}
+
+int
+__wrap_send_to_led(int pidfd, int signo)
+{
+	unsigned at = nprocesses;
+
+	/* a descriptor's number is used again: whose it is now came last */
+	while (at > 0 && processes[at - 1].pidfd != pidfd)
+		at--;
+	assert_true(pidfd >= 0 && at > 0 && core->led);
+	struct process *process = &processes[at - 1];
+	assert_int_equal(process->life, LIFE_REAPED);
+	bool member = process->member;
+	hears(process, signo);
+	errno = ESRCH;
+	return member ? 0 : -1;
 }
 
 bool
@@ -222,8 +250,6 @@ __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 }
 
 /* --- the plan --- */
-
-static struct core *core;
 
 static void
 apply(unsigned a, unsigned b, bool with_c, uint64_t version)
@@ -475,6 +501,9 @@ begin(uint64_t with_seed)
 	core->pid = (int32_t)getpid();
 	core->placed = true; /* no sockets */
 	assert_int_equal(table_map(core, &err), 0);
+	/* kernels, and a plan of more workers than get a pidfd */
+	core->led = chance(3) > 0;
+	all_pidfds = chance(2) == 0;
 	apply(2, 2, true, 0);
 }
 
@@ -595,15 +624,73 @@ a_storm_of_orphans_is_reaped_in_turns(void **state)
 	for (unsigned done = 0; done < ORPHANS;) {
 		unsigned before = reaped;
 		unsigned due =
-		    MIN((unsigned)ORPHANS - done, (unsigned)CORE_REAP_BUDGET);
+		    MIN((unsigned)ORPHANS - done, (unsigned)CORE_REAP_SHARE);
 		core->reaped = 0;
 		reap(core);
 		assert_int_equal(reaped - before, due);
-		assert_int_equal(core->reap_again, due == CORE_REAP_BUDGET);
+		assert_int_equal(core->reap_again, due == CORE_REAP_SHARE);
 		done += due;
 	}
 	assert_int_equal(core->orphans_reaped, ORPHANS);
 	free(core);
+}
+
+/* Where each takes long, timers don't wait for as many as a turn has room. */
+static void
+a_turn_of_a_storm_ends_in_time(void **state)
+{
+	(void)state;
+	begin(9);
+	for (int i = 0; i < CORE_REAP_BUDGET; i++)
+		processes[nprocesses++] =
+		    (struct process){.life = LIFE_ZOMBIE, .code = CLD_EXITED};
+	tick_ms = 1;
+	reap(core);
+	tick_ms = 0;
+	assert_in_range(reaped, 1, 32);
+	assert_true(core->reap_again);
+	free(core);
+}
+
+/* The kernel tells the oldest child first: the worker is behind all orphans. */
+static void
+a_worker_does_not_wait_for_the_orphans_before_it(void **state)
+{
+	struct err err = ERR_INIT;
+	int32_t slot = 0;
+
+	(void)state;
+	for (int led = 0; led < 2; led++) {
+		begin(9);
+		core->led = led == 1;
+		while (!instance_has(core, slot, ROW_PIDFD))
+			slot++;
+		/* what was started moves behind as many orphans */
+		for (int i = 0; i < 2 * CORE_REAP_BUDGET; i++)
+			processes[nprocesses++] = (struct process){
+			    .life = LIFE_ZOMBIE, .code = CLD_EXITED};
+		struct instance *instance = &core->instances[slot];
+		struct process *process = &processes[nprocesses++];
+		*process = *process_of(instance->pid);
+		process_of(instance->pid)->life = LIFE_REAPED;
+		reaped++;
+		owner_clear(core, instance->pid);
+		instance->pid = instance->pgid = (int32_t)(nprocesses + 1);
+		assert_int_equal(
+		    owner_set(core, instance->pid, OWNER_INSTANCE, slot, &err),
+		    0);
+		process->family = false;
+		dies(process, CLD_EXITED, 3);
+		uint64_t one = 1;
+		assert_int_equal(
+		    write(process->pidfd, &one, sizeof(one)), sizeof(one));
+		core->reaped = 0;
+		assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
+		assert_int_equal(process->life, LIFE_REAPED);
+		assert_int_equal(past_of(core, slot)->last_exit.value, 3);
+		assert_true(reaped < CORE_REAP_BUDGET);
+		free(core);
+	}
 }
 
 static void
@@ -648,6 +735,8 @@ main(void)
 	    cmocka_unit_test(what_is_not_in_the_table_does_not_happen),
 	    cmocka_unit_test(process_numbers_lead_to_their_owners),
 	    cmocka_unit_test(a_storm_of_orphans_is_reaped_in_turns),
+	    cmocka_unit_test(a_turn_of_a_storm_ends_in_time),
+	    cmocka_unit_test(a_worker_does_not_wait_for_the_orphans_before_it),
 	    cmocka_unit_test(nobody_looks_for_ends_at_rest),
 	    cmocka_unit_test(whatever_happens_the_invariants_hold),
 	};

@@ -37,6 +37,8 @@ enum {
 };
 
 static int32_t next_pid = FIRST_PID;
+static int32_t gone_pid; /* is no child of ours any more */
+static unsigned groups_told;
 static uint64_t seed;
 
 static unsigned
@@ -59,6 +61,7 @@ void __real_log_open(
 int __wrap_spawn_report(int report_fd, struct worker_exit *ret);
 int __wrap_send_to_process(pid_t pid, int signo);
 int __wrap_send_to_group(pid_t pgid, int pidfd, int signo);
+int __wrap_send_to_led(int pidfd, int signo);
 bool __wrap_send_group_exists(pid_t pgid);
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 
@@ -109,6 +112,15 @@ __wrap_send_to_group(pid_t pgid, int pidfd, int signo)
 	return 0;
 }
 
+int
+__wrap_send_to_led(int pidfd, int signo)
+{
+	assert_true(pidfd >= 0);
+	groups_told += signo == SIGTERM;
+	errno = ESRCH;
+	return -1;
+}
+
 bool
 __wrap_send_group_exists(pid_t pgid)
 {
@@ -120,6 +132,10 @@ __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
 	(void)options;
 	info->si_pid = 0;
+	if (type == P_PID && id == (id_t)gone_pid) {
+		errno = ECHILD;
+		return -1;
+	}
 	if (type == P_ALL || (id >= FIRST_PID && id < (id_t)next_pid))
 		return 0;
 	errno = ECHILD;
@@ -302,6 +318,56 @@ no_state_is_taken_unlooked_at(void **state)
 	assert_true(taken > CASES / 4);
 }
 
+/* Between the kernel's word of an end and ours: bits of what was wrong. */
+static int
+end_of_the_taken(void)
+{
+	static struct core before, after;
+	struct err err = ERR_INIT;
+	const int32_t slot = 1;
+	int wrong = 0;
+
+	(void)alarm(SECONDS);
+	int fd = leave_state(&before);
+	gone_pid = before.instances[slot].pid;
+	before.kept->taken =
+	    (siginfo_t){.si_signo = SIGCHLD, .si_code = CLD_EXITED};
+	before.kept->taken.si_pid = gone_pid;
+	before.kept->taken.si_status = 7;
+	if (resume_state(&after, fd, &err) == -1)
+		return 1;
+	resume_work(&after);
+	const struct past *past = past_of(&after, slot);
+	wrong |= past->last_exit.kind == EXIT_CODE &&
+	                 past->last_exit.value == 7 && past->total_exits == 1
+	             ? 0
+	             : 2;
+	wrong |= after.instances[slot].pid == 0 ? 0 : 4;
+	wrong |= after.kept->taken.si_pid == 0 ? 0 : 8;
+	wrong |= groups_told == 1 ? 0 : 16;
+	/* those of the others are as they were */
+	wrong |= past_of(&after, 0)->total_exits == 0 &&
+	                 after.instances[0].pid == before.instances[0].pid
+	             ? 0
+	             : 32;
+	return wrong;
+}
+
+static void
+an_end_that_was_reaped_and_not_noted_is_known(void **state)
+{
+	int status = 0;
+
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		log_open(-1, LOG_TEXT, LOG_ERROR, "test");
+		_exit(end_of_the_taken());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* --- the words before an upgrade --- */
 
 static void
@@ -394,6 +460,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(only_a_reeve_of_the_right_age_is_let_in),
 	    cmocka_unit_test(fields_are_found_by_name),
+	    cmocka_unit_test(an_end_that_was_reaped_and_not_noted_is_known),
 	    cmocka_unit_test(no_state_is_taken_unlooked_at),
 	};
 

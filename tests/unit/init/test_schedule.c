@@ -73,6 +73,7 @@ void __real_log_open(
 int __wrap_spawn_report(int report_fd, struct worker_exit *ret);
 int __wrap_send_to_process(pid_t pid, int signo);
 int __wrap_send_to_group(pid_t pgid, int pidfd, int signo);
+int __wrap_send_to_led(int pidfd, int signo);
 bool __wrap_send_group_exists(pid_t pgid);
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 
@@ -156,6 +157,15 @@ __wrap_send_to_group(pid_t pgid, int pidfd, int signo)
 	(void)pidfd;
 	(void)signo;
 	return 0;
+}
+
+int
+__wrap_send_to_led(int pidfd, int signo)
+{
+	(void)pidfd;
+	(void)signo;
+	errno = ESRCH;
+	return -1;
 }
 
 bool
