@@ -32,7 +32,7 @@ JOBFLAG = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # The init (program `reeve`): libc only, nothing that allocates.
 INIT_BASE := base/assert.c base/err.c base/text.c base/fd.c base/clock.c \
              base/log.c base/loop.c base/nowait.c base/signals.c base/fingerprint.c \
-             base/cgroup.c base/calendar.c
+             base/cgroup.c base/calendar.c base/format.c
 INIT_SRC  := $(INIT_BASE) $(wildcard worker/*.c) \
              $(filter-out %_encode.c %client.c,$(wildcard supervisor/wire/*.c)) \
              $(wildcard supervisor/init/*.c)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "base/nowait.h"
 #include "base/utf8.h"
@@ -211,12 +212,14 @@ static void
 make_text(struct line *line, const char *at, enum log_level level,
     const char *event, const char *text)
 {
-	char head[16];
+	static const char column[] = "        "; /* as wide as "warning " */
+	const char *name = level_name(level);
 	char count[LOG_TAIL];
 
-	(void)snprintf(head, sizeof(head), " %-7s ", level_name(level));
 	put_text(line, at);
-	put_text(line, head);
+	put_text(line, " ");
+	put_text(line, name);
+	put_text(line, column + strlen(name));
 	if (log_state.who != NULL) {
 		put_text(line, log_state.who);
 		put_text(line, " ");
@@ -279,7 +282,7 @@ log_event(enum log_level level, const char *event, const char *fmt, ...)
 	line.len = 0;
 	line.full = false;
 	va_start(args, fmt);
-	int len = vsnprintf(text, sizeof(text), fmt, args);
+	int len = format_args(text, sizeof(text), fmt, args);
 	va_end(args);
 	if (len < 0)
 		text[0] = '\0';

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/exitcode.h"
+#include "base/format.h"
 #include "base/text.h"
 #include "worker/exit.h"
 #include "worker/process.h"
@@ -287,11 +288,12 @@ exit_text(const struct worker_exit *ended, char *dst, size_t size)
 		exec_text(ended, dst, size);
 		break;
 	case EXIT_CODE:
-		(void)snprintf(dst, size, "exit code %d%s", (int)ended->value,
+		(void)format_text(dst, size, "exit code %d%s",
+		    (int)ended->value,
 		    ended->oom == OOM_YES ? ", out of memory" : "");
 		break;
 	case EXIT_SIGNAL:
-		(void)snprintf(dst, size, "killed by %s%s%s%s",
+		(void)format_text(dst, size, "killed by %s%s%s%s",
 		    exit_signal_name(ended->value, spare, sizeof(spare)),
 		    ended->core_dumped ? ", core dumped" : "",
 		    ended->oom == OOM_YES ? ", out of memory" : "",

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/fsm.h"
@@ -22,7 +21,7 @@ instance_label(const struct core *core, int32_t slot)
 	static char label[WORKER_NAME_MAX + 16];
 	const struct instance *instance = &core->instances[slot];
 
-	(void)snprintf(label, sizeof(label), "%s/%u",
+	(void)format_text(label, sizeof(label), "%s/%u",
 	    plan_worker_name(&core->plans[instance->plan], instance->worker),
 	    (unsigned)instance->replica);
 	return label;
