@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "checks/names.h"
 #include "checks/rows.h"
+#include "checks/smoke.h"
 
 /* 6xx: what the canary's travel proves, and what not. */
 
@@ -54,7 +55,8 @@ count_stages(struct smoke_look *look)
 		enum result after = seen == NULL ? RESULT_UNKNOWN : seen->after;
 
 		look->has_take = look->has_take || is_take(stage);
-		look->has_effect = look->has_effect || stage->queue == NULL;
+		look->has_effect =
+		    look->has_effect || smoke_stage_is_effect(stage);
 		look->dead = look->dead || text_equal(stage->state, "dead");
 		if (after == RESULT_PASSED) {
 			look->passed++;
@@ -242,17 +244,24 @@ check_rv601(struct check *check)
 /* --- RV602 drained-not-succeeded -------------------------------------------
  */
 
-static bool
-effects_failed(const struct smoke_look *look)
+/* What the effects say together: one that failed, else one that is unknown,
+ * else passed. */
+static enum result
+effects(const struct smoke_look *look)
 {
+	enum result all = RESULT_PASSED;
+
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
 		const struct observed_stage *seen = stage_seen(look, i);
 
-		if (look->smoke->stages[i].queue == NULL && seen != NULL &&
-		    seen->after == RESULT_FAILED)
-			return true;
+		if (!smoke_stage_is_effect(&look->smoke->stages[i]))
+			continue;
+		if (seen != NULL && seen->after == RESULT_FAILED)
+			return RESULT_FAILED;
+		if (seen == NULL || seen->after != RESULT_PASSED)
+			all = RESULT_UNKNOWN;
 	}
-	return false;
+	return all;
 }
 
 static void
@@ -267,20 +276,21 @@ judge_success(struct check *check, const struct smoke_look *look)
 		return;
 	if (!look->has_effect) {
 		check_set(check, finding, RESULT_UNKNOWN,
-		    "no stage reads a side effect back: that the job was taken "
-		    "does not say that its work was done");
+		    "no stage reads a side effect back: that the job was taken, "
+		    "or what the worker says of it, does not say that its work "
+		    "was done");
 		check_fix(check, finding,
 		    "add a stage that reads what the job leaves behind: a row, "
 		    "a key, an object",
 		    NULL, "reeve smoke");
 		return;
 	}
-	if (!effects_failed(look)) {
-		bool all = look->passed == look->smoke->nstages;
+	enum result done = effects(look);
 
-		check_set(check, finding, all ? RESULT_PASSED : RESULT_UNKNOWN,
-		    "%s",
-		    all ? "taken, and its work was read back"
+	if (done != RESULT_FAILED) {
+		check_set(check, finding, done, "%s",
+		    done == RESULT_PASSED
+		        ? "taken, and its work was read back"
 		        : "not every stage could be looked at");
 		return;
 	}
@@ -442,7 +452,7 @@ judge_effects(struct check *check, const struct smoke_look *look)
 		const struct declared_stage *stage = &look->smoke->stages[i];
 		const struct observed_stage *seen = stage_seen(look, i);
 
-		if (stage->queue != NULL || seen == NULL)
+		if (!smoke_stage_is_effect(stage) || seen == NULL)
 			continue;
 		struct report_finding *finding = stage_begin(check, look, i);
 

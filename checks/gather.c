@@ -71,6 +71,14 @@ gather_request_line(struct arena *arena, const char *kind, const char *params,
 	head(&json, kind, request);
 	if (request->by != NULL)
 		jsonw_text(&json, "by", request->by);
+	if (request->base != NULL)
+		jsonw_text(&json, "base", request->base);
+	if (request->reader != NULL) {
+		jsonw_array(&json, "reader");
+		for (size_t i = 0; request->reader[i] != NULL; i++)
+			jsonw_text(&json, NULL, request->reader[i]);
+		jsonw_end(&json);
+	}
 	jsonw_end(&json);
 	/* `params` is a JSON object of our own making: its members follow ours
 	 * in the same object. */

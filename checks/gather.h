@@ -40,6 +40,9 @@ struct gather_options {
 	 * the caller's, because only cli/ knows the wire */
 	const struct gather_place *places;
 	size_t nplaces;
+	/* The command that prints the workers' kept lines as JSON, one a line
+	 * (a worker's name may follow). NULL: they can't be read from here */
+	const char *const *log_reader;
 	bool queues_twice; /* the second sample, for `diagnose` */
 	bool only_queues;  /* bare URLs: nothing else is declared */
 };
@@ -62,6 +65,8 @@ struct gather_request {
 	int64_t timeout_ms;
 	const char *canary;
 	const char *by;                /* not for queues */
+	const char *base;              /* metric: what it was before */
+	const char *const *reader;     /* log: the command that prints them */
 	const char *payload, *receipt; /* for queues alone */
 	bool alone;                    /* observe: no near names */
 	const char *part;              /* list and move */

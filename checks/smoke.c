@@ -29,6 +29,8 @@ struct run {
 	const char *receipt;
 	const char *payload;
 	int64_t submitted_ms; /* monotonic: the acknowledgement */
+	/* what each metric was before; NULL: not a metric, or no number */
+	const char *base[STAGES_MAX];
 };
 
 /* A random UUIDv4 (decisions.md 27). */
@@ -100,6 +102,20 @@ ask(const struct run *run, struct probe_request *requests, size_t count,
 	return 0;
 }
 
+static bool
+is_metric(const struct declared_stage *stage)
+{
+	return stage->queue == NULL &&
+	       text_equal(stage->request.kind, "metric");
+}
+
+bool
+smoke_stage_is_effect(const struct declared_stage *stage)
+{
+	return stage->queue == NULL && !is_metric(stage) &&
+	       !text_equal(stage->request.kind, "log");
+}
+
 static const char *
 fact(const struct observation *seen, const char *key)
 {
@@ -128,7 +144,7 @@ queue_request(const struct run *run, const char *op, int64_t timeout_ms)
 static struct probe_request
 other_request(const struct run *run,
     const struct declared_probe_request *request, const char *subject,
-    const char *by)
+    const struct gather_request *extra)
 {
 	int64_t timeout_ms = time_left(run, STAGE_LOOK_MS);
 
@@ -138,11 +154,25 @@ other_request(const struct run *run,
 	            &(struct gather_request){.subject = subject,
 	                .timeout_ms = timeout_ms,
 	                .canary = run->canary,
-	                .by = by}),
+	                .by = extra->by,
+	                .base = extra->base,
+	                .reader = extra->reader}),
 	    .subject = subject,
 	    .kind = request->kind,
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + KILL_SLACK_MS),
 	};
+}
+
+static struct probe_request
+stage_request(const struct run *run, size_t index)
+{
+	const struct declared_stage *stage = &run->smoke->stages[index];
+	bool log = text_equal(stage->request.kind, "log");
+
+	return other_request(run, &stage->request, stage->name,
+	    &(struct gather_request){.by = stage->by,
+	        .base = run->base[index],
+	        .reader = log ? run->options->gather.log_reader : NULL});
 }
 
 /* Nobody answered the question: that says nothing of the canary. */
@@ -226,8 +256,7 @@ look_before(struct run *run, struct err *err)
 		if (stage->queue != NULL || stage->request.unresolved != NULL)
 			continue;
 		stage_of[count] = i;
-		requests[count++] =
-		    other_request(run, &stage->request, stage->name, stage->by);
+		requests[count++] = stage_request(run, i);
 	}
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
@@ -235,6 +264,8 @@ look_before(struct run *run, struct err *err)
 		struct observed_stage *seen = &run->seen->stages[stage_of[i]];
 
 		seen->before = result_of(&answers[i]);
+		if (is_metric(&run->smoke->stages[stage_of[i]]))
+			run->base[stage_of[i]] = fact(&answers[i], "value");
 		if (seen->before == RESULT_UNKNOWN) {
 			seen->summary = answers[i].summary;
 			seen->cause = answers[i].cause;
@@ -301,6 +332,7 @@ look_once(struct run *run, bool *ret_pending, struct err *err)
 		/* Every stage is looked at once, however late it is. */
 		if (seen->after == RESULT_PASSED ||
 		    stage->request.unresolved != NULL ||
+		    (is_metric(stage) && seen->before == RESULT_UNKNOWN) ||
 		    (seen->after != RESULT_UNKNOWN &&
 		        waited_ms > stage->within_ms))
 			continue;
@@ -308,8 +340,7 @@ look_once(struct run *run, bool *ret_pending, struct err *err)
 		requests[count++] = stage->queue != NULL
 		                        ? queue_request(run, "follow",
 		                              time_left(run, STAGE_LOOK_MS))
-		                        : other_request(run, &stage->request,
-		                              stage->name, stage->by);
+		                        : stage_request(run, i);
 	}
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
@@ -373,12 +404,11 @@ look_after(struct run *run, struct err *err)
 	for (size_t i = 0; i < run->smoke->nstages; i++) {
 		const struct declared_stage *stage = &run->smoke->stages[i];
 
-		if (stage->queue != NULL ||
+		if (!smoke_stage_is_effect(stage) ||
 		    run->seen->stages[i].after != RESULT_PASSED)
 			continue;
 		stage_of[count] = i;
-		requests[count++] =
-		    other_request(run, &stage->request, stage->name, stage->by);
+		requests[count++] = stage_request(run, i);
 	}
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
@@ -404,8 +434,8 @@ clean_up(struct run *run, struct err *err)
 
 	requests[count++] = queue_request(run, "remove", STAGE_LOOK_MS);
 	for (size_t i = 0; i < run->smoke->ncleanup && count < STAGES_MAX; i++)
-		requests[count++] = other_request(
-		    run, &run->smoke->cleanup[i], "cleanup", NULL);
+		requests[count++] = other_request(run, &run->smoke->cleanup[i],
+		    "cleanup", &(struct gather_request){.by = NULL});
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
 	run->seen->cleaned = true;

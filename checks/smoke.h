@@ -29,6 +29,10 @@ struct smoke_options {
 	void *arg;
 };
 
+/* Whether a stage reads what the job did. A queue says who has it, a log line
+ * and a metric are what a worker says of itself: they prove nothing done. */
+bool smoke_stage_is_effect(const struct declared_stage *stage);
+
 /* Runs one smoke, appending to observed->smokes. -1 only for trouble of our
  * own; a canary that fails is an observation. */
 int smoke_run(const struct declared_smoke *smoke,

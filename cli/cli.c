@@ -126,35 +126,49 @@ cli_usage(const struct cli *cli, const char *fmt, ...)
 }
 
 int
-cli_load(struct cli *cli, struct declared **ret)
+cli_refuse(struct cli *cli, int code, const char *path,
+    const struct manifest_errors *errors, const struct err *err)
 {
-	struct declared_options options = {
-	    .environ = (const char *const *)environ,
-	    .secret_overrides = cli->secrets,
-	};
-	struct manifest_errors errors = {0};
-	struct err err = ERR_INIT;
-
-	if (declared_load(cli->manifest, &options, &cli->arena, cli->redactor,
-	        ret, &errors, &err) == 0)
-		return 0;
-	for (size_t i = 0; i < errors.count; i++) {
-		const struct manifest_error *e = &errors.errors[i];
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct manifest_error *e = &errors->errors[i];
 
 		(void)fprintf(stderr, "%s:%d:%d: %s\n", e->place.file,
 		    e->place.line, e->place.column,
 		    redactor_clean(cli->redactor, &cli->arena, e->text));
 	}
-	if (errors.count == 0) {
-		(void)cli_fail(cli, EXIT_MANIFEST, "%s", err.text);
-		if (!cli->manifest_given)
-			cli_try("reeve %s -f FILE; docs/manifest.md shows what "
-			        "stands in it",
-			    command_name(cli));
-		return EXIT_MANIFEST;
-	}
-	return cli_fail(cli, EXIT_MANIFEST, "%zu error%s in '%s'", errors.count,
-	    errors.count == 1 ? "" : "s", cli->manifest);
+	if (errors->count == 0)
+		return cli_fail(cli, code, "%s", err->text);
+	return cli_fail(cli, code, "%zu error%s in '%s'", errors->count,
+	    errors->count == 1 ? "" : "s", path);
+}
+
+int
+cli_load_or_errors(struct cli *cli, struct declared **ret,
+    struct manifest_errors *errors, struct err *err)
+{
+	struct declared_options options = {
+	    .environ = (const char *const *)environ,
+	    .secret_overrides = cli->secrets,
+	};
+
+	if (declared_load(cli->manifest, &options, &cli->arena, cli->redactor,
+	        ret, errors, err) == 0)
+		return 0;
+	(void)cli_refuse(cli, EXIT_MANIFEST, cli->manifest, errors, err);
+	if (errors->count == 0 && !cli->manifest_given)
+		cli_try("reeve %s -f FILE; docs/manifest.md shows what stands "
+		        "in it",
+		    command_name(cli));
+	return EXIT_MANIFEST;
+}
+
+int
+cli_load(struct cli *cli, struct declared **ret)
+{
+	struct manifest_errors errors = {0};
+	struct err err = ERR_INIT;
+
+	return cli_load_or_errors(cli, ret, &errors, &err);
 }
 
 int

@@ -106,6 +106,12 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads -f. 0, or an exit code after all errors were printed as
  * file:line:column: text. */
 int cli_load(struct cli *cli, struct declared **ret) MUST_CHECK;
+/* The same, with what was wrong for whoever reports it. */
+int cli_load_or_errors(struct cli *cli, struct declared **ret,
+    struct manifest_errors *errors, struct err *err) MUST_CHECK;
+/* Prints what is wrong with a file, each with its place, and returns `code`. */
+int cli_refuse(struct cli *cli, int code, const char *path,
+    const struct manifest_errors *errors, const struct err *err);
 
 /* Next on stderr: "Try: …", what to do about what was just said. */
 void cli_try(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -6,30 +6,24 @@
 #include "base/text.h"
 #include "checks/engine.h"
 #include "checks/parity.h"
+#include "checks/refused.h"
 #include "cli/verify.h"
 #include "manifests/foreign.h"
 
 static const int64_t LINT_TIMEOUT_MS = 60000;
 
-/* In `lint` a wrong file is a finding of the run, so exit 1 (decisions.md
- * 26). */
+/* In `lint` a wrong file is a finding of the run, so exit 1 (decisions.md 26);
+ * one that can't be read says nothing of what it describes: bad input. */
 static int
-print_errors(struct cli *cli, const char *path,
+refuse(struct verify *verify, const char *path,
     const struct manifest_errors *errors, const struct err *err)
 {
-	for (size_t i = 0; i < errors->count; i++) {
-		const struct manifest_error *e = &errors->errors[i];
+	bool unread = errors->count == 0 && err->kind == ERR_SYSTEM;
 
-		(void)fprintf(stderr, "%s:%d:%d: %s\n", e->place.file,
-		    e->place.line, e->place.column,
-		    redactor_clean(cli->redactor, &cli->arena, e->text));
-	}
-	if (errors->count == 0)
-		(void)cli_fail(cli, EXIT_FAILED, "%s", err->text);
-	else
-		(void)cli_fail(cli, EXIT_FAILED, "%zu error%s in '%s'",
-		    errors->count, errors->count == 1 ? "" : "s", path);
-	return EXIT_FAILED;
+	report_refused(
+	    &verify->report, verify->cli->redactor, path, errors, err);
+	return cli_refuse(
+	    verify->cli, unread ? EXIT_DATA : EXIT_FAILED, path, errors, err);
 }
 
 static int
@@ -41,7 +35,7 @@ read_one(struct verify *verify, const char *path, struct foreign *foreign)
 	enum foreign_format format = FOREIGN_UNKNOWN;
 
 	if (foreign_format(path, &format, &errors, &cli->arena, &err) == -1)
-		return print_errors(cli, path, &errors, &err);
+		return refuse(verify, path, &errors, &err);
 	if (format == FOREIGN_REEVE) {
 		if (verify->declared != NULL)
 			return cli_usage(cli,
@@ -49,7 +43,7 @@ read_one(struct verify *verify, const char *path, struct foreign *foreign)
 			    "takes one, with other descriptions of it",
 			    verify->declared->file, path);
 		cli->manifest = path;
-		int rc = verify_load(verify);
+		int rc = verify_read(verify);
 
 		return rc == EXIT_MANIFEST ? EXIT_FAILED : rc;
 	}
@@ -60,7 +54,7 @@ read_one(struct verify *verify, const char *path, struct foreign *foreign)
 		    path);
 	if (foreign_read(
 	        path, foreign, &cli->arena, cli->redactor, &errors, &err) == -1)
-		return print_errors(cli, path, &errors, &err);
+		return refuse(verify, path, &errors, &err);
 	return 0;
 }
 
@@ -87,7 +81,7 @@ cmd_lint(struct cli *cli, int argc, char **argv)
 			failed = rc;
 	}
 	if (failed != 0)
-		return failed;
+		return verify_refused(&verify, failed);
 	foreign_resolve(&foreign, &cli->arena, cli->redactor);
 	if (verify.declared != NULL) {
 		checks_run(verify.declared, &verify.observed, STAGE_LINT,

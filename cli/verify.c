@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "checks/refused.h"
 #include "cli/verify.h"
 #include "supervisor/wire/place.h"
 
@@ -100,6 +101,22 @@ socket_text(
 	    arena, "@%.*s", (int)used - 1, address.sun_path + 1);
 }
 
+/* The workers' lines are beside the supervisor, not behind --status. */
+static void
+find_log_reader(struct verify *verify)
+{
+	struct arena *arena = &verify->cli->arena;
+	const char *const words[] = {"/proc/self/exe", "logs", "--name",
+	    verify->declared->name, "--tail", "100000", "--output", "json"};
+	const char **reader =
+	    arena_array(arena, ARRAY_LEN(words) + 1, sizeof(*reader));
+
+	if (verify->cli->status_url != NULL)
+		return;
+	memcpy(reader, words, sizeof(words));
+	verify->smoke.gather.log_reader = reader;
+}
+
 /* Where a supervisor of this name would listen on this host. */
 static int
 find_places(struct verify *verify)
@@ -134,16 +151,32 @@ find_places(struct verify *verify)
 }
 
 int
-verify_load(struct verify *verify)
+verify_read(struct verify *verify)
 {
-	int rc = cli_load(verify->cli, &verify->declared);
+	struct manifest_errors errors = {0};
+	struct err err = ERR_INIT;
+	int rc =
+	    cli_load_or_errors(verify->cli, &verify->declared, &errors, &err);
 
-	if (rc != 0)
+	if (rc != 0) {
+		verify->report.file = verify->cli->manifest;
+		report_refused(&verify->report, verify->cli->redactor,
+		    verify->cli->manifest, &errors, &err);
 		return rc;
+	}
 	verify->report.name = verify->declared->name;
 	verify->report.file = verify->declared->file;
 	verify->report.digest = verify->declared->digest;
+	find_log_reader(verify);
 	return find_places(verify);
+}
+
+int
+verify_load(struct verify *verify)
+{
+	int rc = verify_read(verify);
+
+	return rc == 0 ? 0 : verify_refused(verify, rc);
 }
 
 static int
@@ -221,4 +254,27 @@ verify_end(struct verify *verify)
 			failed = rc;
 	}
 	return failed != 0 ? failed : verify->report.exit;
+}
+
+int
+verify_refused(struct verify *verify, int code)
+{
+	struct cli *cli = verify->cli;
+
+	progress_end(&verify->progress);
+	if (verify->report.nfindings == 0)
+		return code;
+	verify->report.vantage = "offline";
+	verify->report.finished_wall_ms = clock_wall_ms();
+	report_conclude(&verify->report);
+	verify->report.exit = code;
+	for (size_t i = 0; i < cli->noutputs; i++) {
+		const struct cli_output *output = &cli->outputs[i];
+
+		if ((output->path != NULL ||
+		        !text_equal(output->format, "text")) &&
+		    write_output(verify, output) != 0)
+			return EXIT_DATA;
+	}
+	return code;
 }

@@ -28,8 +28,14 @@ struct verify {
  * 0, or an exit code. */
 int verify_begin(
     struct verify *verify, struct cli *cli, int64_t own_timeout_ms) MUST_CHECK;
-/* Loads the manifest and lets the report speak of it. 0, or an exit code. */
+/* Loads the manifest and lets the report speak of it. 0, or an exit code: then
+ * what is wrong is in the report. */
+int verify_read(struct verify *verify) MUST_CHECK;
+/* The same, and a refused manifest's report is written. */
 int verify_load(struct verify *verify) MUST_CHECK;
+/* The report of what was refused, to the outputs that were asked for: people
+ * have read it on stderr already. Returns `code`, which the report says too. */
+int verify_refused(struct verify *verify, int code);
 /* Concludes, writes every output, and gives the exit code. */
 int verify_end(struct verify *verify) MUST_CHECK;
 

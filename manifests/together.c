@@ -596,8 +596,15 @@ check_smoke(struct validation *v, const struct node *smoke)
 		    "be told from another");
 	for (const struct node *it = node_items(node_get(smoke, "stages"));
 	     it != NULL; it = it->next) {
+		const struct node *log = node_get(it, "log");
+
 		check_goes_with(v, it, "state", "queue");
 		check_goes_with(v, it, "queue", "state");
+		if (node_get(log, "path") != NULL &&
+		    node_get(log, "worker") != NULL)
+			complain(v->complaints, node_get(log, "worker"),
+			    "'worker' and 'path' exclude each other: a line is "
+			    "looked for in a worker's output or in a file");
 	}
 	if (!text_equal(node_text(node_get(smoke, "mode")), "isolated"))
 		return;

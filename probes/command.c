@@ -11,16 +11,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/text.h"
-#include "probes/look.h"
+#include "probes/command.h"
 
 /*
- * Kind "command": {command:[…], exitCode, contains}. It runs in the prober's
- * own process group, so that whatever it leaves behind ends with the prober. No
- * shell unless the command is one; nothing on its stdin; output bounded. Facts:
- * exit, output (its beginning, redacted).
+ * Kind "command": {command:[…], exitCode, contains}. No shell unless the
+ * command is one. Facts: exit, output (its beginning, redacted).
  */
 enum {
-	ARGV_MAX = 256,
 	OUTPUT_MAX_BYTES = 64 * 1024,
 	OUTPUT_SHOWN_BYTES = 500,
 	CHUNK_BYTES = 2048,
@@ -28,20 +25,20 @@ enum {
 };
 static const int64_t POLL_GAP_MS = 20;
 
-static int
-take_argv(struct look *look, char **argv)
+int
+command_argv(struct look *look, const char *key, size_t most, char **argv)
 {
 	struct err err = ERR_INIT;
 	const cJSON *command = NULL;
 	const cJSON *item = NULL;
 	size_t count = 0;
 
-	if (json_array(look->request, "command", &command, &err) == -1)
+	if (json_array(look->request, key, &command, &err) == -1)
 		goto wrong;
 	cJSON_ArrayForEach(item, command)
 	{
 		const char *word = NULL;
-		if (count + 1 == ARGV_MAX ||
+		if (count + 1 == most ||
 		    json_item_text(item, &word, &err) == -1)
 			goto wrong;
 		argv[count++] =
@@ -52,7 +49,7 @@ take_argv(struct look *look, char **argv)
 		return 0;
 wrong:
 	look_unknown(look, CAUSE_INTERNAL, "",
-	    "the request is wrong: 'command' is a list of words");
+	    "the request is wrong: '%s' is a list of words", key);
 	return -1;
 }
 
@@ -92,8 +89,8 @@ start(char *const *argv, int out, pid_t *ret)
 /* Reads until the command ended or the time is over: what it left running may
  * keep the pipe open, and is no reason to wait. -1: out of time. */
 static int
-wait_for_end(
-    const struct look *look, pid_t pid, int fd, struct buffer *out, int *status)
+wait_for_end(const struct look *look, pid_t pid, int fd, size_t most,
+    struct buffer *out, int *status)
 {
 	bool open = true;
 	bool ended = false;
@@ -108,8 +105,8 @@ wait_for_end(
 			(void)poll(&one, 1, clock_timeout(now_ms, until_ms));
 		ssize_t n = open ? read(fd, bytes, sizeof(bytes)) : 0;
 		if (n > 0)
-			buffer_append(out, bytes,
-			    MIN((size_t)n, OUTPUT_MAX_BYTES - out->len));
+			buffer_append(
+			    out, bytes, MIN((size_t)n, most - out->len));
 		else if (n == 0)
 			open = false;
 		if (ended && n <= 0)
@@ -153,12 +150,11 @@ judge(struct look *look, const char *name, int status, const struct buffer *out)
 		look_passed(look, "%s exits %d", name, code);
 }
 
-static void
-run(struct look *look, char *const *argv, int fds[2])
+static int
+run(struct look *look, char *const *argv, size_t most, int fds[2],
+    struct buffer *out, int *ret_status)
 {
-	struct buffer out;
 	pid_t pid = -1;
-	int status = 0;
 	int rc = start(argv, fds[1], &pid);
 
 	fd_close(&fds[1]);
@@ -170,38 +166,50 @@ run(struct look *look, char *const *argv, int fds[2])
 			look_unknown(look,
 			    rc == EACCES ? CAUSE_PERMISSION : CAUSE_INTERNAL,
 			    "", "run %s: %s", argv[0], strerror(rc));
-		return;
+		return -1;
 	}
-	buffer_init(&out, OUTPUT_MAX_BYTES);
-	if (wait_for_end(look, pid, fds[0], &out, &status) == -1) {
-		(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, &status, 0);
-		look_unknown(look, CAUSE_DEADLINE, "",
-		    "%s did not end within its time", argv[0]);
-	} else {
-		judge(look, argv[0], status, &out);
-	}
-	look_note_bytes(look, "output", &out, OUTPUT_SHOWN_BYTES);
-	buffer_wipe(&out);
+	if (wait_for_end(look, pid, fds[0], most, out, ret_status) == 0)
+		return 0;
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, ret_status, 0);
+	look_unknown(look, CAUSE_DEADLINE, "", "%s did not end within its time",
+	    argv[0]);
+	return -1;
 }
 
-void
-probe_command(struct look *look)
+int
+command_run(struct look *look, char *const *argv, size_t most,
+    struct buffer *out, int *ret_status)
 {
-	char *argv[ARGV_MAX];
 	int fds[2] = {-1, -1};
+	int rc = -1;
 
-	if (take_argv(look, argv) == -1)
-		return;
-	/* the words behind it may hold secrets */
-	look->out.target = argv[0];
-	ladder_begin(&look->ladder, STEP_QUERY, argv[0]);
+	buffer_init(out, most);
 	if (pipe2(fds, O_CLOEXEC) == -1 ||
 	    fcntl(fds[0], F_SETFL, O_NONBLOCK) == -1)
 		look_unknown(
 		    look, CAUSE_INTERNAL, "", "pipe: %s", strerror(errno));
 	else
-		run(look, argv, fds);
+		rc = run(look, argv, most, fds, out, ret_status);
 	fd_close(&fds[0]);
 	fd_close(&fds[1]);
+	return rc;
+}
+
+void
+probe_command(struct look *look)
+{
+	char *argv[COMMAND_ARGV_MAX];
+	struct buffer out;
+	int status = 0;
+
+	if (command_argv(look, "command", COMMAND_ARGV_MAX, argv) == -1)
+		return;
+	/* the words behind it may hold secrets */
+	look->out.target = argv[0];
+	ladder_begin(&look->ladder, STEP_QUERY, argv[0]);
+	if (command_run(look, argv, OUTPUT_MAX_BYTES, &out, &status) == 0)
+		judge(look, argv[0], status, &out);
+	look_note_bytes(look, "output", &out, OUTPUT_SHOWN_BYTES);
+	buffer_wipe(&out);
 }

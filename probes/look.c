@@ -203,8 +203,8 @@ look_left_ms(const struct look *look)
 	return MAX(look->ladder.deadline_ms - clock_ms(), 1);
 }
 
-static bool
-text_number(const char *text, double *ret)
+bool
+look_number(const char *text, double *ret)
 {
 	char *end = NULL;
 
@@ -225,7 +225,7 @@ value_equals(const cJSON *wanted, const char *value)
 	if (cJSON_IsString(wanted))
 		return text_equal(wanted->valuestring, value);
 	if (cJSON_IsNumber(wanted))
-		return text_number(value, &number) &&
+		return look_number(value, &number) &&
 		       number >= wanted->valuedouble &&
 		       number <= wanted->valuedouble;
 	if (cJSON_IsTrue(wanted))
@@ -266,7 +266,7 @@ look_expect(struct look *look, const char *what, const char *value)
 		return;
 	}
 	if (least != NULL &&
-	    (!text_number(value, &number) || number < least->valuedouble)) {
+	    (!look_number(value, &number) || number < least->valuedouble)) {
 		look_failed(look, CAUSE_MISMATCH, "",
 		    "%s gives '%.200s', which is not at least %g", what, value,
 		    least->valuedouble);

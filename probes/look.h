@@ -60,6 +60,8 @@ int64_t look_left_ms(const struct look *look);
  * there was none. `what` for people: "the query", "key a". With neither in the
  * request, any value passes. */
 void look_expect(struct look *look, const char *what, const char *value);
+/* A text that is a number as a whole. */
+bool look_number(const char *text, double *ret);
 /* `sql` with each $(CANARY) replaced by a placeholder of its own: "$" and 1,
  * 2…, or "?", since each may stand where another type is due. `ret_count`
  * says how many there are; -1 (answer set) when there is one but no canary. */
@@ -103,6 +105,6 @@ void look_learn_url(struct redactor *redactor, const char *url);
 look_fn probe_dns, probe_tcp, probe_tls, probe_http, probe_postgres,
     probe_mysql, probe_redis, probe_sqlite, probe_object, probe_command,
     probe_file, probe_supervisor, probe_processes, probe_platform, probe_nats,
-    probe_amqp;
+    probe_amqp, probe_log, probe_metric;
 
 #endif

@@ -27,6 +27,7 @@
  *   sqlite {path,query,equals,atLeast,execute,by}
  *   command {command:[…],exitCode,contains} · file {path,exists,contains}
  *   queue {queueKind,url,options:{…},op, …}: probes/queue/request.h
+ *   log {worker,reader:[…] | path, marker} · metric {url,name,atLeast,base}
  *   supervisor {name,status} · processes {workers:[{name,command:[…]}]}
  *   platform {}
  * For all of them: "canary", "secrets":[…] (values that no answer may hold),

@@ -51,6 +51,8 @@ static const struct {
     {"s3", probe_object},
     {"command", probe_command},
     {"file", probe_file},
+    {"log", probe_log},
+    {"metric", probe_metric},
     {"supervisor", probe_supervisor},
     {"processes", probe_processes},
     {"platform", probe_platform},

@@ -18,6 +18,7 @@
 #include "checks/engine.h"
 #include "checks/explain.h"
 #include "checks/parity.h"
+#include "checks/refused.h"
 #include "manifests/declared.h"
 #include "manifests/foreign.h"
 #include "probes/observed.h"
@@ -146,6 +147,11 @@ load(struct run *run)
 	if (declared_load("reeve.yaml", &options, &run->arena, run->redactor,
 	        &run->declared, &errors, &err) == 0)
 		return;
+	if (text_starts(run->expected, "RV100 ")) {
+		report_refused(
+		    &run->report, run->redactor, "reeve.yaml", &errors, &err);
+		return;
+	}
 	for (size_t i = 0; i < errors.count; i++)
 		print_error("reeve.yaml:%d:%d: %s\n",
 		    errors.errors[i].place.line, errors.errors[i].place.column,
@@ -284,9 +290,10 @@ is_about(const struct run *run, const char *name)
 		judged = true;
 		failed = failed || f->result == RESULT_FAILED;
 	}
-	/* Without an empty run there is no finding about it. */
+	/* Without an empty run there is no finding about it, nor without a
+	 * refused manifest. */
 	if (!judged && !fires)
-		judged = strcmp(id, "RV911") == 0;
+		judged = strcmp(id, "RV911") == 0 || strcmp(id, "RV100") == 0;
 	if (fires != failed || !judged)
 		print_error("%s: %s %s\n", name, id,
 		    !judged  ? "was not judged"
