@@ -85,6 +85,7 @@ struct list {
 	va_list at;
 };
 
+/* NOLINTBEGIN(bugprone-branch-clone): the types differ. */
 static void
 put_signed(
     struct out *out, const struct conversion *conversion, struct list *args)
@@ -119,6 +120,7 @@ put_unsigned(
 		value = va_arg(args->at, unsigned);
 	put_number(out, value, conversion->kind == 'x' ? 16 : 10, false);
 }
+/* NOLINTEND(bugprone-branch-clone) */
 
 static void
 put_text(

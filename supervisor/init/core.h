@@ -396,10 +396,10 @@ struct core {
 	int64_t started_wall_ms;
 	uint64_t nofile_soft; /* that we were started with */
 	struct fingerprint_key key;
-	bool pid1, reap_again;
 	unsigned reaped; /* in this turn */
-	bool no_pidfd;   /* this kernel, or its seccomp filter, has none */
-	bool led;        /* a pidfd leads to its process's group (Linux 6.9) */
+	bool pid1, reap_again;
+	bool no_pidfd; /* this kernel, or its seccomp filter, has none */
+	bool led;      /* a pidfd leads to its process's group (Linux 6.9) */
 	bool die_with_parent, allow_exec_changes, placed;
 	bool ordered;     /* some worker depends on another */
 	bool order_due;   /* something changed that somebody may wait for */

@@ -45,11 +45,14 @@ struct kept {
 	uint64_t run_id;  /* REEVE_RUN */
 	char version[32]; /* of the build that wrote it */
 	char what[128];   /* the assertion that failed, or "" */
-	/* reap.c: who was reaped and isn't noted yet; si_pid 0: nobody. Within
-	 * one page, so that the kernel writes it where we have written. */
-	siginfo_t taken __attribute__((aligned(128)));
+	siginfo_t taken;  /* reaped and not noted yet; si_pid 0: nobody */
 	struct core core;
 };
+
+/* In one page: where we have written, the kernel has room to write (reap.c). */
+static_assert(offsetof(struct kept, taken) / 4096 ==
+                  (offsetof(struct kept, taken) + sizeof(siginfo_t) - 1) / 4096,
+    "`taken` lies in one page");
 
 /* Installs the handlers and unblocks the faults. `argv`: the first command
  * line, from "run" on. */
