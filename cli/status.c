@@ -231,6 +231,20 @@ print_server(struct buffer *out, const cJSON *status)
 		buffer_format(out, "  status server: %s\n", trouble);
 }
 
+/* What wouldn't outlive the operator now. */
+static void
+print_kept(struct buffer *out, const cJSON *op)
+{
+	const char *spool = answer_text(op, "spool_trouble");
+	const char *history = answer_text(op, "history_trouble");
+
+	if (*spool != '\0')
+		buffer_format(out,
+		    "  alerts that wait are in memory only: %s\n", spool);
+	if (*history != '\0')
+		buffer_format(out, "  the history isn't kept: %s\n", history);
+}
+
 static void
 print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -243,6 +257,7 @@ print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 	    answer_number(arena, op, "restarts"));
 	if (*why != '\0')
 		buffer_format(out, "  %s\n", why);
+	print_kept(out, op);
 	print_server(out, status);
 	print_workers(arena, out, status);
 	print_queues(arena, out, status);

@@ -52,6 +52,7 @@ packages() {
 		test procps looks at processes in tests
 		test tmux a terminal for tests of reeve top
 		test util-linux unshare, setpriv
+		test libfaketime a clock that jumps in tests
 		test systemd systemd-notify, which tells a worker's state
 		test python3 servers that misbehave in tests
 		test curl speaks to the control socket in tests

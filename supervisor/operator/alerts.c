@@ -242,6 +242,8 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 	if (alerts->changed) {
 		spool_checkpoint(alerts);
 		spool_prune(alerts); /* what is for nobody */
+	} else {
+		spool_save_again(alerts);
 	}
 	if (alerts->next != before)
 		receivers_send(alerts);

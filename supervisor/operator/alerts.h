@@ -105,6 +105,9 @@ struct alerts {
 	int64_t restored_ms; /* monotonic: when the spool was read */
 	int64_t wake_ms;     /* when the last pass wants another */
 	bool changed;        /* since the checkpoint */
+	/* why what waits can't be written at the moment: it is in memory only;
+	 * "" it is on disk, or there is no directory */
+	char trouble[ALERT_WHY_SIZE];
 	alert_told_fn *told; /* may be NULL, as the next */
 	alert_receiver_fn *receiver_told;
 	alert_silence_fn *silence_over;

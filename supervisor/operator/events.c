@@ -70,6 +70,21 @@ prune(struct events *events)
 	(void)!store_run(events->store, statement);
 }
 
+/* Also of what others wrote into the store: whoever commits may be the first
+ * for whom it works again. */
+static void
+tell_gap(struct events *events)
+{
+	char since[CLOCK_TEXT_SIZE];
+	int64_t since_wall_ms = store_take_gap(events->store);
+
+	if (since_wall_ms != 0)
+		events_say(events, "lost", NULL,
+		    "the history could not be written since %s: what happened "
+		    "until now isn't in it",
+		    clock_text(since_wall_ms, since));
+}
+
 static void
 commit_fired(struct loop_timer *timer, int64_t now_ms)
 {
@@ -79,6 +94,7 @@ commit_fired(struct loop_timer *timer, int64_t now_ms)
 	if (events->written >= PRUNE_EVERY)
 		prune(events);
 	store_commit(events->store);
+	tell_gap(events);
 }
 
 static void
@@ -134,6 +150,7 @@ say(struct events *events, const char *kind, const char *worker,
 	                 .key = key});
 	/* Ours come seldom, and nobody has them a second time. */
 	store_commit(events->store);
+	tell_gap(events);
 }
 
 void

@@ -133,8 +133,10 @@ notes_write(struct operator_core *op)
 	    text_format(path, sizeof(path), &err, "%s/%s", op->state_dir,
 	        NOTES_FILE) == -1 ||
 	    fd_replace_file(path, NOTES_MODE, bytes.data, bytes.len, &err) ==
-	        -1)
+	        -1) {
 		log_warning("operator.notes", "not kept: %s", err.text);
+		op->notes_due = true; /* with the next pass */
+	}
 	buffer_fini(&bytes);
 }
 

@@ -125,6 +125,16 @@ page_summary(struct operator_core *op, struct buffer *out)
 		    "<p><strong>The init refuses what is declared; what runs "
 		    "stays as it is.</strong> <code>{}</code></p>",
 		    op->plan_refusal);
+	if (op->alerts.trouble[0] != '\0')
+		HTML(out,
+		    "<p><strong>Alerts that wait are in memory only.</strong> "
+		    "<code>{}</code></p>",
+		    op->alerts.trouble);
+	if (op->store.trouble[0] != '\0')
+		HTML(out,
+		    "<p><strong>The history isn't kept.</strong> "
+		    "<code>{}</code></p>",
+		    op->store.trouble);
 	buffer_text(out, "</div>");
 }
 

@@ -136,24 +136,30 @@ spool_waits_for(struct alert_event *event, const char *name)
 	return NULL;
 }
 
-/* A disk that is full or gone costs only the promise to outlive us. */
-static void
+/* A disk that is full or gone costs only the promise to outlive us, and only
+ * until it can be written again. */
+static bool
 store(struct alerts *alerts, const char *name, const struct buffer *bytes)
 {
 	struct err err = ERR_INIT;
 	char path[PATH_SIZE];
 
 	if (alerts->dir == NULL)
-		return;
+		return true;
 	if (bytes->overflow)
 		(void)err_set(&err, ERR_CAPACITY, "too long");
 	else if (text_format(path, sizeof(path), &err, "%s/%s", alerts->dir,
 	             name) == 0 &&
 	         fd_replace_file(
 	             path, SPOOL_FILE_MODE, bytes->data, bytes->len, &err) == 0)
-		return;
-	log_warning(
-	    "alert.spool", "file=%s kept in memory only: %s", name, err.text);
+		return true;
+	if (alerts->trouble[0] == '\0')
+		log_warning("alert.spool",
+		    "alerts that wait are in memory only: %s: %s", name,
+		    err.text);
+	(void)snprintf(alerts->trouble, sizeof(alerts->trouble), "%.*s",
+	    (int)sizeof(alerts->trouble) - 1, err.text);
+	return false;
 }
 
 static void
@@ -163,7 +169,7 @@ event_name(uint64_t number, char dst[64])
 }
 
 static void
-keep(struct alerts *alerts, const struct alert_event *event)
+keep(struct alerts *alerts, struct alert_event *event)
 {
 	char name[64];
 	struct buffer bytes;
@@ -181,7 +187,7 @@ keep(struct alerts *alerts, const struct alert_event *event)
 	jsonw_raw(&json, "event", event->json);
 	jsonw_end(&json);
 	event_name(event->number, name);
-	store(alerts, name, &bytes);
+	event->unsaved = !store(alerts, name, &bytes);
 	buffer_fini(&bytes);
 }
 
@@ -368,6 +374,27 @@ write_alert(struct jsonw *json, const struct alert *alert)
 	jsonw_end(json);
 }
 
+/* Returns whether all are on disk. */
+static bool
+save_events(struct alerts *alerts)
+{
+	for (struct alert_event *event = alerts->events; event != NULL;
+	     event = event->next) {
+		if (event->unsaved)
+			keep(alerts, event);
+		if (event->unsaved)
+			return false;
+	}
+	return true;
+}
+
+void
+spool_save_again(struct alerts *alerts)
+{
+	if (alerts->trouble[0] != '\0')
+		spool_checkpoint(alerts);
+}
+
 void
 spool_checkpoint(struct alerts *alerts)
 {
@@ -375,7 +402,10 @@ spool_checkpoint(struct alerts *alerts)
 	struct jsonw json;
 
 	alerts->changed = false;
-	if (alerts->dir == NULL)
+	/* A checkpoint counts for all that came before it: with one of these
+	 * in memory only, an older one raises too much after our death, and
+	 * this one would lose an alert. */
+	if (alerts->dir == NULL || !save_events(alerts))
 		return;
 	buffer_init(&bytes, CHECKPOINT_MAX);
 	jsonw_init(&json, &bytes, false);
@@ -388,7 +418,10 @@ spool_checkpoint(struct alerts *alerts)
 		write_alert(&json, alert);
 	jsonw_end(&json);
 	jsonw_end(&json);
-	store(alerts, CHECKPOINT, &bytes);
+	if (store(alerts, CHECKPOINT, &bytes) && alerts->trouble[0] != '\0') {
+		alerts->trouble[0] = '\0';
+		log_info("alert.spool", "all that waits is on disk again");
+	}
 	buffer_fini(&bytes);
 }
 

@@ -48,7 +48,9 @@ struct alert_event {
 	uint64_t number;
 	char *key, *subject;
 	bool test;
-	char *json; /* what is delivered */
+	bool
+	    unsaved; /* its file isn't what it should be: to be written again */
+	char *json;  /* what is delivered */
 	struct alert_pending pending[ALERT_RECEIVERS_MAX];
 	size_t npending;
 	/* names of all that it was for, also of those that have it by now */
@@ -64,6 +66,8 @@ void spool_close(struct alerts *alerts); /* frees the events, not the files */
 void spool_append(struct alerts *alerts, const char *json,
     const char *const *names, size_t count);
 void spool_checkpoint(struct alerts *alerts);
+/* What couldn't be written when it was to be: again. */
+void spool_save_again(struct alerts *alerts);
 /* Drops what waits for no receiver that there is; after a checkpoint, which
  * knows what it said. */
 void spool_prune(struct alerts *alerts);

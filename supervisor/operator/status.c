@@ -141,7 +141,13 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	jsonw_text(json, "manifest", op->manifest);
 	jsonw_text(json, "manifest_digest",
 	    op->intent == NULL ? NULL : op->intent->declared->digest);
-	jsonw_text(json, "spool", op->alerts.dir == NULL ? "memory" : "disk");
+	jsonw_text(json, "spool",
+	    op->alerts.dir == NULL || op->alerts.trouble[0] != '\0' ? "memory"
+	                                                            : "disk");
+	jsonw_text(json, "spool_trouble",
+	    op->alerts.trouble[0] == '\0' ? NULL : op->alerts.trouble);
+	jsonw_text(json, "history_trouble",
+	    op->store.trouble[0] == '\0' ? NULL : op->store.trouble);
 	jsonw_end(json);
 	jsonw_object(json, "init");
 	jsonw_i64(json, "pid", op->init.hello.init_pid);

@@ -44,6 +44,12 @@ store_statement_free(sqlite3_stmt **statement)
 }
 
 static int
+sql_failed(struct store *store, struct err *err)
+{
+	return err_set(err, ERR_SYSTEM, "%s", sqlite3_errmsg(store->db));
+}
+
+static int
 make_tables(struct store *store, struct err *err)
 {
 	char limit[SQL_MAX];
@@ -53,13 +59,15 @@ make_tables(struct store *store, struct err *err)
 	if (sqlite3_exec(store->db, SETTINGS, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(store->db, limit, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(store->db, TABLES, NULL, NULL, NULL) != SQLITE_OK)
-		return err_set(
-		    err, ERR_SYSTEM, "%s", sqlite3_errmsg(store->db));
+		return sql_failed(store, err);
 	return 0;
 }
 
+/* `ret_damaged`: what is there is no history of ours. A disk that is full or
+ * fails says nothing about the file. */
 static int
-open_at(struct store *store, const char *path, struct err *err)
+open_at(
+    struct store *store, const char *path, bool *ret_damaged, struct err *err)
 {
 	int code = sqlite3_open_v2(path, &store->db,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
@@ -70,8 +78,12 @@ open_at(struct store *store, const char *path, struct err *err)
 		rc = err_set(err, ERR_SYSTEM, "%s", sqlite3_errstr(code));
 	else
 		rc = make_tables(store, err);
+	*ret_damaged = false;
 	if (rc == 0)
 		return 0;
+	code = sqlite3_errcode(store->db);
+	*ret_damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB ||
+	               code == SQLITE_ERROR;
 	(void)sqlite3_close(store->db);
 	store->db = NULL;
 	return -1;
@@ -93,11 +105,15 @@ open_file(struct store *store, const char *dir, struct err *err)
 	if (text_format(store->path, sizeof(store->path), err, "%s/%s", dir,
 	        FILE_NAME) == -1)
 		return -1;
-	if (open_at(store, store->path, err) == -1) {
+	bool damaged = false;
+
+	if (open_at(store, store->path, &damaged, err) == -1) {
+		if (!damaged)
+			return -1;
 		log_warning("history.unusable", "%s: %s: set aside, begun anew",
 		    store->path, err->text);
 		set_aside(store);
-		if (open_at(store, store->path, err) == -1)
+		if (open_at(store, store->path, &damaged, err) == -1)
 			return -1;
 	}
 	(void)chmod(store->path, FILE_MODE);
@@ -112,14 +128,17 @@ store_open(struct store *store, const char *dir, struct err *err)
 	*store = (struct store){.db = NULL};
 	if (dir != NULL && open_file(store, dir, &why) == 0)
 		return 0;
+	bool damaged = false;
+
 	store->path[0] = '\0';
 	(void)snprintf(store->trouble, sizeof(store->trouble), "%.*s",
 	    (int)sizeof(store->trouble) - 1,
 	    dir == NULL ? "there is no writable directory" : why.text);
+	store->trouble_wall_ms = clock_wall_ms();
 	if (dir != NULL)
 		log_warning("history.memory", "%s: kept in memory only",
 		    store->trouble);
-	return open_at(store, ":memory:", err);
+	return open_at(store, ":memory:", &damaged, err);
 }
 
 void
@@ -137,8 +156,9 @@ complain(struct store *store)
 {
 	const char *why = sqlite3_errmsg(store->db);
 
-	if (text_equal(store->trouble, why))
-		return;
+	if (store->trouble_wall_ms != 0)
+		return; /* the first reason is the one that counts */
+	store->trouble_wall_ms = clock_wall_ms();
 	(void)snprintf(store->trouble, sizeof(store->trouble), "%.*s",
 	    (int)sizeof(store->trouble) - 1, why);
 	log_warning("history", "not kept: %s", why);
@@ -171,10 +191,29 @@ store_run(struct store *store, sqlite3_stmt *statement)
 
 	if (code != SQLITE_DONE)
 		complain(store);
-	else
-		store->trouble[0] = '\0';
 	(void)sqlite3_reset(statement);
 	return code == SQLITE_DONE ? 0 : -1;
+}
+
+/* What lies in memory stays there, and says why. */
+static void
+kept(struct store *store)
+{
+	if (store->path[0] == '\0' || store->trouble_wall_ms == 0)
+		return;
+	log_info("history", "kept again");
+	store->gap_wall_ms = store->trouble_wall_ms;
+	store->trouble_wall_ms = 0;
+	store->trouble[0] = '\0';
+}
+
+int64_t
+store_take_gap(struct store *store)
+{
+	int64_t since_wall_ms = store->gap_wall_ms;
+
+	store->gap_wall_ms = 0;
+	return since_wall_ms;
 }
 
 void
@@ -183,8 +222,10 @@ store_commit(struct store *store)
 	if (!store->writing)
 		return;
 	store->writing = false;
-	if (sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+	if (sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
+		kept(store);
 		return;
+	}
 	complain(store);
 	(void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }

@@ -498,8 +498,8 @@ sequences(void)
 static void
 assert_converged(struct model *model)
 {
-	static const int64_t later_ms[] = {
-	    0, 1, SETTLE_MS, BUDGET_MS, 10 * BUDGET_MS, 24LL * 60 * 60 * 1000};
+	static const int64_t later_ms[] = {0, 1, SETTLE_MS, BUDGET_MS,
+	    INT64_C(10) * BUDGET_MS, 24LL * 60 * 60 * 1000};
 
 	for (size_t w = 0; w < WORKERS; w++) {
 		const struct model_worker *worker = &model->workers[w];
