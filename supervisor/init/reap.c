@@ -321,11 +321,11 @@ taken_ended(struct core *core)
 
 /* False: nobody (of those that are asked for) has ended. */
 static bool
-reap_one(struct core *core, idtype_t which, pid_t pid)
+reap_one(struct core *core, idtype_t which, pid_t pid, bool look)
 {
 	siginfo_t seen = {.si_pid = 0};
 
-	if (!has_to_look(core)) {
+	if (!look) {
 		if (!take(core, which, pid))
 			return false;
 		taken_ended(core);
@@ -380,7 +380,7 @@ reap(struct core *core)
 	capture_look(core);
 	notify_read(core);
 	while (more && !turn_is_over(core)) {
-		more = reap_one(core, P_ALL, 0);
+		more = reap_one(core, P_ALL, 0, has_to_look(core));
 		core->reaped += more;
 	}
 	core->reap_again = more;
@@ -391,7 +391,8 @@ void
 reap_witnessed(struct core *core, int32_t slot)
 {
 	notify_read(core);
-	bool any = reap_one(core, P_PID, core->instances[slot].pid);
+	bool any = reap_one(
+	    core, P_PID, core->instances[slot].pid, !is_led(core, slot));
 	core->reaped += any;
 	after_ends(core, any);
 }

@@ -1,29 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 # Lines "WHO KEY FIGURE…" into Markdown tables of medians; behind each, how
-# many times the limit's figure of the same run that is.
+# many times the limit's figure that is: the median of the ratios of those that
+# were measured one beside the other, where there are as many of both.
 
-function median(list, n, parts, i, j, swap) {
+# As exact as its members are written.
+function median(list, n, parts, i, j, swap, places) {
 	n = split(list, parts, " ")
 	if (n == 0)
 		return ""
+	places = parts[1] ~ /\./ ? length(parts[1]) - index(parts[1], ".") : 0
 	for (i = 2; i <= n; i++)
 		for (j = i; j > 1 && parts[j - 1] + 0 > parts[j] + 0; j--) {
 			swap = parts[j]
 			parts[j] = parts[j - 1]
 			parts[j - 1] = swap
 		}
-	return parts[int((n + 1) / 2)]
+	if (n % 2 == 1)
+		return parts[(n + 1) / 2]
+	return sprintf("%.*f", places, (parts[n / 2] + parts[n / 2 + 1]) / 2)
+}
+
+# How many times `limit` one is; "" where that can't be said.
+function times(who, limit, key, nr, n, i, ours, theirs, list) {
+	n = split(seen[who, key, nr], ours, " ")
+	if (n == 0 || n != split(seen[limit, key, nr], theirs, " ")) {
+		ours[1] = median(seen[who, key, nr])
+		theirs[1] = median(seen[limit, key, nr])
+		n = ours[1] != ""
+	}
+	for (i = 1; i <= n; i++) {
+		if (theirs[i] + 0 == 0)
+			return ""
+		list = list " " sprintf("%.4f", ours[i] / theirs[i])
+	}
+	return median(list)
 }
 
 # One cell; "–" for what wasn't or couldn't be measured.
-function cell(who, key, nr, ratio, value, limit) {
+function cell(who, key, nr, ratio, value, factor) {
 	value = median(seen[who, key, nr])
 	if (value == "")
 		return (missed[who, key, nr] ? "none in time" : "–")
-	limit = median(seen["limit", key, nr])
-	if (!ratio || who == "limit" || limit + 0 == 0)
+	factor = times(who, "limit", key, nr)
+	if (!ratio || who == "limit" || factor == "")
 		return value
-	return sprintf("%s (%.2f×)", value, value / limit)
+	return sprintf("%s (%.2f×)", value, factor)
 }
 
 function row(title, key, nr, ratio, names, i, n, parts, line) {
@@ -45,16 +66,15 @@ function head(first, names, i, n, parts, line, rule) {
 	print line " |\n" rule "|"
 }
 
-# A target: what it is, a figure (and the one that it is a ratio to), the most
-# that it may be. One that has no figure makes the whole run fail.
-function target(title, value, to, most, shown, verdict, most_shown) {
-	if (value == "" || (to != "-" && to + 0 == 0)) {
+# A target: what it is, a figure, its unit ("×", or none), the most that it may
+# be. One that has no figure makes the whole run fail.
+function target(title, value, unit, most, shown, verdict, most_shown) {
+	if (value == "") {
 		print "| " title " | | not measured | **missed** |"
 		incomplete = 1
 		return
 	}
-	if (to != "-") {
-		value /= to
+	if (unit == "×") {
 		shown = sprintf("%.2f×", value)
 		most_shown = most " ×"
 	} else {
@@ -70,7 +90,7 @@ function of(who, key, nr) {
 }
 
 function ratio(title, key, nr, most) {
-	target(title, of("reeve", key, nr), of("limit", key, nr), most)
+	target(title, times("reeve", "limit", key, nr), "×", most)
 }
 
 function targets(i, n, parts) {
@@ -87,7 +107,7 @@ function targets(i, n, parts) {
 		ratio("restart among " parts[i] ", p50", "round" parts[i], 6, 1.3)
 		ratio("restart among " parts[i] ", p99", "round" parts[i], 7, 3)
 	}
-	target("restart beside a crash loop of 100, p50", of("reeve-crashing", "round1", 6), of("limit", "round1", 6), 3)
+	target("restart beside a crash loop of 100, p50", times("reeve-crashing", "limit", "round1", 6), "×", 3)
 	target("processor time a restart, of many in a row, ms", of("reeve", "soak", 1), "-", 0.15)
 	target("dirty memory after all restarts, KiB more", of("reeve", "soak", 2), "-", 16)
 	target("descriptors after all restarts, more", of("reeve", "soak", 3), "-", 4)
@@ -140,10 +160,11 @@ END {
 	row("wake-ups a minute, 100 idle workers", "idle", 1, 0, who)
 	row("the same, 1,000 idle workers", "idle1000", 1, 0, who)
 	print ""
-	who = "limit reeve reeve-run-- tini dumb-init catatonit runit s6 supervisord"
+	who = "limit limit-sessions reeve reeve-run-- tini dumb-init catatonit runit s6 supervisord"
 	head("as PID 1", who)
 	row("10,000 orphans end at once: reaped after, ms", "storm", 1, 1, who)
 	row("a start meanwhile, ms late at most", "late", 1, 0, who)
+	row("ms that the supervisor waited for a processor meanwhile", "late", 2, 0, who)
 	print ""
 	who = "reeve-run-- reeve-run-g tini tini-g dumb-init catatonit catatonit-g"
 	head("SIGTERM 0–4 ms after the start", who)

@@ -45,12 +45,12 @@ enum life {
 struct process {
 	enum life life;
 	char label[32]; /* worker/replica */
+	int code, status, pidfd;
 	bool exec_fails;
 	bool deaf;   /* ignores TERM */
 	bool family; /* leaves a member of its group behind */
 	bool member; /* that member lives */
 	bool member_deaf;
-	int code, status, pidfd;
 	bool told; /* what the report pipe said was read */
 };
 
