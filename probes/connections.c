@@ -121,7 +121,7 @@ connection_end_text(struct arena *arena, const struct connection_end *end)
 }
 
 bool
-connections_of(int64_t pid, void (*fn)(void *arg, uint64_t inode), void *arg)
+connections_of(int64_t pid, socket_fn *fn, void *arg)
 {
 	char path[PATH_SIZE];
 
@@ -142,7 +142,7 @@ connections_of(int64_t pid, void (*fn)(void *arg, uint64_t inode), void *arg)
 		char *end = NULL;
 		uint64_t inode = strtoull(link + 8, &end, 10);
 		if (*end == ']')
-			fn(arg, inode);
+			fn(arg, (int)strtol(entry->d_name, NULL, 10), inode);
 	}
 	(void)closedir(fds);
 	return true;

@@ -35,9 +35,9 @@ int connections_each(connection_fn *fn, void *arg, struct err *err) MUST_CHECK;
 const char *connection_end_text(
     struct arena *arena, const struct connection_end *end);
 
-/* The inodes of the sockets that a process has open; false: they may not be
- * seen. */
-bool connections_of(
-    int64_t pid, void (*fn)(void *arg, uint64_t inode), void *arg);
+/* The sockets that a process has open: descriptor and inode; false: they may
+ * not be seen. */
+typedef void socket_fn(void *arg, int fd, uint64_t inode);
+bool connections_of(int64_t pid, socket_fn *fn, void *arg);
 
 #endif

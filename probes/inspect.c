@@ -132,10 +132,17 @@ look_around(struct inspection *inspection, struct err *err)
 
 	for (struct dirent *entry = readdir(proc); entry != NULL && all != NULL;
 	     entry = readdir(proc)) {
+		struct seen *next = &all[inspection->count];
 		int64_t pid = 0;
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    text_i64(entry->d_name, 1, INT32_MAX, &pid, NULL) == -1 ||
-		    !read_seen(pid, &text, &all[inspection->count]))
+		    text_i64(entry->d_name, 1, INT32_MAX, &pid, NULL) == -1)
+			continue;
+		/* Of the workers, which may be thousands, it is known. */
+		if (processes_is_known(&inspection->workers, pid))
+			*next = (struct seen){.pid = pid,
+			    .parent = inspection->init,
+			    .session = pid};
+		else if (!read_seen(pid, &text, next))
 			continue;
 		if (++inspection->count < room)
 			continue;
@@ -402,8 +409,9 @@ struct telling {
 };
 
 static void
-tell_peer(void *arg, uint64_t inode)
+tell_peer(void *arg, int fd, uint64_t inode)
 {
+	(void)fd;
 	struct telling *telling = arg;
 	struct inspection *inspection = telling->inspection;
 	const struct peer wanted = {.inode = inode};

@@ -45,6 +45,8 @@ consumers_write(struct jsonw *json, const struct queue_state *state)
 		jsonw_text(json, "where", who->where != NULL ? who->where : "");
 		jsonw_text(json, "worker", who->worker);
 		jsonw_i64(json, "pid", who->pid);
+		if (who->session > 0)
+			jsonw_i64(json, "session", who->session);
 		jsonw_i64(json, "proof", (int64_t)who->proof);
 		jsonw_end(json);
 	}
@@ -261,6 +263,8 @@ observation_write(struct buffer *out, const struct observation *observation)
 	jsonw_text(&json, "identity", observation->identity);
 	jsonw_i64(&json, "at", observation->at_wall_ms);
 	jsonw_i64(&json, "elapsed_ms", observation->elapsed_ms);
+	if (observation->tag != NULL && observation->tag[0] != '\0')
+		jsonw_text(&json, "tag", observation->tag);
 	steps_write(&json, observation);
 	facts_write(&json, observation);
 	if (observation->queue != NULL)

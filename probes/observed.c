@@ -214,6 +214,7 @@ take_who(struct arena *arena, const cJSON *object, struct queue_state *ret,
 		    take_text(arena, item, "where", &one->where, err) == -1 ||
 		    take_text(arena, item, "worker", &one->worker, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
+		    json_i64(item, "session", -1, &one->session, err) == -1 ||
 		    json_i64(item, "proof", 0, &proof, err) == -1)
 			return err_wrap(err, "'who'");
 		if (proof < 0 || proof > UINT32_MAX)
@@ -580,6 +581,7 @@ take_observation(struct arena *arena, const cJSON *line,
 	    take_text(arena, line, "identity", &ret->identity, err) == -1 ||
 	    json_i64(line, "at", 0, &ret->at_wall_ms, err) == -1 ||
 	    json_i64(line, "elapsed_ms", 0, &ret->elapsed_ms, err) == -1 ||
+	    take_text(arena, line, "tag", &ret->tag, err) == -1 ||
 	    take_steps(arena, line, ret, err) == -1 ||
 	    take_facts(arena, line, ret, err) == -1 ||
 	    take_queue(arena, line, &ret->queue, err) == -1 ||

@@ -82,6 +82,7 @@ struct observation {
 	const char *summary;  /* one line; redacted */
 	const char *identity; /* of the server that answered; "" unknown */
 	int64_t at_wall_ms, elapsed_ms;
+	const char *tag; /* of all but the times, for "unless"; "" none */
 	struct step *steps;
 	size_t nsteps;
 	struct fact *facts;

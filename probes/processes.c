@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/text.h"
-#include "probes/connections.h"
 #include "probes/look.h"
 #include "probes/processes.h"
 
@@ -191,8 +191,14 @@ shown(struct arena *arena, const char *const *argv)
 	return arena_format(arena, "%s %s", argv[0], argv[script]);
 }
 
+/* A command under the name of its program. */
+struct named {
+	const char *name;
+	const struct processes_command *command;
+};
+
 struct search {
-	const struct processes_command *commands;
+	struct named *commands; /* by name */
 	size_t ncommands;
 	struct arena *arena;
 	struct processes_found *found;
@@ -214,22 +220,141 @@ found_add(struct search *search, const char *worker, int64_t pid,
 	        .exact = exact};
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+	const struct named *x = a;
+	const struct named *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order != 0
+	           ? order
+	           : (x->command > y->command) - (x->command < y->command);
+}
+
+/* There may be thousands of commands, and of processes: each is held against
+ * those only whose program has its name. */
+static void
+name_commands(struct search *search, const struct processes_command *commands,
+    size_t count)
+{
+	search->commands =
+	    arena_array(search->arena, count + 1, sizeof(*search->commands));
+	for (size_t i = 0; i < count; i++)
+		if (commands[i].argv[0] != NULL)
+			search->commands[search->ncommands++] = (struct named){
+			    base_name(commands[i].argv[0]), &commands[i]};
+	qsort(search->commands, search->ncommands, sizeof(*search->commands),
+	    by_name);
+}
+
+/* The first command of a program that same_program() takes for `running`. */
+static size_t
+first_named(const struct search *search, const char *running)
+{
+	size_t low = 0;
+	size_t high = search->ncommands;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(search->commands[middle].name, running) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The names under which a program may be declared that runs as `argv`: its own,
+ * its script's, and ours for our tool's. */
+enum {
+	NAMES = 3
+};
+static size_t
+names_of(const char *const *argv, const char *names[NAMES])
+{
+	size_t script = operand(argv);
+	size_t count = 1;
+
+	names[0] = base_name(argv[0]);
+	if (script != 0)
+		names[count++] = base_name(argv[script]);
+	for (size_t i = 0; i < count; i++)
+		if (names[i][0] == '-')
+			names[i]++;
+	if (count == 2 && text_equal(names[0], names[1]))
+		count = 1;
+	for (size_t i = 0, before = count; i < before; i++)
+		if (text_equal(names[i], "reeve-tool") &&
+		    !text_equal(names[before - 1 - i], "reeve"))
+			names[count++] = "reeve";
+	return count;
+}
+
+typedef void alike_fn(struct search *search,
+    const struct processes_command *command, int how, void *arg);
+
+static void
+each_alike(
+    struct search *search, const char *const *argv, alike_fn *fn, void *arg)
+{
+	const char *names[NAMES];
+	size_t count = names_of(argv, names);
+
+	for (size_t n = 0; n < count; n++)
+		for (size_t i = first_named(search, names[n]);
+		     i < search->ncommands &&
+		     text_equal(search->commands[i].name, names[n]);
+		     i++) {
+			const struct processes_command *command =
+			    search->commands[i].command;
+			int how = processes_alike(command->argv, argv);
+			if (how > 0)
+				fn(search, command, how, arg);
+		}
+}
+
+/* One process, and how much it is like a command at best. */
+struct compared {
+	int64_t pid, started_wall_ms;
+	const char *command;
+	int best;
+};
+
+static void
+take_best(struct search *search, const struct processes_command *command,
+    int how, void *arg)
+{
+	struct compared *compared = arg;
+
+	(void)search;
+	(void)command;
+	compared->best = MAX(compared->best, how);
+}
+
+static void
+add_best(struct search *search, const struct processes_command *command,
+    int how, void *arg)
+{
+	const struct compared *compared = arg;
+
+	if (how == compared->best)
+		found_add(search, command->worker, compared->pid,
+		    compared->command, compared->started_wall_ms, how == 2);
+}
+
 static void
 compare(struct search *search, int64_t pid, const char *const *argv)
 {
-	int best = 0;
-
-	for (size_t i = 0; i < search->ncommands; i++)
-		best =
-		    MAX(best, processes_alike(search->commands[i].argv, argv));
+	struct compared compared = {.pid = pid};
 	int64_t ticks = stat_field(&search->stat, STAT_START);
-	if (best == 0 || ticks == -1)
+
+	each_alike(search, argv, take_best, &compared);
+	if (compared.best == 0 || ticks == -1)
 		return;
-	const char *command = shown(search->arena, argv);
-	for (size_t i = 0; i < search->ncommands; i++)
-		if (processes_alike(search->commands[i].argv, argv) == best)
-			found_add(search, search->commands[i].worker, pid,
-			    command, started_wall_ms(ticks), best == 2);
+	compared.started_wall_ms = started_wall_ms(ticks);
+	compared.command = shown(search->arena, argv);
+	each_alike(search, argv, add_best, &compared);
 }
 
 static void
@@ -335,14 +460,12 @@ processes_find_others(const struct processes_command *commands, size_t count,
 {
 	struct processes_found found = {
 	    .all = arena_array(arena, FOUND_MAX, sizeof(*found.all))};
-	struct search search = {.commands = commands,
-	    .ncommands = count,
-	    .arena = arena,
-	    .found = &found};
+	struct search search = {.arena = arena, .found = &found};
 	DIR *proc = opendir("/proc");
 
 	if (proc == NULL)
 		return err_sys(err, "open '/proc'");
+	name_commands(&search, commands, count);
 	buffer_init(&search.cmdline, CMDLINE_MAX_BYTES);
 	buffer_init(&search.stat, SMALL_MAX_BYTES);
 	for (struct dirent *entry = readdir(proc); entry != NULL;
@@ -363,149 +486,6 @@ processes_find_others(const struct processes_command *commands, size_t count,
 	return 0;
 }
 /* NOLINTEND(readability-function-size) */
-
-/* A local end as /proc/net/tcp has it; v4 as v4-mapped. */
-struct local_end {
-	unsigned char address[CONNECTION_ADDRESS];
-	unsigned port;
-	uint64_t inode; /* 0: not found */
-};
-
-static bool
-end_parse(const char *text, struct local_end *ret)
-{
-	static const unsigned char mapped[12] = {
-	    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-	const char *colon = strrchr(text, ':');
-	char host[INET6_ADDRSTRLEN + 2];
-	int64_t port = 0;
-	size_t from = text[0] == '[' ? 1 : 0;
-
-	if (colon == NULL ||
-	    text_i64(colon + 1, 1, UINT16_MAX, &port, NULL) == -1)
-		return false;
-	size_t len = (size_t)(colon - text);
-	if (from == 1 && (len < 2 || text[len - 1] != ']'))
-		return false;
-	len -= 2 * from;
-	if (len >= sizeof(host))
-		return false;
-	memcpy(host, text + from, len);
-	host[len] = '\0';
-	*ret = (struct local_end){.port = (unsigned)port};
-	if (inet_pton(AF_INET6, host, ret->address) == 1)
-		return true;
-	memcpy(ret->address, mapped, sizeof(mapped));
-	return inet_pton(AF_INET, host, ret->address + sizeof(mapped)) == 1;
-}
-
-struct search_ends {
-	struct local_end *ends;
-	size_t count;
-};
-
-static void
-search_end(void *arg, const struct connection *one)
-{
-	const struct search_ends *search = arg;
-
-	for (size_t i = 0; i < search->count; i++)
-		if (search->ends[i].port == one->local.port &&
-		    memcmp(search->ends[i].address, one->local.address,
-		        CONNECTION_ADDRESS) == 0)
-			search->ends[i].inode = one->inode;
-}
-
-/* One process, whose sockets are held against the ends. */
-struct match_process {
-	int64_t pid;
-	const struct local_end *ends;
-	struct consumer_match *matches;
-	size_t count;
-};
-
-static void
-match_inode(void *arg, uint64_t inode)
-{
-	const struct match_process *process = arg;
-
-	for (size_t i = 0; i < process->count; i++) {
-		struct consumer_match *match = &process->matches[i];
-		/* shared by a parent and its child: the first that has it */
-		if (process->ends[i].inode == inode && match->pid == -1) {
-			match->pid = process->pid;
-			match->result = RESULT_PASSED;
-			match->why = "";
-		}
-	}
-}
-
-static int
-match_processes(const struct local_end *ends, struct consumer_match *matches,
-    size_t count, struct err *err)
-{
-	DIR *proc = opendir("/proc");
-
-	if (proc == NULL)
-		return err_sys(err, "open '/proc'");
-	for (struct dirent *entry = readdir(proc); entry != NULL;
-	     entry = readdir(proc)) {
-		int64_t pid = 0;
-		/* what may not be seen stays unknown */
-		if (is_pid(entry->d_name, &pid))
-			(void)connections_of(pid, match_inode,
-			    &(struct match_process){pid, ends, matches, count});
-	}
-	(void)closedir(proc);
-	return 0;
-}
-
-int
-processes_match_consumers(struct consumer_match *matches, size_t count,
-    struct arena *arena, struct err *err)
-{
-	struct local_end *ends = arena_array(arena, count + 1, sizeof(*ends));
-	bool any = false;
-
-	for (size_t i = 0; i < count; i++) {
-		matches[i].pid = -1;
-		matches[i].result = RESULT_UNKNOWN;
-		matches[i].why = "its address is no address and port";
-		if (!end_parse(matches[i].address, &ends[i]))
-			ends[i] = (struct local_end){.port = 0};
-	}
-	if (connections_each(
-	        search_end, &(struct search_ends){ends, count}, err) == -1)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		if (ends[i].port == 0)
-			continue;
-		if (ends[i].inode == 0) {
-			matches[i].result = RESULT_FAILED;
-			matches[i].why =
-			    "no socket of this network namespace has that "
-			    "address: it is elsewhere, or its address is "
-			    "translated";
-			continue;
-		}
-		matches[i].why = "the socket is here, but whose it is may not "
-		                 "be seen";
-		any = true;
-	}
-	return any ? match_processes(ends, matches, count, err) : 0;
-}
-
-int
-processes_match_consumer(const char *address, struct arena *arena,
-    struct consumer_match *ret, struct err *err)
-{
-	struct consumer_match one = {.address = address};
-
-	if (processes_match_consumers(&one, 1, arena, err) == -1)
-		return -1;
-	*ret = one;
-	return 0;
-}
 
 static int
 take_argv(struct look *look, const cJSON *worker, const char *const **ret)

@@ -48,12 +48,14 @@ int processes_find_others(const struct processes_command *commands,
  * Who holds the connection whose own end is `address` ("10.0.0.7:51234",
  * "[::1]:51234"; a server's client list says so). PASSED with the pid; FAILED:
  * no socket of this network namespace has that address; UNKNOWN: there is one,
- * but whose it is can't be seen.
+ * but whose it is can't be seen. What was found is kept for the next call
+ * (processes_match.c).
  */
 struct consumer_match {
 	const char *address;
 	enum result result;
 	int64_t pid;     /* -1 unless PASSED */
+	int64_t session; /* of that process, likewise */
 	const char *why; /* unless PASSED */
 };
 int processes_match_consumers(struct consumer_match *matches, size_t count,

@@ -32,6 +32,8 @@
  *   platform {}
  * For all of them: "canary", "secrets":[…] (values that no answer may hold),
  * "tls":{"ca":FILE,"serverName":NAME} where there is TLS.
+ * "unless": the "tag" of an earlier answer ("" for the first): where all but
+ * the times would be the same again, the answer is {"same":TAG,"at":…}.
  * "canary" (a UUID) in postgres, mysql and sqlite binds $(CANARY) as a
  * parameter; in redis, http, files and payloads it is substituted as text.
  * docs/probes.md lists causes, codes and facts of the answers.

@@ -12,6 +12,7 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/jsonw.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "probes/look.h"
 #include "probes/observation_write.h"
@@ -183,11 +184,60 @@ look_finish(struct look *look)
 	observation_redact(out, look->redactor, look->arena);
 }
 
+/* What the answer says but for when it was: two with one tag differ in nothing
+ * else. */
+static const char *
+tag_of(const struct observation *out, struct arena *arena)
+{
+	static const struct fingerprint_key key = {.bytes = {0}};
+	struct observation timeless = *out;
+	struct queue_state state;
+	struct buffer line;
+	char *tag = arena_alloc(arena, 2 * sizeof(struct fingerprint) + 1);
+
+	timeless.at_wall_ms = timeless.elapsed_ms = 0;
+	if (out->queue != NULL) {
+		state = *out->queue;
+		state.as_of_wall_ms = 0;
+		timeless.queue = &state;
+	}
+	buffer_init(&line, ANSWER_MAX_BYTES);
+	observation_write(&line, &timeless);
+	struct fingerprint print = fingerprint_of(&key, line.data, line.len);
+
+	for (size_t i = 0; i < sizeof(print.bytes); i++)
+		(void)snprintf(tag + 2 * i, 3, "%02x", print.bytes[i]);
+	buffer_wipe(&line);
+	return tag;
+}
+
 static int
-answer(const struct observation *out, int fd, struct err *err)
+answer_same(const struct observation *out, int fd, struct err *err)
+{
+	struct buffer line;
+	struct jsonw json;
+
+	buffer_init(&line, ANSWER_MAX_BYTES);
+	jsonw_init(&json, &line, false);
+	jsonw_object(&json, NULL);
+	jsonw_text(&json, "same", out->tag);
+	jsonw_i64(&json, "at", out->at_wall_ms);
+	jsonw_end(&json);
+	buffer_text(&line, "\n");
+	int rc = fd_write_all(fd, line.data, line.len, err);
+
+	buffer_fini(&line);
+	return rc;
+}
+
+static int
+answer(
+    const struct observation *out, const char *unless, int fd, struct err *err)
 {
 	struct buffer line;
 
+	if (unless != NULL && text_equal(out->tag, unless))
+		return answer_same(out, fd, err);
 	buffer_init(&line, ANSWER_MAX_BYTES);
 	observation_write(&line, out);
 	if (line.overflow) {
@@ -231,9 +281,14 @@ static int
 look_close(struct look *look, int fd)
 {
 	struct err err = ERR_INIT;
+	const char *unless = NULL;
 
 	look_finish(look);
-	int rc = answer(&look->out, fd, &err);
+	if (cJSON_IsObject(look->request) &&
+	    json_text(look->request, "unless", NULL, &unless, NULL) == 0 &&
+	    unless != NULL)
+		look->out.tag = tag_of(&look->out, look->arena);
+	int rc = answer(&look->out, unless, fd, &err);
 
 	under_way.look = NULL;
 	arena_wipe(look->arena);

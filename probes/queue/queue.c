@@ -18,7 +18,8 @@ enum {
 	HANDLE_BYTES_MAX = 4 << 20, /* of one open queue's own texts */
 	URL_TEXT_MAX = 8192,
 	OPTIONS_MAX = 64,
-	PASSWORD_MAX = 4096
+	PASSWORD_MAX = 4096,
+	PASSERS_MAX = 4,
 };
 
 static const struct queue_driver *const drivers[] = {
@@ -648,6 +649,32 @@ queue_part_parse(const char *name, enum queue_part *ret)
 		}
 	}
 	return false;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool
+is_asked_for(const struct queue_asker *asker, int64_t pid)
+{
+	return pid > 0 && asker->npids > 0 &&
+	       bsearch(&pid, asker->pids, asker->npids, sizeof(pid),
+	           by_number) != NULL;
+}
+
+bool
+queue_lists(
+    const struct queue *queue, int64_t pid, int64_t session, size_t *passers)
+{
+	return queue->asker.pids == NULL || is_asked_for(&queue->asker, pid) ||
+	       is_asked_for(&queue->asker, session) ||
+	       (*passers)++ < PASSERS_MAX;
 }
 
 int

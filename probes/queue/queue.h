@@ -50,6 +50,14 @@ struct queue_consuming {
 	                         a table's own column wins where declared */
 };
 
+/* The processes that the asker knows as its own. A server with many clients can
+ * show each of them for each of its queues: an asker that says so gets its own
+ * and a few others. Borrowed. */
+struct queue_asker {
+	const int64_t *pids; /* ascending; NULL: all consumers are listed */
+	size_t npids;
+};
+
 struct queue_driver;
 struct queue {
 	const struct queue_driver *driver;
@@ -62,8 +70,14 @@ struct queue {
 	char code[QUEUE_CODE_SIZE];
 	struct ladder ladder; /* how far open came */
 	struct queue_consuming consuming;
+	struct queue_asker asker;
 	void *state; /* the driver's own */
 };
+
+/* Whether a consumer that doesn't say what it reads is to be listed: those of
+ * the asker's sessions, and a few of the rest, counted in `passers`. */
+bool queue_lists(
+    const struct queue *queue, int64_t pid, int64_t session, size_t *passers);
 
 /* A canary, or any other job that is put in. `payload` holds the canary's id
  * already. */

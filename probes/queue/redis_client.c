@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <stdlib.h>
+
 #include "base/text.h"
 #include "probes/processes.h"
 #include "probes/queue/redis_client.h"
@@ -74,6 +76,15 @@ redis_client_blocked(const struct redis_client *client)
 	return strchr(client->flags, 'b') != NULL;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	const struct redis_client *x = a;
+	const struct redis_client *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
 void
 redis_clients_read(struct arena *arena, const redisReply *reply,
     const char *self, struct redis_clients *ret)
@@ -102,6 +113,8 @@ redis_clients_read(struct arena *arena, const redisReply *reply,
 			ret->count++;
 		line += len + 1;
 	}
+	/* The server turns its list round as time goes by. */
+	qsort(ret->list, ret->count, sizeof(*ret->list), by_id);
 }
 
 void
@@ -119,7 +132,10 @@ redis_clients_pids(struct redis_clients *clients, struct arena *arena)
 	if (processes_match_consumers(matches, clients->count, arena, NULL) ==
 	    -1)
 		return;
-	for (size_t i = 0; i < clients->count; i++)
-		if (matches[i].result == RESULT_PASSED)
-			clients->list[i].pid = matches[i].pid;
+	for (size_t i = 0; i < clients->count; i++) {
+		if (matches[i].result != RESULT_PASSED)
+			continue;
+		clients->list[i].pid = matches[i].pid;
+		clients->list[i].session = matches[i].session;
+	}
 }

@@ -10,7 +10,8 @@
 struct redis_client {
 	int64_t id, db, argv_mem; /* -1: not said */
 	const char *address, *name, *flags, *command, *user;
-	int64_t pid; /* on this host; -1: not, or not seen */
+	int64_t pid;     /* on this host; -1: not, or not seen */
+	int64_t session; /* of that process */
 };
 
 struct redis_clients {

@@ -137,8 +137,11 @@ struct census {
 	int64_t readers;    /* named after this list */
 	int64_t candidates; /* may be waiting for it */
 	int64_t others;     /* named after other lists, and shown */
+	const struct queue *queue;
+	struct redis_clients *clients;
+	struct arena *pass; /* theirs */
+	size_t passers;
 	struct queue_consumer *who;
-	size_t *from; /* index of each in the list of clients */
 	size_t nwho;
 };
 
@@ -164,16 +167,28 @@ shown(struct census *census, const char *key)
 	       census->others++ < OTHERS_MAX;
 }
 
+/* Whoever may wait for this list, and doesn't say for which: counted, and
+ * described where it is to be listed. */
+static bool
+count_candidate(struct census *census, const struct redis_client *client,
+    struct queue_consumer *ret)
+{
+	census->candidates += client->db == census->db;
+	if (!queue_lists(
+	        census->queue, client->pid, client->session, &census->passers))
+		return false;
+	ret->id = describe(census, client);
+	if (client->db != census->db)
+		ret->where =
+		    arena_format(census->arena, "db %" PRId64, client->db);
+	return true;
+}
+
 static void
-count_client(
-    struct census *census, const struct redis_client *client, size_t index)
+count_client(struct census *census, const struct redis_client *client)
 {
 	struct queue_consumer who = {
-	    .address = arena_text(census->arena, client->address),
-	    .reads = "",
-	    .worker = "",
-	    .pid = -1,
-	    .proof = PROOF_CONNECTED};
+	    .reads = "", .worker = "", .pid = -1, .proof = PROOF_CONNECTED};
 	const char *key = NULL;
 	const char *owner = NULL;
 
@@ -198,19 +213,20 @@ count_client(
 		if (colon != NULL && strchr(owner, '/') != NULL)
 			who.worker = arena_format(
 			    census->arena, "%.*s", (int)(colon - owner), owner);
-	} else if (redis_client_may_wait(client, census->key)) {
-		census->candidates += client->db == census->db;
-		who.id = describe(census, client);
-		if (client->db != census->db)
-			who.where = arena_format(
-			    census->arena, "db %" PRId64, client->db);
 	} else {
+		if (!redis_client_may_wait(client, census->key))
+			return;
+		redis_clients_pids(census->clients, census->pass);
+		if (!count_candidate(census, client, &who))
+			return;
+	}
+	if (census->nwho == QUEUE_WHO_MAX)
 		return;
-	}
-	if (census->nwho < QUEUE_WHO_MAX) {
-		census->from[census->nwho] = index;
-		census->who[census->nwho++] = who;
-	}
+	redis_clients_pids(census->clients, census->pass);
+	who.address = arena_text(census->arena, client->address);
+	who.pid = client->pid;
+	who.session = client->session;
+	census->who[census->nwho++] = who;
 }
 
 static void
@@ -239,9 +255,11 @@ redis_list_consumers(struct redis_look *look)
 	struct census census = {.arena = look->arena,
 	    .key = redis->key,
 	    .db = look->server->db,
-	    .who = arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.who)),
-	    .from =
-	        arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.from))};
+	    .queue = look->queue,
+	    .clients = clients,
+	    .pass = look->server->arena,
+	    .who =
+	        arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.who))};
 
 	if (clients->why != NULL) {
 		look->state->consumers =
@@ -249,11 +267,6 @@ redis_list_consumers(struct redis_look *look)
 		return;
 	}
 	for (size_t i = 0; i < clients->count; i++)
-		count_client(&census, &clients->list[i], i);
-	if (census.nwho > 0) {
-		redis_clients_pids(clients, look->server->arena);
-		for (size_t i = 0; i < census.nwho; i++)
-			census.who[i].pid = clients->list[census.from[i]].pid;
-	}
+		count_client(&census, &clients->list[i]);
 	conclude(&census, look->state);
 }

@@ -2,6 +2,8 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "probes/queue/queue.h"
@@ -12,7 +14,7 @@ enum {
 	LIST_DEFAULT = 20,
 	PAGE_BYTES_MAX = 640 << 10, /* of an answer, which has 1 MiB */
 	ERROR_SHOWN_MAX = 1000,
-	REAPED_SHOWN_MAX = 8
+	REAPED_SHOWN_MAX = 8,
 };
 
 /* What is asked for, out of the request. */
@@ -20,6 +22,7 @@ struct asked {
 	struct queue_spec spec;
 	const char *op;
 	bool near;
+	struct queue_asker asker;
 	struct queue_submission job;
 	enum queue_part part;
 	int64_t limit;
@@ -90,6 +93,43 @@ bad:
 	return -1;
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int
+read_pids(struct look *look, struct asked *ret)
+{
+	struct err err = ERR_INIT;
+	const cJSON *list = NULL;
+	const cJSON *item = NULL;
+	int64_t *pids = NULL;
+
+	if (json_array(look->request, "pids", &list, &err) == -1)
+		goto bad;
+	if (list == NULL)
+		return 0;
+	pids = arena_array(
+	    look->arena, (size_t)cJSON_GetArraySize(list) + 1, sizeof(*pids));
+	cJSON_ArrayForEach(item, list)
+	{
+		if (json_item_i64(item, &pids[ret->asker.npids], &err) == -1)
+			goto bad;
+		ret->asker.npids++;
+	}
+	qsort(pids, ret->asker.npids, sizeof(*pids), by_number);
+	ret->asker.pids = pids;
+	return 0;
+bad:
+	look_unknown(look, CAUSE_INTERNAL, "", "%s", err.text);
+	return -1;
+}
+
 /* What list and move need. */
 static int
 read_part(struct look *look, struct asked *ret)
@@ -124,7 +164,8 @@ read_request(struct look *look, struct asked *ret)
 	    look_bool(look, "near", false, &ret->near) == -1 ||
 	    look_text(look, "payload", "", &payload) == -1 ||
 	    look_text(look, "receipt", NULL, &ret->job.receipt) == -1 ||
-	    read_options(look, &ret->spec) == -1 || read_part(look, ret) == -1)
+	    read_options(look, &ret->spec) == -1 ||
+	    read_pids(look, ret) == -1 || read_part(look, ret) == -1)
 		return -1;
 	ret->job.canary = look->canary != NULL ? look->canary : "";
 	ret->job.payload = look_canary(look, payload, false);
@@ -199,6 +240,29 @@ answer_move_trouble(
 		answer_trouble(look, queue, err);
 }
 
+/* Those that are to be listed, with their sessions. */
+static void
+pick_consumers(
+    struct look *look, const struct queue *queue, struct queue_state *state)
+{
+	struct queue_consumer *kept =
+	    arena_array(look->arena, state->nwho + 1, sizeof(*kept));
+	size_t passers = 0;
+	size_t count = 0;
+
+	for (size_t i = 0; i < state->nwho; i++) {
+		struct queue_consumer who = state->who[i];
+
+		if (who.pid > 0 && who.session <= 0)
+			who.session = getsid((pid_t)who.pid);
+		if ((who.reads != NULL && who.reads[0] != '\0') ||
+		    queue_lists(queue, who.pid, who.session, &passers))
+			kept[count++] = who;
+	}
+	state->who = kept;
+	state->nwho = count;
+}
+
 static void
 no_near(struct look *look, const struct err *why)
 {
@@ -212,6 +276,7 @@ answer_seen(struct look *look, struct queue *queue, struct queue_state *state)
 	look->out.queue = state;
 	look->out.identity = state->identity;
 	state->target = arena_text(look->arena, queue->target);
+	pick_consumers(look, queue, state);
 	if (state->exists == EXISTS_NO) {
 		const char *amiss = state->amiss[0] != '\0'
 		                        ? state->amiss
@@ -489,6 +554,7 @@ probe_queue(struct look *look)
 	if (queue == NULL)
 		return;
 	queue->deadline_ms = look->ladder.deadline_ms;
+	queue->asker = asked.asker;
 	int rc = ops[op].run(look, queue, &asked, &err);
 
 	/* a connection that died since the last request is no news; only a
@@ -499,6 +565,7 @@ probe_queue(struct look *look)
 		queue = open_handle(look, &asked);
 		if (queue == NULL)
 			return;
+		queue->asker = asked.asker;
 		rc = ops[op].run(look, queue, &asked, &err);
 	}
 	if (rc == -1) {
@@ -625,6 +692,7 @@ join_round(
 		if (queue == NULL)
 			continue; /* it has its answer */
 		queue->deadline_ms = one.look->ladder.deadline_ms;
+		queue->asker = one.asked.asker;
 		passes[open] = (struct queue_pass){
 		    .queue = queue, .arena = one.look->arena};
 		all[open++] = one;

@@ -48,6 +48,7 @@ struct queue_consumer {
 	const char *reads;   /* what it says that it consumes, "" unknown */
 	const char *worker;  /* "fileprocess/0" once matched, "" unknown */
 	int64_t pid;         /* on this host, once matched; -1 unknown */
+	int64_t session;     /* of that process; 0 or -1 unknown */
 	unsigned proof;      /* PROOF_… */
 	const char *where;   /* "db 1", "vhost /old" when that is another
 	                        place than the queue's; "" or NULL: the same */

@@ -4,7 +4,6 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "supervisor/operator/live.h"
@@ -67,7 +66,7 @@ static bool
 is_process_of(const struct queue_consumer *who, int32_t pid)
 {
 	return who->pid > 0 && pid > 0 &&
-	       (who->pid == pid || getsid((pid_t)who->pid) == pid);
+	       (who->pid == pid || who->session == pid);
 }
 
 /* By its process where that can be seen, else by what it says. */
@@ -272,39 +271,22 @@ may_be_there(
 /* The worker of ours that it is: a process here, or a replica elsewhere, which
  * has the same manifest and says its name. */
 static bool
-is_ours(const struct operator_core *op, const struct declared_queue *queue,
+is_ours(struct operator_core *op, const struct intent_queue *readers,
     const struct queue_consumer *who)
 {
-	const struct declared *declared = op->intent->declared;
 	const char *slash = strchr(who->worker, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - who->worker);
 
-	for (size_t i = 0; i < op->running.count; i++)
-		for (size_t k = 0; k < op->running.workers[i].ninstances; k++)
-			if (is_process_of(who,
-			        op->running.workers[i].instances[k].wire.pid))
-				return true;
-	for (size_t i = 0; who->pid <= 0 && i < declared->nworkers; i++) {
-		const struct declared_worker *worker = &declared->workers[i];
-		if (strlen(worker->name) != len ||
-		    strncmp(worker->name, who->worker, len) != 0)
-			continue;
-		for (size_t k = 0; k < worker->nconsumes; k++)
-			if (worker->consumes[k].queue == queue)
-				return true;
+	if (running_leads(&op->running, who->pid) ||
+	    (who->pid > 0 && running_leads(&op->running, who->session)))
+		return true;
+	for (size_t i = 0; who->pid <= 0 && i < readers->nreaders; i++) {
+		const char *name =
+		    op->intent->declared->workers[readers->readers[i]].name;
+		if (strlen(name) == len && strncmp(name, who->worker, len) == 0)
+			return true;
 	}
 	return false;
-}
-
-/* The first worker that is meant to read it; NULL: none of ours is. */
-static const struct declared_worker *
-reader_of(const struct declared *declared, const struct declared_queue *queue)
-{
-	for (size_t i = 0; i < declared->nworkers; i++)
-		for (size_t k = 0; k < declared->workers[i].nconsumes; k++)
-			if (declared->workers[i].consumes[k].queue == queue)
-				return &declared->workers[i];
-	return NULL;
 }
 
 static void
@@ -313,17 +295,22 @@ judge_consumer(struct operator_core *op, struct drift_list *list,
     const struct queue_consumer *who)
 {
 	struct arena *arena = list->arena;
-	const struct declared_worker *reader =
-	    reader_of(op->intent->declared, queue);
-	const char *key =
-	    arena_format(arena, "%s %s %s", view->name, who->id, who->address);
+	const struct intent_queue *readers =
+	    intent_queue_find(op->intent, queue->name);
 
-	/* Only who is seen to read this very queue. */
-	if (reader == NULL || !is_there(who) ||
+	/* Only who is seen to read this very queue, where one of ours should.
+	 */
+	if (readers->nreaders == 0 || !is_there(who) ||
 	    !text_equal(who->reads, queue->real_name) ||
-	    is_ours(op, queue, who) || may_be_there(queue, who) ||
-	    !confirmed(&op->consumers, key, view->known_ms))
+	    is_ours(op, readers, who) || may_be_there(queue, who) ||
+	    !confirmed(&op->consumers,
+	        arena_format(
+	            arena, "%s %s %s", view->name, who->id, who->address),
+	        view->known_ms))
 		return;
+	const struct declared_worker *reader =
+	    &op->intent->declared->workers[readers->readers[0]];
+
 	drift_add(list,
 	    &(struct drift){
 	        .worker = reader->name,

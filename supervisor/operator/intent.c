@@ -70,6 +70,65 @@ intent_worker(const struct intent *intent, const char *name)
 	return names_find(&intent->names, name, worker_name, intent->declared);
 }
 
+static const char *
+queue_name(const void *list, size_t at)
+{
+	const struct declared *declared = list;
+
+	return declared->queues[at].name;
+}
+
+const struct intent_queue *
+intent_queue_find(const struct intent *intent, const char *name)
+{
+	static const struct intent_queue nobody;
+	size_t at = names_find(
+	    &intent->queue_names, name, queue_name, intent->declared);
+
+	return at == NAMES_NONE ? &nobody : &intent->queues[at];
+}
+
+/* One more at the end; the room doubles, for a queue may be read by every
+ * worker. */
+static void
+push(struct arena *arena, size_t **list, size_t *count, size_t which)
+{
+	if ((*count & (*count - 1)) == 0) {
+		size_t *more =
+		    arena_array(arena, MAX(2 * *count, 1), sizeof(*more));
+		if (*count > 0)
+			memcpy(more, *list, *count * sizeof(*more));
+		*list = more;
+	}
+	(*list)[(*count)++] = which;
+}
+
+static void
+find_readers(struct intent *intent)
+{
+	const struct declared *declared = intent->declared;
+
+	intent->queues = arena_array(
+	    &intent->arena, declared->nqueues + 1, sizeof(*intent->queues));
+	names_set(
+	    &intent->queue_names, declared->nqueues, queue_name, declared);
+	for (size_t i = 0; i < declared->nworkers; i++) {
+		const struct declared_worker *worker = &declared->workers[i];
+		for (size_t k = 0; k < worker->nconsumes; k++) {
+			struct intent_queue *read =
+			    &intent->queues[worker->consumes[k].queue -
+			                    declared->queues];
+			push(
+			    &intent->arena, &read->readers, &read->nreaders, i);
+		}
+		if (worker->scale.queue == NULL)
+			continue;
+		struct intent_queue *by =
+		    &intent->queues[worker->scale.queue - declared->queues];
+		push(&intent->arena, &by->scaled, &by->nscaled, i);
+	}
+}
+
 struct intent *
 intent_load(const char *path, const struct declared_options *options,
     const struct fingerprint_key *key, struct buffer *why)
@@ -92,6 +151,7 @@ intent_load(const char *path, const struct declared_options *options,
 		intent->print = print_of(intent, key);
 		names_set(&intent->names, intent->declared->nworkers,
 		    worker_name, intent->declared);
+		find_readers(intent);
 		return intent;
 	}
 	if (errors.count > 0)
@@ -135,6 +195,7 @@ intent_free(struct intent *intent)
 		return;
 	redactor_free(intent->redactor);
 	names_fini(&intent->names);
+	names_fini(&intent->queue_names);
 	arena_wipe(&intent->arena);
 	free(intent);
 }

@@ -11,6 +11,12 @@
 #include "supervisor/operator/names.h"
 #include "supervisor/operator/specs.h"
 
+/* The workers of one queue, as indices of the declaration's. */
+struct intent_queue {
+	size_t *readers, *scaled;
+	size_t nreaders, nscaled;
+};
+
 /*
  * One reading of the manifest and of what it draws on, and what it comes to.
  * It holds secrets: freed means wiped.
@@ -19,7 +25,9 @@ struct intent {
 	struct arena arena;
 	struct declared *declared;
 	struct specs specs;
-	struct names names; /* of the workers */
+	struct names names;          /* of the workers */
+	struct intent_queue *queues; /* in the declaration's order */
+	struct names queue_names;
 	struct redactor *redactor;
 	/* of the manifest's text and every value: whether a reading is news */
 	struct fingerprint print;
@@ -32,6 +40,10 @@ struct intent *intent_load(const char *path,
     struct buffer *why);
 /* The index of a declared worker, or NAMES_NONE. */
 size_t intent_worker(const struct intent *intent, const char *name);
+/* Who reads a declared queue, and who is scaled by it; nobody where there is no
+ * such queue. */
+const struct intent_queue *intent_queue_find(
+    const struct intent *intent, const char *name);
 /* Whether the init has room for all its replicas at once, with `scale` at
  * `max`; else `why` says at which worker it ends. */
 bool intent_fits(

@@ -74,26 +74,42 @@ extend(struct operator_core *op, struct running_instance *instance,
 	instance->extended_ms = until_ms;
 }
 
+/* The worker that a consumer says it is of; NULL: none of ours. */
+static struct running_worker *
+worker_of(struct operator_core *op, const struct queue_consumer *who)
+{
+	char name[WORKER_NAME_MAX + 1];
+	size_t len = strcspn(who->worker, "/");
+
+	if (len >= sizeof(name))
+		return NULL;
+	memcpy(name, who->worker, len);
+	name[len] = '\0';
+	return running_find(&op->running, name);
+}
+
 void
 leases_saw(struct operator_core *op, const struct queue_view *view)
 {
 	if (!op->ready || view->trouble != NULL)
 		return;
-	for (size_t i = 0; i < view->state->nwho; i++)
-		for (size_t w = 0; w < op->running.count; w++) {
-			struct running_worker *worker = &op->running.workers[w];
-			int64_t replica = 0;
+	for (size_t i = 0; i < view->state->nwho; i++) {
+		const struct queue_consumer *who = &view->state->who[i];
+		struct running_worker *worker =
+		    (who->proof & PROOF_HOLDS_LEASE) == 0 ? NULL
+		                                          : worker_of(op, who);
+		int64_t replica = 0;
 
-			if (!leases_holder(&view->state->who[i],
-			        worker->wire.name, &replica))
-				continue;
-			struct running_instance *instance =
-			    running_instance_find(worker, (uint32_t)replica);
+		if (worker == NULL ||
+		    !leases_holder(who, worker->wire.name, &replica))
+			continue;
+		struct running_instance *instance =
+		    running_instance_find(worker, (uint32_t)replica);
 
-			if (instance != NULL &&
-			    instance->wire.state == INSTANCE_STOPPING)
-				extend(op, instance, view->name);
-		}
+		if (instance != NULL &&
+		    instance->wire.state == INSTANCE_STOPPING)
+			extend(op, instance, view->name);
+	}
 }
 
 static void

@@ -292,6 +292,7 @@ struct learning {
 	struct process *now;
 	size_t nnow;
 	bool ask_more; /* which variables of it differ isn't known yet */
+	bool news;     /* something isn't as it was at the last look */
 };
 
 static int
@@ -340,6 +341,17 @@ learn_new(struct live *live, const struct wire_instance *wire, cJSON *answer,
 		ret->detail = cJSON_Duplicate(answer, 1);
 }
 
+static bool
+same_process(const struct process *a, const struct process *b)
+{
+	return a->uid == b->uid && a->gid == b->gid &&
+	       a->differs == b->differs && text_equal(a->why, b->why) &&
+	       fingerprint_equal(&a->print, &b->print) &&
+	       (a->detail == NULL
+	               ? b->detail == NULL
+	               : cJSON_Compare(a->detail, b->detail, true) != 0);
+}
+
 static void
 learn_one(struct live *live, const struct running_instance *instance, size_t at,
     void *arg)
@@ -355,8 +367,9 @@ learn_one(struct live *live, const struct running_instance *instance, size_t at,
 
 	(void)at;
 	if (answer != NULL) {
-		learn_new(live, wire, *answer, learning,
-		    &learning->now[learning->nnow++]);
+		struct process *now = &learning->now[learning->nnow++];
+		learn_new(live, wire, *answer, learning, now);
+		learning->news |= old == NULL || !same_process(old, now);
 	} else if (old != NULL) {
 		learning->now[learning->nnow++] = *old;
 		*old = (struct process){.pid = old->pid};
@@ -374,9 +387,10 @@ count_one(struct live *live, const struct running_instance *instance, size_t at,
 	*count = at + 1;
 }
 
-/* Returns whether another look is wanted at once. */
+/* Returns whether there is any news; `ret_more`: another look is wanted at
+ * once. */
 static bool
-learn(struct live *live, cJSON *answer)
+learn(struct live *live, cJSON *answer, bool *ret_more)
 {
 	const cJSON *list = record_array(answer, "targets");
 	struct learning learning = {.count = 0};
@@ -387,10 +401,11 @@ learn(struct live *live, cJSON *answer)
 	learning.now = calloc(count + 1, sizeof(*learning.now));
 	learning.answers =
 	    calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(cJSON *));
+	*ret_more = false;
 	if (learning.now == NULL || learning.answers == NULL) {
 		free(learning.now);
 		free(learning.answers);
-		return false;
+		return true;
 	}
 	cJSON_ArrayForEach(item, list) learning.answers[learning.count++] =
 	    item;
@@ -401,7 +416,8 @@ learn(struct live *live, cJSON *answer)
 	live->seen = learning.now;
 	live->nseen = learning.nnow;
 	free(learning.answers);
-	return learning.ask_more;
+	*ret_more = learning.ask_more;
+	return learning.news;
 }
 
 static bool
@@ -419,18 +435,24 @@ answered(struct helper *child, int status, bool killed)
 	                    ? record_parse(child->out.data, child->out.len)
 	                    : NULL;
 
+	bool news = !live->asked || answer == NULL || live->trouble != NULL ||
+	            any(live->strangers);
+	bool more = false;
+
 	live->asked = true;
 	record_free(&live->before);
 	live->before = live->strangers;
 	live->strangers =
 	    cJSON_DetachItemFromObjectCaseSensitive(answer, "strangers");
+	news = news || live->whole != record_true(answer, "whole");
 	live->whole = record_true(answer, "whole");
 	free(live->scope);
 	live->scope = strdup(record_text(answer, "scope", ""));
 	live->trouble = killed ? "the look at the processes took too long"
 	                : answer == NULL ? "the look at the processes failed"
 	                                 : NULL;
-	bool more = answer != NULL && learn(live, answer);
+	if (answer != NULL && learn(live, answer, &more))
+		news = true;
 
 	buffer_wipe(&child->in);
 	buffer_wipe(&child->out);
@@ -439,7 +461,8 @@ answered(struct helper *child, int status, bool killed)
 		look_at(live, clock_ms());
 	else if (any(live->strangers) && !any(live->before))
 		look_at(live, clock_after(clock_ms(), LOOK_SOON_MS));
-	operator_wake(live->op, 0);
+	if (news || any(live->strangers))
+		operator_wake(live->op, 0);
 }
 
 /* --- comparing --------------------------------------------------------- */

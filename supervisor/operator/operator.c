@@ -26,6 +26,7 @@ enum {
 	HELLO_MS = 10 * 1000,
 	ALIVE_EVERY_MS = 10 * 1000,
 	SNAPSHOT_MS_EACH = 10, /* so often, for each instance */
+	SNAPSHOT_MAX_MS = 20 * 1000,
 	REFUSAL_MAX = 64 * 1024,
 	MESSAGES_A_TURN = 256,
 	LOST_MS = 15 * 1000, /* the init answers within milliseconds */
@@ -397,11 +398,12 @@ alive(struct loop_timer *timer, int64_t now_ms)
 	/* The init tells each change; this is for what was lost on the way. */
 	if (now_ms >= op->snapshot_due_ms) {
 		ask(op, WIRE_GET_SNAPSHOT, NULL);
-		op->snapshot_due_ms = clock_after(
-		    now_ms, MAX((int64_t)op->running.snapshot.instances *
-		                    SNAPSHOT_MS_EACH,
-		                (int64_t)ALIVE_EVERY_MS) -
-		                ALIVE_EVERY_MS / 2);
+		int64_t every_ms = MIN(
+		    (int64_t)op->running.snapshot.instances * SNAPSHOT_MS_EACH,
+		    (int64_t)SNAPSHOT_MAX_MS);
+		op->snapshot_due_ms =
+		    clock_after(now_ms, MAX(every_ms, (int64_t)ALIVE_EVERY_MS) -
+		                            ALIVE_EVERY_MS / 2);
 	}
 	if (op->trim_due && op->judged)
 		trim();

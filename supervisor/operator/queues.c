@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/url.h"
 #include "probes/observed.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/record.h"
 
 /*
  * A round of an endpoint asks each of its queues once, a few at a time ahead of
@@ -34,6 +36,7 @@ enum {
 };
 
 static const char PROGRESS[] = "{\"progress\":";
+static const char SAME[] = "{\"same\":";
 static const struct queue_state UNKNOWN = {.paused = -1};
 
 struct endpoint;
@@ -42,6 +45,7 @@ struct observed_queue {
 	char *request;                  /* JSON, holds secrets */
 	struct arena arena;             /* of `seen` */
 	const struct observation *seen; /* the last answer, or NULL */
+	int64_t at_wall_ms;             /* when it was last true */
 	char *trouble;                  /* why there is no newer one, or NULL */
 	int64_t trouble_wall_ms, known_ms, still_ms;
 	struct endpoint *endpoint;
@@ -146,7 +150,7 @@ view_of(const struct observed_queue *queue, struct queue_view *ret)
 	    .state = &UNKNOWN,
 	    .trouble = queue->trouble,
 	    .trouble_wall_ms = queue->trouble_wall_ms,
-	    .at_wall_ms = seen == NULL ? 0 : seen->at_wall_ms,
+	    .at_wall_ms = queue->at_wall_ms,
 	    .known_ms = queue->known_ms,
 	    .still_ms = queue->still_ms,
 	};
@@ -235,6 +239,34 @@ learn_server(struct observed_queue *queue)
 	}
 }
 
+/* What follows of an answer; `before` is the one that it replaces. */
+static void
+conclude(struct observed_queue *queue, const struct observation *before)
+{
+	if (queue->seen->result != RESULT_PASSED) {
+		set_trouble(queue, queue->seen->summary);
+	} else {
+		set_trouble(queue, NULL);
+		if (queue->seen->queue != NULL)
+			follow_progress(queue, before);
+	}
+}
+
+/* {"same":TAG,"at":…}: the last answer holds still. */
+static void
+learn_same(struct observed_queue *queue, const char *line, size_t len)
+{
+	CLEANUP(record_free) cJSON *same = record_parse(line, len);
+
+	if (queue->seen == NULL ||
+	    !text_equal(queue->seen->tag, record_text(same, "same", ""))) {
+		set_trouble(queue, "no verdict");
+		return;
+	}
+	queue->at_wall_ms = record_i64(same, "at", queue->at_wall_ms);
+	conclude(queue, queue->seen);
+}
+
 /* Decodes an answer into memory of its own; the one before is forgotten. */
 static void
 learn(struct observed_queue *queue, const char *line, size_t len)
@@ -256,14 +288,9 @@ learn(struct observed_queue *queue, const char *line, size_t len)
 	}
 	queue->arena = arena;
 	queue->seen = observed.observations;
+	queue->at_wall_ms = queue->seen->at_wall_ms;
 	learn_server(queue);
-	if (queue->seen->result != RESULT_PASSED) {
-		set_trouble(queue, queue->seen->summary);
-	} else {
-		set_trouble(queue, NULL);
-		if (queue->seen->queue != NULL)
-			follow_progress(queue, before);
-	}
+	conclude(queue, before);
 	arena_fini(&before_arena);
 }
 
@@ -349,6 +376,36 @@ prober_over(struct helper *helper, int status, bool killed)
 		           : "the prober ended");
 }
 
+/* The request, with what is known already, and the processes that are meant to
+ * read the queue: of a server's many clients theirs are told. */
+static void
+say_request(const struct queues *queues, const struct observed_queue *queue,
+    struct buffer *out)
+{
+	struct operator_core *op = queues->op;
+	const struct intent_queue *readers =
+	    intent_queue_find(op->intent, queue->name);
+	const char *between = "";
+
+	/* without the closing brace */
+	buffer_append(out, queue->request, strlen(queue->request) - 1);
+	buffer_format(out, ",\"unless\":\"%s\",\"pids\":[",
+	    queue->seen == NULL ? "" : queue->seen->tag);
+	for (size_t i = 0; i < readers->nreaders; i++) {
+		const struct running_worker *worker = running_find(&op->running,
+		    op->intent->declared->workers[readers->readers[i]].name);
+		for (size_t k = 0; worker != NULL && k < worker->ninstances;
+		     k++) {
+			if (worker->instances[k].wire.pid <= 0)
+				continue;
+			buffer_format(out, "%s%" PRId32, between,
+			    worker->instances[k].wire.pid);
+			between = ",";
+		}
+	}
+	buffer_text(out, "]}");
+}
+
 /* The next questions when all are answered: as one line, which the prober
  * answers in as few round trips as the technology needs. */
 static void
@@ -365,8 +422,8 @@ ask(struct endpoint *endpoint)
 	       (between[0] == ',' || endpoint->asked == endpoint->answered) &&
 	       endpoint->asked - endpoint->answered < AHEAD_MAX) {
 		buffer_text(&prober->in, between);
-		buffer_text(&prober->in,
-		    queue_at(endpoint, endpoint->asked++)->request);
+		say_request(endpoint->queues,
+		    queue_at(endpoint, endpoint->asked++), &prober->in);
 		between = ",";
 	}
 	if (between[0] == ',')
@@ -394,7 +451,10 @@ take_answer(struct endpoint *endpoint, const char *line, size_t len)
 	/* The start of the prober isn't the server's time. */
 	if (endpoint->answered == 0)
 		endpoint->round_ms = clock_ms();
-	learn(queue, line, len);
+	if (len > sizeof(SAME) - 1 && memcmp(line, SAME, sizeof(SAME) - 1) == 0)
+		learn_same(queue, line, len);
+	else
+		learn(queue, line, len);
 	if (queue->trouble != NULL && queue->seen != NULL &&
 	    of_endpoint(queue->seen)) {
 		give_up(endpoint, queue->trouble);
@@ -418,6 +478,7 @@ prober_said(struct helper *helper)
 	    helper->out.len > 0 && endpoint->answered < endpoint->count &&
 	    (end = memchr(helper->out.data, '\n', helper->out.len)) != NULL) {
 		size_t len = (size_t)(end - helper->out.data);
+		helper->out.data[len] = '\0';
 		take_answer(endpoint, helper->out.data, len);
 		buffer_drop_front(&helper->out, len + 1);
 	}

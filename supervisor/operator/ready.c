@@ -12,7 +12,7 @@
  * known. Unknown is not ready.
  */
 enum {
-	SILENT_MS = 35 * 1000, /* of the init, which reports every 10 s */
+	SILENT_MS = 45 * 1000, /* of the init: it reports every 10 to 20 s */
 };
 
 /* It runs and is ready, or it ran well and that was all. */

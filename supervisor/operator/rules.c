@@ -99,7 +99,7 @@ judge_all(struct operator_core *op, struct rules *rules, int64_t now_ms)
 	}
 	if (declared->preset.on)
 		preset_judge_workers(op, rules, now_ms);
-	rules->due_ms = clock_after(now_ms, JUDGE_EVERY_MS);
+	rules->due_ms = clock_beat(now_ms, JUDGE_EVERY_MS);
 }
 
 int64_t

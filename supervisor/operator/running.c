@@ -21,22 +21,72 @@ running_fini(struct running *running)
 	for (size_t i = 0; i < running->count; i++)
 		worker_fini(&running->workers[i]);
 	free(running->workers);
+	free(running->leaders);
+	names_fini(&running->names);
 	*running = (struct running){0};
 }
 
-/* Packets come in the order of the plan: the next one is most likely where the
- * last one was, or behind it. */
+static const char *
+name_at(const void *list, size_t at)
+{
+	const struct running *running = list;
+
+	return running->workers[at].wire.name;
+}
+
 struct running_worker *
 running_find(struct running *running, const char *name)
 {
+	size_t at = names_find(&running->names, name, name_at, running);
+
+	return at == NAMES_NONE ? NULL : &running->workers[at];
+}
+
+static int
+by_pid(const void *a, const void *b)
+{
+	const int32_t *x = a;
+	const int32_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void
+gather_leaders(struct running *running)
+{
+	size_t all = 0;
+
+	for (size_t i = 0; i < running->count; i++)
+		all += running->workers[i].ninstances;
+	free(running->leaders);
+	running->leaders = calloc(all + 1, sizeof(*running->leaders));
+	/* As below. */
+	if (running->leaders == NULL)
+		abort();
+	running->nleaders = 0;
 	for (size_t i = 0; i < running->count; i++) {
-		size_t at = (running->hint + i) % running->count;
-		if (text_equal(running->workers[at].wire.name, name)) {
-			running->hint = at;
-			return &running->workers[at];
-		}
+		const struct running_worker *worker = &running->workers[i];
+		for (size_t k = 0; k < worker->ninstances; k++)
+			if (worker->instances[k].wire.pid > 0)
+				running->leaders[running->nleaders++] =
+				    worker->instances[k].wire.pid;
 	}
-	return NULL;
+	qsort(running->leaders, running->nleaders, sizeof(*running->leaders),
+	    by_pid);
+	running->gathered = true;
+}
+
+bool
+running_leads(struct running *running, int64_t pid)
+{
+	int32_t wanted = (int32_t)pid;
+
+	if (pid <= 0 || pid > INT32_MAX)
+		return false;
+	if (!running->gathered)
+		gather_leaders(running);
+	return bsearch(&wanted, running->leaders, running->nleaders,
+	           sizeof(wanted), by_pid) != NULL;
 }
 
 struct running_instance *
@@ -103,6 +153,7 @@ worker_get(struct running *running, const char *name)
 	*worker = (struct running_worker){0};
 	(void)snprintf(
 	    worker->wire.name, sizeof(worker->wire.name), "%s", name);
+	names_add(&running->names, worker->wire.name, running->count - 1);
 	return worker;
 }
 
@@ -180,6 +231,7 @@ take_instance(struct running *running, const struct wire_instance *wire,
 		instance->ordered_ms = 0;
 	bool news = wire->event != EVENT_NONE || !same_instance(before, wire);
 
+	running->gathered = running->gathered && before->pid == wire->pid;
 	instance->wire = *wire;
 	instance->marked = running->number;
 	return news;
@@ -222,8 +274,11 @@ forget_unmarked(struct running *running)
 		worker->ninstances = held;
 		running->workers[kept++] = *worker;
 	}
-	running->count = kept;
-	running->hint = 0;
+	if (running->count != kept) {
+		running->count = kept;
+		names_set(&running->names, kept, name_at, running);
+	}
+	running->gathered = running->gathered && !any;
 	return any;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "supervisor/operator/files.h"
+#include "supervisor/operator/names.h"
 #include "supervisor/wire/messages.h"
 
 /*
@@ -53,7 +54,12 @@ struct running {
 	struct wire_snapshot snapshot;
 	uint64_t number; /* of the snapshot that is being read */
 	struct running_worker *workers;
-	size_t count, room, hint;
+	size_t count, room;
+	struct names names;
+	/* the processes of all instances, ascending; when `gathered` */
+	int32_t *leaders;
+	size_t nleaders;
+	bool gathered;
 };
 
 void running_fini(struct running *running);
@@ -61,6 +67,8 @@ void running_fini(struct running *running);
 bool running_take(struct running *running, const union wire_message *message,
     int64_t now_ms, int64_t now_wall_ms);
 struct running_worker *running_find(struct running *running, const char *name);
+/* Whether it is the process of an instance; each leads a session. */
+bool running_leads(struct running *running, int64_t pid);
 /* The file of this name (files_name()) of an instance; NULL: none. */
 struct file_identity *running_file(
     const struct running_instance *instance, uint64_t path);

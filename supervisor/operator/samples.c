@@ -2,16 +2,13 @@
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/text.h"
 #include "supervisor/operator/samples.h"
 
 static void
-free_one(struct queue_samples **at)
+free_one(struct queue_samples *one)
 {
-	struct queue_samples *one = *at;
-
-	*at = one->next;
 	free(one->name);
 	free(one);
 }
@@ -19,18 +16,27 @@ free_one(struct queue_samples **at)
 void
 samples_fini(struct samples *samples)
 {
-	while (samples->first != NULL)
-		free_one(&samples->first);
+	for (size_t i = 0; i < samples->count; i++)
+		free_one(samples->all[i]);
+	free(samples->all);
+	names_fini(&samples->names);
+	*samples = (struct samples){0};
+}
+
+static const char *
+name_at(const void *list, size_t at)
+{
+	const struct samples *samples = list;
+
+	return samples->all[at]->name;
 }
 
 static struct queue_samples *
 find(const struct samples *samples, const char *queue)
 {
-	struct queue_samples *one = samples->first;
+	size_t at = names_find(&samples->names, queue, name_at, samples);
 
-	while (one != NULL && !text_equal(one->name, queue))
-		one = one->next;
-	return one;
+	return at == NAMES_NONE ? NULL : samples->all[at];
 }
 
 static struct queue_samples *
@@ -40,6 +46,15 @@ get(struct samples *samples, const char *queue)
 
 	if (one != NULL)
 		return one;
+	if (samples->count == samples->room) {
+		size_t room = samples->room == 0 ? 16 : 2 * samples->room;
+		struct queue_samples **more =
+		    reallocarray(samples->all, room, sizeof(*more));
+		if (more == NULL)
+			return NULL;
+		samples->all = more;
+		samples->room = room;
+	}
 	one = calloc(1, sizeof(*one));
 	if (one == NULL)
 		return NULL;
@@ -48,8 +63,8 @@ get(struct samples *samples, const char *queue)
 		free(one);
 		return NULL;
 	}
-	one->next = samples->first;
-	samples->first = one;
+	samples->all[samples->count] = one;
+	names_add(&samples->names, one->name, samples->count++);
 	return one;
 }
 
@@ -92,14 +107,18 @@ samples_know(const struct samples *samples, const char *queue)
 void
 samples_forget(struct samples *samples, int64_t wall_ms)
 {
-	struct queue_samples **at = &samples->first;
 	int64_t oldest = wall_ms / SAMPLE_COARSE_MS - SAMPLE_COARSE_COUNT;
+	size_t kept = 0;
 
-	while (*at != NULL)
-		if ((*at)->last > oldest)
-			at = &(*at)->next;
+	for (size_t i = 0; i < samples->count; i++)
+		if (samples->all[i]->last > oldest)
+			samples->all[kept++] = samples->all[i];
 		else
-			free_one(at);
+			free_one(samples->all[i]);
+	if (kept == samples->count)
+		return;
+	samples->count = kept;
+	names_set(&samples->names, kept, name_at, samples);
 }
 
 size_t

@@ -3,6 +3,7 @@
 #define REEVE_SUPERVISOR_OPERATOR_SAMPLES_H
 
 #include "base/base.h"
+#include "supervisor/operator/names.h"
 
 /*
  * How each queue was, for the curves of the page: in memory, bounded, filled
@@ -29,11 +30,12 @@ struct queue_samples {
 	struct sample fine[SAMPLE_FINE_COUNT];
 	struct sample coarse[SAMPLE_COARSE_COUNT];
 	int64_t last; /* the newest coarse step */
-	struct queue_samples *next;
 };
 
 struct samples {
-	struct queue_samples *first;
+	struct queue_samples **all;
+	size_t count, room;
+	struct names names;
 };
 
 void samples_fini(struct samples *samples);

@@ -107,18 +107,15 @@ decide(struct operator_core *op, const struct declared_worker *declared,
 void
 scaling_saw(struct operator_core *op, const struct queue_view *view)
 {
-	const struct declared *declared =
-	    op->intent == NULL ? NULL : op->intent->declared;
-
 	/* Until then it isn't known what the init has. */
-	if (!op->ready || declared == NULL)
+	if (!op->ready || op->intent == NULL)
 		return;
-	for (size_t i = 0; i < declared->nworkers; i++) {
-		const struct declared_worker *worker = &declared->workers[i];
-		if (worker->scale.queue != NULL &&
-		    text_equal(worker->scale.queue->name, view->name))
-			decide(op, worker, view);
-	}
+	const struct intent_queue *queue =
+	    intent_queue_find(op->intent, view->name);
+
+	for (size_t i = 0; i < queue->nscaled; i++)
+		decide(
+		    op, &op->intent->declared->workers[queue->scaled[i]], view);
 }
 
 /* --- said -------------------------------------------------------------- */

@@ -8,16 +8,19 @@
  *     worker wait              waits
  *     worker once FIFO         says so, and ends
  *     worker born FIFO         says also when it was made, and ends
+ *     worker consume PORT LIST  waits for a job in a Redis list, as workers do
  *     worker storm COUNT FIFO  makes COUNT orphans that end together when the
  *                              last writer of FIFO.end goes; reports; waits
  */
 #include "base/base.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,6 +127,27 @@ storm(const char *count, const char *path)
 	wait_for_ever();
 }
 
+/* Blocked in BLPOP, which nobody answers. */
+static void
+consume(const char *port, const char *list)
+{
+	char request[512];
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)strtol(port, NULL, 10)),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int len = snprintf(request, sizeof(request),
+	    "*3\r\n$5\r\nBLPOP\r\n$%zu\r\n%s\r\n$1\r\n0\r\n", strlen(list),
+	    list);
+
+	if (fd == -1 ||
+	    connect(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
+	    write(fd, request, (size_t)len) != len)
+		die("redis");
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -139,6 +163,8 @@ main(int argc, char *argv[])
 		report(argv[2], 0);
 	else if (argc > 2 && argv[1][0] == '/')
 		report(argv[1], 0);
+	else if (argc == 4 && strcmp(argv[1], "consume") == 0)
+		consume(argv[2], argv[3]);
 	else if (argc == 4 && strcmp(argv[1], "storm") == 0)
 		storm(argv[2], argv[3]);
 	else if (argc != 2 || strcmp(argv[1], "wait") != 0)

@@ -109,6 +109,7 @@ setup(void **unused)
 	};
 	op.running.workers = &running;
 	op.running.count = 1;
+	names_add(&op.running.names, "w", 0);
 	op.init.hello.started_wall_ms = now_ms;
 	return sqlite3_exec(op.store.db, "INSERT INTO queues VALUES(1, 'jobs')",
 	    NULL, NULL, NULL);
@@ -119,6 +120,7 @@ teardown(void **unused)
 {
 	(void)unused;
 	rules_fini(&op.rules);
+	names_fini(&op.running.names);
 	trend_free(op.trend);
 	store_close(&op.store);
 	loop_fini(&op.loop);
@@ -344,7 +346,7 @@ no_process(void **unused)
 	instance.wire.state = INSTANCE_BACKOFF;
 	running.wire.desired = 0; /* scaled to none */
 	assert_int_equal(judged("worker-absent"), RESULT_PASSED);
-	op.running.count = 0;
+	names_fini(&op.running.names); /* it is gone */
 	assert_int_equal(judged("worker-absent"), RESULT_UNKNOWN);
 }
 
@@ -371,7 +373,7 @@ a_canary_is_late(void **unused)
 	assert_int_equal(judged("schedule-late"), RESULT_PASSED);
 	op.init.hello.started_wall_ms = now_ms - 4 * MIN_MS;
 	assert_int_equal(judged("schedule-late"), RESULT_FAILED);
-	op.running.count = 0;
+	names_fini(&op.running.names); /* it is gone */
 	assert_int_equal(judged("schedule-late"), RESULT_UNKNOWN);
 }
 

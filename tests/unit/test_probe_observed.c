@@ -65,9 +65,9 @@ static struct queue_state
 sample_queue(void)
 {
 	static const struct queue_consumer who[] = {
-	    {"fileprocess/0", "10.0.0.7:51234", "jobs", "fileprocess/0", 17,
+	    {"fileprocess/0", "10.0.0.7:51234", "jobs", "fileprocess/0", 17, 16,
 	        PROOF_CONNECTED | PROOF_WAITS, "db 1"},
-	    {"", "", "", "", -1, 0, NULL}};
+	    {"", "", "", "", -1, -1, 0, NULL}};
 	static const struct queue_near near[] = {{"fileprocess-jobs", "db 1",
 	    "list", {.value = 3, .know = KNOW_EXACT}, 1}};
 
