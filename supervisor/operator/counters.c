@@ -213,9 +213,10 @@ counters_alert(struct counters *counters, const char *kind)
 }
 
 void
-counters_pass(struct counters *counters, int64_t us)
+counters_pass(struct counters *counters, int64_t us, int64_t cpu_us)
 {
 	counters->passes++;
+	counters->passes_cpu_us += (uint64_t)MAX(cpu_us, (int64_t)0);
 	counters->passes_us += (uint64_t)MAX(us, (int64_t)0);
 }
 

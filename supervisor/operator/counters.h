@@ -59,7 +59,7 @@ struct counters {
 	size_t count, room, hint;
 	uint64_t last_event; /* those up to it were counted, or are too old */
 	struct alert_counter alerts[ALERT_KINDS_MAX];
-	uint64_t passes, passes_us;
+	uint64_t passes, passes_us, passes_cpu_us;
 };
 
 void counters_fini(struct counters *counters);
@@ -67,7 +67,8 @@ void counters_instance(
     struct counters *counters, const struct wire_instance *wire);
 void counters_event(struct counters *counters, const struct wire_event *wire);
 void counters_alert(struct counters *counters, const char *kind);
-void counters_pass(struct counters *counters, int64_t us);
+/* How long a pass took, and the processor's time of it. */
+void counters_pass(struct counters *counters, int64_t us, int64_t cpu_us);
 /* NULL: nothing was told of it. */
 const struct worker_counters *counters_find(
     struct counters *counters, const char *name);

@@ -7,7 +7,9 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,11 +17,14 @@
 #include "supervisor/operator/helper.h"
 
 enum {
-	READ_SIZE = 4 * 1024
+	READ_SIZE = 4 * 1024,
+	US_PER_S = 1000000,
 };
 
 /* All that run: SIGCHLD says that one has ended, not which. */
 static struct helper *running;
+/* Processor time of those that have ended. */
+static int64_t ended_us[HELPER_PARTS];
 
 static void
 close_source(struct helper *helper, struct loop_source *source)
@@ -261,16 +266,45 @@ helper_deadline(struct helper *helper, int64_t deadline_ms, struct err *err)
 	    helper->loop, &helper->deadline, deadline_ms, err);
 }
 
+static int64_t
+usage_us(const struct rusage *usage)
+{
+	return ((int64_t)usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) *
+	           US_PER_S +
+	       usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
+}
+
+int64_t
+helpers_cpu_us(enum helper_part part)
+{
+	int64_t us = ended_us[part];
+
+	for (const struct helper *one = running; one != NULL; one = one->next) {
+		struct timespec spent;
+		clockid_t clock = 0;
+		if (one->part == part &&
+		    clock_getcpuclockid(one->pid, &clock) == 0 &&
+		    clock_gettime(clock, &spent) == 0)
+			us += (int64_t)spent.tv_sec * US_PER_S +
+			      spent.tv_nsec / 1000;
+	}
+	return us;
+}
+
 void
 helpers_reap(void)
 {
+	struct rusage usage;
 	int status = 0;
 	pid_t pid = 0;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
 		struct helper *helper = running;
 		while (helper != NULL && helper->pid != pid)
 			helper = helper->next;
+		/* one that was given up before it ended is nobody's now */
+		ended_us[helper == NULL ? HELPER_OTHER : helper->part] +=
+		    usage_us(&usage);
 		if (helper == NULL)
 			continue;
 		if (helper->from.fd != -1)

@@ -22,8 +22,17 @@ typedef void helper_over_fn(struct helper *helper, int status, bool killed);
 /* More bytes are in `out`; the callee may take them off its front. */
 typedef void helper_said_fn(struct helper *helper);
 
+/* What a child is for, in the account of what looking costs. */
+enum helper_part {
+	HELPER_OTHER,     /* readings of the manifest, deliveries */
+	HELPER_QUEUES,    /* probers */
+	HELPER_PROCESSES, /* looks at /proc */
+	HELPER_PARTS
+};
+
 struct helper {
 	pid_t pid; /* 0: none */
+	enum helper_part part;
 	struct loop *loop;
 	struct loop_source to, from;
 	struct loop_timer deadline;
@@ -57,6 +66,9 @@ int helper_deadline(
     struct helper *helper, int64_t deadline_ms, struct err *err) MUST_CHECK;
 void helper_kill(struct helper *helper); /* `over` is called once it is gone */
 bool helper_runs(const struct helper *helper);
+
+/* Processor time of all children so far, those that run among them. */
+int64_t helpers_cpu_us(enum helper_part part);
 
 /* Reaps every helper that has ended; to be called at SIGCHLD. */
 void helpers_reap(void);

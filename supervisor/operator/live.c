@@ -752,6 +752,7 @@ live_new(struct operator_core *op)
 	live->op = op;
 	live->timer = (struct loop_timer){.fire = look, .owner = live};
 	helper_init(&live->child, &op->loop, answered, live);
+	live->child.part = HELPER_PROCESSES;
 	return live;
 }
 

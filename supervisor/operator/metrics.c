@@ -57,6 +57,35 @@ write_build(struct writing *writing)
 	openmetrics_number(&writing->metrics, 1, labels);
 }
 
+/* Processor time of the operator and of the children that look for it. */
+static void
+write_cost(struct writing *writing)
+{
+	struct timespec own;
+	const struct {
+		const char *part;
+		int64_t us;
+	} rows[] = {
+	    {"operator",
+	        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) == 0
+	            ? (int64_t)own.tv_sec * 1000000 + own.tv_nsec / 1000
+	            : 0},
+	    {"queues", helpers_cpu_us(HELPER_QUEUES)},
+	    {"processes", helpers_cpu_us(HELPER_PROCESSES)},
+	    {"other", helpers_cpu_us(HELPER_OTHER)},
+	};
+
+	family(writing, OPENMETRICS_COUNTER, "reeve_operator_cpu_seconds",
+	    "seconds",
+	    "Processor time of the operator itself, and of its children: "
+	    "probers of queues, looks at the processes, all else.");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct openmetrics_label labels[LABELS_MAX] = {
+		    {"part", rows[i].part}};
+		openmetrics_milli(&writing->metrics, rows[i].us / 1000, labels);
+	}
+}
+
 static void
 write_operator(struct writing *writing)
 {
@@ -75,6 +104,11 @@ write_operator(struct writing *writing)
 	    "Comparing what runs with what is declared, and acting on it.");
 	openmetrics_summary(
 	    metrics, op->counters.passes, op->counters.passes_us);
+	family(writing, OPENMETRICS_SUMMARY, "reeve_operator_pass_cpu_seconds",
+	    "seconds", "The same in time of the processor.");
+	openmetrics_summary(
+	    metrics, op->counters.passes, op->counters.passes_cpu_us);
+	write_cost(writing);
 	family(writing, OPENMETRICS_GAUGE, "reeve_manifest_refused", NULL,
 	    "1: what is declared on disk is refused, and what was declared "
 	    "before is in force.");

@@ -307,11 +307,11 @@ tell_state(struct operator_core *op)
 }
 
 static int64_t
-now_us(void)
+now_us(clockid_t clock)
 {
 	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(clock, &now);
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
@@ -321,10 +321,12 @@ pass(struct loop_timer *timer, int64_t now_ms)
 	struct operator_core *op = timer->owner;
 
 	(void)now_ms;
-	int64_t begin_us = now_us();
+	int64_t begin_us = now_us(CLOCK_MONOTONIC);
+	int64_t begin_cpu_us = now_us(CLOCK_PROCESS_CPUTIME_ID);
 	int64_t wake_ms = judge_pass(op);
 
-	counters_pass(&op->counters, now_us() - begin_us);
+	counters_pass(&op->counters, now_us(CLOCK_MONOTONIC) - begin_us,
+	    now_us(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu_us);
 	tell_state(op);
 	operator_wake(op, wake_ms);
 }

@@ -573,6 +573,7 @@ endpoint_get(struct queues *queues, const char *url)
 	endpoint->tick = (struct loop_timer){.fire = tick, .owner = endpoint};
 	helper_init(
 	    &endpoint->prober, &queues->op->loop, prober_over, endpoint);
+	endpoint->prober.part = HELPER_QUEUES;
 	endpoint->prober.said = prober_said;
 	endpoint->prober.keep_stdin = true;
 	queues->endpoints[queues->nendpoints++] = endpoint;
