@@ -49,7 +49,7 @@ HEADERS   := $(shell find $(ROOMS) tests $(OURS) -name '*.h' -print)
 # Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
 # sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
 # is in (queue.c). Asked for a queue of a kind that isn't, reeve says so.
-BACKENDS := NATS AMQP MYSQL ODBC
+BACKENDS := NATS AMQP MYSQL ODBC KAFKA
 SRC_NATS := probes/queue/nats*.c probes/nats.c
 PKG_NATS := libnats
 SRC_AMQP := probes/queue/amqp*.c probes/amqp.c
@@ -58,6 +58,8 @@ SRC_MYSQL := probes/queue/mysql.c probes/mysql*.c
 PKG_MYSQL := libmariadb
 SRC_ODBC  := probes/queue/odbc.c
 PKG_ODBC  := odbc
+SRC_KAFKA := probes/queue/kafka*.c
+PKG_KAFKA := rdkafka
 $(foreach x,$(BACKENDS),$(eval WITH_$x ?= yes))
 WITH    := $(foreach x,$(BACKENDS),$(if $(filter yes,$(WITH_$x)),$x))
 WITHOUT := $(filter-out $(WITH),$(BACKENDS))
@@ -243,7 +245,7 @@ $(UNIT_INIT): $(B)/tests/unit/%: tests/unit/%.c $(B)/libinit.a
 # Small programs that the bats files run: helper and hostile are static as the
 # init is, the others are linked with the tool's objects.
 HELPER       := $(B)/tests/process/helper $(B)/tests/pid1/hostile
-HELPERS_TOOL := $(filter-out $(HELPER),$(patsubst %.c,$(B)/%,\
+HELPERS_TOOL := $(filter-out $(HELPER) $(if $(filter KAFKA,$(WITHOUT)),$(B)/tests/service/kafka_mock),$(patsubst %.c,$(B)/%,\
   $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
 HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve \
                 $(B)/tests/cgroup2/xstate.so

@@ -263,7 +263,8 @@ ask_to_move(struct moving *moving)
 	if (moving->why == NULL)
 		moving->why = "the answer doesn't say what was moved";
 	if (seen != NULL &&
-	    (seen->result == RESULT_FAILED || was_never_asked(seen))) {
+	    (seen->result == RESULT_FAILED || was_never_asked(seen) ||
+	        text_equal(seen->code, "unsupported"))) {
 		moving->outcome = OUTCOME_REFUSED;
 		return 0;
 	}

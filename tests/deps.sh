@@ -30,6 +30,7 @@ packages() {
 		build libncurses-dev reeve top
 		build libnats-dev NATS JetStream queues
 		build librabbitmq-dev RabbitMQ queues
+		build librdkafka-dev Kafka's lag (WITH_KAFKA=no: without)
 		build zlib1g-dev errors of RQ
 		test libcmocka-dev unit tests
 		test bats tests of the programs
@@ -38,6 +39,9 @@ packages() {
 		test python3-rq a queue of its own
 		test python3-celery a queue of its own
 		test ruby-sidekiq a queue of its own
+		test python3-kafka a client of Kafka that shares no code with ours
+		test beanstalkd tests against a real beanstalkd
+		test ruby-beaneater a client of it that others wrote
 		test postgresql tests against a real PostgreSQL
 		test sqlite3 looks into SQLite queues
 		test nats-server tests against a real NATS JetStream

@@ -34,5 +34,7 @@ extern const struct queue_driver queue_servicebus;
 extern const struct queue_driver queue_sqs;
 extern const struct queue_driver queue_nats;
 extern const struct queue_driver queue_amqp;
+extern const struct queue_driver queue_beanstalk;
+extern const struct queue_driver queue_kafka;
 
 #endif

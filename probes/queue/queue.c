@@ -53,6 +53,8 @@ static const struct queue_driver *const drivers[] = {
     &queue_sqs,
     &queue_nats,
     &queue_amqp,
+    &queue_beanstalk,
+    &queue_kafka,
 };
 
 const struct queue_driver *const *

@@ -84,3 +84,20 @@ start_amqp_worker() {
 	start_background "worker.$RANDOM" node \
 	    "$REEVE_ROOT/tests/service/amqp_client.mjs" "$AMQP_URL" work "$@"
 }
+
+# start_beanstalkd: sets BEANSTALK_PORT, BEANSTALK_URL and BEANSTALK_PID.
+start_beanstalkd() {
+	BEANSTALK_PORT=$(free_port)
+	start_background "beanstalkd.$BEANSTALK_PORT" beanstalkd -l 127.0.0.1 \
+	    -p "$BEANSTALK_PORT" -z 262144
+	BEANSTALK_PID=$BACKGROUND_PID
+	BEANSTALK_URL=beanstalk://127.0.0.1:$BEANSTALK_PORT
+	export BEANSTALK_PORT BEANSTALK_URL BEANSTALK_PID
+	wait_until port_listens "$BEANSTALK_PORT"
+}
+
+# beaneater SCRIPT [ARGUMENTS]: Ruby with a connection of that client as `b`.
+beaneater() {
+	ruby -r beaneater -e 'b = Beaneater.new(ARGV.shift); eval(ARGV.shift)' \
+	    "127.0.0.1:$BEANSTALK_PORT" "$@"
+}

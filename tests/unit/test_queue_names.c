@@ -87,7 +87,7 @@ a_queues_url_that_is_wrong_says_what(void **state)
 	    {"redis://h/0/jobs?list=a", "second path"},
 	    {"redis://h/0?lst=a", "no key 'lst'; did you mean 'list'?"},
 	    {"redis://h/0?list=a&list=b", "twice"},
-	    {"kafka://h/?topic=a", "not the URL of a queue"},
+	    {"mqtt://h/?topic=a", "not the URL of a queue"},
 	    {"postgresql://h/db?table=a", "not the URL of a queue"},
 	    {"jobs", "not the URL of a queue"},
 	};
@@ -112,7 +112,7 @@ a_wrong_url_never_shows_its_password(void **state)
 	(void)state;
 	assert_int_equal(
 	    queue_spec_from_url(
-	        &arena, "kafka://user:hidden-word@h/?topic=a", &spec, &err),
+	        &arena, "mqtt://user:hidden-word@h/?topic=a", &spec, &err),
 	    -1);
 	assert_null(strstr(err.text, "hidden-word"));
 	assert_int_equal(queue_spec_from_url(&arena,
