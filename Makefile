@@ -286,6 +286,9 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay-%)
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
 FUZZ_WRAP_redis = -Wl,--wrap=socket,--wrap=connect
+FUZZ_WRAP_redisqueue = $(FUZZ_WRAP_redis)
+FUZZ_WRAP_beanstalk = $(FUZZ_WRAP_redis)
+FUZZ_WRAP_cloud = -Wl,--wrap=http_perform
 # The init's own: its objects too.
 FUZZ_WRAP_orders = $(B)/libinit.a -Wl,--wrap=spawn_start
 FUZZ_WRAP_logserve = $(B)/libinit.a

@@ -17,7 +17,8 @@
  */
 enum {
 	AGES_LOOKED_AT = 16, /* partitions whose next message is read */
-	READ_MS = 1500,
+	READ_MS = 1500,      /* of a look */
+	LIST_MS = 5000,
 	NAMED_PARTITIONS = 8
 };
 
@@ -427,7 +428,7 @@ list(struct queue *queue, enum queue_part part, size_t limit,
 	struct kafka_wanted wanted = {.topic = dead ? kafka->dead : queue->name,
 	    .each = limit,
 	    .most = limit,
-	    .until_ms = clock_after(clock_ms(), READ_MS)};
+	    .until_ms = clock_after(clock_ms(), LIST_MS)};
 	struct kafka_messages found = {
 	    .all = arena_array(arena, limit + 1, sizeof(*found.all))};
 	struct queue_item *items =
@@ -448,6 +449,7 @@ list(struct queue *queue, enum queue_part part, size_t limit,
 		items[i] = item_of(arena, &found.all[i], clock_wall_ms());
 	read_lag(queue, arena, &cluster, &state);
 	ret->items = items;
+	ret->count = found.count;
 	ret->total = dead ? (struct queue_number){sum(&cluster).kept,
 	                        KNOW_ESTIMATE, NULL}
 	                  : state.waiting;

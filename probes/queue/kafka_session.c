@@ -291,9 +291,10 @@ kafka_session_open(
 	    {"enable.auto.offset.store", "false"},
 	    {"allow.auto.create.topics", "false"},
 	    {"auto.offset.reset", "earliest"}, {"enable.partition.eof", "true"},
-	    {"queued.min.messages", "1"},
+	    {"queued.min.messages", "1000"},
 	    {"queued.max.messages.kbytes", "4096"},
-	    {"fetch.message.max.bytes", "65536"}, {"fetch.wait.max.ms", "100"}};
+	    {"fetch.message.max.bytes", "65536"}, {"fetch.wait.max.ms", "100"},
+	    {NULL, NULL}};
 	struct kafka_session *session =
 	    arena_alloc(&queue->arena, sizeof(*session));
 
@@ -594,7 +595,8 @@ kafka_produce(struct queue *queue, const char *topic,
 	char timeout[24];
 	/* sent once: a second try could put it in twice */
 	const struct setting settings[] = {{"acks", "all"},
-	    {"message.send.max.retries", "0"}, {"message.timeout.ms", timeout}};
+	    {"message.send.max.retries", "0"}, {"message.timeout.ms", timeout},
+	    {NULL, NULL}};
 	struct delivery delivery = {.over = false};
 	struct buffer payload; /* librdkafka's pointer isn't const */
 	rd_kafka_t *rk = NULL;

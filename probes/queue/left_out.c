@@ -45,8 +45,7 @@ const struct queue_driver queue_amqp = {.kind = "amqp",
 #endif
 #ifndef WITH_KAFKA
 const struct queue_driver queue_kafka = {.kind = "kafka",
-    .schemes =
-        (const char *const[]){"kafka", "kafka+kafka", "kafka+tls", NULL},
+    .schemes = (const char *const[]){"kafka", "kafka+kafka", "kafka+tls", NULL},
     .name_key = "topic",
     .keys = (const char *const[]){"topic", NULL},
     .any_key = true,

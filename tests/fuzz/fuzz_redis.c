@@ -2,44 +2,11 @@
 #include "base/base.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/text.h"
 #include "probes/redis_connection.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/server.h"
 
-/* What a server that says it is Redis answers. The Makefile wraps socket and
- * connect: the connection is to ourselves. */
-
-int __wrap_socket(int domain, int type, int protocol);
-int __wrap_connect(
-    int fd, const struct sockaddr *address, socklen_t address_len);
-
-static const uint8_t *answers;
-static size_t answers_len;
-static int other_end = -1;
-
-int
-__wrap_socket(int domain, int type, int protocol)
-{
-	int fds[2];
-
-	(void)domain;
-	(void)type;
-	(void)protocol;
-	assert(other_end == -1);
-	fuzz_sockets(SOCK_STREAM, answers, answers_len, fds);
-	other_end = fds[1];
-	return fds[0];
-}
-
-int
-__wrap_connect(int fd, const struct sockaddr *address, socklen_t address_len)
-{
-	(void)fd;
-	(void)address;
-	(void)address_len;
-	return 0;
-}
+/* What a server that says it is Redis answers. */
 
 static void
 use(struct redis_connection *redis, struct arena *arena)
@@ -70,8 +37,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct ladder ladder;
 	struct redis_connection *redis = NULL;
 
-	answers = bytes;
-	answers_len = len;
+	fuzz_server_begin(bytes, len);
 	arena_init(&arena, FUZZ_ARENA_MAX);
 	ladder_init(&ladder, &arena, clock_after(clock_ms(), 1000));
 	if (redis_connection_open("redis://u:secret@127.0.0.1:6379/1", NULL,
@@ -80,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	else
 		assert(ladder.cause != CAUSE_NONE);
 	redis_connection_close(redis);
-	fd_close(&other_end);
+	fuzz_server_end();
 	arena_fini(&arena);
 	return 0;
 }

@@ -11,25 +11,25 @@
 
 /*
  * kafka_mock TOPIC:PARTITIONS…: librdkafka's own mock cluster of one broker,
- * whose address it prints; no Kafka can be had from Debian or npm. Then it does
- * what it reads, a line each, and says "ok":
- *
- *     leader TOPIC PARTITION BROKER    (-1: none)
- *     topic TOPIC PARTITIONS
+ * whose address it prints; no Kafka can be had from Debian or npm. Of each line
+ * that it reads, "TOPIC PARTITION BROKER", the broker becomes that partition's
+ * leader (-1: none), and it says "ok".
  */
 
 static void
-do_line(rd_kafka_mock_cluster_t *cluster, const char *line)
+set_leader(rd_kafka_mock_cluster_t *cluster, char *line)
 {
-	char topic[256];
-	int partition = 0;
-	int broker = 0;
+	const char *topic = strsep(&line, " ");
+	const char *partition = strsep(&line, " ");
+	int64_t number = 0;
+	int64_t broker = -1;
 
-	if (sscanf(line, "leader %255s %d %d", topic, &partition, &broker) == 3)
-		(void)rd_kafka_mock_partition_set_leader(
-		    cluster, topic, partition, broker);
-	else if (sscanf(line, "topic %255s %d", topic, &partition) == 2)
-		(void)rd_kafka_mock_topic_create(cluster, topic, partition, 1);
+	if (partition == NULL || line == NULL ||
+	    text_i64(partition, 0, 100, &number, NULL) == -1 ||
+	    text_i64(line, -1, 100, &broker, NULL) == -1)
+		return;
+	(void)rd_kafka_mock_partition_set_leader(
+	    cluster, topic, (int32_t)number, (int32_t)broker);
 	(void)puts("ok");
 }
 
@@ -58,8 +58,10 @@ main(int argc, char **argv)
 		    cluster, argv[i], (int)partitions, 1);
 	}
 	(void)puts(rd_kafka_mock_cluster_bootstraps(cluster));
-	while (fgets(line, sizeof(line), stdin) != NULL)
-		do_line(cluster, line);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		set_leader(cluster, line);
+	}
 	rd_kafka_mock_cluster_destroy(cluster);
 	rd_kafka_destroy(rk);
 	return 0;

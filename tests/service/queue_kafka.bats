@@ -132,13 +132,13 @@ same_lag() {
 	field waiting 1
 	field consumers null
 	has "assigns its partitions itself"
-	mock leader jobs 1 -1
+	mock jobs 1 -1
 	run_ls "$URL"
 	field waiting 0
 	field quality.waiting at-least
 	look observe "$URL"
 	[[ $output = *"partitions without a leader: 1 of 3"* ]]
-	mock leader jobs 1 1
+	mock jobs 1 1
 	client commit jobs workers 0 500
 	run_ls "$URL"
 	field waiting null

@@ -110,9 +110,8 @@ a_wrong_url_never_shows_its_password(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	assert_int_equal(
-	    queue_spec_from_url(
-	        &arena, "mqtt://user:hidden-word@h/?topic=a", &spec, &err),
+	assert_int_equal(queue_spec_from_url(&arena,
+	                     "mqtt://user:hidden-word@h/?topic=a", &spec, &err),
 	    -1);
 	assert_null(strstr(err.text, "hidden-word"));
 	assert_int_equal(queue_spec_from_url(&arena,
