@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
@@ -167,6 +168,11 @@ main(int argc, char *argv[])
 		block_signals(true);
 	if (text_equal(command, "run"))
 		return run(argc - 2, argv + 2);
+	/* The init and its own children: they have the environment of PID 1,
+	 * what workers say, the plan. No core dump, and nobody of the same user
+	 * looks into them. */
+	if (text_starts(command, "--"))
+		(void)prctl(PR_SET_DUMPABLE, 0);
 	if (text_equal(command, "--logger"))
 		return logger_main(argc - 2, argv + 2);
 	if (text_equal(command, "--writer"))

@@ -200,6 +200,14 @@ shut_to_its_user() {
 	[ "$status" -ne 0 ]
 }
 
+# The init's children that are no workers.
+own_children() {
+	local pid
+	for pid in $(children_of "$INIT"); do
+		! grep -qxE 'reeve.*|guard' "/proc/$pid/comm" 2>/dev/null || echo "$pid"
+	done
+}
+
 secrets() {
 	local pid
 	as_nobody_known
@@ -236,6 +244,9 @@ secrets() {
 	said init.recovered
 	until_ok "$CTL" live
 	shut_to_its_user "$INIT"
+	for pid in $(own_children); do
+		shut_to_its_user "$pid"
+	done
 	kill -SEGV "$INIT"
 	expect_code 70
 	run ! grep -l "$SECRET" "$T/status" "$T/show" "$T/arguments" "$T/err" "$T/out"
@@ -246,6 +257,46 @@ operator_is() { [[ $("$CTL" show | awk '$1 == "init" { print $4 }') == "$1" ]]; 
 @test "case 26: a secret is in no argument, no status, no log and no core dump [pid1]" { in_mode pid1; secrets; }
 @test "case 26: a secret is in no argument, no status, no log and no core dump [subreaper]" { in_mode subreaper; secrets; }
 @test "case 26: a secret is in no argument, no status, no log and no core dump [container]" { in_mode container; secrets; }
+
+# The worker that ends by the same signal shows that there are core dumps here;
+# what dumped one is said in the log.
+no_core() {
+	local pid killed=0
+	ulimit -c unlimited
+	# shellcheck disable=SC2016 # its own number
+	echo 'kill -SEGV $$' >"$T/crash"
+	AS=(env "OF_PID1=$SECRET")
+	cat >"$T/reeve.yaml" <<-END
+		apiVersion: reeve/v1
+		name: t
+		workers:
+		  - name: a
+		    command: [$HELPER, wait]
+		  - name: b
+		    command: [sh, $T/crash]
+		    workingDir: $T
+		    restart: {policy: Never}
+	END
+	run_reeve run -f "$T/reeve.yaml"
+	until_ok operator_is running
+	until_ok grep -q 'worker=b/0 .*SIGSEGV, core dumped' "$T/err"
+	for pid in "$INIT" $(own_children); do
+		kill -SEGV "$pid"
+		killed=$((killed + 1))
+	done
+	((killed >= 3))
+	said init.recovered
+	said operator.exited
+	said logger.exited
+	until_ok operator_is running
+	# a second fault, at which all ends
+	kill -SEGV "$INIT"
+	expect_code 70
+	[ "$(grep -c 'core dumped' "$T/err")" -eq 1 ]
+}
+
+@test "case 26: no fault of ours or of our own children leaves a core dump [pid1]" { in_mode pid1; no_core; }
+@test "case 26: no fault of ours or of our own children leaves a core dump [subreaper]" { in_mode subreaper; no_core; }
 
 # --- 27 ------------------------------------------------------------------------
 
