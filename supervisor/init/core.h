@@ -336,6 +336,7 @@ struct notify {
 	struct loop_source socket; /* -1: no worker has a notify yet */
 	struct loop_timer timer;   /* the peers are told of statuses */
 	uint64_t dropped;          /* datagrams of nobody that may speak */
+	uint64_t gone;             /* ... among them, of who had ended before */
 };
 
 /* The process that answers liveness probes over HTTP. */

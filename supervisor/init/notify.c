@@ -246,6 +246,26 @@ drop_fds(struct msghdr *header)
 			close_fds(part);
 }
 
+/* Of who has ended nobody knows whose it was. That is said once: it may have
+ * been the word that somebody waits for. */
+static void
+drop(struct core *core, pid_t pid, int32_t slot)
+{
+	bool gone = slot == CORE_NO_SLOT && getsid(pid) == -1;
+
+	core->notify.dropped++;
+	if (gone && core->notify.gone++ == 0)
+		log_warning("notify.gone",
+		    "pid=%d had ended when its message was read, so nobody "
+		    "knows of which worker it was: a sender that ends at once "
+		    "waits at the barrier (docs/notify.md)",
+		    (int)pid);
+	log_debug("notify.dropped", "pid=%d: %s", (int)pid,
+	    gone                   ? "it had ended"
+	    : slot == CORE_NO_SLOT ? "not of a worker that has a notify"
+	                           : "too long");
+}
+
 /* False: there is none. */
 static bool
 receive(struct core *core)
@@ -266,10 +286,7 @@ receive(struct core *core)
 	pid_t pid = sender_of(&header);
 	int32_t slot = slot_of_sender(core, pid);
 	if (slot == CORE_NO_SLOT || (header.msg_flags & MSG_TRUNC) != 0) {
-		core->notify.dropped++;
-		log_debug("notify.dropped", "pid=%d: %s", (int)pid,
-		    slot == CORE_NO_SLOT ? "not of a worker that has a notify"
-		                         : "too long");
+		drop(core, pid, slot);
 	} else {
 		notify_parse(bytes, (size_t)got, &message);
 		take_message(core, slot, &message);

@@ -91,6 +91,7 @@ take_process(struct core *core)
 	core->plan_number = old.plan_number;
 	core->orphans_reaped = old.orphans_reaped;
 	core->notify.dropped = old.notify.dropped;
+	core->notify.gone = old.notify.gone;
 	core->snapshots = old.snapshots;
 	core->journalled = old.journalled;
 	core->came = old.came;

@@ -49,6 +49,7 @@ snapshot_frame(const struct core *core, const struct peer *peer,
 	frame->draining = core->phase != PHASE_RUN;
 	frame->log_dropped = log_dropped();
 	frame->orphans_reaped = core->orphans_reaped;
+	frame->notify_dropped = core->notify.dropped;
 	frame->cgroup = core->cgroup.have;
 	memcpy(frame->cgroup_why, core->cgroup.why, sizeof(frame->cgroup_why));
 	memcpy(frame->name, core->name, sizeof(frame->name));
@@ -141,11 +142,16 @@ wait_text(const struct core *core, int32_t slot, const struct worker_spec *spec,
 	         instance->why == WHY_RESOURCES)
 		(void)snprintf(dst, size, "%s", core->room);
 	else if (running && notify_awaited(core, slot))
-		(void)snprintf(dst, size, "%s",
+		(void)snprintf(dst, size, "%s%s",
 		    spec->notify.ready == NOTIFY_NEWLINE
 		        ? "has not written a newline to its descriptor of "
 		          "readiness"
-		        : "has not said READY=1");
+		        : "has not said READY=1",
+		    spec->notify.ready == NOTIFY_NEWLINE ||
+		            core->notify.gone == 0
+		        ? ""
+		        : " (somebody said something and ended before it was "
+		          "read: see docs/notify.md)");
 }
 
 void

@@ -126,6 +126,9 @@ write_operator(struct writing *writing)
 	family(writing, OPENMETRICS_COUNTER, "reeve_orphans_reaped", NULL,
 	    "Processes that were no worker's own and that the init took in.");
 	openmetrics_number(metrics, (int64_t)snapshot->orphans_reaped, NULL);
+	family(writing, OPENMETRICS_COUNTER, "reeve_notify_dropped_messages",
+	    NULL, "Messages to NOTIFY_SOCKET of nobody that may speak there.");
+	openmetrics_number(metrics, (int64_t)snapshot->notify_dropped, NULL);
 	family(writing, OPENMETRICS_GAUGE, "reeve_observation_age_seconds",
 	    "seconds", "How old the init's last whole report is.");
 	openmetrics_milli(metrics,

@@ -141,7 +141,8 @@ struct wire_snapshot {
 	char operator_text[128]; /* what it last said of itself */
 	uint32_t cgroup;         /* bits of enum cgroup_have */
 	uint32_t padding;
-	char cgroup_why[128]; /* what of it is missing, and why */
+	char cgroup_why[128];    /* what of it is missing, and why */
+	uint64_t notify_dropped; /* messages of nobody that may speak */
 };
 
 struct wire_worker {

@@ -421,3 +421,36 @@ status_says() { "$REEVE" status | grep -q "$1"; }
 	kill -TERM "$INIT"
 	expect_code 0
 }
+
+@test "a word of a process that its parent reaped before it was read is nobody's, and that is said" {
+	worker message
+	cat >"$T/by-another" <<-END
+		import os, signal, socket
+		child = os.fork()
+		if child == 0:
+		    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+		        s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
+		    os._exit(0)
+		os.waitpid(child, 0)
+		open("$T/sent", "w").close()
+		signal.pause()
+	END
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg echo >$T/up; while [ ! -e $T/go ]; do sleep 0.05; done; exec python3 $T/by-another
+		notify message
+	END
+	start
+	kill -STOP "$INIT"
+	touch "$T/go"
+	until_ok file_there "$T/sent"
+	kill -CONT "$INIT"
+	until_ok logged notify.gone
+	is a/0 running
+	[[ $(waits) == "has not said READY=1 (somebody"* ]]
+	kill -SEGV "$INIT"
+	until_ok logged init.recovered
+	[[ $(waits) == "has not said READY=1 (somebody"* ]]
+}
