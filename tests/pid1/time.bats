@@ -146,7 +146,7 @@ other_clocks() {
 		[[ $file == */@(schedule|reap|init|table).c ]] || deadlines+=("$file")
 	done < <(grep -lE 'instance_wake_at|core_wake' supervisor/init/*.c)
 	((${#deadlines[@]} > 10))
-	run ! grep -nE 'clock_wall|CLOCK_REALTIME|gettimeofday|[^_]time\(' "${deadlines[@]}"
+	run ! grep -nE 'clock_wall|CLOCK_REALTIME|gettimeofday|[^_[:alnum:]]time\(' "${deadlines[@]}"
 	# ... once each
 	for file in reap init table; do
 		[ "$(grep -cE 'clock_wall|CLOCK_REALTIME' supervisor/init/$file.c)" = 1 ]
