@@ -9,9 +9,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/live.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /* The process that answers liveness probes: started, restarted, ended. */
 

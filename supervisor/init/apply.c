@@ -10,8 +10,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 
 enum {
 	/* descriptors of the init beside those of workers */

@@ -16,10 +16,14 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
 #include "supervisor/init/logger.h"
+#include "supervisor/init/table.h"
 #include "supervisor/wire/format.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 enum {
 	CAPTURE_SOCKET_FD = 3,

@@ -6,6 +6,9 @@
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/fsm.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 
 void
 instance_spec(const struct core *core, int32_t slot, struct worker_spec *ret)

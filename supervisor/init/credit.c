@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/table.h"
 
 /*
  * Stall credit (pid1.md case 15): the container was frozen, or the init was

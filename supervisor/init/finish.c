@@ -13,8 +13,12 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/life.h"
 #include "supervisor/init/logger.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
 
 enum {

@@ -22,6 +22,7 @@
 #include "supervisor/init/core.h"
 #include "supervisor/init/guard.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
 
 /* The process: it sleeps in one system call until the init is gone. */

@@ -10,8 +10,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/logger.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
 
 /*

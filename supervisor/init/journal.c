@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 
 /*
  * What happened to the workers, for an operator that may be away: the last

@@ -6,6 +6,9 @@
 
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
 
 /* --- the tree --- */

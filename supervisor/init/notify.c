@@ -14,7 +14,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 #include "worker/notify.h"
+#include "worker/spawn.h"
 
 /*
  * What workers say of themselves: datagrams on one socket (sd_notify), and a

@@ -13,9 +13,15 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 enum {
 	OPERATOR_PING_MS = 10 * 1000,

@@ -6,7 +6,12 @@
 #include "base/clock.h"
 #include "base/exitcode.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 
 /* What comes after an end: another start and when, or none. */
 

@@ -14,7 +14,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
 
 enum {

@@ -12,8 +12,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/probe.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 enum {
 	/* the probe child keeps its own time; it is killed only when it can't

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/table.h"
 
 /*
  * Who starts next. Each lane is first come, first started; an instance that

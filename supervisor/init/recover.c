@@ -16,7 +16,9 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "supervisor/init/finish.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "supervisor/init/tool.h"
 #include "worker/send.h"
 

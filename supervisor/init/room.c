@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
 
 enum {
 	ROOM_LOOKS = 4096, /* processes; it is in our own time */

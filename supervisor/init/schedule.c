@@ -14,6 +14,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 
 /*
  * Workers that run by the calendar. Each knows the time at which it is due

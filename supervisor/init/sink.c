@@ -10,8 +10,11 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/table.h"
 #include "supervisor/init/writer.h"
+#include "worker/spawn.h"
 
 /*
  * Our stdout and stderr where they are files that may hang: descriptors 1 and 2

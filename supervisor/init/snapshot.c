@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 
 enum snapshot_part {
 	PART_NONE = 0,

@@ -10,9 +10,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 enum {
 	START_RETRY_MS = 1000, /* no process could be made */

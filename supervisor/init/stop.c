@@ -8,7 +8,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
 
 enum {

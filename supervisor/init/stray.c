@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
 
 /*

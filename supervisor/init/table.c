@@ -12,8 +12,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
 #include "supervisor/init/recover.h"
 #include "supervisor/init/state.h"
+#include "supervisor/init/table.h"
 
 /*
  * All memory is mapped here, once, for the most that will ever be needed; pages

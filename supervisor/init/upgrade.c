@@ -14,11 +14,15 @@
 #include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
 #include "supervisor/init/state.h"
+#include "supervisor/init/table.h"
 #include "supervisor/init/tool.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /*
  * Another build takes over, in this process. It is asked first what states it

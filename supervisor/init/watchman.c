@@ -9,10 +9,15 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/guard.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /* The guard's process as the init has it: started before the first worker,
  * restarted, ended last. */

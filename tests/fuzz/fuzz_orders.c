@@ -6,7 +6,11 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 #include "supervisor/wire/plan_encode.h"
 #include "tests/fuzz/fuzz.h"
 

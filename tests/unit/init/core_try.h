@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "supervisor/init/core.h"
+#include "supervisor/init/table.h"
 
 /* The init's tables for a test, and nothing that runs; core_try_free after. */
 static inline struct core *

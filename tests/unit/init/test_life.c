@@ -20,8 +20,12 @@
 #include "base/log.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/fsm.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
+#include "supervisor/init/table.h"
 #include "supervisor/wire/plan_encode.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /*
  * The init's state machine against a kernel that is made up: processes are

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "supervisor/init/core.h"
+#include "supervisor/init/table.h"
 #include "tests/unit/init/core_try.h"
 
 /* The table of process numbers grows with what is in it, not with the numbers.

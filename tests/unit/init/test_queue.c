@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/table.h"
 #include "tests/unit/init/core_try.h"
 
 /* Who starts next, of instances that ran for so long. */

@@ -20,9 +20,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
+#include "supervisor/init/peers.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "supervisor/wire/plan_encode.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /*
  * The image after a fault, or another build, and a state that is not what it

@@ -18,10 +18,14 @@
 #include "base/calendar.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/life.h"
 #include "supervisor/init/recover.h"
+#include "supervisor/init/table.h"
 #include "supervisor/wire/plan_encode.h"
 #include "worker/send.h"
+#include "worker/spawn.h"
 
 /*
  * Runs by the calendar, with a wall clock and processes that are made up: what

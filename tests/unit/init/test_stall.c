@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "supervisor/init/core.h"
+#include "supervisor/init/finish.h"
 
 /* Time stands still but in the wait, which takes as long as the test says. */
 static int64_t fake_now_ms, wait_takes_ms;
