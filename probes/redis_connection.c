@@ -495,6 +495,29 @@ login_auth(struct redis_connection *redis, const struct redis_target *target,
 	return 0;
 }
 
+/* " (keys are in db0, db1)": what may have been meant; "" when that isn't
+ * told. */
+static const char *
+databases_with_keys(struct redis_connection *redis, struct ladder *ladder)
+{
+	CLEANUP(redis_reply_free) redisReply *reply = NULL;
+	struct err ignored = ERR_INIT;
+	const char *list = "";
+
+	if (redis_connection_do(redis, ladder->deadline_ms, &reply, &ignored,
+	        "INFO", "keyspace", NULL) == -1 ||
+	    reply->type != REDIS_REPLY_STRING)
+		return "";
+	for (const char *at = strstr(reply->str, "\ndb"); at != NULL;
+	     at = strstr(at + 1, "\ndb"))
+		list = arena_format(ladder->arena, "%s%s%.*s", list,
+		    list[0] == '\0' ? "" : ", ", (int)strcspn(at + 1, ":\r\n"),
+		    at + 1);
+	return list[0] == '\0'
+	           ? ""
+	           : arena_format(ladder->arena, " (keys are in %s)", list);
+}
+
 static int
 login_select(struct redis_connection *redis, int64_t db, struct ladder *ladder)
 {
@@ -509,12 +532,11 @@ login_select(struct redis_connection *redis, int64_t db, struct ladder *ladder)
 	if (redis_connection_do(redis, ladder->deadline_ms, &reply, &err,
 	        "SELECT", text, NULL) == -1)
 		return login_broken(redis, ladder, &err);
-	if (reply->type == REDIS_REPLY_ERROR) {
-		char doing[48];
-		(void)snprintf(doing, sizeof(doing), "select db %s", text);
-		return login_refused(reply, ladder, doing);
-	}
-	return 0;
+	if (reply->type != REDIS_REPLY_ERROR)
+		return 0;
+	return login_refused(reply, ladder,
+	    arena_format(ladder->arena, "select db %s%s", text,
+	        databases_with_keys(redis, ladder)));
 }
 
 /* PING says whether it is Redis at all, and whether we are let in: NOAUTH comes

@@ -28,7 +28,7 @@ figure_text(struct arena *arena, const struct pg_figures *figures, int figure)
 	return figure < PG_COUNTS
 	           ? arena_format(arena,
 	                 "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s", text,
-	                 PG_COUNT_CAP)
+	                 TABLE_COUNT_CAP)
 	           : text;
 }
 
@@ -200,7 +200,7 @@ take(struct queue_state *state, struct arena *arena, int figure,
 	} else if (number != NULL) {
 		*number = number_of(text);
 		if (figure < PG_COUNTS && number->know == KNOW_EXACT &&
-		    number->value >= PG_COUNT_CAP)
+		    number->value >= TABLE_COUNT_CAP)
 			number->know = KNOW_AT_LEAST;
 	}
 }

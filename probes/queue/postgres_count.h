@@ -9,10 +9,9 @@
  * The numbers of a queue that is a table: one statement, after the planner was
  * asked what each of its parts costs. A part that costs more than the limit
  * isn't run: a count becomes the planner's own guess, marked as an estimate,
- * and anything else unknown. A count stops at PG_COUNT_CAP.
+ * and anything else unknown. A count stops at TABLE_COUNT_CAP.
  */
 enum {
-	PG_COUNT_CAP = 10001,
 	PG_SAMPLE = 1000 /* jobs among which the most attempts are looked for */
 };
 

@@ -12,7 +12,6 @@
  */
 enum {
 	LIST_MS = 4000,
-	TOTAL_CAP = 10001 /* rows counted at most */
 };
 
 /* Columns of the list, in the order of read_item(). */
@@ -188,12 +187,12 @@ count_part(struct queue *queue, enum queue_part part, struct arena *arena)
 	        arena_format(arena,
 	            "SELECT count(*) FROM (SELECT 1 FROM %s AS t WHERE %s LIMIT "
 	            "%d) s",
-	            pg->table, condition, TOTAL_CAP),
+	            pg->table, condition, TABLE_COUNT_CAP),
 	        &sql, &rows, &err) == -1)
 		return queue_unknown(arena_text(arena, err.text));
 	struct queue_number total = queue_exact(number_at(rows, 0, 0));
 
-	if (total.value >= TOTAL_CAP)
+	if (total.value >= TABLE_COUNT_CAP)
 		total.know = KNOW_AT_LEAST;
 	return total;
 }

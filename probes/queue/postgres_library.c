@@ -609,7 +609,7 @@ list_within(struct queue *queue, const char *rows_text, size_t limit,
 	    ask(queue,
 	        arena_format(arena,
 	            "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s", rows_text,
-	            PG_COUNT_CAP),
+	            TABLE_COUNT_CAP),
 	        &sql, &total, err) == -1)
 		return -1;
 	size_t n = (size_t)PQntuples(rows);
@@ -621,7 +621,7 @@ list_within(struct queue *queue, const char *rows_text, size_t limit,
 	ret->count = n;
 	count = number_or_unknown(total, 0, 0);
 	ret->total = queue_exact(count);
-	if (count >= PG_COUNT_CAP)
+	if (count >= TABLE_COUNT_CAP)
 		ret->total.know = KNOW_AT_LEAST;
 	return 0;
 }

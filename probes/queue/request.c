@@ -269,6 +269,20 @@ no_near(struct look *look, const struct err *why)
 	look_note(look, "near", "not looked: %s", why->text);
 }
 
+/* "; near: jobs (db 1)", or nothing. */
+static const char *
+nearest(struct arena *arena, const struct queue_state *state)
+{
+	if (state->nnear == 0)
+		return "";
+	const struct queue_near *near = &state->near[0];
+
+	return near->where[0] == '\0'
+	           ? arena_format(arena, "; near: %s", near->name)
+	           : arena_format(
+	                 arena, "; near: %s (%s)", near->name, near->where);
+}
+
 /* The answer of a look that succeeded. */
 static void
 answer_seen(struct look *look, struct queue *queue, struct queue_state *state)
@@ -283,9 +297,8 @@ answer_seen(struct look *look, struct queue *queue, struct queue_state *state)
 		                        : arena_format(look->arena,
 		                              "there is no '%s'", queue->name);
 
-		look_failed(look, CAUSE_NOT_FOUND, "", "%s: %s%s%s",
-		    state->target, amiss, state->nnear > 0 ? "; near: " : "",
-		    state->nnear > 0 ? state->near[0].name : "");
+		look_failed(look, CAUSE_NOT_FOUND, "", "%s: %s%s",
+		    state->target, amiss, nearest(look->arena, state));
 		return;
 	}
 	char waiting[32] = "?";

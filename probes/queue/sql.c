@@ -178,13 +178,13 @@ count(struct queue *queue, struct arena *arena, const struct table_words *words,
 	            sql_limited(arena, table, "1 AS x",
 	                arena_format(arena, "FROM %s%s WHERE %s%s",
 	                    table->table, table->dialect->hint, where, also),
-	                SQL_COUNT_CAP)),
+	                TABLE_COUNT_CAP)),
 	        &bound, &value, err) == -1) {
 		*ret = queue_unknown("the server's time for it was over");
 		return timed_out(queue);
 	}
 	*ret = number_of(value, "the server gave no number");
-	if (ret->know == KNOW_EXACT && ret->value >= SQL_COUNT_CAP)
+	if (ret->know == KNOW_EXACT && ret->value >= TABLE_COUNT_CAP)
 		ret->know = KNOW_AT_LEAST;
 	return 0;
 }
@@ -233,7 +233,7 @@ attempts(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	                    sql_quote(arena, table, layout->attempts)),
 	                arena_format(arena, "FROM %s%s WHERE (%s) OR (%s)",
 	                    table->table, table->dialect->hint, waits, takes),
-	                SQL_COUNT_CAP)),
+	                TABLE_COUNT_CAP)),
 	        &bound, &value, err) == -1) {
 		ret->attempts_max =
 		    queue_unknown("the server's time for it was over");

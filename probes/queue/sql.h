@@ -12,7 +12,6 @@
  * driver and SQLite's know their planners and have files of their own.
  */
 enum {
-	SQL_COUNT_CAP = 10001,
 	SQL_PARAMS_MAX = 128,
 	SQL_COLUMNS_MAX = 256,
 	SQL_SCAN_ROWS_MAX = 50000 /* rows read without an index at most */

@@ -203,6 +203,26 @@ word_list(
 	return arena_format(arena, "(%s)", list);
 }
 
+/* Each word of what waits by itself: an index on (status, COLUMN) gives the
+ * first of one status at once, that of several only after sorting them all. */
+const char *
+sqlite_first(struct arena *arena, const struct sqlite_queue *sqlite,
+    const char *column, const char *also)
+{
+	const char *each = "";
+
+	for (size_t i = 0; i < sqlite->layout.waiting.count; i++)
+		each = arena_format(arena,
+		    "%s%sSELECT * FROM (SELECT %s AS f,%s AS i FROM %s WHERE "
+		    "%s AND %s=:waiting%zu AND %s AND %s ORDER BY %s,%s LIMIT "
+		    "1)",
+		    each, i > 0 ? " UNION ALL " : "", column, sqlite->id,
+		    sqlite->table, sqlite->scope, sqlite->status, i,
+		    sqlite->due, also, column, sqlite->id);
+	return arena_format(
+	    arena, "SELECT i FROM (%s) ORDER BY f,i LIMIT 1", each);
+}
+
 /* The texts that the statements are put together from. */
 static void
 build_texts(struct queue *queue, struct sqlite_queue *sqlite)
@@ -237,11 +257,13 @@ build_texts(struct queue *queue, struct sqlite_queue *sqlite)
 	}
 	sqlite->ready = arena_format(arena, "%s AND %s IN %s AND %s",
 	    sqlite->scope, sqlite->status, sqlite->waiting, due);
+	sqlite->due = due;
 	const char *first = sqlite->embedded ? layout->run_at : layout->created;
 
-	sqlite->order = arena_format(arena, "ORDER BY %s%s%s",
-	    first != NULL ? table_quote(arena, first) : "",
-	    first != NULL ? "," : "", sqlite->id);
+	first = first != NULL ? table_quote(arena, first) : sqlite->id;
+	sqlite->order =
+	    arena_format(arena, "ORDER BY %s,%s", first, sqlite->id);
+	sqlite->first = sqlite_first(arena, sqlite, first, "1");
 }
 
 static int

@@ -36,8 +36,11 @@ struct sqlite_queue {
 	bool prepared;     /* the statements for consuming were made */
 	const char *table; /* quoted, as all below */
 	const char *id, *status;
-	const char *scope;   /* rows that belong to this queue */
-	const char *ready;   /* condition: may be claimed now */
+	const char *scope;  /* rows that belong to this queue */
+	const char *ready;  /* condition: may be claimed now */
+	const char *due;    /* its part that is about time */
+	const char *looked; /* the table as a look reads it: set by each look */
+	const char *first;  /* "SELECT id …" of the one that is next */
 	const char *waiting; /* "(:waiting0,:waiting1)" */
 	const char *active;
 	const char *order; /* "ORDER BY …" */
@@ -65,6 +68,10 @@ void sqlite_bind(struct queue *queue, sqlite3_stmt *statement,
 int sqlite_failed(struct queue *queue, const char *doing, struct err *err);
 int sqlite_need(struct queue *queue, struct err *err) MUST_CHECK;
 void sqlite_statement_free(sqlite3_stmt **statement);
+/* "SELECT id …" of the waiting job that is first by `column`, among those for
+ * which `also` holds. */
+const char *sqlite_first(struct arena *arena, const struct sqlite_queue *sqlite,
+    const char *column, const char *also);
 
 /* SQL texts: a column as unix ms, and a bound ms value as the column keeps it.
  * `column` is quoted already. */

@@ -101,14 +101,13 @@ claim_sql(struct arena *arena, const struct sqlite_queue *sqlite)
 
 	return arena_format(arena,
 	    "UPDATE %s SET %s=:active0,%s=coalesce(%s,0)+1,%s=%s%s%s "
-	    "WHERE %s=(SELECT %s FROM %s WHERE %s %s LIMIT 1) RETURNING *",
+	    "WHERE %s=(%s) RETURNING *",
 	    sqlite->table, sqlite->status, attempts, attempts,
 	    table_quote(arena, layout->lease),
 	    sqlite_time(arena, sqlite, ":until"),
 	    set_if(arena, layout->owner, ":owner"),
 	    set_if(arena, layout->updated, sqlite_time(arena, sqlite, ":now")),
-	    sqlite->id, sqlite->id, sqlite->table, sqlite->ready,
-	    sqlite->order);
+	    sqlite->id, sqlite->first);
 }
 
 static const char *

@@ -43,6 +43,21 @@ number(struct queue *queue, struct arena *arena, const char *sql)
 	return queue_exact(sqlite3_column_int64(statement, 0));
 }
 
+/* How many rows there are, of those behind FROM; no more are read than are
+ * counted. */
+static struct queue_number
+counted(struct queue *queue, struct arena *arena, const char *from)
+{
+	struct queue_number ret = number(queue, arena,
+	    arena_format(arena,
+	        "SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", from,
+	        TABLE_COUNT_CAP));
+
+	if (ret.know == KNOW_EXACT && ret.value >= TABLE_COUNT_CAP)
+		ret.know = KNOW_AT_LEAST;
+	return ret;
+}
+
 static const char *
 words_sql(
     struct arena *arena, const char *state, const struct table_words *words)
@@ -63,11 +78,9 @@ count_state(struct queue *queue, struct arena *arena, const char *state,
 
 	if (words->count == 0)
 		return queue_inapplicable();
-	return number(queue, arena,
-	    arena_format(arena,
-	        "SELECT count(*) FROM %s WHERE %s AND %s IN (%s)",
-	        sqlite->table, sqlite->scope, sqlite->status,
-	        words_sql(arena, state, words)));
+	return counted(queue, arena,
+	    arena_format(arena, "%s WHERE %s AND %s IN (%s)", sqlite->looked,
+	        sqlite->scope, sqlite->status, words_sql(arena, state, words)));
 }
 
 static void
@@ -77,15 +90,12 @@ look_at_waiting(
 	const struct sqlite_queue *sqlite = queue->state;
 	const struct table_layout *layout = &sqlite->layout;
 
-	ret->waiting = number(queue, arena,
-	    arena_format(arena, "SELECT count(*) FROM %s WHERE %s",
-	        sqlite->table, sqlite->ready));
+	ret->waiting = counted(queue, arena,
+	    arena_format(arena, "%s WHERE %s", sqlite->looked, sqlite->ready));
 	if (layout->run_at != NULL)
-		ret->delayed = number(queue, arena,
-		    arena_format(arena,
-		        "SELECT count(*) FROM %s WHERE %s AND %s IN %s AND "
-		        "%s>:now",
-		        sqlite->table, sqlite->scope, sqlite->status,
+		ret->delayed = counted(queue, arena,
+		    arena_format(arena, "%s WHERE %s AND %s IN %s AND %s>:now",
+		        sqlite->looked, sqlite->scope, sqlite->status,
 		        sqlite->waiting,
 		        sqlite_ms(arena, sqlite,
 		            table_quote(arena, layout->run_at))));
@@ -96,18 +106,17 @@ look_at_waiting(
 	} else if (ret->waiting.know == KNOW_EXACT && ret->waiting.value == 0) {
 		ret->oldest_ms = queue_unknown("nothing waits");
 	} else {
-		const char *created = sqlite_ms(
-		    arena, sqlite, table_quote(arena, layout->created));
+		const char *column = table_quote(arena, layout->created);
+		const char *created = sqlite_ms(arena, sqlite, column);
 
 		ret->oldest_ms = number(queue, arena,
-		    sqlite->embedded
-		        ? arena_format(arena,
-		              "SELECT max(0,:now-%s) FROM %s WHERE %s %s LIMIT 1",
-		              created, sqlite->table, sqlite->ready,
-		              sqlite->order)
-		        : arena_format(arena,
-		              "SELECT max(0,:now-min(%s)) FROM %s WHERE %s",
-		              created, sqlite->table, sqlite->ready));
+		    arena_format(arena,
+		        "SELECT max(0,:now-%s) FROM %s WHERE %s=(%s)", created,
+		        sqlite->table, sqlite->id,
+		        sqlite->embedded ? sqlite->first
+		                         : sqlite_first(arena, sqlite, column,
+		                               arena_format(arena,
+		                                   "%s IS NOT NULL", column))));
 	}
 }
 
@@ -117,8 +126,8 @@ look_at_active(
 {
 	const struct sqlite_queue *sqlite = queue->state;
 	const struct table_layout *layout = &sqlite->layout;
-	const char *base = arena_format(arena, "FROM %s WHERE %s AND %s IN %s",
-	    sqlite->table, sqlite->scope, sqlite->status, sqlite->active);
+	const char *base = arena_format(arena, "%s WHERE %s AND %s IN %s",
+	    sqlite->looked, sqlite->scope, sqlite->status, sqlite->active);
 
 	ret->active = count_state(queue, arena, "active", &layout->active);
 	if (layout->lease == NULL) {
@@ -127,24 +136,38 @@ look_at_active(
 	} else {
 		const char *lease = table_quote(arena, layout->lease);
 
-		ret->lease_expired = number(queue, arena,
-		    arena_format(arena, "SELECT count(*) %s AND %s<:now", base,
+		ret->lease_expired = counted(queue, arena,
+		    arena_format(arena, "%s AND %s<:now", base,
 		        sqlite_ms(arena, sqlite, lease)));
-		ret->lease_missing = number(queue, arena,
-		    arena_format(arena, "SELECT count(*) %s AND %s IS NULL",
-		        base, lease));
+		ret->lease_missing = counted(queue, arena,
+		    arena_format(arena, "%s AND %s IS NULL", base, lease));
 	}
-	if (layout->attempts == NULL)
+}
+
+/* Among so many of them as are counted. */
+static void
+look_at_attempts(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+
+	if (layout->attempts == NULL) {
 		ret->attempts_max = queue_unknown("no column for 'attempts'");
-	else
-		ret->attempts_max = number(queue, arena,
-		    arena_format(arena,
-		        "SELECT coalesce(max(%s),0) FROM %s WHERE %s AND %s IN "
-		        "(%s,%s)",
-		        table_quote(arena, layout->attempts), sqlite->table,
-		        sqlite->scope, sqlite->status,
-		        words_sql(arena, "waiting", &layout->waiting),
-		        words_sql(arena, "active", &layout->active)));
+		return;
+	}
+	ret->attempts_max = number(queue, arena,
+	    arena_format(arena,
+	        "SELECT coalesce(max(a),0) FROM (SELECT %s AS a FROM %s WHERE "
+	        "%s AND %s IN (%s,%s) LIMIT %d)",
+	        table_quote(arena, layout->attempts), sqlite->looked,
+	        sqlite->scope, sqlite->status,
+	        words_sql(arena, "waiting", &layout->waiting),
+	        words_sql(arena, "active", &layout->active), TABLE_COUNT_CAP));
+	if (ret->attempts_max.know == KNOW_EXACT &&
+	    (ret->waiting.know == KNOW_AT_LEAST ||
+	        ret->active.know == KNOW_AT_LEAST))
+		ret->attempts_max.know = KNOW_AT_LEAST;
 }
 
 static void
@@ -155,10 +178,7 @@ look_at_head(struct queue *queue, struct arena *arena, struct queue_state *ret)
 	struct err err = ERR_INIT;
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
 
-	if (sqlite_prepare(queue,
-	        arena_format(arena, "SELECT %s FROM %s WHERE %s %s LIMIT 1",
-	            sqlite->id, sqlite->table, sqlite->ready, sqlite->order),
-	        &statement, &err) == -1)
+	if (sqlite_prepare(queue, sqlite->first, &statement, &err) == -1)
 		return;
 	sqlite_bind(queue, statement, &bound);
 	if (sqlite3_step(statement) == SQLITE_ROW) {
@@ -210,6 +230,50 @@ check_table(struct queue *queue, struct arena *arena, struct queue_state *ret,
 		    near != NULL ? near : "", near != NULL ? "'" : "");
 	}
 	return 0;
+}
+
+/* The index that leads to the rows of one status, by name: what the planner
+ * knows of a queue is an average of all its statuses, by which it reads the
+ * whole table to find that nothing is active. NULL: there is none. */
+static const char *
+index_of(struct queue *queue, struct arena *arena)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+	const char *const columns[] = {layout->table, layout->status,
+	    layout->queue_column != NULL ? layout->queue_column
+	                                 : layout->status,
+	    layout->created};
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
+	struct err ignored = ERR_INIT; /* then without */
+
+	if (sqlite_prepare(queue,
+	        "SELECT l.name FROM pragma_index_list(?1) l JOIN "
+	        "pragma_index_xinfo(l.name) c ON c.seqno=0 AND c.coll='BINARY' WHERE l.partial=0 "
+	        "AND lower(c.name) IN (lower(?2),lower(?3)) ORDER BY (SELECT "
+	        "count(*) FROM pragma_index_info(l.name) m WHERE m.seqno<3 "
+	        "AND lower(m.name) IN (lower(?2),lower(?3),lower(?4))) DESC "
+	        "LIMIT 1",
+	        &statement, &ignored) == -1)
+		return NULL;
+	for (int i = 0; i < (int)ARRAY_LEN(columns); i++)
+		(void)sqlite3_bind_text(
+		    statement, i + 1, columns[i], -1, SQLITE_TRANSIENT);
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		return NULL;
+	return arena_text(
+	    arena, (const char *)sqlite3_column_text(statement, 0));
+}
+
+static const char *
+looked_at(struct queue *queue, struct arena *arena)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const char *name = index_of(queue, arena);
+
+	return name == NULL ? sqlite->table
+	                    : arena_format(arena, "%s INDEXED BY %s",
+	                          sqlite->table, table_quote(arena, name));
 }
 
 static bool
@@ -300,7 +364,7 @@ int
 sqlite_observe(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err)
 {
-	const struct sqlite_queue *sqlite = queue->state;
+	struct sqlite_queue *sqlite = queue->state;
 	const struct table_layout *layout = &sqlite->layout;
 	struct stat st;
 
@@ -315,13 +379,16 @@ sqlite_observe(struct queue *queue, struct arena *arena,
 		return -1;
 	if (ret->exists == EXISTS_NO)
 		return 0;
+	sqlite->looked = looked_at(queue, arena);
 	look_at_waiting(queue, arena, ret);
 	look_at_active(queue, arena, ret);
+	look_at_attempts(queue, arena, ret);
 	ret->failed = count_state(queue, arena, "failed", &layout->failed);
 	ret->dead = count_state(queue, arena, "dead", &layout->dead);
 	ret->completed = count_state(queue, arena, "done", &layout->done);
 	look_at_consumers(queue, arena, ret);
 	look_at_head(queue, arena, ret);
+	sqlite->looked = NULL; /* the answer's */
 	return 0;
 }
 

@@ -15,7 +15,10 @@
  * status has. Shared by the SQL drivers. NULL: the table has no such column.
  */
 enum {
-	TABLE_WORDS_MAX = 6 /* of one state: "queued,pending" */
+	TABLE_WORDS_MAX = 6, /* of one state: "queued,pending" */
+	/* Rows counted at most: what an index gives in about the time that one
+	 * row needs, connection, planning and answer included. */
+	TABLE_COUNT_CAP = 5001
 };
 
 struct table_words {

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Producers and workers of pg-boss and Graphile Worker, as those libraries'
-// users write them: node pg_jobs.js LIBRARY fill|counts|work URL
+// users write them: node pg_jobs.js LIBRARY fill|counts|work URL. A LIBRARY with a
+// number is that version of it ("pgboss12", "graphile18"); counts are pg-boss' own.
 'use strict'
 
 const [library, doing, url] = process.argv.slice(2)
+const version = library.replace(/^[a-z]+/, '')
+// the newer ones are modules, which NODE_PATH alone doesn't find
+const load = (name) => import(require.resolve(`${name}${version}`))
 const later = () => new Date(Date.now() + 3600 * 1000)
 
 const pgboss = {
 	async start (options) {
-		const PgBoss = require('pg-boss')
+		// from 12 on a module that exports it by name
+		const loaded = await load('pg-boss')
+		const PgBoss = loaded.PgBoss || loaded.default
 		const boss = new PgBoss({ connectionString: url, ...options })
 		boss.on('error', (error) => console.error(error))
 		await boss.start()
@@ -30,6 +36,23 @@ const pgboss = {
 		await boss.stop({ graceful: false })
 	},
 	async counts () {
+		return version === '' ? this.counts10() : this.stats()
+	},
+	// from 11 on a queue's numbers are kept by its supervisor
+	async stats () {
+		const boss = await this.start({ supervise: false, schedule: false })
+		await boss.supervise()
+		// from 12 on a list of what was recorded
+		const of = async (name) => [await boss.getQueueStats(name)].flat().at(-1)
+		const jobs = await of('jobs')
+		const dead = await of('jobs-dead')
+		console.log(JSON.stringify({ waiting: jobs.queuedCount - jobs.deferredCount,
+			delayed: jobs.deferredCount, active: jobs.activeCount,
+			finished: jobs.totalCount - jobs.queuedCount - jobs.activeCount,
+			dead: dead.queuedCount }))
+		await boss.stop({ graceful: false })
+	},
+	async counts10 () {
 		const boss = await this.start({ monitorStateIntervalSeconds: 1, schedule: false })
 		const states = await new Promise((resolve) => {
 			boss.on('monitor-states', (all) => all.queues.jobs && resolve(all))
@@ -51,7 +74,7 @@ const pgboss = {
 
 const graphile = {
 	async fill () {
-		const { makeWorkerUtils, runTaskListOnce } = require('graphile-worker')
+		const { makeWorkerUtils, runTaskListOnce } = await load('graphile-worker')
 		const utils = await makeWorkerUtils({ connectionString: url })
 		await utils.migrate()
 		await utils.addJob('jobs', { end: 'failed' }, { maxAttempts: 1 })
@@ -66,7 +89,7 @@ const graphile = {
 		await utils.release()
 	},
 	async work () {
-		const { run } = require('graphile-worker')
+		const { run } = await load('graphile-worker')
 		await run({ connectionString: url, concurrency: 1, noHandleSignals: false,
 			pollInterval: 500,
 			taskList: { jobs: async (payload) => {
@@ -78,7 +101,7 @@ const graphile = {
 	}
 }
 
-const run = { pgboss, graphile }[library]
+const run = { pgboss, graphile }[library.replace(version, '')]
 run[doing]().catch((error) => {
 	console.error(error)
 	process.exit(1)

@@ -202,7 +202,7 @@ jobs() {
 	  FROM seq_1_to_120000; ANALYZE TABLE documents" app
 	run_ls "$QUEUE"
 	expect_status 0
-	field waiting 10001
+	field waiting 5001
 	field quality.waiting at-least
 	my 'ALTER TABLE documents DROP KEY status; ANALYZE TABLE documents' app
 	run_ls "$QUEUE"

@@ -99,6 +99,50 @@ canary_waits() { # URL PAYLOAD
 	has '"id": "pgboss '
 }
 
+@test "pg-boss 11 and 12: the counts are their own, a canary is done by their worker, what failed goes back" {
+	local version key
+	for version in 11 12; do
+		sql 'DROP SCHEMA IF EXISTS pgboss CASCADE' 2>/dev/null
+		library "pgboss$version" fill
+		said=$(library "pgboss$version" counts)
+		run_ls "$BOSS"
+		expect_status 0
+		for key in waiting delayed active dead; do
+			field "$key" "$(jq ".$key" <<<"$said")"
+		done
+		field waiting 3
+		[ "$(($(get completed) + $(get failed)))" = "$(jq .finished <<<"$said")" ]
+		work "pgboss$version"
+		RECEIPT='' look submit "$BOSS" '{"n":1}'
+		RECEIPT=$(fact receipt)
+		wait_until done_with "$BOSS"
+		part list "$BOSS" dead
+		part move "$BOSS" dead "$(jobs '.jobs.items[0].id')"
+		[ "$(jobs '.moved | length')" = 1 ]
+		wait_until test_sql "SELECT 1 FROM pgboss.job WHERE name='jobs' AND state='completed' HAVING count(*)>=6"
+		kill "$BACKGROUND_PID"
+	done
+}
+
+@test "Graphile Worker 0.18: what waits and what is delayed, a canary through its worker" {
+	library graphile18 fill
+	run_ls "$GRAPHILE"
+	expect_status 0
+	field waiting "$(sql "SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier='jobs' AND run_at<=now() AND attempts<max_attempts")"
+	field delayed 2
+	field failed 1
+	work graphile18
+	RECEIPT='' look submit "$GRAPHILE" '{"n":1}'
+	RECEIPT=$(fact receipt)
+	wait_until followed "$GRAPHILE" gone
+	wait_until seen_waiting 0
+}
+
+seen_waiting() {
+	run_ls "$GRAPHILE"
+	field waiting "$1"
+}
+
 @test "pg-boss: failed and expired jobs go back, each once, and are done" {
 	library pgboss fill
 	part list "$BOSS" dead

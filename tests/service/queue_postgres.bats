@@ -113,7 +113,7 @@ setup() {
 	field oldest_ms null
 	has 'an index on status'
 	run_ls "$QUEUE"
-	field waiting 10001
+	field waiting 5001
 	field quality.waiting at-least
 }
 

@@ -111,7 +111,7 @@ test_observes(void **state)
 	assert_int_equal(seen.waiting.value, 7);
 	assert_int_equal(seen.waiting.know, KNOW_EXACT);
 	assert_string_equal(first,
-	    "SELECT COUNT(*) FROM (SELECT TOP (10001) 1 AS x FROM "
+	    "SELECT COUNT(*) FROM (SELECT TOP (5001) 1 AS x FROM "
 	    "[audit].[documents] WITH (READPAST) WHERE [status] IN (?) AND "
 	    "([run_at] IS NULL OR [run_at]<=CAST(SYSUTCDATETIME() AT TIME ZONE "
 	    "'UTC' AT TIME ZONE 'W. Europe Standard Time' AS DATETIME2))) c");

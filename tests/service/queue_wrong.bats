@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031,SC2154
+# What people get wrong about a queue, kind by kind: the wrong database, key,
+# user or name. Each is a finding of its own that names the nearest real thing.
+
+load ../lib
+load queue_lib
+
+setup_file() {
+	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
+	start_redis
+	redis ACL SETUSER looker on '>looker-password' '~other*' '+@all' >/dev/null
+}
+
+setup() {
+	redis FLUSHALL >/dev/null
+}
+
+# The kinds on Redis: the keys of each's URL behind the name of its queue, the
+# key that a queue "jobs" has, and what puts a job there.
+KINDS='
+redis|list=NAME|jobs|LPUSH jobs x
+redisstream|stream=NAME&group=g|jobs|XGROUP CREATE jobs g 0 MKSTREAM
+bullmq|queue=NAME|bull:jobs:wait|HSET bull:jobs:meta a b
+bull|queue=NAME|bull:jobs:wait|SET bull:jobs:id 1
+bee|queue=NAME|bq:jobs:waiting|HSET bq:jobs:jobs 1 x
+rq|queue=NAME|rq:queue:jobs|LPUSH rq:queue:jobs x
+celery|queue=NAME|jobs|LPUSH jobs x
+sidekiq|queue=NAME|queue:jobs|LPUSH queue:jobs x
+resque|queue=NAME|resque:queue:jobs|LPUSH resque:queue:jobs x
+'
+
+# each FUNCTION: called with KIND, KEY and MAKE (an array) set.
+each() {
+	local options
+	while IFS='|' read -r KIND options KEY MAKE; do
+		[ -n "$KIND" ] || continue
+		OPTIONS=$options
+		read -ra MAKE <<<"$MAKE"
+		redis FLUSHALL >/dev/null
+		"$1" || {
+			printf 'kind %s\n%s\n' "$KIND" "$output" >&2
+			return 1
+		}
+	done <<<"$KINDS"
+}
+
+# url NAME [DB [USER]]: of the queue NAME of that kind.
+url() {
+	local scheme=$KIND+redis
+	[ "$KIND" != redis ] || scheme=redis
+	printf '%s://%s127.0.0.1:%s/%s?%s' "$scheme" "${3:-}" "$REDIS_PORT" "${2:-0}" \
+	    "${OPTIONS/NAME/$1}"
+}
+
+# answered FILTER: of the last look.
+answered() {
+	printf '%s\n' "$output" | tail -n 1 | jq -e "$1" >/dev/null
+}
+
+in_another_database() {
+	redis -n 1 "${MAKE[@]}" >/dev/null
+	look observe "$(url jobs)"
+	answered '.queue.near[0] | .name == "jobs" and .where == "db 1"' || return 1
+	run "$REEVE_TOOL" diagnose "$(url jobs)"
+	case $KIND in
+	redisstream) has 'RV209' && has 'near: jobs (db 1)' ;;
+	redis | rq | celery | sidekiq | resque) has 'RV202' && has '1 waiting in db 1' ;;
+	*) has 'jobs' ;;
+	esac
+}
+
+@test "Redis: the queue is in another database" {
+	each in_another_database
+}
+
+out_of_range() {
+	redis -n 1 "${MAKE[@]}" >/dev/null
+	run "$REEVE_TOOL" diagnose "$(url jobs 99)"
+	has 'RV206' && has 'select db 99 (keys are in db1): ERR DB index is out of range'
+}
+
+@test "Redis: a database that the server doesn't have; those with keys are named" {
+	each out_of_range
+}
+
+misspelt() {
+	redis "${MAKE[@]}" >/dev/null
+	case $KIND in # what some libraries keep beside the list
+	rq) redis SADD rq:queues rq:queue:jobs ;;
+	sidekiq) redis SADD queues jobs ;;
+	resque) redis SADD resque:queues jobs ;;
+	esac >/dev/null
+	look observe "$(url jbos)"
+	answered '.queue.near | any(.name == "jobs" and .where == "")'
+}
+
+@test "Redis: another name, the real one is near" {
+	each misspelt
+}
+
+another_type() {
+	redis SET "$KEY" text >/dev/null
+	look observe "$(url jobs)"
+	answered '.result == "failed" and .cause == "wrong-type" and .code == "WRONGTYPE"' || return 1
+	run "$REEVE_TOOL" diagnose "$(url jobs)"
+	has RV204
+}
+
+@test "Redis: a key of another type is another protocol" {
+	each another_type
+}
+
+not_permitted() {
+	redis "${MAKE[@]}" >/dev/null
+	look observe "$(url jobs 0 looker:looker-password@)"
+	answered '.result == "failed" and .cause == "permission" and .code == "NOPERM"' || return 1
+	lacks looker-password || return 1
+	run "$REEVE_TOOL" diagnose "$(url jobs 0 looker:wrong-password@)"
+	has RV206 && has WRONGPASS && lacks wrong-password
+}
+
+@test "Redis: a user without the keys, and one that isn't let in" {
+	each not_permitted
+}
+
+read_only() {
+	redis "${MAKE[@]}" >/dev/null
+	redis REPLICAOF 127.0.0.1 1 >/dev/null
+	look observe "$(url jobs)"
+	redis REPLICAOF NO ONE >/dev/null
+	answered '.queue.read_only | .is == "yes" and (.why | contains("role:slave"))'
+}
+
+@test "Redis: a replica takes no jobs" {
+	each read_only
+}
