@@ -239,8 +239,8 @@ print_kept(struct buffer *out, const cJSON *op)
 	const char *history = answer_text(op, "history_trouble");
 
 	if (*spool != '\0')
-		buffer_format(out,
-		    "  alerts that wait are in memory only: %s\n", spool);
+		buffer_format(
+		    out, "  alerts that wait are in memory only: %s\n", spool);
 	if (*history != '\0')
 		buffer_format(out, "  the history isn't kept: %s\n", history);
 }
