@@ -14,7 +14,8 @@
  * anything else in it is handed to vsnprintf whole. Result and arguments are
  * vsnprintf's.
  */
-int format_args(char *dst, size_t size, const char *fmt, va_list args);
+int format_args(char *dst, size_t size, const char *fmt, va_list args)
+    PRINTF_LIKE(3, 0);
 int format_text(char *dst, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #endif

@@ -131,8 +131,8 @@ identity(struct database *db)
 	static const char *const texts[] = {
 	    "SELECT CONCAT(@@server_uuid,' ',COALESCE(DATABASE(),''))",
 	    "SELECT CONCAT(@@server_uid,' ',COALESCE(DATABASE(),''))",
-	    "SELECT CONCAT(@@hostname,':',@@port,@@datadir,' ',"
-	    "COALESCE(DATABASE(),''))"};
+	    ("SELECT CONCAT(@@hostname,':',@@port,@@datadir,' ',"
+	     "COALESCE(DATABASE(),''))")};
 	struct sql_rows rows;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
