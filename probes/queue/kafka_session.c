@@ -607,14 +607,16 @@ kafka_produce(struct queue *queue, const char *topic,
 		return -1;
 	buffer_init(&payload, QUEUE_PAYLOAD_MAX);
 	buffer_append(&payload, job->payload, job->len);
-	rd_kafka_resp_err_t code =
-	    payload.overflow
-	        ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
-	        : rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic),
-	              RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-	              RD_KAFKA_V_KEY(job->canary, strlen(job->canary)),
-	              RD_KAFKA_V_VALUE(payload.data, payload.len),
-	              RD_KAFKA_V_OPAQUE(&delivery), RD_KAFKA_V_END);
+	rd_kafka_topic_t *to = rd_kafka_topic_new(rk, topic, NULL);
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	if (payload.overflow)
+		code = RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+	else if (to == NULL ||
+	         rd_kafka_produce(to, RD_KAFKA_PARTITION_UA,
+	             RD_KAFKA_MSG_F_COPY, payload.data, payload.len,
+	             job->canary, strlen(job->canary), &delivery) == -1)
+		code = rd_kafka_last_error();
 
 	while (code == RD_KAFKA_RESP_ERR_NO_ERROR && !delivery.over &&
 	       queue_remaining_ms(queue) > 0)
@@ -624,6 +626,8 @@ kafka_produce(struct queue *queue, const char *topic,
 	(void)rd_kafka_purge(
 	    rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 	(void)rd_kafka_poll(rk, 0);
+	if (to != NULL)
+		rd_kafka_topic_destroy(to);
 	rd_kafka_destroy(rk);
 	buffer_wipe(&payload);
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
