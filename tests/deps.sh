@@ -39,6 +39,8 @@ packages() {
 		test python3-rq a queue of its own
 		test python3-celery a queue of its own
 		test ruby-sidekiq a queue of its own
+		test ruby-delayed-job-active-record a queue of its own
+		test ruby-pg what it needs for PostgreSQL
 		test python3-kafka a client of Kafka that shares no code with ours
 		test beanstalkd tests against a real beanstalkd
 		test ruby-beaneater a client of it that others wrote

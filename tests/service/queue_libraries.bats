@@ -58,6 +58,12 @@ start_rq() {
 	[ "$(rq_python 'print(queue.failed_job_registry.count, queue.count)')" = "1 0" ]
 	rq_python 'queue.enqueue("time.sleep", 600)'
 	wait_until seen_in "$URL" active 1
+	rq_python 'for i in range(2): queue.enqueue("time.sleep", 0)'
+	rq_python 'import datetime; queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
+	run_ls "$URL"
+	field delayed 1
+	[ "$(get waiting) $(get active) $(get delayed) $(get failed)" = "$(rq_python 'print(queue.count,
+		queue.started_job_registry.count, queue.scheduled_job_registry.count, queue.failed_job_registry.count)')" ]
 	rq_python 'rq.suspend(connection) if hasattr(rq, "suspend") else __import__("rq.suspension").suspension.suspend(connection)'
 	run_ls "$URL"
 	field paused True
@@ -117,6 +123,9 @@ for i in range(3): app.work.delay(0)
 app.work.apply_async((0,), priority=6)'
 	run_ls "$URL"
 	field waiting 4
+	[ "$(get waiting)" = "$("$PYTHON" -c 'import app
+with app.app.connection() as c:
+    print(c.default_channel.queue_declare("jobs", passive=True).message_count)')" ]
 	field active 0
 	look submit "$URL" ''
 	RECEIPT=$(fact receipt)
@@ -170,6 +179,8 @@ start_sidekiq() {
 	field delayed 1
 	field consumers 0
 	[ "$(get oldest_ms)" -ge 0 ]
+	[ "$(get waiting) $(get delayed)" = "$(sidekiq_ruby 'puts [Sidekiq::Queue.new("jobs").size,
+		Sidekiq::ScheduledSet.new.count { |j| j.queue == "jobs" }].join(" ")')" ]
 	PAYLOAD='{"class": "Work", "args": ["canary"]}'
 	look submit "$URL" "$PAYLOAD"
 	RECEIPT=$(fact receipt)

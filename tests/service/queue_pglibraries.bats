@@ -412,6 +412,29 @@ expired_goes_back() {
 	expired_goes_back
 }
 
+delayed() { ruby "$BATS_TEST_DIRNAME/delayed_jobs.rb" "$PG_URL" "$1"; }
+
+delayed_is() { [ "$(delayed counts)" = "$1" ]; }
+
+@test "Delayed Job: every count is its own, a canary goes through its worker, what failed goes back" {
+	need ruby
+	delayed fill
+	url="delayedjob+$PG_URL?queue=jobs"
+	run_ls "$url"
+	expect_status 0
+	[ "$(get waiting) $(get delayed) $(get active) $(get failed)" = "$(delayed counts)" ]
+	field waiting 3
+	RECEIPT='' look submit "$url" $'--- !ruby/struct:Sort\nfile: canary\n'
+	RECEIPT=$(fact receipt)
+	start_background delayed ruby "$BATS_TEST_DIRNAME/delayed_jobs.rb" "$PG_URL" work
+	wait_until -t 60 followed "$url" gone
+	wait_until grep -q 'works on canary' "$BACKGROUND_LOG"
+	wait_until delayed_is '0 2 0 1'
+	part list "$url" dead
+	part move "$url" dead "$(jobs '.jobs.items[0].id')"
+	[ "$(jobs '.moved | length')" = 1 ]
+}
+
 @test "another layout than the one that is known says whose it is" {
 	sql 'CREATE TABLE river_job(id int); CREATE TABLE river_queue(name text, updated_at timestamptz)'
 	run_ls "river+$PG_URL?queue=jobs"
