@@ -95,6 +95,53 @@ check_rv401(struct check *check)
 	looks_each(check, judge_login);
 }
 
+/* --- RV418 claim-not-atomic ------------------------------------------------
+ */
+
+static void
+judge_claim(struct check *check, const struct look *look)
+{
+	static const char atomic[] = "atomic: ", unknown[] = "unknown: ";
+
+	if (look->of != LOOK_CHECK || !look_asks(look, "claim"))
+		return;
+	struct report_finding *finding =
+	    look_begin(check, look, LOOK_LABEL_TARGET);
+	const char *outcome = look_fact(look->seen, "claim");
+
+	if (finding == NULL)
+		return;
+	if (outcome == NULL || !text_equal(outcome, "twice")) {
+		bool passed = outcome != NULL && text_starts(outcome, atomic);
+
+		check_set(check, finding,
+		    passed ? RESULT_PASSED : RESULT_UNKNOWN, "%s",
+		    outcome == NULL ? "not tried"
+		    : passed        ? outcome + sizeof(atomic) - 1
+		    : text_starts(outcome, unknown)
+		        ? outcome + sizeof(unknown) - 1
+		        : outcome);
+		return;
+	}
+	finding->confirmed = true;
+	check_set(check, finding, RESULT_FAILED,
+	    "two sessions that claimed at the same time got the same job");
+	check_evidence(check, finding, look->seen->target,
+	    "both transactions, rolled back, gave the same id",
+	    "another job, none, or a wait");
+	check_fix(check, finding,
+	    "claim by one statement that locks what it reads: UPDATE ... WHERE "
+	    "id = (SELECT ... FOR UPDATE SKIP LOCKED LIMIT 1), and commit it "
+	    "before the work",
+	    NULL, "reeve check");
+}
+
+void
+check_rv418(struct check *check)
+{
+	looks_each(check, judge_claim);
+}
+
 /* --- what is in it: RV405, RV408, RV402, RV407 -----------------------------
  */
 

@@ -442,6 +442,58 @@ check_rv611(struct check *check)
 	smokes_each(check, false, judge_times);
 }
 
+/* --- RV215 ack-order -------------------------------------------------------
+ */
+
+/* Of one queue alone: behind a second one the work is somebody else's. */
+static void
+judge_ack(struct check *check, const struct smoke_look *look)
+{
+	int64_t acked_ms = -1, effect_ms = -1;
+	char acked[AGE_TEXT_SIZE], effect[AGE_TEXT_SIZE];
+
+	for (size_t i = 0; i < look->smoke->nstages; i++) {
+		const struct declared_stage *stage = &look->smoke->stages[i];
+		const struct observed_stage *seen = stage_seen(look, i);
+
+		if (stage->queue != NULL && stage->queue != look->smoke->queue)
+			return;
+		if (seen == NULL || seen->after != RESULT_PASSED)
+			continue;
+		if (smoke_stage_is_effect(stage))
+			effect_ms = MAX(effect_ms, seen->reached_ms);
+		else if (text_equal(stage->state, "gone"))
+			acked_ms = seen->reached_ms;
+	}
+	if (acked_ms < 0 || effect_ms < 0)
+		return;
+	struct report_finding *finding = smoke_begin(check, look);
+
+	if (finding == NULL)
+		return;
+	if (acked_ms + ORDER_SLACK_MS >= effect_ms) {
+		check_set(check, finding, RESULT_PASSED,
+		    "its work was there when it was acknowledged");
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "acknowledged after %s, its work was there after %s: a worker that "
+	    "dies between loses the job",
+	    text_ms_for_people(acked_ms, acked, sizeof(acked)),
+	    text_ms_for_people(effect_ms, effect, sizeof(effect)));
+	say_stages(check, finding, look);
+	check_fix(check, finding,
+	    "have the worker acknowledge when the work is done, and do it so "
+	    "that twice is harmless",
+	    NULL, "reeve smoke");
+}
+
+void
+check_rv215(struct check *check)
+{
+	smokes_each(check, false, judge_ack);
+}
+
 /* --- RV612 side-effect-count, RV919 assertion-free -------------------------
  */
 

@@ -113,6 +113,15 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	jsonw_text(&json, "op", op);
 	if (text_equal(op, "observe"))
 		jsonw_bool(&json, "near", !request->alone);
+	if (text_equal(op, "observe") && !request->alone &&
+	    (queue->jobs.id != NULL || queue->jobs.version != NULL)) {
+		jsonw_object(&json, "sample");
+		if (queue->jobs.id != NULL)
+			jsonw_text(&json, "id", queue->jobs.id);
+		if (queue->jobs.version != NULL)
+			jsonw_text(&json, "version", queue->jobs.version);
+		jsonw_end(&json);
+	}
 	if (request->payload != NULL)
 		jsonw_text(&json, "payload", request->payload);
 	if (request->receipt != NULL)

@@ -189,6 +189,25 @@ judge_paused(struct check *check, const struct queue_look *look)
 	    NULL, "reeve check");
 }
 
+static void
+judge_backoff(struct check *check, const struct queue_look *look)
+{
+	static const struct flag_row row = {.bad = HOLDS_NO,
+	    .summary = "a job that failed is given out again at once",
+	    .passed = "what failed waits before it is tried again",
+	    .expected = "a delay that grows",
+	    .fix = "give the subscription or queue a retry policy with a least "
+	           "delay, or have the worker delay what it gives back"};
+
+	judge_flag(check, look, &look->state->backs_off, &row);
+}
+
+void
+check_rv212(struct check *check)
+{
+	queues_each(check, judge_backoff);
+}
+
 void
 check_rv228(struct check *check)
 {

@@ -90,6 +90,15 @@ struct declared_objectives { /* -1: not declared */
 	int64_t hold_ms, window_ms, min_count;
 };
 
+/* What a queue's jobs are like; 0 and NULL: not declared. */
+struct declared_jobs {
+	int64_t longest_ms;
+	bool extends;
+	int64_t tries, most_tries;   /* tries: 1 at least */
+	const char *id, *version;    /* fields of a payload of JSON */
+	const char *const *versions; /* NULL-terminated */
+};
+
 struct declared_queue {
 	const char *name;
 	const char *kind; /* "redis", "pgtable", "sqlitetable", … */
@@ -101,6 +110,8 @@ struct declared_queue {
 	struct declared_option *options; /* the kind's own keys, url apart */
 	size_t noptions;
 	struct declared_objectives objectives;
+	struct declared_jobs jobs;
+	const char *enabled_by; /* a variable; NULL: always in use */
 	const char *const *other_consumers; /* patterns; NULL-terminated */
 	struct place place, real_name_place;
 };
@@ -260,6 +271,7 @@ struct declared_worker {
 	int64_t stall_after_ms;
 	struct declared_binding *consumes;
 	size_t nconsumes;
+	const char *const *produces; /* queues, by name; NULL-terminated */
 	const char *const *requires; /* NULL-terminated */
 	struct place requires_place;
 	struct declared_import *imports; /* envFrom, in order */
@@ -412,6 +424,7 @@ struct declared {
 	struct declared_source *sources;
 	size_t nsources;
 	struct declared_environment env; /* top level */
+	const char *queue_names;         /* a regular expression, or NULL */
 	struct declared_queue *queues;
 	size_t nqueues;
 	struct declared_worker *workers;

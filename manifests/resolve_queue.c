@@ -251,12 +251,31 @@ objectives_of(const struct resolve *r, const struct manifest_objectives *raw)
 	return ret;
 }
 
+static struct declared_jobs
+jobs_of(struct resolve *r, const struct manifest_jobs *raw)
+{
+	static const struct manifest_jobs none = {0};
+
+	if (raw == NULL)
+		raw = &none;
+	return (struct declared_jobs){
+	    .longest_ms = resolve_duration(raw->longest, NULL),
+	    .extends = raw->extends != NULL && *raw->extends,
+	    .tries = resolve_int(raw->tries, DEFAULT_OF(jobs, tries)),
+	    .most_tries = resolve_int(raw->most_tries, "0"),
+	    .id = arena_text(r->arena, raw->id),
+	    .version = arena_text(r->arena, raw->version),
+	    .versions = resolve_texts(r, raw->versions, raw->versions_count),
+	};
+}
+
 void
 resolve_queues(struct resolve *r)
 {
 	struct declared *declared = r->declared;
 	const struct node *node = node_items(node_get(r->root, "queues"));
 
+	declared->queue_names = arena_text(r->arena, r->raw->queue_names);
 	declared->nqueues = r->raw->queues_count;
 	declared->queues =
 	    arena_array(r->arena, declared->nqueues, sizeof(*declared->queues));
@@ -266,6 +285,8 @@ resolve_queues(struct resolve *r)
 		queue->name = arena_text(r->arena, raw->name);
 		queue->place = resolve_place(r, node);
 		queue->objectives = objectives_of(r, raw->objectives);
+		queue->jobs = jobs_of(r, raw->jobs);
+		queue->enabled_by = arena_text(r->arena, raw->enabled_by);
 		queue->other_consumers = resolve_texts(
 		    r, raw->other_consumers, raw->other_consumers_count);
 		if (raw->kind != NULL)

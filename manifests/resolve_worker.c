@@ -541,6 +541,8 @@ resolve_workers(struct resolve *r)
 		worker->place = resolve_place(r, node);
 		if (requires != NULL)
 			worker->requires_place = resolve_place(r, requires);
+		worker->produces =
+		    resolve_texts(r, raw->produces, raw->produces_count);
 		worker->nconsumes = raw->consumes_count;
 		worker->consumes = resolve_bindings(r, raw->consumes,
 		    raw->consumes_count, node_get(node, "consumes"));

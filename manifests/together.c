@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <regex.h>
 
 #include "base/text.h"
 #include "manifests/expand.h"
@@ -620,6 +621,37 @@ check_smoke(struct validation *v, const struct node *smoke)
 }
 
 static void
+check_jobs(struct validation *v, const struct node *queue)
+{
+	const struct node *jobs = node_get(queue, "jobs");
+
+	check_goes_with(v, jobs, "version", "versions");
+	check_goes_with(v, jobs, "versions", "version");
+}
+
+/* What the name of a queue must match has to be an expression at all. */
+static void
+check_queue_names(struct validation *v)
+{
+	const struct node *node = node_get(v->root, "queueNames");
+	const char *text = node_text(node);
+	char why[100];
+	regex_t pattern;
+
+	if (text == NULL)
+		return;
+	int rc = regcomp(&pattern, text, REG_EXTENDED | REG_NOSUB);
+
+	if (rc == 0) {
+		regfree(&pattern);
+		return;
+	}
+	(void)regerror(rc, &pattern, why, sizeof(why));
+	complain(v->complaints, node,
+	    "'%s' is no extended regular expression: %s", text, why);
+}
+
+static void
 for_each(struct validation *v, const char *list,
     void (*check)(struct validation *v, const struct node *node))
 {
@@ -634,12 +666,14 @@ validate_together(struct validation *v)
 	struct place_look look = {.v = v};
 
 	for_each(v, "queues", check_queue);
+	for_each(v, "queues", check_jobs);
 	for_each(v, "workers", check_worker);
 	for_each(v, "initWorkers", check_init_worker);
 	validate_order(v);
 	for_each(v, "producers", check_env);
 	for_each(v, "checks", check_check);
 	for_each(v, "smoke", check_smoke);
+	check_queue_names(v);
 	check_env(v, v->root);
 	check_expansions(&look, mapping_of(MAPPING_manifest), v->root);
 }

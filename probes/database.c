@@ -516,6 +516,58 @@ run_execute(struct database *db, const char *text)
 	return 0;
 }
 
+/* --- a claim ---------------------------------------------------------------
+ */
+
+/* Two sessions claim at the same time; both roll back. A claim that waits for
+ * the other, or passes its job by, is atomic. */
+static const char *
+claim_by_two(struct database *first, struct database *second, const char *sql)
+{
+	struct err err = ERR_INIT;
+	struct sql_rows mine = {0};
+	struct sql_rows theirs = {0};
+
+	if (first->server->try(first, sql, 0, NULL, &mine, &err) == -1)
+		return arena_format(
+		    first->look->arena, "unknown: %s", err.text);
+	if (mine.rows == 0 || mine.columns == 0)
+		return "unknown: no job waits that could be claimed";
+	if (first->server->try(second, sql, 0, NULL, &theirs, &err) == -1)
+		return first->server->waited(second)
+		           ? "atomic: the second session waits for the first"
+		           : arena_format(
+		                 first->look->arena, "unknown: %s", err.text);
+	if (theirs.rows == 0 || theirs.columns == 0)
+		return "atomic: the second session gets none";
+	return text_equal(cell(&mine, 0, 0), cell(&theirs, 0, 0))
+	           ? "twice"
+	           : "atomic: the second session gets another job";
+}
+
+static void
+check_claim(struct database *db, const char *text)
+{
+	struct database second = {.look = db->look, .server = db->server};
+	const char *sql = NULL;
+	size_t count = 0;
+	const char *const *params = NULL;
+	const char *outcome = "unknown: a second session can't be had";
+
+	if (bind(db, text, &sql, &count, &params) == -1)
+		return;
+	if (db->server->second(db, &second) == 0) {
+		if (db->server->begin(db, true) == 0) {
+			if (db->server->begin(&second, true) == 0)
+				outcome = claim_by_two(db, &second, sql);
+			db->server->end(&second);
+			db->server->end(db);
+		}
+		db->server->close(&second);
+	}
+	look_note(db->look, "claim", "%s", outcome);
+}
+
 /* The last rung, as it came out. */
 static void
 last_rung(struct look *look)
@@ -536,8 +588,10 @@ look_closer(struct database *db, const char *logged_in)
 	struct look *look = db->look;
 	const char *query = NULL;
 	const char *execute = NULL;
+	const char *claim = NULL;
 
 	if (look_text(look, "query", NULL, &query) == -1 ||
+	    look_text(look, "claim", NULL, &claim) == -1 ||
 	    look_text(look, "execute", NULL, &execute) == -1)
 		return;
 	if (check_schema(db) == -1)
@@ -547,6 +601,8 @@ look_closer(struct database *db, const char *logged_in)
 		return;
 	}
 	look_passed(look, "%s", logged_in);
+	if (claim != NULL)
+		check_claim(db, claim);
 	if (execute != NULL && run_execute(db, execute) == -1)
 		return;
 	if (query != NULL)

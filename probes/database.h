@@ -14,6 +14,7 @@
  *   table T           present, missing       columns-missing T   a, b
  *   elsewhere T       audit.T                nearest T           documents
  *   index I           valid, invalid, missing
+ *   claim             atomic: …, twice, unknown: …
  *   migration, migration-expected            value, by, by-unknown, rows
  * and those that the server notes itself.
  */
@@ -62,6 +63,11 @@ struct database_server {
 	int (*migration)(struct database *db, const char *relation,
 	    const char *column, const char *wanted,
 	    struct database_migration *ret);
+	/* a second session to the same database, and its end */
+	int (*second)(struct database *db, struct database *ret);
+	void (*close)(struct database *second);
+	/* the last statement that failed waited for somebody's lock */
+	bool (*waited)(const struct database *db);
 	/* one statement that may fail without an answer: the reason is told */
 	int (*try)(struct database *db, const char *sql, size_t nparams,
 	    const char *const *params, struct sql_rows *ret, struct err *err);

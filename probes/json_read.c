@@ -6,7 +6,12 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/text.h"
 #include "probes/json_read.h"
+
+enum {
+	PATH_PARTS_MAX = 8
+};
 
 /* Beyond it a double no longer holds every whole number. */
 #define JSON_WHOLE_MAX 9007199254740992.0
@@ -181,4 +186,21 @@ json_array(
 		return err_set(err, ERR_INPUT, "'%s': not a list", key);
 	*ret = item;
 	return 0;
+}
+
+const cJSON *
+json_at(const cJSON *json, const char *path, struct arena *arena)
+{
+	char *part = arena_text(arena, path);
+
+	for (int i = 0; i < PATH_PARTS_MAX && json != NULL && part != NULL;
+	     i++) {
+		char *dot = strchr(part, '.');
+
+		if (dot != NULL)
+			*dot++ = '\0';
+		json = cJSON_GetObjectItemCaseSensitive(json, part);
+		part = dot;
+	}
+	return json;
 }

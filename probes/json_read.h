@@ -2,6 +2,7 @@
 #ifndef REEVE_PROBES_JSON_READ_H
 #define REEVE_PROBES_JSON_READ_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/err.h"
 
@@ -31,6 +32,8 @@ int json_object(const cJSON *object, const char *key, const cJSON **ret,
     struct err *err) MUST_CHECK;
 int json_array(const cJSON *object, const char *key, const cJSON **ret,
     struct err *err) MUST_CHECK;
+/* What lies at a path ("order.id") of an object; NULL: nothing. */
+const cJSON *json_at(const cJSON *json, const char *path, struct arena *arena);
 /* One value by itself, of an array: -1 when it is no text / number. */
 int json_item_text(
     const cJSON *item, const char **ret, struct err *err) MUST_CHECK;

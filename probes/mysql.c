@@ -276,6 +276,36 @@ migration(struct database *db, const char *table, const char *column,
 	return 0;
 }
 
+static int
+second(struct database *db, struct database *ret)
+{
+	struct mysql_session *session =
+	    arena_alloc(db->look->arena, sizeof(*session));
+	struct ladder ladder;
+	const char *url = NULL;
+
+	ret->session = session;
+	ladder_init(&ladder, db->look->arena, db->look->ladder.deadline_ms);
+	return look_need(db->look, "url", &url) == -1 ||
+	               mysql_session_open(url, false, &ladder, session) == -1
+	           ? -1
+	           : 0;
+}
+
+static void
+close_second(struct database *db)
+{
+	mysql_session_close(db->session);
+}
+
+static bool
+waited(const struct database *db)
+{
+	const struct mysql_session *session = db->session;
+
+	return session->cause == CAUSE_DEADLINE;
+}
+
 static const struct database_server server = {
     .placeholder = "?",
     .no_table = "42S02",
@@ -294,6 +324,9 @@ static const struct database_server server = {
     .granted = granted,
     .index = look_at_index,
     .migration = migration,
+    .second = second,
+    .close = close_second,
+    .waited = waited,
     .try = try,
 };
 

@@ -48,6 +48,8 @@ consumers_write(struct jsonw *json, const struct queue_state *state)
 		if (who->session > 0)
 			jsonw_i64(json, "session", who->session);
 		jsonw_i64(json, "proof", (int64_t)who->proof);
+		if (who->held.know != KNOW_UNKNOWN)
+			number_write(json, "held", &who->held);
 		jsonw_end(json);
 	}
 	jsonw_end(json);

@@ -215,7 +215,8 @@ take_who(struct arena *arena, const cJSON *object, struct queue_state *ret,
 		    take_text(arena, item, "worker", &one->worker, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
 		    json_i64(item, "session", -1, &one->session, err) == -1 ||
-		    json_i64(item, "proof", 0, &proof, err) == -1)
+		    json_i64(item, "proof", 0, &proof, err) == -1 ||
+		    take_number(arena, item, "held", &one->held, err) == -1)
 			return err_wrap(err, "'who'");
 		if (proof < 0 || proof > UINT32_MAX)
 			return err_set(err, ERR_INPUT, "'proof' is no mask");

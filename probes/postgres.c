@@ -297,6 +297,42 @@ migration(struct database *db, const char *oid, const char *column,
 	return 0;
 }
 
+static int
+second(struct database *db, struct database *ret)
+{
+	struct postgres_session *session =
+	    arena_alloc(db->look->arena, sizeof(*session));
+	struct ladder ladder;
+	const char *url = NULL;
+
+	*session = (struct postgres_session){
+	    .deadline_ms = db->look->ladder.deadline_ms};
+	ret->session = session;
+	ladder_init(&ladder, db->look->arena, session->deadline_ms);
+	return look_need(db->look, "url", &url) == -1 ||
+	               postgres_connection_open(
+	                   url, NULL, &ladder, &session->db) == -1
+	           ? -1
+	           : 0;
+}
+
+static void
+close_second(struct database *db)
+{
+	struct postgres_session *session = db->session;
+
+	PQfinish(session->db);
+}
+
+static bool
+waited(const struct database *db)
+{
+	const struct postgres_session *session = db->session;
+
+	return text_equal(session->trouble.state, "55P03") ||
+	       text_equal(session->trouble.state, "57014");
+}
+
 static const struct database_server server = {
     .placeholder = "$",
     .no_table = "42P01",
@@ -315,6 +351,9 @@ static const struct database_server server = {
     .granted = granted,
     .index = look_at_index,
     .migration = migration,
+    .second = second,
+    .close = close_second,
+    .waited = waited,
     .try = try,
 };
 

@@ -19,7 +19,8 @@
  *   dns {host} · tcp {host,port | unix} · tls {host,port,serverName}
  *   http {url,method,body,headers,status:[…],contains,followRedirects}
  *   postgres {url,tables:[{name,columns,grants}],indexes,
- *             migration:{table,column,version},query,equals,atLeast,execute,by}
+ *             migration:{table,column,version},claim,query,equals,atLeast,
+ *             execute,by}
  *   mysql {as postgres}
  *   redis {url,key,field,equals,atLeast,exists,by}
  *   s3 {url,endpoint,region,accessKey,secretKey,sessionToken,pathStyle,

@@ -114,6 +114,7 @@ const struct queue_part_key queue_number_keys[QUEUE_NUMBERS] = {
     KEY(lease_ms),
     KEY(capacity),
     KEY(payload_max),
+    KEY(consumer_age_ms),
     KEY(expired),
 };
 const struct queue_part_key queue_flag_keys[QUEUE_FLAGS] = {
@@ -122,6 +123,7 @@ const struct queue_part_key queue_flag_keys[QUEUE_FLAGS] = {
     KEY(evicts),
     KEY(bound),
     KEY(dead_kept),
+    KEY(backs_off),
     KEY(stuck),
 };
 #undef KEY

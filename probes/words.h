@@ -26,8 +26,8 @@ struct queue_part_key {
 	size_t offset;
 };
 enum {
-	QUEUE_NUMBERS = 16,
-	QUEUE_FLAGS = 6
+	QUEUE_NUMBERS = 17,
+	QUEUE_FLAGS = 7
 };
 extern const struct queue_part_key queue_number_keys[QUEUE_NUMBERS];
 extern const struct queue_part_key queue_flag_keys[QUEUE_FLAGS];

@@ -237,7 +237,8 @@ nats_consumer_of(struct arena *arena, const cJSON *info,
 	    number(info, "num_waiting", &consumer.waiting, err) == -1 ||
 	    number(delivered, "stream_seq", &consumer.delivered, err) == -1 ||
 	    number(floor, "stream_seq", &consumer.ack_floor, err) == -1 ||
-	    moment(info, "ts", &consumer.now_ms, err) == -1)
+	    moment(info, "ts", &consumer.now_ms, err) == -1 ||
+	    moment(info, "created", &consumer.created_ms, err) == -1)
 		return -1;
 	if (consumer.pending < 0 || consumer.ack_pending < 0)
 		return err_set(err, ERR_INPUT, "a consumer without its counts");

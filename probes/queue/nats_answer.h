@@ -45,6 +45,7 @@ struct nats_consumer {
 	int64_t pending, ack_pending, redelivered, waiting;
 	int64_t delivered, ack_floor; /* sequences in the stream */
 	int64_t now_ms;               /* the server's clock; 2.10 */
+	int64_t created_ms;           /* -1: not said */
 };
 
 struct nats_message {

@@ -242,6 +242,12 @@ fill_from_consumer(struct arena *arena, const struct nats_stream *stream,
 	    consumer->ack_wait_ms));
 	if (consumer->now_ms > 0)
 		ret->as_of_wall_ms = consumer->now_ms;
+	if (consumer->created_ms > 0)
+		ret->consumer_age_ms =
+		    queue_exact(MAX((ret->as_of_wall_ms > 0 ? ret->as_of_wall_ms
+		                                            : clock_wall_ms()) -
+		                        consumer->created_ms,
+		        0));
 	fill_consumer_limits(arena, stream, consumer, ret);
 }
 

@@ -331,6 +331,12 @@ pubsub_observe(struct queue *queue, struct arena *arena,
 	        0 &&
 	    deadline_s > 0)
 		ret->lease_ms = queue_exact(deadline_s * MS_PER_S);
+	ret->backs_off = cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(
+	                     reply.json, "retryPolicy"))
+	                     ? (struct queue_flag){HOLDS_YES, "retryPolicy"}
+	                     : (struct queue_flag){HOLDS_NO,
+	                           "the subscription has no retryPolicy: what "
+	                           "is not acknowledged comes again at once"};
 	ret->stuck = text_equal(state, "RESOURCE_ERROR")
 	                 ? (struct queue_flag){HOLDS_YES,
 	                       "state RESOURCE_ERROR: Google can't deliver"}

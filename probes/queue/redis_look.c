@@ -11,7 +11,6 @@
 
 enum {
 	PEEK_MAX = 64 << 10, /* of a payload that is searched for its time */
-	PATH_PARTS_MAX = 8,
 	ENDS = 2
 };
 
@@ -244,23 +243,6 @@ read_lists(struct redis_look *look)
 /* --- age -------------------------------------------------------------------
  */
 
-static const cJSON *
-walk(const cJSON *json, const char *path, struct arena *arena)
-{
-	char *part = arena_text(arena, path);
-
-	for (int i = 0; i < PATH_PARTS_MAX && json != NULL && part != NULL;
-	     i++) {
-		char *dot = strchr(part, '.');
-
-		if (dot != NULL)
-			*dot++ = '\0';
-		json = cJSON_GetObjectItemCaseSensitive(json, part);
-		part = dot;
-	}
-	return json;
-}
-
 /* When the payload says that it was put in; -1 if it doesn't. */
 static int64_t
 payload_time_ms(
@@ -272,7 +254,7 @@ payload_time_ms(
 		return -1;
 	CLEANUP(json_free)
 	cJSON *json = json_read(payload->str, payload->len, NULL);
-	const cJSON *item = json != NULL ? walk(json, path, arena) : NULL;
+	const cJSON *item = json != NULL ? json_at(json, path, arena) : NULL;
 
 	if (item == NULL) {
 		ms = -1;

@@ -251,6 +251,7 @@ read_consumers(struct redis_look *look)
 		const redisReply *name =
 		    stream_row_field(rows->element[i], "name");
 		int64_t idle_ms = row_number(rows->element[i], "idle");
+		int64_t held = row_number(rows->element[i], "pending");
 		bool alive = idle_ms >= 0 && idle_ms <= limit_ms;
 
 		live += alive;
@@ -264,9 +265,10 @@ read_consumers(struct redis_look *look)
 		    .worker = "",
 		    .pid = -1,
 		    .proof = (alive ? (unsigned)PROOF_HEARTBEAT : 0U) |
-		             (row_number(rows->element[i], "pending") > 0
-		                     ? (unsigned)PROOF_HOLDS_LEASE
-		                     : 0U)};
+		             (held > 0 ? (unsigned)PROOF_HOLDS_LEASE : 0U),
+		    .held = held >= 0
+		                ? queue_exact(held)
+		                : queue_unknown("XINFO CONSUMERS says none")};
 	}
 	look->state->who = who;
 	look->state->consumers = queue_exact(live);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "probes/queue/queue.h"
 #include "probes/queue/request.h"
+#include "probes/queue/sample.h"
 
 enum {
 	OPTIONS_MAX = 64,
@@ -301,6 +302,7 @@ answer_seen(struct look *look, struct queue *queue, struct queue_state *state)
 		    state->target, amiss, nearest(look->arena, state));
 		return;
 	}
+	queue_sample(look, queue);
 	char waiting[32] = "?";
 
 	if (state->waiting.know != KNOW_UNKNOWN)

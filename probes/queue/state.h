@@ -52,6 +52,7 @@ struct queue_consumer {
 	unsigned proof;      /* PROOF_… */
 	const char *where;   /* "db 1", "vhost /old" when that is another
 	                        place than the queue's; "" or NULL: the same */
+	struct queue_number held; /* jobs in its hands */
 };
 
 enum queue_exists {
@@ -86,8 +87,11 @@ struct queue_state {
 	struct queue_number capacity;    /* jobs that all consumers together may
 	                                    hold: prefetch, max_ack_pending */
 	struct queue_number payload_max; /* bytes of one job */
-	struct queue_number expired;     /* jobs dropped by a time to live, ever
-	                                  */
+	struct queue_number consumer_age_ms; /* since the broker's own record
+	                                        of who reads was made: a
+	                                        durable consumer */
+	struct queue_number expired; /* jobs dropped by a time to live, ever
+	                              */
 	/* What the server lets happen. A driver leaves alone what it has no
 	 * such notion of. */
 	struct queue_flag read_only; /* it refuses writes: a replica, MISCONF */
@@ -98,6 +102,8 @@ struct queue_state {
 	                                arrives in this queue */
 	struct queue_flag dead_kept; /* a job that fails for good is kept where
 	                                somebody can look at it */
+	struct queue_flag backs_off; /* what failed waits before it is given
+	                                out again */
 	struct queue_flag stuck;     /* consumers are there and can't take
 	                                anything: NOPERM, no more slots */
 	const char *amiss; /* what of it isn't there, when that isn't its name:

@@ -97,6 +97,22 @@ setup() {
 	[ "$(my 'SELECT count(*) FROM app.documents')" = 0 ]
 }
 
+@test "mysql: a claim that two sessions win, and one that is atomic" {
+	my "INSERT INTO app.documents VALUES ('a', 'queued', NULL), ('b', 'queued', NULL);
+	GRANT UPDATE ON app.documents TO worker@'%'"
+	local claim="SELECT id FROM documents WHERE status = 'queued' ORDER BY id LIMIT 1"
+	look "{\"kind\":\"mysql\",\"url\":\"$URL\",\"claim\":\"$claim\",\"timeout_ms\":20000}"
+	says passed none
+	fact claim twice
+	look "{\"kind\":\"mysql\",\"url\":\"$URL\",\"claim\":\"$claim FOR UPDATE\",\"timeout_ms\":20000}"
+	fact claim 'atomic: the second session waits for the first'
+	look "{\"kind\":\"mysql\",\"url\":\"$URL\",\"claim\":\"$claim FOR UPDATE SKIP LOCKED\",\"timeout_ms\":20000}"
+	fact claim 'atomic: the second session gets another job'
+	my "DELETE FROM app.documents"
+	look "{\"kind\":\"mysql\",\"url\":\"$URL\",\"claim\":\"$claim FOR UPDATE\"}"
+	fact claim 'unknown: no job waits that could be claimed'
+}
+
 @test "mysql: a statement that takes too long is unknown, and ends" {
 	look "{\"kind\":\"mysql\",\"url\":\"$URL\",\"query\":\"SELECT SLEEP(30) FROM documents\",\"timeout_ms\":20000}"
 	says unknown deadline 1969

@@ -55,6 +55,7 @@ emulator() {
 	state() { printf '%s\n' "$output" | tail -n 1 | jq -er "$@"; }
 	state '.queue.lease_ms.value == 20000 and .queue.attempts_limit.value == 7'
 	state '.queue.bound.is == "yes" and .queue.dead_kept.is == "yes"'
+	state '.queue.backs_off.is == "no"'
 }
 
 @test "pubsub: a wrong subscription names the near one, a wrong topic isn't bound, a deleted one neither" {

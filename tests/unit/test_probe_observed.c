@@ -66,8 +66,9 @@ sample_queue(void)
 {
 	static const struct queue_consumer who[] = {
 	    {"fileprocess/0", "10.0.0.7:51234", "jobs", "fileprocess/0", 17, 16,
-	        PROOF_CONNECTED | PROOF_WAITS, "db 1"},
-	    {"", "", "", "", -1, -1, 0, NULL}};
+	        PROOF_CONNECTED | PROOF_WAITS, "db 1",
+	        {.value = 40, .know = KNOW_EXACT}},
+	    {"", "", "", "", -1, -1, 0, NULL, {.know = KNOW_UNKNOWN}}};
 	static const struct queue_near near[] = {{"fileprocess-jobs", "db 1",
 	    "list", {.value = 3, .know = KNOW_EXACT}, 1}};
 
@@ -110,6 +111,8 @@ same_queue(const struct queue_state *a, const struct queue_state *b)
 	assert_int_equal(a->nwho, 2);
 	assert_int_equal(a->who[0].pid, 17);
 	assert_int_equal(a->who[0].proof, PROOF_CONNECTED | PROOF_WAITS);
+	assert_int_equal(a->who[0].held.value, 40);
+	assert_int_equal(a->who[1].held.know, KNOW_UNKNOWN);
 	assert_string_equal(a->who[0].where, "db 1");
 	assert_int_equal(a->who[1].pid, -1);
 	assert_string_equal(a->who[1].where, "");
