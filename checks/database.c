@@ -378,6 +378,11 @@ judge_expired(struct check *check, const struct queue_look *look)
 
 	if (finding == NULL)
 		return;
+	/* One that ran out just now is taken back at the next turn. */
+	if (look->later != NULL &&
+	    queue_number_known(&look->later->lease_expired) &&
+	    look->later->lease_expired.value < expired->value)
+		expired = &look->later->lease_expired;
 	bool within = allowed >= 0 && active->know == KNOW_EXACT &&
 	              active->value > 0 &&
 	              (double)expired->value <= allowed * (double)active->value;

@@ -523,7 +523,8 @@ second_sample(struct looks *looks, const struct declared *declared,
 }
 
 /* Facts that are alarming when they last, and normal for an instant: a worker
- * between taking a job and leasing it, a poller between two polls. */
+ * between taking a job and leasing it, a lease that nobody had the time to take
+ * back, a poller between two polls. */
 static bool
 may_be_a_moment(const struct observed *observed)
 {
@@ -533,7 +534,8 @@ may_be_a_moment(const struct observed *observed)
 
 		if (state == NULL)
 			continue;
-		if (state->lease_missing.value > 0)
+		if (state->lease_missing.value > 0 ||
+		    state->lease_expired.value > 0)
 			return true;
 		if (state->waiting.value > 0 &&
 		    state->consumers.know == KNOW_EXACT &&

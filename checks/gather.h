@@ -24,7 +24,8 @@
  *   "processes"         processes that look like a declared worker
  */
 enum {
-	GATHER_TWICE_MS = 1500
+	/* two turns of whoever takes expired leases back, and a little */
+	GATHER_TWICE_MS = 2200
 };
 
 struct gather_place { /* sockets; "@…": abstract */

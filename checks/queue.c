@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -220,6 +221,17 @@ is_read(const struct queue_look *look, const struct queue_near *near)
 	return false;
 }
 
+/* Declared to be somebody else's. */
+static bool
+is_others(const struct declared_queue *queue, const char *name)
+{
+	for (size_t i = 0;
+	     queue->other_names != NULL && queue->other_names[i] != NULL; i++)
+		if (fnmatch(queue->other_names[i], name, 0) == 0)
+			return true;
+	return false;
+}
+
 static bool
 is_orphaned(struct check *check, const struct queue_look *look, size_t index)
 {
@@ -228,7 +240,7 @@ is_orphaned(struct check *check, const struct queue_look *look, size_t index)
 	return queue_number_known(&near->waiting) && near->waiting.value > 0 &&
 	       !text_equal(near->name, look->queue->real_name) &&
 	       !is_declared_name(check->declared, near->name) &&
-	       !is_read(look, near);
+	       !is_others(look->queue, near->name) && !is_read(look, near);
 }
 
 static void
@@ -265,7 +277,7 @@ judge_orphans(struct check *check, const struct queue_look *look)
 	check_fix(check, finding,
 	    check_text(check,
 	        "find what fills '%s' and have it use '%s'; then move the jobs "
-	        "over",
+	        "over. If it is another application's, name it in 'otherNames'",
 	        first->name, look->queue->real_name),
 	    text_equal(first->type, "list")
 	        ? check_text(check, "redis-cli LMOVE %s %s RIGHT LEFT",

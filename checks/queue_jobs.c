@@ -597,7 +597,9 @@ check_rv221(struct check *check)
 		    &check->declared->workers[w];
 
 		for (size_t i = 0;
-		     worker->produces[0] != NULL && i < worker->nconsumes; i++)
+		     worker->produces != NULL && worker->produces[0] != NULL &&
+		     i < worker->nconsumes;
+		     i++)
 			judge_route(check, worker, worker->consumes[i].queue);
 	}
 }

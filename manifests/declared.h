@@ -112,7 +112,9 @@ struct declared_queue {
 	struct declared_objectives objectives;
 	struct declared_jobs jobs;
 	const char *enabled_by; /* a variable; NULL: always in use */
-	const char *const *other_consumers; /* patterns; NULL-terminated */
+	/* patterns; NULL-terminated */
+	const char *const *other_names;
+	const char *const *other_consumers;
 	struct place place, real_name_place;
 };
 

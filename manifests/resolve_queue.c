@@ -287,6 +287,8 @@ resolve_queues(struct resolve *r)
 		queue->objectives = objectives_of(r, raw->objectives);
 		queue->jobs = jobs_of(r, raw->jobs);
 		queue->enabled_by = arena_text(r->arena, raw->enabled_by);
+		queue->other_names =
+		    resolve_texts(r, raw->other_names, raw->other_names_count);
 		queue->other_consumers = resolve_texts(
 		    r, raw->other_consumers, raw->other_consumers_count);
 		if (raw->kind != NULL)

@@ -19,7 +19,12 @@ enum {
 	BUSY_MS_MAX = 5000,
 	PROGRESS_STEPS =
 	    4000, /* virtual machine steps between deadline looks */
-	SQL_TEXT_MAX = 16 << 10
+	SQL_TEXT_MAX = 16 << 10,
+	/* done jobs that stay, for whoever follows one: enough for a canary,
+	 * and no more than a file can bear */
+	KEEP_DONE = 10000,
+	KEEP_LEAST = 100,
+	KEEP_MOST = 100000000
 };
 
 void
@@ -154,6 +159,8 @@ sqlite_bind(struct queue *queue, sqlite3_stmt *statement,
 	bind_number(statement, ":until", bound->until_ms);
 	bind_number(statement, ":retry", bound->retry_ms);
 	bind_number(statement, ":attempt", bound->attempt);
+	bind_number(statement, ":keep", sqlite->keep);
+	bind_number(statement, ":rows", bound->rows);
 	bind_number(statement, ":max",
 	    layout->max_attempts_fixed > 0 ? layout->max_attempts_fixed
 	                                   : queue->consuming.max_attempts);
@@ -383,6 +390,9 @@ static const char embedded_layout[] =
     " pid INTEGER NOT NULL,"
     " started INTEGER NOT NULL," /* the process's, in clock ticks since boot */
     " seen INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS reeve_pruned(" /* done jobs, deleted */
+    " queue TEXT PRIMARY KEY,"
+    " count INTEGER NOT NULL);"
     "COMMIT;";
 
 int
@@ -421,11 +431,18 @@ open_common(struct queue *queue, bool embedded, struct err *err)
 	queue->target = arena_format(&queue->arena, "sqlite %s %s %s",
 	    sqlite->path, embedded ? "queue" : "table", queue->name);
 	const char *create = embedded ? queue_option(queue, "create") : NULL;
+	const char *keep = embedded ? queue_option(queue, "keep") : NULL;
 	bool make = false;
 
 	if (create != NULL && text_bool(create, &make, err) == -1) {
 		queue->cause = CAUSE_URL;
 		return err_wrap(err, "'create'");
+	}
+	sqlite->keep = KEEP_DONE;
+	if (keep != NULL &&
+	    text_i64(keep, KEEP_LEAST, KEEP_MOST, &sqlite->keep, err) == -1) {
+		queue->cause = CAUSE_URL;
+		return err_wrap(err, "'keep'");
 	}
 	if (open_file(queue, make, err) == -1)
 		return -1;
@@ -459,7 +476,7 @@ static const char *const table_schemes[] = {
     "sqlitetable+file", "sqlitetable+sqlite", NULL};
 static const char *const embedded_schemes[] = {"sqlite", "sqlite+file", NULL};
 static const char *const embedded_keys[] = {
-    "queue", "create", "test", "timeout", NULL};
+    "queue", "create", "keep", "test", "timeout", NULL};
 
 const struct queue_driver queue_sqlite_table = {
     .kind = "sqlitetable",

@@ -10,8 +10,9 @@
 /*
  * What the files of the SQLite driver share. Parameters of statements are
  * named; a statement uses those that it needs:
- *   :now :until :owner :queue :id :attempt :max :error :retry, and a word of
- *   the status each: :waiting0… :active0… :done0… :failed0… :dead0…, :buried
+ *   :now :until :owner :queue :id :attempt :max :error :retry :keep :rows, and
+ * a word of the status each: :waiting0… :active0… :done0… :failed0… :dead0…,
+ * :buried
  */
 enum sqlite_statement {
 	SQL_EXPIRED, /* is there a lease that is over? */
@@ -25,6 +26,8 @@ enum sqlite_statement {
 	SQL_RELEASE,
 	SQL_BEAT,
 	SQL_LEAVE,
+	SQL_PRUNE,  /* done jobs beyond those that are kept */
+	SQL_PRUNED, /* how many that were */
 	SQL_STATEMENTS
 };
 
@@ -33,6 +36,7 @@ struct sqlite_queue {
 	struct table_layout layout;
 	const char *path;
 	bool embedded;
+	int64_t keep;      /* done jobs that stay; embedded */
 	bool prepared;     /* the statements for consuming were made */
 	const char *table; /* quoted, as all below */
 	const char *id, *status;
@@ -49,7 +53,7 @@ struct sqlite_queue {
 };
 
 struct sqlite_bound {
-	int64_t now_ms, until_ms, retry_ms, attempt;
+	int64_t now_ms, until_ms, retry_ms, attempt, rows;
 	const char *id, *error;
 };
 

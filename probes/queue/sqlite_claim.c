@@ -173,6 +173,14 @@ statement_sql(struct arena *arena, const struct sqlite_queue *sqlite,
 		/* and those that died long ago without a word */
 		return "DELETE FROM reeve_consumers WHERE owner=:owner OR "
 		       "seen<:now-86400000";
+	case SQL_PRUNE:
+		return "DELETE FROM reeve_jobs WHERE id IN (SELECT id FROM "
+		       "reeve_jobs WHERE queue=:queue AND status=:done0 ORDER "
+		       "BY run_at DESC,id DESC LIMIT 10000 OFFSET :keep)";
+	case SQL_PRUNED:
+		return "INSERT INTO reeve_pruned(queue,count) VALUES(:queue,"
+		       ":rows) ON CONFLICT(queue) DO UPDATE SET "
+		       "count=count+:rows";
 	case SQL_STATEMENTS:
 		break;
 	}
@@ -463,6 +471,30 @@ bind_process(sqlite3_stmt *made, const char *worker)
 		(void)sqlite3_bind_int64(made, index, started);
 }
 
+/* Deletes what is too much, and counts it, both or neither. */
+static int
+prune(struct queue *queue, struct err *err)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	struct sqlite_bound bound = {.now_ms = clock_wall_ms()};
+	int rows = 0;
+
+	if (sqlite3_exec(sqlite->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) !=
+	    SQLITE_OK)
+		return sqlite_failed(queue, "write", err);
+	int rc = change(queue, SQL_PRUNE, &bound, &rows, err);
+
+	bound.rows = rows;
+	if (rc == 0 && rows > 0)
+		rc = change(queue, SQL_PRUNED, &bound, &rows, err);
+	if (rc == 0 &&
+	    sqlite3_exec(sqlite->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		rc = sqlite_failed(queue, "write", err);
+	if (rc == -1)
+		(void)sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
+	return rc;
+}
+
 int
 sqlite_heartbeat(struct queue *queue, bool leaving, struct err *err)
 {
@@ -488,5 +520,7 @@ sqlite_heartbeat(struct queue *queue, bool leaving, struct err *err)
 	bind_process(made, sqlite->worker);
 	struct sqlite_bound bound = {.now_ms = clock_wall_ms()};
 
-	return change(queue, which, &bound, &rows, err);
+	if (change(queue, which, &bound, &rows, err) == -1)
+		return -1;
+	return leaving ? 0 : prune(queue, err);
 }

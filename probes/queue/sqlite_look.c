@@ -83,6 +83,23 @@ count_state(struct queue *queue, struct arena *arena, const char *state,
 	        sqlite->scope, sqlite->status, words_sql(arena, state, words)));
 }
 
+/* Done jobs that were deleted are done all the same. A file that nobody
+ * consumed from has no count of them yet. */
+static void
+add_pruned(struct queue *queue, struct arena *arena, struct queue_number *done)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+
+	if (!sqlite->embedded || done->know != KNOW_EXACT)
+		return;
+	struct queue_number pruned = number(queue, arena,
+	    "SELECT coalesce(max(count),0) FROM reeve_pruned WHERE "
+	    "queue=:queue");
+
+	if (pruned.know == KNOW_EXACT)
+		done->value += pruned.value;
+}
+
 static void
 look_at_waiting(
     struct queue *queue, struct arena *arena, struct queue_state *ret)
@@ -386,6 +403,7 @@ sqlite_observe(struct queue *queue, struct arena *arena,
 	ret->failed = count_state(queue, arena, "failed", &layout->failed);
 	ret->dead = count_state(queue, arena, "dead", &layout->dead);
 	ret->completed = count_state(queue, arena, "done", &layout->done);
+	add_pruned(queue, arena, &ret->completed);
 	look_at_consumers(queue, arena, ret);
 	look_at_head(queue, arena, ret);
 	sqlite->looked = NULL; /* the answer's */

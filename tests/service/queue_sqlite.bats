@@ -261,3 +261,29 @@ effects_beyond() {
 	run "$REEVE_TOOL" worker --queue "$QUEUE" --lease 10ms -- true
 	expect_status 64
 }
+
+done_rows() {
+	[ "$(lite "SELECT count(*) FROM reeve_jobs WHERE status='done'")" = "$1" ]
+}
+
+@test "done jobs beyond those that are kept are deleted, the oldest first, and still counted" {
+	make_layout
+	lite "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<350)
+	  INSERT INTO reeve_jobs(queue,payload,status) SELECT 'jobs',i,'done' FROM n;
+	  INSERT INTO reeve_jobs(queue,payload,status) VALUES ('other','x','done'), ('jobs','dead','dead')"
+	start_worker "$QUEUE&keep=100"
+	wait_until done_rows 101
+	[ "$(lite "SELECT min(id) FROM reeve_jobs WHERE queue='jobs' AND status='done'")" = 251 ]
+	[ "$(lite "SELECT count(*) FROM reeve_jobs WHERE queue='other' OR status='dead'")" = 2 ]
+	put one
+	wait_until grep -q one "$EFFECTS"
+	wait_until completed 351
+	run_ls "$QUEUE&keep=10"
+	expect_status 3
+	has keep
+}
+
+completed() {
+	run_ls "$QUEUE"
+	[ "$(get completed)" = "$1" ]
+}

@@ -126,8 +126,8 @@ static const char *const samples[] = {"subject", "critical", "a", "\"\"", "''",
     "yes", "~", "null", "", "[]", "{}", "[a]", "[\"\"]", "[1]", "[200, 404]",
     "[a, [b]]", "{a: b}", "{\"\": \"\"}", "[{}]", "30s", "1h30m", "512Mi",
     "250m", "10%", "0.1", "3 per 1h", "2026-12-31", "RV103", "redis://h",
-    "http://h/p", "/p", "none", "A", "[A]", "[/a]", "q", "w", "[w]", "s", "c",
-    "reeve/v1", "SELECT 1", "$(CANARY)", "Never", "alert", "GET", "HTTP",
+    "http://h/p", "/p", "none", "A", "[A]", "[/a]", "q", "[q]", "w", "[w]", "s",
+    "c", "reeve/v1", "SELECT 1", "$(CANARY)", "Never", "alert", "GET", "HTTP",
     "json", "slack", "plain", "worst", "kill", "in-band", "127.0.0.1:80",
     "left", "gone", "redis", "block", "batch", "idle", "[KILL]", "\"a\\nb\"",
     "é", "99999999999999999999", "\"true\"", "|\n   text\n"};
@@ -403,6 +403,8 @@ needs_another(const struct row *row)
 {
 	static const char *const keys[] = {"query", "equals", "atLeast", "key",
 	    "exists", "queue", "state",
+	    /* each with the other */
+	    "version", "versions",
 	    /* of one that ends */
 	    "backoffLimit", "activeDeadlineSeconds",
 	    /* beside `schedule` */
