@@ -20,7 +20,8 @@
 /*
  * What the init knows, in one struct, and who does what with it:
  *
- *     table.c    memory: slots of instances, process numbers -> owners
+ *     table.c    memory: slots of instances and the rows beside them
+ *     owners.c   process numbers -> owners
  *     change.c   the one function that changes an instance's state
  *     queue.c    who starts next
  *     start.c    pending -> starting -> running
@@ -41,7 +42,8 @@
  *     hang.c     a logger that hangs in a write; sink.c the files that may
  *     credit.c   what a freeze of the init does to all deadlines
  *     finish.c   the end: sweep, exit code, termination log
- *     recover.c  a fault in the init itself; resume.c the image after it
+ *     recover.c  a fault in the init itself; resume.c the image after it;
+ *                last.c after a second fault: everything ends in order
  *     upgrade.c  another build takes over; state.c what it finds
  *
  * Its parts are declared in facts.h (workers) and children.h (everything else);

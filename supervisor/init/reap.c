@@ -3,13 +3,9 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "base/exitcode.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"

@@ -73,7 +73,10 @@ void recover_go_back(void);
 void recover_ready(struct core *core);
 /* A plan came: how long the workers may take. */
 void recover_note_plan(struct core *core);
-/* `reeve --recover-drain FD`: TERM to all, their grace, KILL; the exit code. */
+/* What the image that faulted knows, within it; else NULL. */
+const struct core *recover_known(void);
+/* last.c: `reeve --recover-drain FD`: TERM to all, their grace, KILL; the exit
+ * code. */
 int recover_drain(const char *fd_text);
 
 /* resume.c: rebuilds `core` (that was reset) from the state in `fd`. */

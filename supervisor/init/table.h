@@ -44,6 +44,8 @@ int32_t table_take(struct core *core);
 void table_release(struct core *core, int32_t slot);
 /* Sets a timer; the heap has room for all that there can be. */
 void core_wake(struct core *core, struct loop_timer *timer, int64_t at_ms);
+/* A table of `count` (a power of two) for process numbers, empty; it grows. */
+void owners_open(struct core *core, uint32_t count);
 int owner_set(struct core *core, pid_t pid, enum owner_kind kind, int32_t index,
     struct err *err) MUST_CHECK;
 struct owner owner_of(const struct core *core, pid_t pid);
