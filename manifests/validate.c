@@ -806,6 +806,30 @@ check_needs(struct validation *v, const struct mapping *mapping,
 	    some ? "at least one" : "one", words_listed(v->arena, keys.list));
 }
 
+/* Kubernetes' keys that somebody will look for, and what there is instead. */
+static bool
+is_kubernetes_only(struct validation *v, const struct node *key)
+{
+	static const struct {
+		const char *key, *instead;
+	} rows[] = {
+	    {"postStart",
+	        "Kubernetes runs it at some time beside the start, so it orders "
+	        "nothing; what must come first is a worker of 'initWorkers', "
+	        "what readiness waits for a 'startupProbe'"},
+	    {"restartPolicy",
+	        "here each worker has its own: 'restart: {policy: OnFailure}'"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (text_equal(key->text, rows[i].key)) {
+			complain(v->complaints, key, "there is no '%s': %s",
+			    key->text, rows[i].instead);
+			return true;
+		}
+	return false;
+}
+
 static void
 check_mapping(struct validation *v, const struct mapping *mapping,
     const struct node *node, const struct way *way)
@@ -822,6 +846,8 @@ check_mapping(struct validation *v, const struct mapping *mapping,
 			check_value(v, row, it, &here);
 			continue;
 		}
+		if (is_kubernetes_only(v, it->key))
+			continue;
 		struct words keys = keys_of(v, mapping, node, -1);
 		validate_unknown(v, it->key,
 		    arena_format(

@@ -440,7 +440,8 @@ static unsigned files_more;
 static bool
 no_leak(struct look *look)
 {
-	int64_t until_ms = clock_after(clock_ms(), 5000);
+	/* news of an exec that can't be waited for is looked at after 5 s */
+	int64_t until_ms = clock_after(clock_ms(), 20000);
 	char why[64];
 	unsigned count;
 

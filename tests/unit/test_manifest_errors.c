@@ -38,6 +38,11 @@ static const struct wrong wrongs[] = {
     {"apiVersion: reeve/v1\n", 1, 1, "'name' is missing"},
     {"apiVersion: reeve/v2\nname: a\n", 1, 13, "did you mean 'reeve/v1'?"},
     {TRY_HEAD "worker: []\n", 3, 1, "did you mean 'workers'?"},
+    /* what only Kubernetes has */
+    {TRY_HEAD W "  lifecycle: {postStart: {exec: {command: [/x]}}}\n", 6, 15,
+        "there is no 'postStart'"},
+    {TRY_HEAD W "  restartPolicy: Never\n", 6, 3,
+        "'restart: {policy: OnFailure}'"},
     {TRY_HEAD "name: b\n", 3, 1, "the first is in line 2"},
     {"apiVersion: reeve/v1\nname: File_Process\n", 2, 7, "lower-case"},
     {"apiVersion: reeve/v1\nname: 7\n", 2, 7, "this is a number"},
