@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "probes/processes.h"
 #include "probes/queue/near.h"
+#include "probes/queue/owner.h"
 #include "probes/queue/postgres_count.h"
 
 enum {
@@ -167,15 +168,11 @@ session_at(struct arena *arena, const PGresult *rows, int row)
 		    arena, "session %s %s", PQgetvalue(rows, row, 2), name);
 		return who;
 	}
-	const char *colon = strrchr(bar, ':');
-
 	who.id = arena_text(arena, bar + 1);
 	who.reads = arena_format(arena, "%.*s",
 	    (int)(bar - name - (ptrdiff_t)strlen("reeve:")),
 	    name + strlen("reeve:"));
-	if (colon != NULL && strchr(bar, '/') != NULL)
-		who.worker = arena_format(
-		    arena, "%.*s", (int)(colon - bar - 1), bar + 1);
+	who.worker = owner_replica(arena, bar + 1);
 	return who;
 }
 

@@ -12,16 +12,6 @@ enum {
 	LOOK_MS = 2000
 };
 
-static int
-no_column(struct queue *queue, const char *column, struct err *err)
-{
-	return queue_trouble(queue, CAUSE_MISMATCH, "unsupported", err,
-	    ERR_UNSUPPORTED,
-	    "table '%s' is declared without the column '%s', so nobody knows "
-	    "who holds a job",
-	    queue->name, column);
-}
-
 static const char *
 held_sql(struct pg_sql *sql, const struct pg_queue *pg)
 {
@@ -68,11 +58,8 @@ pg_reap(struct queue *queue, const struct queue_reap *reap, struct arena *arena,
 	struct pg_sql sql = {.arena = arena};
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 
-	if (layout->owner == NULL)
-		return no_column(queue, "owner", err);
-	if (layout->lease == NULL)
-		return no_column(queue, "lease", err);
-	if (pg_need(queue, err) == -1)
+	if (table_layout_owned(queue, layout, err) == -1 ||
+	    pg_need(queue, err) == -1)
 		return -1;
 	const char *owner = table_quote(arena, layout->owner);
 	const char *text = arena_format(arena,

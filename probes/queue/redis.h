@@ -44,6 +44,8 @@ int redis_list_follow(struct queue *queue, const struct queue_submission *job,
 int redis_list_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err);
 
+/* The N-th part of "DIGEST:NONCE:ATTEMPT:OWNER"; NULL: it has none. */
+const char *redis_lease_part(const redisReply *member, int n);
 /* A member of the lease's zset, any bytes. */
 struct redis_lease {
 	const char *text;

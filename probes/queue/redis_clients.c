@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "probes/queue/near.h"
+#include "probes/queue/owner.h"
 #include "probes/queue/redis.h"
 
 /* Who is connected, and whether it can be waiting for this list (decisions.md
@@ -208,11 +209,7 @@ count_client(struct census *census, const struct redis_client *client)
 			who.where = arena_format(
 			    census->arena, "db %" PRId64, client->db);
 		/* "worker/replica:nonce", where reeve started it */
-		const char *colon = strrchr(owner, ':');
-
-		if (colon != NULL && strchr(owner, '/') != NULL)
-			who.worker = arena_format(
-			    census->arena, "%.*s", (int)(colon - owner), owner);
+		who.worker = owner_replica(census->arena, owner);
 	} else {
 		if (!redis_client_may_wait(client, census->key))
 			return;

@@ -136,9 +136,8 @@ read_leases(
 		ret->lease_missing = queue_unknown(ret->active.why);
 }
 
-/* The N-th part of "DIGEST:NONCE:ATTEMPT:OWNER"; NULL: it has none. */
-static const char *
-lease_part(const redisReply *member, int n)
+const char *
+redis_lease_part(const redisReply *member, int n)
 {
 	const char *at =
 	    member->type == REDIS_REPLY_STRING ? member->str : NULL;
@@ -154,7 +153,7 @@ static bool
 leases_of(const redisReply *leases, const char *owner)
 {
 	for (size_t i = 0; i < leases->elements; i++)
-		if (text_equal(lease_part(leases->element[i], 3), owner))
+		if (text_equal(redis_lease_part(leases->element[i], 3), owner))
 			return true;
 	return false;
 }
@@ -191,7 +190,7 @@ read_attempts(struct redis_look *look)
 		return redis_number(look, asked->again);
 	mark_holders(look, held);
 	for (size_t i = 0; i < held->elements; i++) {
-		const char *attempt = lease_part(held->element[i], 2);
+		const char *attempt = redis_lease_part(held->element[i], 2);
 
 		if (attempt != NULL)
 			most = MAX(most, strtoll(attempt, NULL, 10));

@@ -69,20 +69,6 @@ end_lease(struct queue *queue, const redisReply *member, const char *owner,
 	return 0;
 }
 
-/* "DIGEST:NONCE:ATTEMPT:OWNER"; NULL: it is none. */
-static const char *
-owner_of(const redisReply *member)
-{
-	const char *at =
-	    member->type == REDIS_REPLY_STRING ? member->str : NULL;
-
-	for (int part = 0; part < 3 && at != NULL; part++) {
-		at = strchr(at, ':');
-		at = at != NULL ? at + 1 : NULL;
-	}
-	return at;
-}
-
 int
 redis_list_reap(struct queue *queue, const struct queue_reap *reap,
     struct arena *arena, struct queue_reaped *ret, struct err *err)
@@ -104,7 +90,8 @@ redis_list_reap(struct queue *queue, const struct queue_reap *reap,
 		if (reply->type != REDIS_REPLY_ARRAY)
 			return 0;
 		for (size_t i = 0; i < reply->elements; i++) {
-			const char *owner = owner_of(reply->element[i]);
+			const char *owner =
+			    redis_lease_part(reply->element[i], 3);
 
 			if (owner != NULL && queue_reap_is_due(reap, owner) &&
 			    end_lease(queue, reply->element[i], owner, arena,

@@ -10,16 +10,6 @@
  * of any worker takes such a job back (sqlite_claim.c), its attempts counted
  * on. */
 
-static int
-no_column(struct queue *queue, const char *column, struct err *err)
-{
-	return queue_trouble(queue, CAUSE_MISMATCH, "unsupported", err,
-	    ERR_UNSUPPORTED,
-	    "table '%s' is declared without the column '%s', so nobody knows "
-	    "who holds a job",
-	    queue->name, column);
-}
-
 /* Rows that are held by somebody. */
 static const char *
 held_sql(struct arena *arena, const struct sqlite_queue *sqlite)
@@ -137,11 +127,8 @@ sqlite_reap(struct queue *queue, const struct queue_reap *reap,
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *update = NULL;
 	size_t count = 0;
 
-	if (layout->owner == NULL)
-		return no_column(queue, "owner", err);
-	if (layout->lease == NULL)
-		return no_column(queue, "lease", err);
-	if (sqlite_need(queue, err) == -1 ||
+	if (table_layout_owned(queue, layout, err) == -1 ||
+	    sqlite_need(queue, err) == -1 ||
 	    list_dead(queue, reap, arena, held, &count, err) == -1)
 		return -1;
 	if (count == 0) /* nothing to write: no lock is taken */

@@ -175,6 +175,19 @@ table_layout_claimable(
 	return 0;
 }
 
+int
+table_layout_owned(
+    struct queue *queue, const struct table_layout *layout, struct err *err)
+{
+	if (layout->owner != NULL && layout->lease != NULL)
+		return 0;
+	return queue_trouble(queue, CAUSE_MISMATCH, "unsupported", err,
+	    ERR_UNSUPPORTED,
+	    "table '%s' is declared without the column '%s', so nobody knows "
+	    "who holds a job",
+	    queue->name, layout->owner == NULL ? "owner" : "lease");
+}
+
 void
 table_layout_embedded(struct table_layout *ret, const char *queue)
 {

@@ -52,6 +52,9 @@ extern const char *const table_keys[]; /* for drivers' rows */
 /* Reads the layout out of the queue's options. */
 int table_layout_read(
     struct queue *queue, struct table_layout *ret, struct err *err) MUST_CHECK;
+/* What it takes to know who holds a job; ERR_UNSUPPORTED without. */
+int table_layout_owned(struct queue *queue, const struct table_layout *layout,
+    struct err *err) MUST_CHECK;
 /* What claiming needs; the error names the missing keys. */
 int table_layout_claimable(struct queue *queue,
     const struct table_layout *layout, struct err *err) MUST_CHECK;

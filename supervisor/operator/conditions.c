@@ -15,6 +15,7 @@ enum {
 	LOOK_AGAIN_MS = 10 * 1000, /* a window moves on by itself */
 	/* Until a new operator has looked at the processes itself. */
 	DRIFT_HOLD_MS = 5 * 1000,
+	REPLICAS_SHOWN = 15, /* beside the first that differs */
 };
 
 struct judged {
@@ -277,6 +278,45 @@ rolled_back(struct judged *judged, const struct declared_worker *declared)
 	    });
 }
 
+/* The same difference, of other replicas perhaps: one alert. */
+static bool
+same_difference(const struct drift *a, const struct drift *b)
+{
+	return a->policy == b->policy && a->kind == b->kind &&
+	       text_equal(a->key, b->key);
+}
+
+/* "replicas 0, 2: " of all that differ so; NULL: the alert is that of an
+ * earlier one. What is found of a worker lies together. */
+static const char *
+replicas_of(struct judged *judged, const struct drift_list *list, size_t which)
+{
+	const struct drift *item = &list->items[which];
+	const char *replicas = item->instances;
+	size_t count = 0;
+
+	for (size_t i = which; i > 0; i--) {
+		const struct drift *before = &list->items[i - 1];
+		if (!text_equal(before->worker, item->worker))
+			break;
+		if (same_difference(before, item))
+			return NULL;
+	}
+	if (*replicas == '\0')
+		return "";
+	for (size_t i = which + 1; i < list->count; i++) {
+		const struct drift *other = &list->items[i];
+		if (!text_equal(other->worker, item->worker))
+			break;
+		if (same_difference(other, item) && count++ < REPLICAS_SHOWN)
+			replicas = arena_format(judged->arena, "%s, %s",
+			    replicas, other->instances);
+	}
+	return arena_format(judged->arena,
+	    "%s %s%s: ", strchr(replicas, ',') == NULL ? "replica" : "replicas",
+	    replicas, count > REPLICAS_SHOWN ? " and more" : "");
+}
+
 static void
 drifted(struct judged *judged)
 {
@@ -284,7 +324,10 @@ drifted(struct judged *judged)
 
 	for (size_t i = 0; i < list->count; i++) {
 		const struct drift *item = &list->items[i];
-		if (item->policy != DRIFT_ALERT)
+		const char *replicas = item->policy == DRIFT_ALERT
+		                           ? replicas_of(judged, list, i)
+		                           : NULL;
+		if (replicas == NULL)
 			continue;
 		add(judged,
 		    &(struct alert_condition){
@@ -297,9 +340,10 @@ drifted(struct judged *judged)
 		        .subject = subject_of(judged, item->worker),
 		        .summary = item->summary,
 		        .evidence = arena_format(judged->arena,
-		            "%s%sruns %s, declared %s (%s)", item->source,
-		            *item->source == '\0' ? "" : ": ", item->observed,
-		            item->expected, place_text(judged, &item->place)),
+		            "%s%s%sruns %s, declared %s (%s)", replicas,
+		            item->source, *item->source == '\0' ? "" : ": ",
+		            item->observed, item->expected,
+		            place_text(judged, &item->place)),
 		        .worker = item->worker,
 		        .finding = drift_finding(item->kind),
 		        .fix = item->kind == DRIFT_CLASS_REPLICAS

@@ -153,6 +153,28 @@ actions() {
 	until_ok same
 }
 
+@test "replicas that differ alike are one alert, which names them" {
+	cat >"$T/worker" <<-END
+		#!/bin/sh
+		[ "\$REEVE_REPLICA" = 1 ] || export COLOUR=sesame
+		exec '$HELPER' wait
+	END
+	chmod +x "$T/worker"
+	manifest <<-'END'
+		env: [{name: COLOUR, value: red}]
+		replicas: 3
+	END
+	sed -i "s|command: .*|command: [$T/worker]|" "$T/reeve.yaml"
+	launch child run -f "$T/reeve.yaml" >"$T/out" 2>"$T/err"
+	until_ok worker_has a ready 3
+	until_ok one_drift_alert_of 'replicas 0, 2: '
+}
+one_drift_alert_of() {
+	"$REEVE" status --output json >"$T/status" &&
+		jq -e --arg who "$1" '[.alerts[] | select(.kind == "drift")] |
+			length == 1 and (.[0].evidence | startswith($who))' "$T/status"
+}
+
 @test "limits: changed from outside fires; with restart it is mended" {
 	manifest <<-'END'
 		limits: {nofile: "100:200", core: "10:20"}

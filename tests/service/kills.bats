@@ -17,6 +17,8 @@ setup() {
 	echo K=v >toggled.env
 	WORKER=$BATS_TEST_DIRNAME/operator-worker.sh
 	RANDOM=${SEED:-$$}
+	# the next operator at once: how long the init waits is another test's
+	export REEVE_TEST_OPERATOR_SOON=1
 }
 
 manifest() {
@@ -99,8 +101,9 @@ kill_and_disturb() {
 		1) jobs ;;
 		2) rotate ;;
 		esac
-		pid=$(operator_pid) || continue
-		[[ $pid =~ ^[0-9]+$ && $pid != 0 && $pid != "$last" ]] || continue
+		until pid=$(operator_pid) && [[ $pid =~ ^[1-9][0-9]*$ && $pid != "$last" ]]; do
+			command sleep 0.05
+		done
 		command sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
 		kill -KILL "$pid" 2>/dev/null || continue
 		last=$pid
