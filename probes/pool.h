@@ -34,7 +34,7 @@ struct job {
 	size_t *hand;        /* indices of the requests, in the order asked */
 	size_t asked, answered;
 	pid_t pid;
-	int64_t asked_ms;
+	int64_t started_ms, asked_ms;
 	struct buffer ask;
 	size_t sent;
 	struct loop_source in, out, errors;

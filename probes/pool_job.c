@@ -25,7 +25,7 @@ enum {
 };
 /* After its answer a prober may say goodbye to its server; then it is ended. */
 static const int64_t GOODBYE_MS = 200;
-/* Without an answer for so long, an endpoint may have one more prober. */
+/* Not done with its endpoint for so long, a prober may have help. */
 static const int64_t SLOW_MS = 200;
 
 /* --- answers ---------------------------------------------------------------
@@ -205,7 +205,6 @@ job_ask(struct job *job)
 	job->any_step = false;
 	job->detail[0] = '\0';
 	buffer_clear(&job->ask);
-	job_patient(job);
 	if (index == POOL_NONE)
 		return false;
 	bool many = pool->requests[index].together && joins(job);
@@ -228,9 +227,9 @@ job_send(struct job *job, struct err *err)
 	for (size_t i = 1; i < job->asked; i++)
 		due_ms = MIN(due_ms, in_hand(job, i)->deadline_ms);
 	if (loop_timer_set(loop, &job->timer, due_ms, err) == -1 ||
-	    (job->group->head != POOL_NONE &&
+	    (!job->slow && job->group->head != POOL_NONE &&
 	        loop_timer_set(loop, &job->patience,
-	            clock_after(job->asked_ms, SLOW_MS), err) == -1))
+	            clock_after(job->started_ms, SLOW_MS), err) == -1))
 		return -1;
 	return job->in.added ? 0 : loop_add(loop, &job->in, EPOLLOUT, err);
 }
@@ -450,6 +449,7 @@ pool_job_start(struct job *job, struct group *group, struct err *err)
 	*job = (struct job){.pool = pool,
 	    .group = group,
 	    .hand = hand,
+	    .started_ms = clock_ms(),
 	    .timer = {.fire = job_due, .owner = job},
 	    .patience = {.fire = job_slow, .owner = job}};
 	group->probers++;
