@@ -430,13 +430,11 @@ amqp_move(struct queue *queue, const struct queue_move *move,
 		    amqp->session, moving.from, &trouble, err);
 	if (rc == -1) {
 		(void)amqp_failed(queue, &trouble, "move", err);
-		if (moving.count == 0)
-			return -1;
-		queue->code[0] = '\0'; /* not "nothing was moved" */
-		return err_wrap(err,
-		    "%zu of %zu moved, the last of them perhaps in '%s' too; "
-		    "then",
-		    moving.count, move->nids, moving.from);
+		if (moving.count > 0)
+			(void)err_wrap(err,
+			    "the last of them perhaps still in '%s'",
+			    moving.from);
+		return queue_moved_so_far(queue, moving.count, move->nids, err);
 	}
 	*ret =
 	    (struct queue_moved){.moved = moving.moved, .count = moving.count};

@@ -7,6 +7,7 @@
 #include "base/jsonw.h"
 #include "base/text.h"
 #include "probes/base64.h"
+#include "probes/queue/celery.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis.h"
 #include "probes/queue/redis_library.h"
@@ -78,20 +79,31 @@ ask_expired(struct redis_look *look, struct err *err)
 	        redis_batch_reply(look->batch, asked->waiting[0]),
 	        "look at the list", err) == -1)
 		return -1;
+	int64_t visibility_ms = (int64_t)VISIBILITY_S * MS_PER_S;
+	const char *idle = queue_option(look->queue, "idle");
+
+	if (idle != NULL && text_duration_ms(idle, &visibility_ms, err) == -1)
+		return err_wrap(err, "'idle'");
 	asked->expired = redis_batch_ask(look->batch, "ZCOUNT",
 	    key_of(look->arena, look->queue, "unacked_index"), "-inf",
 	    arena_format(look->arena, "%" PRId64,
-	        look->server->now_ms / MS_PER_S - VISIBILITY_S));
+	        (look->server->now_ms - visibility_ms) / MS_PER_S));
 	return 0;
 }
 
-/* [envelope, exchange, routing key] of an entry of `unacked`. */
+bool
+celery_is_of(const cJSON *entry, const char *queue)
+{
+	const cJSON *key = cJSON_GetArrayItem(entry, UNACKED_PARTS - 1);
+
+	return cJSON_IsString(key) && text_equal(key->valuestring, queue);
+}
+
 static bool
 is_of(const char *text, const char *queue)
 {
 	cJSON *entry = cJSON_Parse(text);
-	const cJSON *key = cJSON_GetArrayItem(entry, UNACKED_PARTS - 1);
-	bool is = cJSON_IsString(key) && text_equal(key->valuestring, queue);
+	bool is = celery_is_of(entry, queue);
 
 	cJSON_Delete(entry);
 	return is;
@@ -119,7 +131,7 @@ read_unacked(struct redis_look *look)
 	state->lease_expired =
 	    redis_positive(&expired)
 	        ? queue_unknown("of all queues together some are older than "
-	                        "an hour, kombu's visibility timeout")
+	                        "the visibility timeout ('idle'; an hour)")
 	        : expired;
 }
 
@@ -358,6 +370,34 @@ celery_remove(struct queue *queue, const struct queue_submission *job,
 }
 
 static int
+unacked_keys(struct queue *queue, struct arena *arena, struct celery_keys *ret,
+    struct err *err)
+{
+	const char *idle = queue_option(queue, "idle");
+	int64_t ms = (int64_t)VISIBILITY_S * MS_PER_S;
+
+	if (idle != NULL && text_duration_ms(idle, &ms, err) == -1)
+		return err_wrap(err, "'idle'");
+	*ret = (struct celery_keys){key_of(arena, queue, "unacked"),
+	    key_of(arena, queue, "unacked_index"), ms / MS_PER_S};
+	return 0;
+}
+
+static int
+celery_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err)
+{
+	struct celery_keys keys;
+
+	if (move->from != PART_EXPIRED)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "Celery keeps no failed task");
+	if (unacked_keys(queue, arena, &keys, err) == -1)
+		return -1;
+	return celery_move_unacked(queue, &keys, move, arena, ret, err);
+}
+
+static int
 celery_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
@@ -366,18 +406,27 @@ celery_list(struct queue *queue, enum queue_part part, size_t limit,
 	const struct library_peek peek = {
 	    library->list, true, &state.waiting, limit};
 
+	struct celery_keys keys;
+
+	if (part == PART_ACTIVE || part == PART_EXPIRED)
+		return unacked_keys(queue, arena, &keys, err) == -1
+		           ? -1
+		           : celery_list_unacked(queue, &keys,
+		                 &(struct celery_page){
+		                     limit, part == PART_EXPIRED},
+		                 arena, ret, err);
 	if (part != PART_WAITING)
 		return err_set(err, ERR_UNSUPPORTED,
-		    "Celery shows in Redis only what waits; `celery inspect` "
-		    "asks the workers for the rest");
+		    "Celery keeps no failed task, and what waits for its time "
+		    "is in the worker that will run it");
 	if (redis_kind_observe(queue, arena, &state, err) == -1)
 		return -1;
 	return library_peek(queue, &peek, arena, ret, err);
 }
 
 static const char *const schemes[] = LIBRARY_SCHEMES("celery");
-static const char *const keys[] = {"queue", "keyprefix", "dlq", "test", "ts",
-    "tz", "timeout", "budget", "pass", NULL};
+static const char *const keys[] = {"queue", "keyprefix", "idle", "dlq", "test",
+    "ts", "tz", "timeout", "budget", "pass", NULL};
 
 const struct queue_driver queue_celery = {
     .kind = "celery",
@@ -395,4 +444,5 @@ const struct queue_driver queue_celery = {
     .follow = celery_follow,
     .remove = celery_remove,
     .list = celery_list,
+    .move = celery_move,
 };

@@ -481,7 +481,7 @@ move_one(struct queue *queue, const char *stream, int64_t seq,
 	if (store(queue, &send, arena, &stored, &duplicate, err) == -1)
 		return -1;
 	if (delete_message(queue, stream, seq, arena, ret_moved, err) == -1) {
-		queue->cause = CAUSE_UNAVAILABLE; /* not "nothing was moved" */
+		queue->code[0] = '\0'; /* not "nothing was moved" */
 		return err_wrap(err,
 		    "'%s:%" PRId64 "' is in the queue again as %" PRId64
 		    ", but could not be deleted where it was",
@@ -548,10 +548,8 @@ nats_move(struct queue *queue, const struct queue_move *move,
 			    queue, from, seq, &scratch, &moved[i], err);
 		arena_fini(&scratch);
 		if (rc == -1) {
-			if (ret->count > 0)
-				queue->cause = CAUSE_UNAVAILABLE;
-			return err_wrap(err, "%zu of %zu moved, then",
-			    ret->count, move->nids);
+			return queue_moved_so_far(
+			    queue, ret->count, move->nids, err);
 		}
 		ret->count += moved[i];
 	}

@@ -584,6 +584,26 @@ const struct pg_library pg_libraries[] = {
                   "AND j.id=$2::uuid",
         .remove = "DELETE FROM {j} AND j.id=$2::uuid AND (j.performed_at IS "
                   "NULL OR j.finished_at IS NOT NULL)",
+        /* as Job#retry_job: the same row; Active Job counts within its
+         * parameters */
+        .requeue = "UPDATE {s}.good_jobs j SET finished_at=NULL,"
+                   "performed_at=NULL,error=NULL,error_event=NULL,"
+                   "executions_count=0,locked_by_id=NULL,locked_at=NULL,"
+                   "scheduled_at=" UTC ",updated_at=" UTC
+                   ",serialized_params=j.serialized_params||"
+                   "'{\"executions\":0,\"exception_executions\":{}}'::jsonb "
+                   "WHERE j.queue_name=$1::text AND j.finished_at IS NOT NULL "
+                   "AND j.error IS NOT NULL AND "
+                   "j.id=ANY($2::text[]::uuid[]) RETURNING j.id::text",
+        /* as Process.cleanup, but that the job isn't told that it was
+         * interrupted */
+        .reclaim =
+            "UPDATE {s}.good_jobs j SET performed_at=NULL,"
+            "locked_by_id=NULL,locked_at=NULL,lock_type=NULL,"
+            "updated_at=" UTC " WHERE j.queue_name=$1::text AND "
+            "j.finished_at IS NULL AND j.performed_at IS NOT NULL AND " GOODJOB_GONE
+            " AND j.id=ANY($2::text[]::uuid[]) "
+            "RETURNING j.id::text",
     },
     {
         .kind = "delayedjob",

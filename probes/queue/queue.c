@@ -788,6 +788,16 @@ queue_mark_holders(struct arena *arena, struct queue_state *state,
 }
 
 int
+queue_moved_so_far(
+    struct queue *queue, size_t count, size_t wanted, struct err *err)
+{
+	if (count == 0)
+		return -1;
+	queue->code[0] = '\0'; /* it doesn't say "nothing was moved" */
+	return err_wrap(err, "%zu of %zu moved, then", count, wanted);
+}
+
+int
 queue_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err)
 {

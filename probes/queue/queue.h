@@ -322,6 +322,10 @@ int queue_trouble(struct queue *queue, enum cause cause, const char *code,
 struct queue_number queue_exact(int64_t value);
 struct queue_number queue_unknown(const char *why);
 struct queue_number queue_inapplicable(void);
+/* The error of a move that came as far as `count` of `wanted`: where any was
+ * moved it is no refusal any more. Returns -1. */
+int queue_moved_so_far(
+    struct queue *queue, size_t count, size_t wanted, struct err *err);
 int64_t queue_remaining_ms(const struct queue *queue); /* >= 0 */
 /* Whether the lease of that owner is to be ended. */
 bool queue_reap_is_due(const struct queue_reap *reap, const char *owner);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/resque.h"
 
 /*
  * Resque on Redis: `resque:queue:NAME` is a list of JSON {"class","args"} whose
@@ -138,6 +139,18 @@ read_workers(struct redis_look *look)
 	    asked->nworkers < WORKERS_MAX ? KNOW_EXACT : KNOW_AT_LEAST, NULL};
 }
 
+/* A failed job of this queue that nobody has retried: those stay, marked. */
+static bool
+is_open(const char *text, const char *queue)
+{
+	cJSON *job = library_json(text);
+	bool retried =
+	    cJSON_IsString(cJSON_GetObjectItemCaseSensitive(job, "retried_at"));
+
+	cJSON_Delete(job);
+	return !retried && library_is_of(text, queue);
+}
+
 static int
 read_all(struct redis_look *look, struct err *err)
 {
@@ -153,7 +166,7 @@ read_all(struct redis_look *look, struct err *err)
 
 	(void)err;
 	for (size_t i = 0; i < library_count(some); i++)
-		mine += library_is_of(library_text(some, i), look->queue->name);
+		mine += is_open(library_text(some, i), look->queue->name);
 	state->waiting = redis_number(look, asked->waiting);
 	state->failed =
 	    library_share(mine, (int64_t)library_count(some), &failed);
@@ -288,24 +301,44 @@ resque_remove(struct queue *queue, const struct queue_submission *job,
 	return library_take_out(queue, job->receipt, ret_removed, err);
 }
 
+static struct resque_failed
+failed_keys(struct arena *arena, const struct queue *queue)
+{
+	return (struct resque_failed){
+	    key_of(arena, queue, "failed"), key_of(arena, queue, "queues")};
+}
+
 static int
 resque_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
 	const struct library_queue *library = queue->state;
+	const struct resque_failed keys = failed_keys(arena, queue);
 	struct queue_state state = {.head = ""};
-	struct library_peek peek = {
+	const struct library_peek peek = {
 	    library->list, false, &state.waiting, limit};
 
 	if (part == PART_DEAD)
-		peek = (struct library_peek){key_of(arena, queue, "failed"),
-		    false, &state.failed, limit};
-	else if (part != PART_WAITING)
+		return resque_list_failed(queue, &keys, limit, arena, ret, err);
+	if (part != PART_WAITING)
 		return err_set(err, ERR_UNSUPPORTED,
-		    "Resque shows what waits, and what failed in any queue");
+		    "Resque shows what waits, and what failed");
 	if (redis_kind_observe(queue, arena, &state, err) == -1)
 		return -1;
 	return library_peek(queue, &peek, arena, ret, err);
+}
+
+static int
+resque_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err)
+{
+	const struct resque_failed keys = failed_keys(arena, queue);
+
+	if (move->from != PART_DEAD)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "Resque has no leases to reclaim: a job whose worker is "
+		    "killed is marked as failed by the next one that starts");
+	return resque_move_failed(queue, &keys, move, arena, ret, err);
 }
 
 static const char *const schemes[] = LIBRARY_SCHEMES("resque");
@@ -328,4 +361,5 @@ const struct queue_driver queue_resque = {
     .follow = resque_follow,
     .remove = resque_remove,
     .list = resque_list,
+    .move = resque_move,
 };

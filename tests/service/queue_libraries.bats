@@ -143,6 +143,50 @@ app.work.delay(600)'
 	kill -0 "$BACKGROUND_PID"
 }
 
+@test "celery: what a killed worker had goes back as kombu would put it, once" {
+	URL="celery+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs&idle=1s"
+	celery_app
+	cat >>app.py <<-END
+		import os
+		app.conf.task_acks_late = True
+		@app.task
+		def note(name):
+		    open("begun", "a").write(name + "\n")
+		    while name == "block" and not os.path.exists("go"): time.sleep(0.1)
+		    open("effects", "a").write(name + "\n")
+	END
+	"$PYTHON" -c 'import app
+for name in ("block", "a", "b"): app.note.delay(name)'
+	start_celery
+	wait_until grep -q block begun
+	wait_until seen_in "$URL" active 1
+	kill -KILL "$BACKGROUND_PID"
+	run --separate-stderr by_reeve peek "$URL" --part active --output json
+	jq -e '.queues[0] | .total == 1 and .jobs[0].attempts == 1' <<<"$output"
+	run --separate-stderr by_reeve requeue "$URL" --yes --log "$PWD/moves.jsonl"
+	[ "$status" -eq 4 ]
+	expired() {
+		by_reeve peek "$URL" --part expired --output json | jq -e '.queues[0].total == 1'
+	}
+	wait_until expired
+	# with the hour that Celery takes by default none is lost yet
+	by_reeve peek "${URL%&*}" --part expired --output json | jq -e '.queues[0].total == 0'
+	before=$(redis hvals unacked | jq -cS '.[0] | del(.headers.redelivered, .properties.delivery_info.redelivered)' | sort)
+	by_reeve reclaim "$URL" --yes --log "$PWD/moves.jsonl" --output json |
+	    jq -e '.moved | length == 1'
+	by_reeve reclaim "$URL" --yes --log "$PWD/moves.jsonl" --output json |
+	    jq -e '.outcome == "nothing"'
+	[ "$(redis exists unacked unacked_index)" = 0 ]
+	# it is the next to be taken
+	redis lindex jobs -1 >waiting
+	jq -es 'length == 1 and all(.headers.redelivered and .properties.delivery_info.redelivered)' waiting
+	[ "$(jq -cS 'del(.headers.redelivered, .properties.delivery_info.redelivered)' waiting | sort)" = "$before" ]
+	: >go
+	start_celery
+	done_all() { [ "$(sort effects | paste -sd' ')" = 'a b block' ]; }
+	wait_until done_all
+}
+
 # --- Sidekiq ---------------------------------------------------------------------
 
 sidekiq_app() {
@@ -233,4 +277,46 @@ start_sidekiq() {
 	wait_until seen_in "$URL" failed 1
 	field waiting 0
 	[ "$(redis scard resque:workers)" = 1 ]
+}
+
+@test "resque: a failed job is requeued as Resque does it, and held when it comes back" {
+	need node
+	node_packages
+	URL="resque+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	(cd "$NODE_DIR" && node resque.mjs "$REDIS_PORT" enqueue bad)
+	start_background resque node "$NODE_DIR/resque.mjs" "$REDIS_PORT" work "$PWD/effects"
+	wait_until seen_in "$URL" failed 1
+	run --separate-stderr by_reeve dead "$URL" --output json
+	jq -e '.queues[0] | .total == 1 and (.jobs[0].error | contains("bad job"))' <<<"$output"
+	by_reeve requeue "$URL" --yes --log "$PWD/moves.jsonl"
+	# the old entry stays, marked; the new one is a job that came back
+	twice() { [ "$(redis llen resque:failed)" = 2 ]; }
+	wait_until twice
+	[ "$(redis lrange resque:failed 0 -1 | jq -s 'map(has("retried_at")) | tostring')" = '"[true,false]"' ]
+	run_ls "$URL"
+	field failed 1
+	run --separate-stderr by_reeve requeue "$URL" --yes --log "$PWD/moves.jsonl"
+	[ "$status" -eq 1 ]
+	[[ $output == *'held back: 1'* ]]
+}
+
+@test "resque: the payload's bytes are as they were, other queues' jobs stay" {
+	URL="resque+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	payload='{"class":"Work","args":[[],{},12345678901234567890,1.0,"}\"{"]}'
+	redis -x rpush resque:failed <<<'{"failed_at":"2026/11/22 10:00:00 UTC","payload":{"class":"Other","args":[]},"exception":"E","error":"x","queue":"others"}' >/dev/null
+	redis rpush resque:failed "{\"failed_at\":\"2026/11/22 10:00:00 UTC\",\"payload\":$payload,\"exception\":\"RuntimeError\",\"error\":\"boom\",\"backtrace\":[],\"worker\":\"h:1:jobs\",\"queue\":\"jobs\"}" \
+	    'no json' '{"queue":"jobs"}' >/dev/null
+	run --separate-stderr by_reeve dead "$URL" --output json
+	jq -e '.queues[0] | .total == 1 and (.jobs[0] | .error == "RuntimeError: boom" and .owner == "h:1:jobs" and .age_ms > 0)' <<<"$output"
+	pids=()
+	for i in 1 2; do
+		by_reeve requeue "$URL" --yes --log "$PWD/moves.$i" >"out.$i" 3>&- 4>&- &
+		pids+=($!)
+	done
+	wait "${pids[0]}"
+	wait "${pids[1]}"
+	[ "$(redis lrange resque:queue:jobs 0 -1)" = "$payload" ]
+	[ "$(redis llen resque:failed)" = 4 ]
+	[ "$(redis sismember resque:queues jobs)" = 1 ]
+	[ "$(redis lindex resque:failed 1 | jq -c .payload.args[1:2])" = '[{}]' ]
 }

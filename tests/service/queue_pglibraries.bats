@@ -400,6 +400,11 @@ expired_goes_back() {
 	field lease_expired 1
 	field consumers null
 	has 'host-1:11'
+	failed_goes_back
+	# Active Job counts anew, and its other parameters are as they were
+	test_sql "SELECT 1 FROM good_jobs WHERE serialized_params @>
+	    '{\"n\":7,\"executions\":0}' AND executions_count=0 AND error IS NULL"
+	expired_goes_back
 }
 
 @test "Delayed Job, on a schema fixture" {
