@@ -115,6 +115,31 @@ connect_plain(
 	return 0;
 }
 
+/* The library goes all the way to the handshake in one call. */
+static int
+tls_failed(int status, const char *ca, struct ladder *ladder)
+{
+	const char *why = amqp_error_string2(status);
+
+	switch (status) {
+	case AMQP_STATUS_TIMEOUT:
+		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "",
+		    "no answer to a connection attempt");
+	case AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED:
+		return ladder_fail(ladder, CAUSE_DNS, "", "%s", why);
+	case AMQP_STATUS_SOCKET_ERROR:
+		return ladder_fail(ladder, CAUSE_REFUSED, "", "%s", why);
+	case AMQP_STATUS_SSL_PEER_VERIFY_FAILED:
+		return ladder_fail(ladder, CAUSE_TLS, "",
+		    "the server's certificate is of no authority in '%s'", ca);
+	case AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED:
+		return ladder_fail(ladder, CAUSE_TLS, "",
+		    "the server's certificate is of another hostname");
+	default:
+		return ladder_fail(ladder, CAUSE_TLS, "", "%s", why);
+	}
+}
+
 static int
 connect_tls(
     struct amqp_session *amqp, const struct url *url, struct ladder *ladder)
@@ -131,18 +156,15 @@ connect_tls(
 		    ladder, CAUSE_INTERNAL, "", "no socket left");
 	amqp_ssl_socket_set_verify_peer(socket, 1);
 	amqp_ssl_socket_set_verify_hostname(socket, 1);
-	int status = amqp_ssl_socket_set_cacert(
-	    socket, ca != NULL ? ca : "/etc/ssl/certs/ca-certificates.crt");
+	if (ca == NULL)
+		ca = "/etc/ssl/certs/ca-certificates.crt";
+	if (amqp_ssl_socket_set_cacert(socket, ca) != AMQP_STATUS_OK)
+		return ladder_fail(ladder, CAUSE_TLS, "",
+		    "'%s' can't be read as certificates of authorities", ca);
+	int status = amqp_socket_open_noblock(socket, url->host, port, &left);
 
-	if (status == AMQP_STATUS_OK)
-		status =
-		    amqp_socket_open_noblock(socket, url->host, port, &left);
-	if (status == AMQP_STATUS_TIMEOUT)
-		return ladder_unknown(ladder, CAUSE_UNREACHABLE, "",
-		    "no answer to a connection attempt");
 	if (status != AMQP_STATUS_OK)
-		return ladder_fail(
-		    ladder, CAUSE_TLS, "", "%s", amqp_error_string2(status));
+		return tls_failed(status, ca, ladder);
 	(void)snprintf(
 	    amqp->address, sizeof(amqp->address), "%s:%d", url->host, port);
 	ladder_pass(ladder, "certificate good");

@@ -443,18 +443,21 @@ keep_headers(struct arena *arena, const char *text,
 /* Published anew, then deleted: in between it is there twice, and the id, which
  * is made of its old place, keeps a second try from storing it once more. */
 static int
-move_one(struct queue *queue, const char *stream, int64_t seq,
-    struct arena *arena, bool *ret_moved, struct err *err)
+move_one(struct queue *queue, const struct nats_place *place,
+    struct arena *arena, int64_t *ret_stored, struct err *err)
 {
+	const char *stream = place->stream;
+	int64_t seq = place->seq;
 	const struct nats_queue *nats = queue->state;
 	const char *headers[2 * HEADERS_MAX + 5];
 	struct nats_message message = {0};
 	size_t count = 0;
 	bool duplicate = false;
+	bool removed = false;
 	int64_t stored = -1;
 
-	if (nats_get_message(queue, &(struct nats_place){stream, seq, NULL},
-	        arena, &message, err) == -1)
+	*ret_stored = 0;
+	if (nats_get_message(queue, place, arena, &message, err) == -1)
 		return -1;
 	if (message.seq == 0)
 		return 0;
@@ -480,7 +483,7 @@ move_one(struct queue *queue, const char *stream, int64_t seq,
 
 	if (store(queue, &send, arena, &stored, &duplicate, err) == -1)
 		return -1;
-	if (delete_message(queue, stream, seq, arena, ret_moved, err) == -1) {
+	if (delete_message(queue, stream, seq, arena, &removed, err) == -1) {
 		queue->code[0] = '\0'; /* not "nothing was moved" */
 		return err_wrap(err,
 		    "'%s:%" PRId64 "' is in the queue again as %" PRId64
@@ -488,7 +491,7 @@ move_one(struct queue *queue, const char *stream, int64_t seq,
 		    stream, seq, stored);
 	}
 	/* somebody deleted it at the same time: it was moved all the same */
-	*ret_moved = true;
+	*ret_stored = stored;
 	return 0;
 }
 
@@ -515,6 +518,7 @@ nats_move(struct queue *queue, const struct queue_move *move,
 	const struct nats_consumer *consumer = NULL;
 	struct nats_stream stream = {0};
 	bool *moved = arena_array(arena, move->nids + 1, sizeof(*moved));
+	const char **as = arena_array(arena, move->nids + 1, sizeof(*as));
 
 	if (move->from != PART_DEAD)
 		return err_set(err, ERR_UNSUPPORTED,
@@ -535,22 +539,26 @@ nats_move(struct queue *queue, const struct queue_move *move,
 			return -1;
 	}
 	ret->moved = moved;
+	ret->as = as;
 	for (size_t i = 0; i < move->nids; i++) {
-		const char *from = NULL;
+		struct nats_place place = {0};
 		struct arena scratch;
-		int64_t seq = 0;
+		int64_t stored = 0;
 
 		arena_init(&scratch, NATS_SCRATCH_MAX);
-		int rc = take_id(queue, move->ids[i], &from, &seq, err);
+		int rc = take_id(
+		    queue, move->ids[i], &place.stream, &place.seq, err);
 
 		if (rc == 0)
-			rc = move_one(
-			    queue, from, seq, &scratch, &moved[i], err);
+			rc = move_one(queue, &place, &scratch, &stored, err);
 		arena_fini(&scratch);
 		if (rc == -1) {
 			return queue_moved_so_far(
 			    queue, ret->count, move->nids, err);
 		}
+		moved[i] = stored > 0;
+		as[i] =
+		    arena_format(arena, "%s:%" PRId64, nats->stream, stored);
 		ret->count += moved[i];
 	}
 	return 0;

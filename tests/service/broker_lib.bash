@@ -41,8 +41,9 @@ start_nats_worker() {
 	export NATS_WORKER=$BACKGROUND_PID
 }
 
-# start_rabbitmq: a broker with its management plugin, user guest; sets
-# RABBIT_PORT, RABBIT_MGMT and AMQP_URL. It has an epmd and a cookie of its own.
+# start_rabbitmq [LINE…]: a broker with its management plugin, user guest; sets
+# RABBIT_PORT, RABBIT_MGMT and AMQP_URL. It has an epmd and a cookie of its own;
+# the lines are added to its configuration.
 start_rabbitmq() {
 	local dir epmd dist
 	RABBIT_PORT=$(free_port)
@@ -53,7 +54,7 @@ start_rabbitmq() {
 	printf '[rabbitmq_management].\n' >"$dir/plugins"
 	printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$RABBIT_PORT" \
 	    "management.tcp.ip = 127.0.0.1" \
-	    "management.tcp.port = $RABBIT_MGMT" >"$dir/rabbitmq.conf"
+	    "management.tcp.port = $RABBIT_MGMT" "$@" >"$dir/rabbitmq.conf"
 	start_background "epmd.$epmd" epmd -port "$epmd" -address 127.0.0.1
 	wait_until port_listens "$epmd"
 	start_background "rabbit.$RABBIT_PORT" env HOME="$dir" \

@@ -20,6 +20,7 @@ const nc = await connect({
 	user: at.username || undefined,
 	pass: at.password || undefined,
 	name: `client ${command}`,
+	tls: process.env.NATS_CA ? { caFile: process.env.NATS_CA } : undefined,
 });
 const jsm = await nc.jetstreamManager({ checkAPI: false });
 

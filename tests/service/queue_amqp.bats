@@ -273,11 +273,8 @@ counted_quorum() {
 		amqp_client queue "$NAME" '{}'
 		amqp_client queue "$NAME.dead" '{}'
 		amqp_client send "$NAME.dead" 3 "$how"
-		port=$(free_port)
-		start_background "proxy.$RANDOM" python3 \
-		    "$BATS_TEST_DIRNAME/cutting_proxy.py" "$port" "$RABBIT_PORT" "${how}1" "$how"
-		wait_until port_listens "$port"
-		queue requeue "${QUEUE/:$RABBIT_PORT/:$port}&dlq=$NAME.dead" --yes --output json
+		start_cut "$RABBIT_PORT" "${how}1" "$how"
+		queue requeue "${QUEUE/:$RABBIT_PORT/:$CUT_PORT}&dlq=$NAME.dead" --yes --output json
 		expect_status 3
 		of '.outcome == "unknown" and (.why | contains("1 of 3 moved"))'
 		# the message in question may be in both, but is in one at least

@@ -288,13 +288,10 @@ done_all() {
 
 # through_proxy KIND WORD HOW: QUEUE goes through a proxy from now on.
 through_proxy() {
-	local port target=$REDIS_PORT
+	local target=$REDIS_PORT
 	[ "$1" = redis ] || target=$PG_PORT
-	port=$(free_port)
-	start_background "proxy.$RANDOM" python3 \
-	    "$BATS_TEST_DIRNAME/cutting_proxy.py" "$port" "$target" "$2" "$3"
-	wait_until port_listens "$port"
-	QUEUE=${QUEUE//:$target/:$port}
+	start_cut "$target" "$2" "$3"
+	QUEUE=${QUEUE//:$target/:$CUT_PORT}
 }
 
 @test "the connection ends before, in, or after the move: it says so, nothing is half moved" {

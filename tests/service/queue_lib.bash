@@ -159,33 +159,11 @@ redis_keys() {
 	done
 }
 
-# start_mariadb: on 127.0.0.1; sets MY_PORT, MY_URL, MY_DIR. Its superuser is
-# root, by the socket; the tests' user is jobs.
-start_mariadb() {
-	local user
-	user=$(id -un)
-	MY_DIR=$(mktemp -d "${TMPDIR:-/tmp}/reeve-my.XXXXXX")
-	MY_PORT=$(free_port)
-	if [ "$user" = root ]; then
-		user=mysql
-		chown mysql:mysql "$MY_DIR"
-	fi
-	mariadb-install-db --no-defaults --user="$user" --datadir="$MY_DIR/data" \
-	    --auth-root-authentication-method=normal --skip-test-db \
-	    >"$MY_DIR/install.log" 2>&1 || { cat "$MY_DIR/install.log" >&2; return 1; }
-	mariadbd --no-defaults --user="$user" --datadir="$MY_DIR/data" \
-	    --socket="$MY_DIR/socket" --port="$MY_PORT" --bind-address=127.0.0.1 \
-	    --pid-file="$MY_DIR/pid" --innodb-buffer-pool-size=32M \
-	    --innodb-flush-log-at-trx-commit=0 --skip-name-resolve \
-	    >"$MY_DIR/log" 2>&1 </dev/null 3>&- 4>&- &
-	remember "$!" TERM "$MY_DIR"
-	export MY_DIR MY_PORT MY_URL=mysql://jobs:jobs-password@127.0.0.1:$MY_PORT/app
-	wait_until my 'SELECT 1' || { cat "$MY_DIR/log" >&2; return 1; }
-	my "CREATE DATABASE app; CREATE DATABASE other;
-	CREATE USER jobs@'%' IDENTIFIED BY 'jobs-password'; GRANT ALL ON app.* TO jobs@'%'"
-}
-
-# my STATEMENTS: as root; rows without headers, tabs between.
-my() {
-	mariadb --no-defaults -N -B -u root -S "$MY_DIR/socket" "${2:-mysql}" -e "$1"
+# start_cut PORT WORD HOW: a proxy before that port, which cuts (cutting_proxy.py);
+# sets CUT_PORT.
+start_cut() {
+	CUT_PORT=$(free_port)
+	start_background "cut.$RANDOM" python3 \
+	    "$REEVE_ROOT/tests/service/cutting_proxy.py" "$CUT_PORT" "$1" "$2" "$3"
+	wait_until port_listens "$CUT_PORT"
 }

@@ -264,3 +264,28 @@ jobs_done() {
 	expect_status 3
 	has 'does not offer TLS'
 }
+
+@test "the connection ends before, in or after the move: nothing is half moved" {
+	states() { my "SELECT status FROM documents GROUP BY status" app; }
+	for how in before after garbage; do
+		my "DELETE FROM documents; INSERT INTO documents(filename,status,last_error,created_at)
+		  SELECT concat('f',seq),'failed','boom',UTC_TIMESTAMP(3) FROM seq_1_to_20" app
+		start_cut "$MY_PORT" 'UPDATE `>COMMIT' "$how"
+		log=$(test_dir)/moves.$how
+		run --separate-stderr "$REEVE_TOOL" queue requeue \
+		    "${QUEUE/:$MY_PORT/:$CUT_PORT}" --yes --log "$log" --output json
+		expect_status 3
+		jq -e '.outcome == "unknown" and (.why | length > 10)' <<<"$output"
+		# all or none
+		wait_until one_state
+		[ "$(jq -rs 'map(.state) | join(" ")' "$log")" = 'begun unknown' ]
+		run "$REEVE_TOOL" queue requeue "$QUEUE" --yes --log "$log"
+		expect_status 0
+		[ "$(states)" = queued ]
+	done
+}
+
+# One status and twenty rows, once the server has ended what was cut.
+one_state() {
+	[ "$(my "SELECT count(DISTINCT status), count(*) FROM documents" app | tr '\t' ' ')" = '1 20' ]
+}

@@ -127,6 +127,36 @@ state() {
 	    jq -e '[.jobs.items[].payload | @base64d] == ["job0","job1"]'
 }
 
+@test "the connection ends before or after a message is stored again: nothing is lost, and a second try stores none twice" {
+	for how in before after; do
+		# each time in a stream of its own
+		STREAM=$STREAM-$how SUBJECT=$SUBJECT.$how
+		nats_client stream "$STREAM" "{\"subjects\":[\"$SUBJECT\"],\"retention\":\"workqueue\"}"
+		consumer '{"max_deliver":1,"ack_wait":200000000}'
+		QUEUE="$NATS_URL?stream=$STREAM&consumer=small-workers&subject=$SUBJECT"
+		nats_client publish "$SUBJECT" 3 job
+		start_nats_worker "$STREAM" small-workers nak
+		wait_until took 3
+		kill "$NATS_WORKER"
+		wait_until counted pulls 0
+		wait_until counted active 0
+		start_cut "$NATS_PORT" "reeve-requeue-$STREAM-2" "$how"
+		log=$(test_dir)/moves.$how
+		run --separate-stderr "$REEVE_TOOL" queue requeue \
+		    "${QUEUE/:$NATS_PORT/:$CUT_PORT}" --yes --log "$log" --output json
+		expect_status 3
+		jq -e '.outcome == "unknown" and (.why | contains("1 of 3 moved"))' <<<"$output"
+		[ "$(jq -rs 'map(.state) | join(" ")' "$log")" = 'begun unknown' ]
+		run --separate-stderr "$REEVE_TOOL" queue requeue "$QUEUE" --yes --log "$log" --output json
+		expect_status 0
+		jq -e '(.moved | length) == 2 and (.moved_as | length) == 2' <<<"$output"
+		counted messages 3
+		look list "$QUEUE" '' '"part":"waiting","limit":10'
+		printf '%s\n' "$output" | tail -n 1 |
+		    jq -e '[.jobs.items[].payload | @base64d] | sort == ["job0","job1","job2"]'
+	done
+}
+
 @test "a wrong stream, consumer and subject each name the nearest real one" {
 	consumer
 	run_ls "$NATS_URL?stream=p8fs-storage-events-$TIER&consumer=small-workers"
