@@ -14,6 +14,7 @@
 #define S STAGE_SMOKE
 #define G STAGE_GATE
 #define D STAGE_DIAGNOSE
+#define A STAGE_ALERT
 #define W(number)                    \
 	{                            \
 		number, LABEL_WORKER \

@@ -18,6 +18,8 @@ enum stage {
 	STAGE_SMOKE = 1 << 2,    /* a canary's travel */
 	STAGE_GATE = 1 << 3,     /* only in the gate */
 	STAGE_DIAGNOSE = 1 << 4, /* symptoms: why is it not draining? */
+	STAGE_ALERT = 1 << 5,    /* over time, by the operator; nothing here
+	                            judges it */
 };
 
 /* How deep a cause lies: of two that explain each other the deeper is it. */

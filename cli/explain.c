@@ -29,6 +29,7 @@ static const struct {
     {STAGE_SMOKE, "smoke"},
     {STAGE_GATE, "gate"},
     {STAGE_DIAGNOSE, "diagnose"},
+    {STAGE_ALERT, "alerts"},
 };
 
 /* The gate runs lint, check and smoke, diagnose runs check. */

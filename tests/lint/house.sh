@@ -31,6 +31,15 @@ for file in "$@"; do
 		    complain "$file" "includes \"base/base.h\" first"
 		;;
 	esac
+	# alerts name findings too: `reeve explain` must know each
+	case $file in
+	supervisor/*.c)
+		while read -r id; do
+			grep -q "^ROW(${id#RV}," checks/findings.def ||
+			    complain "$file" "$id has no row in checks/findings.def"
+		done < <(grep -oE '"RV[0-9]{3}"' "$file" | tr -d '"')
+		;;
+	esac
 	# spelled so that this file doesn't find itself
 	if grep -nwE 'TO''DO|FIX''ME|XX''X' "$file"; then
 		complain "$file" "an open end: finish it or write an issue"

@@ -157,3 +157,16 @@ good_header='/* SPDX-License-Identifier: Apache-2.0 */
 	expect_status 1
 	has "an open end"
 }
+
+@test "house: a finding that an alert names without a row is refused" {
+	mkdir -p supervisor checks
+	echo 'ROW(713, "a", "b",' >checks/findings.def
+	printf '%s\n' '/* SPDX-License-Identifier: Apache-2.0 */' \
+	    '#include "base/base.h"' 'const char *id = "RV713";' >supervisor/x.c
+	run "$lint/house.sh" supervisor/x.c
+	[ "$status" -eq 0 ]
+	echo 'const char *other = "RV999";' >>supervisor/x.c
+	run "$lint/house.sh" supervisor/x.c
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"RV999 has no row"* ]]
+}

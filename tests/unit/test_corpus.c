@@ -449,6 +449,8 @@ every_finding_has_a_page_and_two_cases(void **state)
 				    row->id, sections[s]);
 				missing++;
 			}
+		if (row->stages == STAGE_ALERT)
+			continue; /* unit/test_operator_preset has its cases */
 		(void)snprintf(
 		    path, sizeof(path), "%s/%s-fires", CORPUS, row->id);
 		missing += !exists(path);
