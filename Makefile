@@ -375,6 +375,7 @@ benched: all $(BENCH) $(B)/tests/process/plan
 	@tests/bench/run docs/benchmarks.md
 	@tests/bench/logs docs/benchmarks.md
 	@tests/bench/queues docs/benchmarks.md
+	@tests/bench/operator docs/benchmarks.md
 
 .PHONY: demo
 demo: ## the whole story on an embedded queue, without any server

@@ -27,6 +27,10 @@ enum {
 	 * part in so many of its time on us. */
 	ROUND_SHARE = 5,
 	SLOW_MAX_MS = 20 * 1000, /* but never less often than this */
+	/* While a worker is scaled to zero its first job is waited for: so
+	 * often, and later by so much for each queue that is asked along. */
+	IDLE_MS = 1000,
+	IDLE_EACH_MS = 40,
 	ANSWER_MS = 4 * 1000,
 	KILL_MS = 6 * 1000,
 	AHEAD_MAX = 1000, /* asked and not yet answered */
@@ -61,6 +65,7 @@ struct endpoint {
 	size_t count, first;    /* of them; where the round began */
 	size_t asked, answered; /* in this round; equal to count: it is over */
 	int64_t round_ms;       /* monotonic: of its first answer */
+	int64_t every_ms;       /* between rounds, as things are */
 	unsigned failures;      /* rounds in a row without any answer */
 	bool ending;            /* the prober was killed, and not yet reaped */
 };
@@ -304,6 +309,36 @@ queue_at(const struct endpoint *endpoint, size_t at)
 	return &endpoint->queues->list[endpoint->own[which]];
 }
 
+/* Whether a worker that is scaled by the queue has no replica now. */
+static bool
+is_idle(const struct operator_core *op, const char *queue)
+{
+	const struct intent_queue *of = intent_queue_find(op->intent, queue);
+
+	for (size_t i = 0; i < of->nscaled; i++) {
+		const struct tracked *tracked = operator_tracked(op,
+		    op->intent->declared->workers[of->scaled[i]].name, NULL);
+		if (tracked != NULL && tracked->by_queue.begun &&
+		    tracked->by_queue.replicas == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Between two rounds, when all goes well. */
+static int64_t
+round_every_ms(const struct endpoint *endpoint)
+{
+	const struct queues *queues = endpoint->queues;
+	int64_t idle_ms = IDLE_MS + (int64_t)endpoint->count * IDLE_EACH_MS;
+
+	for (size_t i = 0; idle_ms < queues->every_ms && i < endpoint->count;
+	     i++)
+		if (is_idle(queues->op, queues->list[endpoint->own[i]].name))
+			return idle_ms;
+	return queues->every_ms;
+}
+
 /* Whoever goes by it learns what is known of the queue now. */
 static void
 tell(struct endpoint *endpoint, size_t at)
@@ -312,7 +347,7 @@ tell(struct endpoint *endpoint, size_t at)
 
 	view_of(queue_at(endpoint, at), &view);
 	trend_add(endpoint->queues->op->trend, &view, endpoint->queues->count,
-	    endpoint->queues->every_ms);
+	    endpoint->every_ms);
 	scaling_saw(endpoint->queues->op, &view);
 	leases_saw(endpoint->queues->op, &view);
 	deaths_queue(endpoint->queues->op->deaths, &view);
@@ -324,7 +359,9 @@ plan_round(struct endpoint *endpoint, bool failed)
 {
 	struct err err = ERR_INIT;
 	int64_t now_ms = clock_ms();
-	int64_t every_ms = endpoint->queues->every_ms;
+	int64_t every_ms = round_every_ms(endpoint);
+
+	endpoint->every_ms = every_ms;
 	int64_t after_ms =
 	    MAX(every_ms, MIN(ROUND_SHARE * (now_ms - endpoint->round_ms),
 	                      (int64_t)SLOW_MAX_MS));
@@ -570,6 +607,7 @@ endpoint_get(struct queues *queues, const char *url)
 		return NULL;
 	}
 	endpoint->queues = queues;
+	endpoint->every_ms = queues->every_ms;
 	endpoint->tick = (struct loop_timer){.fire = tick, .owner = endpoint};
 	helper_init(
 	    &endpoint->prober, &queues->op->loop, prober_over, endpoint);

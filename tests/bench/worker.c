@@ -9,6 +9,7 @@
  *     worker once FIFO         says so, and ends
  *     worker born FIFO         says also when it was made, and ends
  *     worker consume PORT LIST  waits for a job in a Redis list, as workers do
+ *     worker drift      changes its own environment at SIGUSR1
  *     worker storm COUNT FIFO  makes COUNT orphans that end together when the
  *                              last writer of FIFO.end goes; reports; waits
  */
@@ -17,6 +18,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +150,20 @@ consume(const char *port, const char *list)
 		die("redis");
 }
 
+/* A value of it, where the kernel shows it. */
+static void
+change_environment(int number)
+{
+	char *last = NULL;
+
+	(void)number;
+	for (char **entry = environ; *entry != NULL; entry++)
+		if (strncmp(*entry, "LABEL=", 6) == 0)
+			last = *entry;
+	if (last != NULL)
+		last[6]++;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -163,6 +179,10 @@ main(int argc, char *argv[])
 		report(argv[2], 0);
 	else if (argc > 2 && argv[1][0] == '/')
 		report(argv[1], 0);
+	else if (argc == 2 && strcmp(argv[1], "drift") == 0)
+		(void)sigaction(SIGUSR1,
+		    &(struct sigaction){.sa_handler = change_environment},
+		    NULL);
 	else if (argc == 4 && strcmp(argv[1], "consume") == 0)
 		consume(argv[2], argv[3]);
 	else if (argc == 4 && strcmp(argv[1], "storm") == 0)
