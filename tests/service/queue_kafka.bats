@@ -15,7 +15,7 @@ setup() {
 	MOCK_ORDERS=$BATS_TEST_TMPDIR/orders
 	mkfifo "$MOCK_ORDERS"
 	exec 8<>"$MOCK_ORDERS"
-	start_background mock bash -c '"$0" jobs:3 dead:1 fileprocess:1 <"$1"' \
+	start_background mock bash -c 'exec "$0" jobs:3 dead:1 fileprocess:1 <"$1"' \
 	    "$REEVE_BUILD/tests/service/kafka_mock" "$MOCK_ORDERS"
 	MOCK_LOG=$BACKGROUND_LOG
 	wait_until grep -q 127.0.0.1: "$MOCK_LOG"
@@ -24,10 +24,6 @@ setup() {
 	    "$KAFKA_PORT" "$(sed -n 's/^127.0.0.1://p' "$MOCK_LOG")"
 	wait_until port_listens "$KAFKA_PORT"
 	URL="kafka://127.0.0.1:$KAFKA_PORT?topic=jobs&group=workers"
-}
-
-teardown() {
-	exec 8>&-
 }
 
 client() {
