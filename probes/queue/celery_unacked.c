@@ -41,12 +41,17 @@ struct unacked {
 	const cJSON *json; /* of the message */
 	int64_t since_ms;
 };
-typedef void unacked_fn(const struct unacked *unacked, void *arg);
+/* What is done with each of them. */
+struct visit {
+	void (*fn)(const struct unacked *unacked, void *arg);
+	void *arg;
+	bool whole; /* all were looked at */
+};
 
 /* The entries of one page that are of this queue. */
 static int
 each_of_page(struct queue *queue, const struct celery_keys *keys,
-    const redisReply *tags, size_t from, unacked_fn *fn, void *arg,
+    const redisReply *tags, size_t from, const struct visit *visit,
     struct err *err)
 {
 	CLEANUP(redis_reply_free) redisReply *entries = NULL;
@@ -77,18 +82,16 @@ each_of_page(struct queue *queue, const struct celery_keys *keys,
 		if (cJSON_IsObject(unacked.json) &&
 		    celery_is_of(json, queue->name) &&
 		    json_span_element(whole, 0, &unacked.message))
-			fn(&unacked, arg);
+			visit->fn(&unacked, visit->arg);
 		cJSON_Delete(json);
 	}
 	return 0;
 }
 
-/* Those that were taken until `latest` ("+inf": all), the oldest first;
- * `*ret_whole`: all were looked at. */
+/* Those that were taken until `latest` ("+inf": all), the oldest first. */
 static int
 each_unacked(struct queue *queue, const struct celery_keys *keys,
-    const char *latest, unacked_fn *fn, void *arg, bool *ret_whole,
-    struct err *err)
+    const char *latest, struct visit *visit, struct err *err)
 {
 	CLEANUP(redis_reply_free) redisReply *tags = NULL;
 	char most[16];
@@ -98,9 +101,9 @@ each_unacked(struct queue *queue, const struct celery_keys *keys,
 	        keys->index, "-inf", latest, "WITHSCORES", "LIMIT", "0",
 	        most) == -1)
 		return -1;
-	*ret_whole = library_count(tags) < 2UL * LOOKED_AT;
+	visit->whole = library_count(tags) < 2UL * LOOKED_AT;
 	for (size_t at = 0; at < library_count(tags); at += 2UL * PAGE) {
-		if (each_of_page(queue, keys, tags, at, fn, arg, err) == -1)
+		if (each_of_page(queue, keys, tags, at, visit, err) == -1)
 			return -1;
 	}
 	return 0;
@@ -159,16 +162,17 @@ celery_list_unacked(struct queue *queue, const struct celery_keys *keys,
 	    .limit = page->limit,
 	    .items =
 	        arena_array(arena, page->limit + 1, sizeof(*listing.items))};
-	bool whole = false;
+	struct visit visit = {show, &listing, false};
 
 	if (library_now(queue, &listing.now_ms, err) == -1 ||
 	    each_unacked(queue, keys,
 	        page->expired ? latest_of(arena, keys, listing.now_ms) : "+inf",
-	        show, &listing, &whole, err) == -1)
+	        &visit, err) == -1)
 		return -1;
 	*ret = (struct queue_page){.items = listing.items,
 	    .count = listing.count,
-	    .total = {listing.seen, whole ? KNOW_EXACT : KNOW_AT_LEAST, NULL}};
+	    .total = {
+	        listing.seen, visit.whole ? KNOW_EXACT : KNOW_AT_LEAST, NULL}};
 	return 0;
 }
 
@@ -186,7 +190,7 @@ marked(struct arena *arena, const char *text, struct json_span span,
 
 	if (cJSON_GetObjectItemCaseSensitive(object, "redelivered") != NULL)
 		return text;
-	buffer_init(&out, 2 * QUEUE_PAYLOAD_MAX);
+	buffer_init(&out, (size_t)2 * QUEUE_PAYLOAD_MAX);
 	buffer_append(&out, text, head);
 	buffer_text(&out, object->child == NULL ? "\"redelivered\": true"
 	                                        : "\"redelivered\": true, ");
@@ -264,13 +268,13 @@ celery_move_unacked(struct queue *queue, const struct celery_keys *keys,
 	    .arena = arena,
 	    .found = arena_array(arena, move->nids + 1, sizeof(struct found))};
 	int64_t now_ms = 0;
-	bool whole = false;
+	struct visit visit = {take, &search, false};
 
 	if (library_now(queue, &now_ms, err) == -1)
 		return -1;
 	const char *latest = latest_of(arena, keys, now_ms);
 
-	if (each_unacked(queue, keys, latest, take, &search, &whole, err) == -1)
+	if (each_unacked(queue, keys, latest, &visit, err) == -1)
 		return -1;
 	ret->moved = moved;
 	for (size_t i = 0; i < search.count; i++) {
