@@ -52,8 +52,9 @@ static int
 try(struct database *db, const char *sql, size_t nparams,
     const char *const *params, struct sql_rows *ret, struct err *err)
 {
-	return mysql_session_run(
-	    db->session, sql, nparams, params, db->look->arena, ret, err);
+	return mysql_session_run(db->session,
+	    &(struct mysql_statement){sql, nparams, params}, db->look->arena,
+	    ret, err);
 }
 
 static int

@@ -233,14 +233,17 @@ fetch_rows(const struct mysql_session *session, MYSQL_STMT *stmt,
 
 static int
 run_bound(const struct mysql_session *session, MYSQL_STMT *stmt,
-    const char *text, size_t nparams, const char *const *params,
-    struct arena *arena, struct sql_rows *ret)
+    const struct mysql_statement *statement, struct arena *arena,
+    struct sql_rows *ret)
 {
+	size_t nparams = statement->nparams;
+	const char *const *params = statement->params;
 	MYSQL_BIND *binds = arena_array(arena, nparams + 1, sizeof(*binds));
 	unsigned long *lengths =
 	    arena_array(arena, nparams + 1, sizeof(*lengths));
 
-	if (mysql_stmt_prepare(stmt, text, (unsigned long)strlen(text)) != 0)
+	if (mysql_stmt_prepare(stmt, statement->sql,
+	        (unsigned long)strlen(statement->sql)) != 0)
 		return -1;
 	for (size_t i = 0; i < nparams; i++) {
 		if (params[i] == NULL) {
@@ -262,13 +265,13 @@ run_bound(const struct mysql_session *session, MYSQL_STMT *stmt,
 }
 
 int
-mysql_session_run(struct mysql_session *session, const char *sql,
-    size_t nparams, const char *const *params, struct arena *arena,
+mysql_session_run(struct mysql_session *session,
+    const struct mysql_statement *statement, struct arena *arena,
     struct sql_rows *ret, struct err *err)
 {
 	*ret = (struct sql_rows){0};
-	if (nparams == 0)
-		return run_plain(session, sql, arena, ret, err);
+	if (statement->nparams == 0)
+		return run_plain(session, statement->sql, arena, ret, err);
 	MYSQL_STMT *stmt = mysql_stmt_init(session->db);
 
 	if (stmt == NULL) {
@@ -276,7 +279,7 @@ mysql_session_run(struct mysql_session *session, const char *sql,
 		session->code[0] = '\0';
 		return err_set(err, ERR_CAPACITY, "no memory for a statement");
 	}
-	int rc = run_bound(session, stmt, sql, nparams, params, arena, ret);
+	int rc = run_bound(session, stmt, statement, arena, ret);
 
 	if (rc == -1)
 		(void)refused(session, mysql_stmt_errno(stmt),
@@ -440,29 +443,29 @@ log_in(
 }
 
 int
-mysql_session_open(const char *text, bool consumes, struct ladder *ladder,
+mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
     struct mysql_session *ret)
 {
 	struct stream_addresses addresses;
 	struct err err = ERR_INIT;
-	struct url url;
+	struct url parts;
 
 	*ret = (struct mysql_session){
 	    .cell_max = consumes ? MYSQL_JOB_MAX : SQL_CELL_MAX, .server = ""};
-	if (url_parse(ladder->arena, text, &url, &err) == -1)
+	if (url_parse(ladder->arena, url, &parts, &err) == -1)
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
-	ret->where = arena_format(ladder->arena, "%s:%d/%s", url.host,
-	    url.port > 0 ? url.port : PORT,
-	    url.path[0] == '/' ? url.path + 1 : "");
-	if (stream_resolve(url.host, url.port > 0 ? url.port : PORT, ladder,
-	        &addresses) == -1)
+	ret->where = arena_format(ladder->arena, "%s:%d/%s", parts.host,
+	    parts.port > 0 ? parts.port : PORT,
+	    parts.path[0] == '/' ? parts.path + 1 : "");
+	if (stream_resolve(parts.host, parts.port > 0 ? parts.port : PORT,
+	        ladder, &addresses) == -1)
 		return -1;
 	ret->db = mysql_init(NULL);
 	if (ret->db == NULL)
 		return ladder_unknown(
 		    ladder, CAUSE_INTERNAL, "", "no memory for a connection");
-	if (set_options(ret->db, &url, consumes, ladder) == -1 ||
-	    log_in(ret, &url, ladder) == -1) {
+	if (set_options(ret->db, &parts, consumes, ladder) == -1 ||
+	    log_in(ret, &parts, ladder) == -1) {
 		mysql_session_close(ret);
 		return -1;
 	}

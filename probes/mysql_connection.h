@@ -42,10 +42,16 @@ int mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
     struct mysql_session *ret) MUST_CHECK;
 void mysql_session_close(struct mysql_session *session);
 
-/* One statement with text parameters (?), the answer in `arena`; with the
- * columns' names. The server's words are in `err`, its number first. */
-int mysql_session_run(struct mysql_session *session, const char *sql,
-    size_t nparams, const char *const *params, struct arena *arena,
+/* One statement with text parameters (?); a NULL one is NULL. */
+struct mysql_statement {
+	const char *sql;
+	size_t nparams;
+	const char *const *params;
+};
+/* The answer in `arena`, with the columns' names. The server's words are in
+ * `err`, its number first. */
+int mysql_session_run(struct mysql_session *session,
+    const struct mysql_statement *statement, struct arena *arena,
     struct sql_rows *ret, struct err *err) MUST_CHECK;
 /* True where it says that nothing could be seen rather than that something is
  * wrong: timeouts, too many clients, a lost connection. */

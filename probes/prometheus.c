@@ -193,19 +193,19 @@ read_line(struct cursor line, const struct series *wanted,
 }
 
 int
-prometheus_find(const char *text, size_t len, const char *wanted_text,
+prometheus_find(const char *text, size_t len, const char *wanted,
     struct prometheus_sample *ret, struct err *err)
 {
-	struct cursor name = {wanted_text, wanted_text + strlen(wanted_text)};
-	struct series wanted;
+	struct cursor name = {wanted, wanted + strlen(wanted)};
+	struct series series;
 	const char *end = text + len;
 	size_t number = 0;
 
 	*ret = (struct prometheus_sample){0};
-	if (!take_series(&name, &wanted) || name.at != name.end)
+	if (!take_series(&name, &series) || name.at != name.end)
 		return err_set(err, ERR_INPUT,
 		    "'%.100s' is not a metric: name, or name{label=\"value\"}",
-		    wanted_text);
+		    wanted);
 	for (const char *at = text; len > 0 && at < end;) {
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
 		struct cursor line = {at, stop == NULL ? end : stop};
@@ -213,7 +213,7 @@ prometheus_find(const char *text, size_t len, const char *wanted_text,
 		number++;
 		if (line.end > line.at && line.end[-1] == '\r')
 			line.end--;
-		if (read_line(line, &wanted, ret) == -1)
+		if (read_line(line, &series, ret) == -1)
 			return err_set(err, ERR_INPUT,
 			    "line %zu is not in Prometheus' text format",
 			    number);

@@ -59,8 +59,9 @@ run(struct queue *queue, const char *text, const struct sql_bound *bound,
 	const struct sql_table *table = queue->state;
 	struct mysql_session *session = table->connection;
 
-	if (mysql_session_run(session, text, bound->count, bound->params, arena,
-	        ret, err) == 0)
+	if (mysql_session_run(session,
+	        &(struct mysql_statement){text, bound->count, bound->params},
+	        arena, ret, err) == 0)
 		return 0;
 	queue->cause = session->cause;
 	(void)snprintf(queue->code, sizeof(queue->code), "%s", session->code);

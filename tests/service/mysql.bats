@@ -21,6 +21,7 @@ setup_file() {
 }
 
 setup() {
+	LOOK_SECONDS=30
 	cd "$BATS_TEST_TMPDIR" || return
 	URL=mysql://worker:$SECRET@127.0.0.1:$MY_PORT/app
 	ID=11111111-1111-4111-8111-111111111111

@@ -23,7 +23,7 @@ look() {
 	    request="${request%\}},\"timeout_ms\":1500}"
 	[[ $request = *subject* ]] || request="{\"subject\":\"it\",${request#\{}"
 	printf '%s\n' "$request" |
-	    timeout -k 1 3 "$REEVE_TOOL" probe >"$BATS_TEST_TMPDIR/out" \
+	    timeout -k 1 "${LOOK_SECONDS:-3}" "$REEVE_TOOL" probe >"$BATS_TEST_TMPDIR/out" \
 	        2>"$BATS_TEST_TMPDIR/err" || {
 		echo "no answer in time, or a crash: $?" >&2
 		return 1
