@@ -48,8 +48,8 @@ get(struct samples *samples, const char *queue)
 		return one;
 	if (samples->count == samples->room) {
 		size_t room = samples->room == 0 ? 16 : 2 * samples->room;
-		struct queue_samples **more =
-		    reallocarray(samples->all, room, sizeof(*more));
+		struct queue_samples **more = reallocarray(
+		    samples->all, room, sizeof(struct queue_samples *));
 		if (more == NULL)
 			return NULL;
 		samples->all = more;
