@@ -133,6 +133,8 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 	const cJSON *queue = NULL;
 	char age[32];
 
+	if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(status, "queues")))
+		buffer_text(out, "queues unknown\n");
 	cJSON_ArrayForEach(queue, answer_list(status, "queues"))
 	{
 		const cJSON *oldest =

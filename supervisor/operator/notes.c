@@ -23,56 +23,29 @@ enum {
 	NOTES_MAX = 64 << 20,
 	NOTES_MODE = 0600,
 	PATH_SIZE = 512,
-	HEX_SIZE = 33,
 };
 
 static const char NOTES_FILE[] = "operator.json";
 static const char KEY_MARK[] = "reeve operator notes";
 
 static const char *
-hex(const uint8_t digest[16], char dst[HEX_SIZE])
-{
-	for (size_t i = 0; i < 16; i++)
-		(void)snprintf(dst + 2 * i, 3, "%02x", digest[i]);
-	return dst;
-}
-
-static bool
-unhex(const char *text, uint8_t ret[16])
-{
-	uint8_t bytes[16];
-
-	if (text == NULL || strlen(text) != HEX_SIZE - 1)
-		return false;
-	for (size_t i = 0; i < 16; i++) {
-		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
-		char *end = NULL;
-		bytes[i] = (uint8_t)strtoul(byte, &end, 16);
-		if (end != byte + 2)
-			return false;
-	}
-	memcpy(ret, bytes, 16);
-	return true;
-}
-
-static const char *
-key_mark(const struct operator_core *op, char dst[HEX_SIZE])
+key_mark(const struct operator_core *op, char dst[RECORD_HEX_SIZE])
 {
 	struct fingerprint print =
 	    fingerprint_of(&op->key, KEY_MARK, sizeof(KEY_MARK));
 
-	return hex(print.bytes, dst);
+	return record_hex(print.bytes, dst);
 }
 
 static void
 write_tracked(const struct tracked *tracked, struct jsonw *json)
 {
-	char text[HEX_SIZE];
+	char text[RECORD_HEX_SIZE];
 
 	jsonw_object(json, NULL);
 	jsonw_text(json, "name", tracked->name);
 	if (tracked->memory.has_bad)
-		jsonw_text(json, "bad", hex(tracked->memory.bad, text));
+		jsonw_text(json, "bad", record_hex(tracked->memory.bad, text));
 	if (tracked->scale >= 0) {
 		jsonw_i64(json, "scale", tracked->scale);
 		jsonw_i64(json, "scale_over", tracked->scale_over);
@@ -108,7 +81,7 @@ notes_write(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	char path[PATH_SIZE];
-	char mark[HEX_SIZE];
+	char mark[RECORD_HEX_SIZE];
 	struct buffer bytes;
 	struct jsonw json;
 
@@ -152,7 +125,7 @@ read_tracked(struct operator_core *op, const cJSON *from)
 	struct tracked *tracked = operator_track(op, name);
 
 	tracked->memory.has_bad =
-	    unhex(record_text(from, "bad", NULL), tracked->memory.bad);
+	    record_unhex(record_text(from, "bad", NULL), tracked->memory.bad);
 	cJSON_ArrayForEach(item, record_array(from, "stalls"))
 	{
 		if (stalls < STALL_RESTARTS_MAX && cJSON_IsNumber(item))
@@ -206,7 +179,7 @@ notes_read(struct operator_core *op)
 {
 	struct err err = ERR_INIT;
 	char path[PATH_SIZE];
-	char mark[HEX_SIZE];
+	char mark[RECORD_HEX_SIZE];
 	struct buffer bytes;
 	const cJSON *item = NULL;
 

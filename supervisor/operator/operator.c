@@ -503,10 +503,12 @@ start(struct operator_core *op, struct err *err)
 	if (op->control == NULL)
 		/* The init's own socket still answers. */
 		log_error("operator.control", "%s", err->text);
-	if (op->intent != NULL)
+	if (op->intent != NULL) {
 		reload_take(op, op->intent);
-	else
+	} else {
+		serve_set(op->serve);
 		operator_reload(op, "start");
+	}
 	op->init_source = (struct loop_source){
 	    .fd = op->init.fd, .ready = init_ready, .owner = op};
 	if (loop_add(&op->loop, &op->init_source, EPOLLIN, err) == -1)

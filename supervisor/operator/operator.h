@@ -329,7 +329,8 @@ void metrics_write(
 /* --- serve.c --- */
 struct serve *serve_new(struct operator_core *op);
 void serve_free(struct serve *serve);
-/* After each reading of the manifest: listens where it says now. */
+/* After each reading of the manifest: listens where it says now. Before the
+ * first one: where the last one that an operator of this init accepted said. */
 void serve_set(struct serve *serve);
 /* `status_server` of reeve.status/1. */
 void serve_write(const struct serve *serve, struct jsonw *json);

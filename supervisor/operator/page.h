@@ -28,6 +28,8 @@ page_section_fn page_summary, page_alerts, page_queues, page_workers,
 /* A word with a sign before it, so that its colour is never alone. `tone` is
  * "good", "bad", "warn" or "unknown". */
 void page_badge(struct buffer *out, const char *tone, const char *word);
+/* Where nothing is listed: none is declared, or that isn't known. */
+void page_none(const struct operator_core *op, struct buffer *out);
 /* As RFC 3339; the script says how long ago that was. 0: "never". */
 void page_time(struct buffer *out, int64_t wall_ms);
 

@@ -174,5 +174,5 @@ page_queues(struct operator_core *op, struct buffer *out)
 	queues_view_each(op->queues, write_queue, &writing);
 	buffer_text(out, "</div>");
 	if (writing.count == 0)
-		buffer_text(out, "<p class=\"none\">none is declared</p>");
+		page_none(op, out);
 }

@@ -49,6 +49,15 @@ page_time(struct buffer *out, int64_t wall_ms)
 	HTML(out, "<time datetime=\"{}\">{}</time>", text, text);
 }
 
+void
+page_none(const struct operator_core *op, struct buffer *out)
+{
+	HTML(out, "<p class=\"none\">{}</p>",
+	    op->intent != NULL
+	        ? "none is declared"
+	        : "unknown: this operator has read no manifest yet");
+}
+
 static void
 fact(struct buffer *out, const char *name, const char *value)
 {
@@ -116,9 +125,13 @@ page_summary(struct operator_core *op, struct buffer *out)
 	fact(out, "manifest", op->manifest);
 	buffer_text(out, "</dl>");
 	if (op->refusal.len > 0)
-		HTML(out,
-		    "<p><strong>The manifest on disk is refused; the one "
-		    "before is in force.</strong> <code>{}</code></p>",
+		HTML(out, "<p><strong>{}</strong> <code>{}</code></p>",
+		    op->intent != NULL
+		        ? "The manifest on disk is refused; the one before "
+		          "is in force."
+		        : "The manifest on disk can't be read, and this "
+		          "operator has seen none before: the workers go on "
+		          "as they were told.",
 		    op->refusal.data);
 	if (op->intent_refused)
 		HTML(out,

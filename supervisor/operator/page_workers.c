@@ -186,7 +186,7 @@ page_workers(struct operator_core *op, struct buffer *out)
 		return;
 	}
 	if (op->running.count == 0 && declared == 0) {
-		buffer_text(out, "<p class=\"none\">none is declared</p>");
+		page_none(op, out);
 		return;
 	}
 	buffer_text(out, "<div class=\"table\"><table><thead><tr><th>Worker"

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "supervisor/operator/operator.h"
@@ -118,7 +119,9 @@ ready_judge(struct operator_core *op, struct buffer *why)
 		return false;
 	}
 	if (op->intent == NULL) {
-		buffer_text(why, "unknown: no manifest is in force\n");
+		buffer_format(why, "unknown: no manifest is in force%s%.*s\n",
+		    op->refusal.len > 0 ? ": " : "",
+		    (int)strcspn(op->refusal.data, "\n"), op->refusal.data);
 		return false;
 	}
 	if (age_ms > SILENT_MS) {

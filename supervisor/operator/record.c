@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "supervisor/operator/record.h"
 
 /* Beyond it, doubles skip whole numbers. */
@@ -56,4 +59,30 @@ record_array(const cJSON *object, const char *key)
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
 	return cJSON_IsArray(item) ? item : NULL;
+}
+
+const char *
+record_hex(const uint8_t digest[16], char dst[RECORD_HEX_SIZE])
+{
+	for (size_t i = 0; i < 16; i++)
+		(void)snprintf(dst + 2 * i, 3, "%02x", digest[i]);
+	return dst;
+}
+
+bool
+record_unhex(const char *text, uint8_t ret[16])
+{
+	uint8_t bytes[16];
+
+	if (text == NULL || strlen(text) != RECORD_HEX_SIZE - 1)
+		return false;
+	for (size_t i = 0; i < 16; i++) {
+		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
+		char *end = NULL;
+		bytes[i] = (uint8_t)strtoul(byte, &end, 16);
+		if (end != byte + 2)
+			return false;
+	}
+	memcpy(ret, bytes, 16);
+	return true;
 }

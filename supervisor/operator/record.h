@@ -20,4 +20,11 @@ int64_t record_i64(const cJSON *object, const char *key, int64_t otherwise);
 bool record_true(const cJSON *object, const char *key);
 const cJSON *record_array(const cJSON *object, const char *key); /* or NULL */
 
+/* A digest of 16 bytes as text, and back; false: it is none. */
+enum {
+	RECORD_HEX_SIZE = 33
+};
+const char *record_hex(const uint8_t digest[16], char dst[RECORD_HEX_SIZE]);
+bool record_unhex(const char *text, uint8_t ret[16]);
+
 #endif

@@ -16,13 +16,15 @@
 #include "supervisor/operator/openmetrics.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/operator/page.h"
+#include "supervisor/operator/serve_settings.h"
 
 /*
  * The status server: `supervisor.status` of the manifest. For reading only:
  * there is no request that changes anything, whoever asks. It comes and goes
  * with the manifest; what stands in its way (a port that is taken, a
  * certificate that can't be read) is said in the log and in the status, tried
- * again, and never the end of anything else.
+ * again, and never the end of anything else. Until a manifest is read it goes
+ * by what an earlier operator has kept.
  */
 enum {
 	CONNECTIONS_MAX = 64,
@@ -36,6 +38,8 @@ enum {
 
 struct serve {
 	struct operator_core *op;
+	struct serve_settings settings; /* wanted */
+	bool kept;                      /* ... is what the disk has */
 	struct http_server *http;       /* NULL: closed */
 	int listen_fd;                  /* ours; the server has a copy of it */
 	char *listen;                   /* the address in force; NULL */
@@ -194,14 +198,10 @@ static const struct page {
 static bool
 is_token(const struct serve *serve, const char *given)
 {
-	const char *token =
-	    serve->op->intent->declared->supervisor.status.token;
-	struct fingerprint a =
+	struct fingerprint print =
 	    fingerprint_of(&serve->op->key, given, strnlen(given, TOKEN_MAX));
-	struct fingerprint b =
-	    fingerprint_of(&serve->op->key, token, strlen(token));
 
-	return fingerprint_equal(&a, &b);
+	return fingerprint_equal(&print, &serve->settings.token);
 }
 
 /* With the token as `Bearer`, or as the password of a browser. */
@@ -274,10 +274,8 @@ answer(void *arg, struct http_request *request)
 {
 	struct serve *serve = arg;
 	const struct page *page = page_find(request->path);
-	const struct intent *intent = serve->op->intent;
-	bool locked =
-	    intent == NULL || intent->declared->supervisor.status.token != NULL;
-	bool trusted = !locked || (intent != NULL && has_token(serve, request));
+	bool locked = serve->settings.locked;
+	bool trusted = !locked || has_token(serve, request);
 
 	guard_browsers(serve, request);
 	if (!text_equal(request->method, "GET") &&
@@ -368,7 +366,7 @@ open_socket(
 
 /* What is wanted, put together before anything of the old is touched. */
 struct wanted {
-	const struct declared_status *declared;
+	const struct serve_settings *settings;
 	struct buffer certificate, key;
 	int fd; /* -1: the address stays */
 	bool loopback;
@@ -392,17 +390,17 @@ same_bytes(const struct buffer *a, const struct buffer *b)
 static int
 read_wanted(const struct serve *serve, struct wanted *wanted, struct err *err)
 {
-	const struct declared_status *declared = wanted->declared;
+	const struct serve_settings *settings = wanted->settings;
 
-	if (declared->certificate != NULL &&
+	if (settings->certificate != NULL &&
 	    (buffer_read_file(
-	         &wanted->certificate, declared->certificate, err) == -1 ||
-	        buffer_read_file(&wanted->key, declared->key, err) == -1))
+	         &wanted->certificate, settings->certificate, err) == -1 ||
+	        buffer_read_file(&wanted->key, settings->key, err) == -1))
 		return -1;
-	if (text_equal(declared->listen, serve->listen))
+	if (text_equal(settings->listen, serve->listen))
 		return 0;
 	return open_socket(
-	    declared->listen, &wanted->fd, &wanted->loopback, err);
+	    settings->listen, &wanted->fd, &wanted->loopback, err);
 }
 
 static int
@@ -410,7 +408,7 @@ start(struct serve *serve, struct wanted *wanted, struct err *err)
 {
 	int fd = wanted->fd == -1 ? serve->listen_fd : wanted->fd;
 	struct http_server *http = calloc(1, sizeof(*http));
-	bool tls = wanted->declared->certificate != NULL;
+	bool tls = wanted->settings->certificate != NULL;
 	struct http_options options = {
 	    .listen_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
 	    .connections = CONNECTIONS_MAX,
@@ -436,7 +434,7 @@ start(struct serve *serve, struct wanted *wanted, struct err *err)
 static int
 take(struct serve *serve, struct wanted *wanted, struct err *err)
 {
-	char *listen_at = strdup(wanted->declared->listen);
+	char *listen_at = strdup(wanted->settings->listen);
 
 	if (listen_at == NULL || start(serve, wanted, err) == -1) {
 		free(listen_at);
@@ -457,8 +455,7 @@ take(struct serve *serve, struct wanted *wanted, struct err *err)
 	buffer_init(&wanted->certificate, PEM_MAX);
 	buffer_init(&wanted->key, PEM_MAX);
 	log_info("status.listening", "address=%s tls=%d token=%d", listen_at,
-	    wanted->declared->certificate != NULL,
-	    wanted->declared->token != NULL);
+	    wanted->settings->certificate != NULL, wanted->settings->locked);
 	return 0;
 }
 
@@ -491,10 +488,10 @@ apply(struct serve *serve, struct wanted *wanted, struct err *err)
 }
 
 static void
-go_by(struct serve *serve, const struct declared_status *declared)
+go_by_settings(struct serve *serve)
 {
 	struct err err = ERR_INIT;
-	struct wanted wanted = {.declared = declared, .fd = -1};
+	struct wanted wanted = {.settings = &serve->settings, .fd = -1};
 
 	buffer_init(&wanted.certificate, PEM_MAX);
 	buffer_init(&wanted.key, PEM_MAX);
@@ -505,25 +502,36 @@ go_by(struct serve *serve, const struct declared_status *declared)
 	wanted_fini(&wanted);
 }
 
+static void
+adopt(struct serve *serve, const struct declared_status *declared)
+{
+	const struct operator_core *op = serve->op;
+	struct serve_settings settings = serve_settings_of(declared, &op->key);
+	struct err err = ERR_INIT;
+
+	if (serve->kept && serve_settings_equal(&settings, &serve->settings)) {
+		serve_settings_fini(&settings);
+		return;
+	}
+	serve_settings_fini(&serve->settings);
+	serve->settings = settings;
+	serve->kept = serve_settings_keep(
+	                  &serve->settings, op->state_dir, &op->key, &err) == 0;
+	if (!serve->kept)
+		log_warning("status.settings", "not kept: %s", err.text);
+}
+
 void
 serve_set(struct serve *serve)
 {
 	const struct intent *intent = serve->op->intent;
+	const struct declared_status *declared =
+	    intent == NULL ? NULL : &intent->declared->supervisor.status;
 
 	loop_timer_clear(&serve->op->loop, &serve->again);
-	if (intent == NULL)
-		return;
-	const struct declared_status *declared =
-	    &intent->declared->supervisor.status;
-
-	if (declared->listen == NULL) {
-		if (serve->http != NULL)
-			log_info("status.closed", "address=%s", serve->listen);
-		shut(serve);
-		serve->trouble[0] = '\0';
-		return;
-	}
-	if (declared->token_unresolved != NULL) {
+	if (declared != NULL)
+		adopt(serve, declared);
+	if (declared != NULL && declared->token_unresolved != NULL) {
 		char why[sizeof(serve->trouble)];
 		/* Without the token it would be open to everybody. */
 		shut(serve);
@@ -533,7 +541,14 @@ serve_set(struct serve *serve)
 		fail(serve, why);
 		return;
 	}
-	go_by(serve, declared);
+	if (serve->settings.listen == NULL) {
+		if (serve->http != NULL)
+			log_info("status.closed", "address=%s", serve->listen);
+		shut(serve);
+		serve->trouble[0] = '\0';
+		return;
+	}
+	go_by_settings(serve);
 }
 
 static void
@@ -576,6 +591,8 @@ serve_new(struct operator_core *op)
 		free(serve);
 		return NULL;
 	}
+	serve->kept =
+	    serve_settings_recall(op->state_dir, &op->key, &serve->settings);
 	return serve;
 }
 
@@ -586,5 +603,6 @@ serve_free(struct serve *serve)
 		return;
 	loop_timer_clear(&serve->op->loop, &serve->again);
 	shut(serve);
+	serve_settings_fini(&serve->settings);
 	free(serve);
 }

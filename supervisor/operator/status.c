@@ -159,6 +159,19 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	serve_write(op->serve, json);
 }
 
+/* Before a manifest was read nobody knows which there are: that isn't none. */
+static void
+write_queues(const struct operator_core *op, struct jsonw *json)
+{
+	if (op->intent == NULL) {
+		jsonw_null(json, "queues");
+		return;
+	}
+	jsonw_array(json, "queues");
+	queues_write(op, json);
+	jsonw_end(json);
+}
+
 void
 status_write(struct operator_core *op, struct buffer *out)
 {
@@ -176,9 +189,7 @@ status_write(struct operator_core *op, struct buffer *out)
 		write_worker(op, &json, &op->running.workers[i]);
 	}
 	jsonw_end(&json);
-	jsonw_array(&json, "queues");
-	queues_write(op, &json);
-	jsonw_end(&json);
+	write_queues(op, &json);
 	/* false: not looked since this declaration or operator began */
 	jsonw_bool(&json, "drift_known", op->judged);
 	jsonw_array(&json, "drift");

@@ -323,6 +323,101 @@ https() { curl -sS --max-time 10 --cacert cert.pem "https://127.0.0.1:$PORT$1"; 
 	run ! curl -sS --max-time 10 "$(URL /livez)"
 }
 
+operator_pid() { "$REEVE" status --output json | jq -er .operator.pid; }
+another_operator() { local now; now=$(operator_pid) && [ "$now" != "$1" ]; }
+# kill_operator: returns once another one answers.
+kill_operator() {
+	local before
+	before=$(operator_pid)
+	kill -KILL "$before"
+	wait_until -t 60 another_operator "$before"
+}
+refused() { "$REEVE" status --output json | jq -e '.operator.why // "" | test("reeve.yaml")'; }
+# answers [CURL OPTIONS]: it has heard from the init, and could not read.
+answers() {
+	curl -sS --max-time 10 "$@" "$(URL /status)" |
+	    jq -e '.operator.state == "degraded" and .operator.why != null and .workers[0].ready == 2'
+}
+
+@test "an operator that begins while the manifest is broken serves by the last one, and says so" {
+	QUEUES="queues: [{name: jobs, kind: redis, list: jobs, url: 'redis://127.0.0.1:$(free_port)/0'}]"
+	manifest
+	supervise
+	wait_until value_is 'reeve_worker_replicas_ready{worker="w"}' 2
+	cp reeve.yaml sound.yaml
+	local before
+	before=$(pid_of w)
+	echo 'workers: [' >>reeve.yaml
+	wait_until refused
+	[ "$(get /status | jq -c '[.queues[].name]')" = '["jobs"]' ]
+	kill_operator
+	wait_until code_is 200 /livez
+	wait_until answers
+	run -0 get /status
+	[[ $(jq -r .operator.why <<<"$output") = *reeve.yaml:* ]]
+	[ "$(jq -c '[.queues, .drift_known]' <<<"$output")" = '[null,false]' ]
+	[ "$(jq '.workers[0].instances[0].pid' <<<"$output")" = "$before" ]
+	run -0 get /
+	has "The manifest on disk can&#39;t be read, and this operator has seen none before"
+	has 'unknown: this operator has read no manifest yet'
+	has '2 of 2 ready'
+	code_is 503 /readyz
+	says '^unknown: no manifest is in force: .*reeve.yaml:'
+	value_is reeve_manifest_refused 1
+	run -0 "$REEVE" status
+	has 'queues unknown'
+	# and a second one, and where the file is gone altogether
+	rm reeve.yaml
+	kill_operator
+	wait_until code_is 200 /livez
+	cp sound.yaml reeve.yaml
+	sees_all() { get /status | jq -e '.operator.state == "running" and .queues[0].name == "jobs" and .drift_known'; }
+	wait_until sees_all
+	value_is reeve_manifest_refused 0
+	[ "$(pid_of w)" = "$before" ]
+	# what is declared no longer isn't served by the next one either
+	sed -i '/^supervisor/,$d' reeve.yaml
+	"$REEVE" reload
+	echo 'workers: [' >>reeve.yaml
+	wait_until refused
+	kill_operator
+	wait_until refused
+	[ "$("$REEVE" status --output json | jq .status_server)" = null ]
+	run ! port_listens "$PORT"
+}
+
+@test "... with the same lock and certificate, and none that isn't its own" {
+	need openssl
+	certificate kept
+	mkdir secret
+	printf 'kept-token-value' >secret/TOKEN
+	QUEUES="secrets: [{name: s, dir: secret}]
+env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: s, key: TOKEN}}}]"
+	manifest '{listen: "127.0.0.1:'"$PORT"'", token: $(TOKEN), tls: {certificate: cert.pem, key: key.pem}}'
+	supervise
+	URL() { printf 'https://127.0.0.1:%s%s' "$PORT" "$1"; }
+	export CURL_CA_BUNDLE=$PWD/cert.pem
+	wait_until ready
+	[ "$(stat -c %a run/status.json)" = 600 ]
+	run ! grep -rqs kept-token-value "$LOG" run/
+	echo 'workers: [' >>reeve.yaml
+	wait_until refused
+	kill_operator
+	wait_until code_is 200 /livez
+	wait_until answers -H 'Authorization: Bearer kept-token-value'
+	code_is 401 /status
+	code_is 401 /status -H 'Authorization: Bearer other'
+	code_is 503 /readyz
+	[ "$(get /readyz)" = 'not ready' ]
+	# a lock that somebody took off
+	jq -c '.token = null' run/status.json >changed.json
+	mv changed.json run/status.json
+	kill_operator
+	wait_until refused
+	[ "$("$REEVE" status --output json | jq .status_server)" = null ]
+	run ! port_listens "$PORT"
+}
+
 # --- the page -----------------------------------------------------------------
 
 # page [OPTIONS]: in a real browser; fails on an error of its console.
