@@ -85,10 +85,11 @@ body_take(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct buffer *body = arg;
 	size_t len = size * count;
+	size_t most = body->max - 1;
 
 	/* more than this is neither searched nor kept; curl stops then */
-	if (body->len + len > BODY_MAX_BYTES) {
-		buffer_append(body, bytes, BODY_MAX_BYTES - body->len);
+	if (body->len + len > most) {
+		buffer_append(body, bytes, most - body->len);
 		body->overflow = true;
 		return 0;
 	}
@@ -387,7 +388,8 @@ http_perform(const struct http_request *request, struct ladder *ladder,
 	struct err err = ERR_INIT;
 	struct stream_addresses found = {.count = 0};
 
-	buffer_init(&ret->body, BODY_MAX_BYTES + 1);
+	buffer_init(&ret->body,
+	    (request->body_max != 0 ? request->body_max : BODY_MAX_BYTES) + 1);
 	ladder_begin(ladder, STEP_DNS, "");
 	if (url_parse(ladder->arena, request->url, &url, &err) == -1)
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);

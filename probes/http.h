@@ -27,11 +27,12 @@ struct http_request {
 	 * libcurl 7.88 signs the query as it is written: sort its keys, write
 	 * each as KEY=VALUE (queues.md part 12). NULL: not signed. */
 	const char *sigv4, *credentials;
+	size_t body_max; /* of the answer; 0: 1 MiB */
 };
 
 struct http_answer {
 	long status;          /* also of an answer that was not whole; 0 none */
-	struct buffer body;   /* at most 1 MiB, cut there */
+	struct buffer body;   /* at most body_max, cut there */
 	const char *path;     /* of the URL, decoded */
 	const char *location; /* of a redirect, redacted; NULL */
 	const char *peer;     /* address that answered */

@@ -10,9 +10,9 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/json_read.h"
-#include "probes/queue/cloud.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/near.h"
+#include "probes/queue/sqs.h"
 
 /*
  * Amazon SQS: `sqs://ACCESSKEY:SECRET@region/account/queue[?endpoint=URL]` by
@@ -21,8 +21,9 @@
  *
  * What it can't tell is unknown here: all counts are approximate; the age of
  * the oldest message is CloudWatch's; nobody is told who receives. A message
- * can't be looked at but by receiving it, which counts as an attempt: so none
- * is ever received here, and a canary is seen by what the worker does.
+ * can't be looked at but by receiving it, which counts as an attempt: so only
+ * dead letters are received (sqs_letters.c), and a canary is seen by what the
+ * worker does.
  */
 enum {
 	BODY_MAX = 512 << 10,
@@ -32,15 +33,6 @@ enum {
 static const char TYPE[] = "Content-Type: application/x-amz-json-1.0";
 static const char APPROXIMATE[] = "CloudWatch alone knows the oldest's age";
 static const char NOBODY[] = "SQS doesn't say who receives";
-
-struct sqs {
-	const char *endpoint; /* "https://sqs.eu-west-1.amazonaws.com/" */
-	const char *sigv4, *credentials;
-	const char *token; /* NULL: none */
-	const char *account;
-	const char *queue_url; /* NULL: not asked yet */
-	bool fifo;
-};
 
 /* Who signs: the URL's user and password, else the environment's. */
 static int
@@ -66,8 +58,8 @@ take_keys(struct queue *queue, struct sqs *sqs, const struct url *url,
 	return 0;
 }
 
-static int
-ask(struct queue *queue, struct arena *arena, const char *action,
+int
+sqs_ask(struct queue *queue, struct arena *arena, const char *action,
     const char *body, struct cloud_reply *ret, struct err *err)
 {
 	const struct sqs *sqs = queue->state;
@@ -80,6 +72,7 @@ ask(struct queue *queue, struct arena *arena, const char *action,
 	    .headers = {TYPE,
 	        arena_format(arena, "X-Amz-Target: AmazonSQS.%s", action)},
 	    .nheaders = 2,
+	    .body_max = CLOUD_ANSWER_MAX,
 	};
 
 	if (sqs->token != NULL)
@@ -87,7 +80,8 @@ ask(struct queue *queue, struct arena *arena, const char *action,
 		    arena_format(arena, "X-Amz-Security-Token: %s", sqs->token);
 	if (cloud_ask(queue, arena, &request, ret, err) == -1)
 		return -1;
-	if (ret->status == 200 && ret->json != NULL)
+	/* some actions answer with nothing */
+	if (ret->status == 200 && (ret->json != NULL || ret->len == 0))
 		return 0;
 	/* {"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":…} */
 	const char *type = cloud_text(ret->json, "__type");
@@ -114,9 +108,8 @@ ask(struct queue *queue, struct arena *arena, const char *action,
 	return rc;
 }
 
-/* A JSON object of texts: "key", "value", …, NULL. */
-static const char *
-object_of(struct arena *arena, const char *const *pairs)
+const char *
+sqs_object(struct arena *arena, const char *const *pairs)
 {
 	struct buffer text;
 	struct jsonw json;
@@ -173,8 +166,8 @@ sqs_close(struct queue *queue)
 }
 
 /* The queue's own URL, which all other actions want. */
-static int
-find_url(struct queue *queue, struct err *err)
+int
+sqs_find_url(struct queue *queue, struct err *err)
 {
 	struct sqs *sqs = queue->state;
 	struct cloud_reply reply;
@@ -185,8 +178,8 @@ find_url(struct queue *queue, struct err *err)
 
 	if (sqs->queue_url != NULL)
 		return 0;
-	if (ask(queue, &queue->arena, "GetQueueUrl",
-	        object_of(&queue->arena, pairs), &reply, err) == -1)
+	if (sqs_ask(queue, &queue->arena, "GetQueueUrl",
+	        sqs_object(&queue->arena, pairs), &reply, err) == -1)
 		return -1;
 	int rc = json_text(reply.json, "QueueUrl", NULL, &url, err);
 
@@ -199,18 +192,18 @@ find_url(struct queue *queue, struct err *err)
 	return rc;
 }
 
-static int
-attributes_of(struct queue *queue, struct arena *arena, const char *queue_url,
+int
+sqs_attributes(struct queue *queue, struct arena *arena, const char *queue_url,
     struct cloud_reply *ret, struct err *err)
 {
 	const char *body = arena_format(arena,
 	    "{\"QueueUrl\":\"%s\",\"AttributeNames\":[\"All\"]}", queue_url);
 
-	return ask(queue, arena, "GetQueueAttributes", body, ret, err);
+	return sqs_ask(queue, arena, "GetQueueAttributes", body, ret, err);
 }
 
-static struct queue_number
-number_of(const cJSON *attributes, const char *name, enum know know)
+struct queue_number
+sqs_number(const cJSON *attributes, const char *name, enum know know)
 {
 	const char *text = NULL;
 	int64_t value = 0;
@@ -234,42 +227,65 @@ url_of_arn(struct arena *arena, const char *queue_url, const char *arn)
 	                 queue_url, name + 1);
 }
 
+int
+sqs_dead_queue(struct queue *queue, struct arena *arena,
+    const cJSON *attributes, const char **ret_url, int64_t *ret_limit,
+    struct err *err)
+{
+	const struct sqs *sqs = queue->state;
+	const char *declared = queue_option(queue, "dlq");
+	const char *text = cloud_text(attributes, "RedrivePolicy");
+	CLEANUP(json_free)
+	cJSON *policy = json_read(text, strlen(text), NULL);
+	const char *arn = cloud_text(policy, "deadLetterTargetArn");
+	int64_t limit = -1;
+
+	if (policy != NULL &&
+	    json_i64(policy, "maxReceiveCount", -1, &limit, NULL) == -1)
+		limit = -1;
+	*ret_limit = text[0] == '\0' ? 0 : limit;
+	*ret_url = NULL;
+	if (declared == NULL && text[0] == '\0')
+		return 0;
+	/* an ARN, or the name of a queue of the same account and region */
+	const char *url = url_of_arn(arena, sqs->queue_url,
+	    declared == NULL ? arn
+	    : strchr(declared, ':') != NULL
+	        ? declared
+	        : arena_format(arena, ":%s", declared));
+
+	if (url == NULL)
+		return err_set(
+		    err, ERR_REFUSED, "its RedrivePolicy can't be read");
+	*ret_url = url;
+	return 0;
+}
+
 static void
 observe_dead(struct queue *queue, struct arena *arena, const cJSON *attributes,
     struct queue_state *ret)
 {
-	const struct sqs *sqs = queue->state;
-	const char *text = cloud_text(attributes, "RedrivePolicy");
-	int64_t limit = 0;
+	int64_t limit = -1;
+	const char *url = NULL;
 	struct err err = ERR_INIT;
 	struct cloud_reply reply;
+	int rc = sqs_dead_queue(queue, arena, attributes, &url, &limit, &err);
 
-	if (text[0] == '\0') {
+	if (limit >= 0)
+		ret->attempts_limit = queue_exact(limit);
+	if (rc == 0 && url == NULL) {
 		ret->dead = queue_inapplicable();
 		ret->dead_kept = (struct queue_flag){
 		    HOLDS_NO, "the queue has no RedrivePolicy"};
-		ret->attempts_limit = queue_exact(0);
 		return;
 	}
-	cJSON *policy = json_read(text, strlen(text), NULL);
-	const char *url = url_of_arn(
-	    arena, sqs->queue_url, cloud_text(policy, "deadLetterTargetArn"));
-
-	if (policy != NULL &&
-	    json_i64(policy, "maxReceiveCount", -1, &limit, NULL) == 0 &&
-	    limit >= 0)
-		ret->attempts_limit = queue_exact(limit);
-	json_free(&policy);
-	if (url == NULL ||
-	    attributes_of(queue, arena, url, &reply, &err) == -1) {
-		ret->dead = queue_unknown(
-		    url == NULL ? "its RedrivePolicy can't be read"
-		                : arena_text(arena, err.text));
+	if (rc == -1 || sqs_attributes(queue, arena, url, &reply, &err) == -1) {
+		ret->dead = queue_unknown(arena_text(arena, err.text));
 		ret->dead_kept = (struct queue_flag){HOLDS_UNKNOWN,
 		    "the queue of its dead letters doesn't answer"};
 		return;
 	}
-	ret->dead = number_of(
+	ret->dead = sqs_number(
 	    cJSON_GetObjectItemCaseSensitive(reply.json, "Attributes"),
 	    "ApproximateNumberOfMessages", KNOW_ESTIMATE);
 	ret->dead_kept = (struct queue_flag){HOLDS_YES, url};
@@ -285,13 +301,13 @@ sqs_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 
 	ret->target = queue->target;
 	ret->engine = "Amazon SQS";
-	if (find_url(queue, err) == -1) {
+	if (sqs_find_url(queue, err) == -1) {
 		if (queue->cause != CAUSE_NOT_FOUND)
 			return -1;
 		ret->exists = EXISTS_NO;
 		return 0;
 	}
-	if (attributes_of(queue, arena, sqs->queue_url, &reply, err) == -1)
+	if (sqs_attributes(queue, arena, sqs->queue_url, &reply, err) == -1)
 		return -1;
 	const cJSON *attributes =
 	    cJSON_GetObjectItemCaseSensitive(reply.json, "Attributes");
@@ -299,16 +315,16 @@ sqs_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	ret->exists = EXISTS_YES;
 	ret->identity = arena_text(arena, sqs->queue_url);
 	ret->as_of_wall_ms = clock_wall_ms();
-	ret->waiting =
-	    number_of(attributes, "ApproximateNumberOfMessages", KNOW_ESTIMATE);
-	ret->active = number_of(
+	ret->waiting = sqs_number(
+	    attributes, "ApproximateNumberOfMessages", KNOW_ESTIMATE);
+	ret->active = sqs_number(
 	    attributes, "ApproximateNumberOfMessagesNotVisible", KNOW_ESTIMATE);
-	ret->delayed = number_of(
+	ret->delayed = sqs_number(
 	    attributes, "ApproximateNumberOfMessagesDelayed", KNOW_ESTIMATE);
-	ret->lease_ms = number_of(attributes, "VisibilityTimeout", KNOW_EXACT);
+	ret->lease_ms = sqs_number(attributes, "VisibilityTimeout", KNOW_EXACT);
 	ret->lease_ms.value *= MS_PER_S;
 	ret->payload_max =
-	    number_of(attributes, "MaximumMessageSize", KNOW_EXACT);
+	    sqs_number(attributes, "MaximumMessageSize", KNOW_EXACT);
 	ret->failed = queue_inapplicable();
 	ret->completed = queue_inapplicable();
 	ret->oldest_ms = queue_unknown(APPROXIMATE);
@@ -330,7 +346,7 @@ sqs_near(struct queue *queue, struct arena *arena, struct queue_state *state,
 	struct near near;
 	size_t count = 0;
 
-	if (ask(queue, arena, "ListQueues", "{\"MaxResults\":1000}", &reply,
+	if (sqs_ask(queue, arena, "ListQueues", "{\"MaxResults\":1000}", &reply,
 	        err) == -1)
 		return -1;
 	near_init(&near, arena, queue->name);
@@ -357,14 +373,14 @@ sqs_submit(struct queue *queue, const struct queue_submission *job,
 	struct cloud_reply reply;
 	const char *id = NULL;
 
-	if (find_url(queue, err) == -1)
+	if (sqs_find_url(queue, err) == -1)
 		return -1;
 	const char *const pairs[] = {"QueueUrl", sqs->queue_url, "MessageBody",
 	    job->payload, "MessageGroupId", sqs->fifo ? job->canary : NULL,
 	    "MessageDeduplicationId", sqs->fifo ? job->canary : NULL, NULL};
 
-	if (ask(queue, arena, "SendMessage", object_of(arena, pairs), &reply,
-	        err) == -1)
+	if (sqs_ask(queue, arena, "SendMessage", sqs_object(arena, pairs),
+	        &reply, err) == -1)
 		return -1;
 	int rc = json_text(reply.json, "MessageId", NULL, &id, err);
 
@@ -417,4 +433,6 @@ const struct queue_driver queue_sqs = {
     .submit = sqs_submit,
     .follow = sqs_follow,
     .remove = sqs_remove,
+    .list = sqs_list,
+    .move = sqs_move,
 };

@@ -4,6 +4,7 @@
 // request is signed anew by a client that others wrote, and refused as SQS does
 // when the signature differs.
 import http from 'node:http';
+import { randomUUID } from 'node:crypto';
 import { AwsV4Signer } from 'aws4fetch';
 
 const [port] = process.argv.slice(2);
@@ -17,13 +18,43 @@ const counts = (ready, taken, later) => ({
   VisibilityTimeout: '30',
   MaximumMessageSize: '262144',
 });
+const redrive = (name) => JSON.stringify({ deadLetterTargetArn: arn(name), maxReceiveCount: 5 });
 const queues = {
   jobs: {
     ...counts(7, 2, 1),
-    RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn('jobs-dead'), maxReceiveCount: 5 }),
+    RedrivePolicy: redrive('jobs-dead'),
   },
   'jobs-dead': counts(3, 0, 0),
   plain: counts(0, 0, 0),
+  bulk: { ...counts(0, 0, 0), RedrivePolicy: redrive('bulk-dead') },
+  'bulk-dead': counts(30, 0, 0),
+  'orders.fifo': { ...counts(0, 0, 0), RedrivePolicy: redrive('orders-dead.fifo') },
+  'orders-dead.fifo': counts(2, 0, 0),
+  chained: { ...counts(0, 0, 0), RedrivePolicy: redrive('chained-dead') },
+  'chained-dead': { ...counts(0, 0, 0), RedrivePolicy: redrive('plain') },
+};
+
+// What is in them: shown to one receiver at a time, until its time is over.
+const letter = (source, body, more = {}) => ({
+  MessageId: randomUUID(),
+  Body: body,
+  MessageAttributes: { kind: { DataType: 'String', StringValue: 'mail' },
+    raw: { DataType: 'Binary', BinaryValue: 'AAH/' } },
+  Attributes: { SentTimestamp: `${Date.now() - 60000}`, DeadLetterQueueSourceArn: arn(source), ...more },
+  received: 5,
+  hiddenUntil: 0,
+});
+const range = (n, make) => Array.from({ length: n }, (_, i) => make(i));
+const messages = {
+  'jobs-dead': range(3, (i) => letter('jobs', `upload ${i}`)),
+  'bulk-dead': range(30, (i) => letter(i % 5 ? 'bulk' : 'jobs', `bulk ${i}`)),
+  'orders-dead.fifo': range(2, (i) => letter('orders.fifo', `order ${i}`,
+    { MessageGroupId: 'g', MessageDeduplicationId: `first ${i}` })),
+};
+const recent = new Set(['first 0', 'first 1']); // ids of deduplication
+const held = (name, receipt) => {
+  const [id, count] = receipt.split('#');
+  return (messages[name] ?? []).find((one) => one.MessageId === id && `${one.received}` === count);
 };
 
 async function wrong(request, body) {
@@ -57,15 +88,59 @@ const actions = {
   GetQueueAttributes: ({ QueueUrl }) =>
     (queues[nameOf(QueueUrl)] ? { Attributes: queues[nameOf(QueueUrl)] } : missing),
   ListQueues: () => ({ QueueUrls: Object.keys(queues).map((name) => base + name) }),
-  SendMessage: ({ QueueUrl, MessageBody }) => {
-    const queue = queues[nameOf(QueueUrl)];
-    queue.ApproximateNumberOfMessages = `${Number(queue.ApproximateNumberOfMessages) + 1}`;
+  SendMessage: ({ QueueUrl, MessageBody, ...rest }) => {
+    const name = nameOf(QueueUrl);
+    const queue = queues[name];
+    if (MessageBody.includes('refuse')) return { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'no' };
+    const MessageId = messages[name]?.length ? randomUUID() : '5fea7756-0ea4-451a-a703-a558b933e274';
     console.log(`sent ${MessageBody}`);
-    return { MessageId: '5fea7756-0ea4-451a-a703-a558b933e274' };
+    if (!recent.has(rest.MessageDeduplicationId ?? '')) {
+      recent.add(rest.MessageDeduplicationId);
+      if (name.endsWith('.fifo') !== (rest.MessageDeduplicationId !== undefined)) throw new Error('deduplication');
+      queue.ApproximateNumberOfMessages = `${Number(queue.ApproximateNumberOfMessages) + 1}`;
+      (messages[name] ??= []).push({ MessageId, Body: MessageBody, ...rest });
+    }
+    return { MessageId };
+  },
+  ReceiveMessage: ({ QueueUrl, MaxNumberOfMessages, VisibilityTimeout }) => {
+    const visible = (messages[nameOf(QueueUrl)] ?? []).filter((one) => one.hiddenUntil <= Date.now())
+      .slice(0, MaxNumberOfMessages);
+    if (visible.length === 0) return {};
+    return { Messages: visible.map((one) => {
+      one.hiddenUntil = Date.now() + VisibilityTimeout * 1000;
+      one.received += 1;
+      const { received, hiddenUntil, Attributes, ...rest } = one;
+      return { ...rest, ReceiptHandle: `${one.MessageId}#${received}`,
+        Attributes: { ...Attributes, ApproximateReceiveCount: `${received}` } };
+    }) };
+  },
+  ChangeMessageVisibilityBatch: ({ QueueUrl, Entries }) => {
+    const answer = { Successful: [], Failed: [] };
+    for (const { Id, ReceiptHandle, VisibilityTimeout } of Entries) {
+      const one = held(nameOf(QueueUrl), ReceiptHandle);
+      if (one) one.hiddenUntil = Date.now() + VisibilityTimeout * 1000;
+      answer[one ? 'Successful' : 'Failed'].push({ Id, Code: 'ReceiptHandleIsInvalid' });
+    }
+    return answer;
+  },
+  DeleteMessage: ({ QueueUrl, ReceiptHandle }) => {
+    const name = nameOf(QueueUrl);
+    const one = held(name, ReceiptHandle);
+    if (!one) return { __type: 'com.amazonaws.sqs#ReceiptHandleIsInvalid', message: 'no' };
+    messages[name] = messages[name].filter((other) => other !== one);
+    return null;
   },
 };
 
 http.createServer(async (request, response) => {
+  if (request.method === 'GET') { // the test's own: what is in them, and that its jobs fail
+    if (request.url === '/die') {
+      messages['jobs-dead'].push(...messages.jobs.splice(0)
+        .map((one) => ({ ...letter('jobs', one.Body), MessageId: one.MessageId })));
+    }
+    response.end(JSON.stringify(messages));
+    return;
+  }
   const parts = [];
   for await (const part of request) parts.push(part);
   const body = Buffer.concat(parts);
@@ -75,6 +150,6 @@ http.createServer(async (request, response) => {
     : actions[action](JSON.parse(body));
 
   console.log(`${action} ${code ?? 'ok'}`);
-  response.writeHead(answer.__type ? 400 : 200, { 'content-type': 'application/x-amz-json-1.0' });
-  response.end(JSON.stringify(answer));
+  response.writeHead(answer?.__type ? 400 : 200, { 'content-type': 'application/x-amz-json-1.0' });
+  response.end(answer === null ? '' : JSON.stringify(answer));
 }).listen(Number(port), '127.0.0.1');

@@ -201,6 +201,116 @@ emulator() {
 	[[ $(answer summary) == *AWS_ACCESS_KEY_ID* ]]
 }
 
+# queue ARGUMENTS…: of `reeve queue`, with a log of its own.
+queue() {
+	run --separate-stderr "$REEVE_TOOL" queue "$@" --log "$PWD/moves.jsonl"
+}
+
+peek() {
+	run --separate-stderr "$REEVE_TOOL" queue "$@" --output json
+}
+
+of() {
+	jq -er "$1" <<<"$output"
+}
+
+start_sqs() {
+	stub sqs
+	SQS_PORT=$PORT
+	export AWS_ACCESS_KEY_ID=AKTEST AWS_SECRET_ACCESS_KEY=secret-of-the-test
+	SQS=sqs://eu-west-1/123456789012
+	END="endpoint=http://127.0.0.1:$SQS_PORT"
+}
+
+# inside FILTER: of what the stub's queues hold.
+inside() {
+	curl -sf "http://127.0.0.1:$SQS_PORT/" | jq -e "$1"
+}
+
+@test "sqs (stub): dead letters are shown and visible again at once; what waits isn't received" {
+	start_sqs
+	peek dead "$SQS/jobs?$END"
+	expect_status 0
+	of '.queues[0] | .total == 3 and [.jobs[].payload] == ["upload 0", "upload 1", "upload 2"]'
+	of '.queues[0].jobs[0] | .attempts == 5 and .age_ms >= 60000 and (.id | length) == 36'
+	inside '.["jobs-dead"] | all(.received == 6 and .hiddenUntil <= now * 1000)'
+	peek peek "$SQS/jobs?$END"
+	expect_status 4
+	[[ $output$stderr == *maxReceiveCount* ]]
+	peek dead "$SQS/plain?$END"
+	expect_status 4
+	[[ $output$stderr == *"no RedrivePolicy"* ]]
+	# each look would move them on there
+	peek dead "$SQS/chained?$END"
+	expect_status 4
+	[[ $output$stderr == *"RedrivePolicy of its own"* ]]
+	[ "$(grep -c 'ReceiveMessage' "$BACKGROUND_LOG")" -gt 0 ]
+	# others' in the same queue are passed over, more than one request's
+	peek dead "$SQS/bulk?$END" --limit 50
+	of '.queues[0] | .total == 24 and (.jobs | length) == 24'
+	peek dead "$SQS/bulk?$END&dlq=jobs-dead"
+	of '.queues[0].jobs | length == 0'
+	inside '.["bulk-dead"] | all(.hiddenUntil <= now * 1000)'
+}
+
+@test "sqs (stub): a dry run moves nothing, then each goes back once, as it was" {
+	start_sqs
+	queue requeue "$SQS/jobs?$END"
+	expect_status 0
+	has 'would be moved: 3'
+	inside '.jobs == null and (.["jobs-dead"] | length) == 3'
+	[ ! -e moves.jsonl ]
+	queue requeue "$SQS/jobs?$END" --limit 2 --yes --output json
+	expect_status 0
+	of '.outcome == "moved" and (.moved | length) == 2 and
+		.moved_as[0] == "5fea7756-0ea4-451a-a703-a558b933e274"'
+	inside '[.["jobs-dead"][].Body] == ["upload 2"] and [.jobs[].Body] == ["upload 0", "upload 1"]'
+	inside '.jobs[0].MessageAttributes == {"kind": {"DataType": "String", "StringValue": "mail"},
+		"raw": {"DataType": "Binary", "BinaryValue": "AAH/"}}'
+	[ "$(jq -rs 'map(.state) | join(" ")' moves.jsonl)" = 'begun moved' ]
+	# one that comes back under its new id is known
+	curl -sf "http://127.0.0.1:$SQS_PORT/die" >died
+	queue requeue "$SQS/jobs?$END" --id 5fea7756-0ea4-451a-a703-a558b933e274 --yes
+	expect_status 1
+	has 'held back'
+	inside '.jobs == [] and (.["jobs-dead"] | length) == 3'
+	queue requeue "$SQS/jobs?$END" --yes --force
+	expect_status 0
+	queue requeue "$SQS/jobs?$END" --yes
+	expect_status 0
+	inside '(.["jobs-dead"] | length) == 0 and (.jobs | length) == 3'
+	# only its own leave a queue of several queues' dead letters
+	queue requeue "$SQS/bulk?$END" --yes
+	expect_status 0
+	inside '(.bulk | length) == 24 and (.["bulk-dead"] | length) == 6 and
+		(.["bulk-dead"] | all(.hiddenUntil <= now * 1000))'
+}
+
+@test "sqs (stub): a FIFO queue doesn't throw a letter away as one it had, and keeps its group" {
+	start_sqs
+	queue requeue "$SQS/orders.fifo?$END" --yes
+	expect_status 0
+	inside '[.["orders.fifo"][] | .Body + .MessageGroupId] == ["order 0g", "order 1g"] and
+		(.["orders-dead.fifo"] | length) == 0'
+}
+
+@test "sqs (stub): the connection ends before or after a copy: nothing is lost, and it says what it knows" {
+	for how in before after; do
+		start_sqs
+		start_cut "$SQS_PORT" "upload 1" "$how"
+		queue requeue "$SQS/jobs?endpoint=http://127.0.0.1:$CUT_PORT" --yes --output json
+		expect_status 3
+		of '.outcome == "unknown" and (.why | contains("1 of 3 moved") and contains("perhaps in the queue again"))'
+		of '.still_there | length == 2'
+		[ "$(jq -r .state moves.jsonl | tail -n 1)" = unknown ]
+		inside '[.["jobs-dead"][].Body] == ["upload 1", "upload 2"] and
+			(.["jobs-dead"] | all(.hiddenUntil <= now * 1000))'
+		wait_until inside "[.jobs[].Body] == $(
+			[ "$how" = before ] && echo '["upload 0"]' || echo '["upload 0", "upload 1"]')"
+		rm moves.jsonl
+	done
+}
+
 @test "a cloud queue in a manifest has the name of its URL, and a service that is away is unknown" {
 	port=$(free_port)
 	cat >reeve.yaml <<-END
