@@ -46,7 +46,7 @@ setup() {
 	cd "$REEVE_ROOT"
 	grep -rlE '(^|[^_a-z>.])(kill|killpg|tgkill)\(-?[a-z0-9(]' --include='*.c' \
 		supervisor/init worker/*.c | sort >"$BATS_TEST_TMPDIR/uses"
-	printf '%s\n' supervisor/init/{oneshot,recover}.c worker/send.c |
+	printf '%s\n' supervisor/init/{last,oneshot}.c worker/send.c |
 		diff - "$BATS_TEST_TMPDIR/uses"
 	[ "$(grep -cE '[^_a-z]kill\(' worker/send.c)" = 1 ]
 	grep -q 'pid <= 1' worker/send.c
