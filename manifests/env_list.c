@@ -5,6 +5,10 @@
 
 #include "manifests/env_list.h"
 
+enum {
+	ROOM_LEAST = 8
+};
+
 static bool
 named(const struct declared_env *entry, const char *name, size_t len)
 {
@@ -29,6 +33,20 @@ env_list_find(const struct env_list *list, const char *name, size_t len)
 }
 
 void
+env_list_reserve(struct arena *arena, struct env_list *list, size_t room)
+{
+	if (room <= list->cap)
+		return;
+	struct declared_env *entries =
+	    arena_array(arena, room, sizeof(*entries));
+
+	if (list->count > 0)
+		memcpy(entries, list->entries, list->count * sizeof(*entries));
+	list->entries = entries;
+	list->cap = room;
+}
+
+void
 env_list_add(
     struct arena *arena, struct env_list *list, struct declared_env entry)
 {
@@ -38,16 +56,9 @@ env_list_add(
 	if (before != NULL)
 		before->shadowed = true;
 	entry.shadowed = false;
-	if (list->count == list->cap) {
-		size_t cap = MAX(list->cap * 2, 64);
-		struct declared_env *entries =
-		    arena_array(arena, cap, sizeof(*entries));
-		if (list->count > 0)
-			memcpy(entries, list->entries,
-			    list->count * sizeof(*entries));
-		list->entries = entries;
-		list->cap = cap;
-	}
+	if (list->count == list->cap)
+		env_list_reserve(
+		    arena, list, list->cap + MAX(list->cap / 2, ROOM_LEAST));
 	list->entries[list->count++] = entry;
 }
 

@@ -13,6 +13,9 @@ struct env_list {
 	size_t count, cap;
 };
 
+/* Room for so many entries in all: whoever knows how many there will be spares
+ * the arena what growing would leave behind. */
+void env_list_reserve(struct arena *arena, struct env_list *list, size_t room);
 void env_list_add(
     struct arena *arena, struct env_list *list, struct declared_env entry);
 /* The winning entry, or NULL. `name` needn't be terminated. */

@@ -32,7 +32,8 @@ struct resolve {
 	struct declared *declared;
 	const struct node *root;
 	const struct manifest_manifest *raw;
-	struct source *sources; /* beside declared->sources */
+	struct source *sources;  /* beside declared->sources */
+	struct env_list environ; /* the supervisor's own, read once for all */
 	size_t expanded_bytes;
 	bool unreadable_import; /* some envFrom could not be read */
 };

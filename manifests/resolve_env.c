@@ -31,9 +31,9 @@ redact(const struct resolve *r, const char *name, const char *value)
 		redactor_add(r->redactor, value);
 }
 
+/* Every worker's declaration shares the texts of what it inherits. */
 static void
-add_environ(struct resolve *r, const struct resolve_layers *layers,
-    struct env_list *list)
+read_environ(struct resolve *r)
 {
 	const char *const *it = r->options->environ;
 
@@ -41,16 +41,25 @@ add_environ(struct resolve *r, const struct resolve_layers *layers,
 		const char *equals = strchr(*it, '=');
 		if (equals == NULL || equals == *it)
 			continue;
-		const char *name =
-		    arena_bytes(r->arena, *it, (size_t)(equals - *it));
-		if (!inherited(layers, name))
-			continue;
-		redact(r, name, equals + 1);
-		env_list_add(r->arena, list,
-		    (struct declared_env){.name = name,
+		env_list_add(r->arena, &r->environ,
+		    (struct declared_env){.name = arena_bytes(r->arena, *it,
+		                              (size_t)(equals - *it)),
 		        .value = arena_text(r->arena, equals + 1),
 		        .len = strlen(equals + 1),
 		        .source = "supervisor's environment"});
+	}
+}
+
+static void
+add_environ(struct resolve *r, const struct resolve_layers *layers,
+    struct env_list *list)
+{
+	for (size_t i = 0; i < r->environ.count; i++) {
+		const struct declared_env *entry = &r->environ.entries[i];
+		if (!inherited(layers, entry->name))
+			continue;
+		redact(r, entry->name, entry->value);
+		env_list_add(r->arena, list, *entry);
 	}
 }
 
@@ -293,12 +302,30 @@ resolve_top_env(struct resolve *r)
 	    .inherits = true};
 	struct env_list list = {0};
 
+	read_environ(r);
 	add_environ(r, &layers, &list);
 	size_t below = list.count;
 	add_entries(r, &layers, &list);
 	r->declared->env = (struct declared_environment){
 	    below < list.count ? list.entries + below : NULL,
 	    list.count - below};
+}
+
+/* At most so many entries; thousands of workers may have such a list. */
+static size_t
+room_of(const struct resolve *r, const struct resolve_layers *layers,
+    const struct declared_import *imports, size_t count)
+{
+	size_t room = r->declared->env.count + layers->env_count;
+
+	for (size_t i = 0; i < r->environ.count; i++)
+		if (inherited(layers, r->environ.entries[i].name))
+			room++;
+	for (size_t i = 0; i < count; i++)
+		room += resolve_source(
+		    r, imports[i].source->secret, imports[i].source->name)
+		            ->count;
+	return room;
 }
 
 void
@@ -309,6 +336,7 @@ resolve_env(struct resolve *r, const struct resolve_layers *layers,
 	struct declared_import *imports = resolve_imports(r, layers, &count);
 	const struct declared_environment *top = &r->declared->env;
 
+	env_list_reserve(r->arena, list, room_of(r, layers, imports, count));
 	add_environ(r, layers, list);
 	for (size_t i = 0; i < top->count; i++)
 		env_list_add(r->arena, list, top->entries[i]);
