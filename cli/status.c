@@ -140,10 +140,17 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 		const cJSON *oldest =
 		    cJSON_GetObjectItemCaseSensitive(queue, "oldest_ms");
 		const char *error = answer_text(queue, "error");
+		/* some kinds count to a bound only */
+		const char *bound =
+		    text_equal(
+		        answer_text(answer_list(queue, "quality"), "waiting"),
+		        "at-least")
+		        ? "+"
+		        : "";
 		buffer_format(out,
-		    "queue %s  waiting %s  active %s  dead %s  consumers %s",
+		    "queue %s  waiting %s%s  active %s  dead %s  consumers %s",
 		    answer_text(queue, "name"),
-		    answer_number(arena, queue, "waiting"),
+		    answer_number(arena, queue, "waiting"), bound,
 		    answer_number(arena, queue, "active"),
 		    answer_number(arena, queue, "dead"),
 		    answer_number(arena, queue, "consumers"));

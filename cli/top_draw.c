@@ -25,6 +25,11 @@ enum {
 	LOG_LINES_MAX = 200,
 	LOGS_MS = 500,
 	ESCAPE_MS = 25,
+	/* Narrower ones have no room for pid and memory beside the note, and
+	 * those below for the note alone: why a replica isn't ready counts most
+	 */
+	COLUMNS_WIDE = 100,
+	COLUMNS_NARROW = 70,
 };
 
 enum colour {
@@ -119,6 +124,16 @@ number_text(int64_t number, char dst[32])
 	return dst;
 }
 
+/* Some kinds count to a bound only. */
+static const char *
+at_least_text(const struct top_queue *queue, char dst[32])
+{
+	if (!queue->at_least || queue->waiting == TOP_UNKNOWN)
+		return number_text(queue->waiting, dst);
+	(void)snprintf(dst, 32, "%" PRId64 "+", queue->waiting);
+	return dst;
+}
+
 static const char *
 duration_text(int64_t ms, char dst[32])
 {
@@ -182,11 +197,16 @@ draw_queue(const struct top *top, int y, const struct top_queue *queue)
 	bool bad = *queue->error != '\0' || queue->consumers == 0;
 
 	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
-	put_format(y, 0, COLS, "%-24.24s %9s %8s %7s %10s  %-12s %s",
-	    queue->name, number_text(queue->waiting, waiting),
-	    number_text(queue->active, active), number_text(queue->dead, dead),
-	    number_text(queue->consumers, consumers),
-	    duration_text(queue->oldest_ms, oldest), queue->error);
+	if (*queue->error != '\0')
+		put_format(y, 0, COLS, "%-24.24s %9s  %s", queue->name,
+		    number_text(queue->waiting, waiting), queue->error);
+	else
+		put_format(y, 0, COLS, "%-24.24s %9s %8s %7s %10s  %s",
+		    queue->name, at_least_text(queue, waiting),
+		    number_text(queue->active, active),
+		    number_text(queue->dead, dead),
+		    number_text(queue->consumers, consumers),
+		    duration_text(queue->oldest_ms, oldest));
 	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, false);
 }
 
@@ -212,7 +232,7 @@ draw_queues(const struct top *top, int y)
 static void
 draw_row(const struct top *top, int y, const struct top_row *row, bool selected)
 {
-	char label[128], pid[32], restarts[32], age[32], memory[32];
+	char label[128], number[32], restarts[32], age[32], memory[32];
 	enum colour colour = row->ready ? COLOUR_GOOD : COLOUR_BAD;
 
 	if (row->replica == TOP_UNKNOWN)
@@ -227,12 +247,19 @@ draw_row(const struct top *top, int y, const struct top_row *row, bool selected)
 	paint(top, colour, true);
 	put_format(y, 27, COLS - 27, "%-10s", row->state);
 	paint(top, colour, false);
-	put_format(y, 38, COLS - 38, "%8s %8s  %-11s %-10s  %s",
-	    row->pid <= 0 ? "-" : number_text(row->pid, pid),
+	(void)snprintf(restarts, sizeof(restarts), "%s",
 	    row->restarts == TOP_UNKNOWN ? "-"
-	                                 : number_text(row->restarts, restarts),
-	    duration_text(row->age_ms, age),
-	    memory_text(row->memory_bytes, memory), row->note);
+	                                 : number_text(row->restarts, number));
+	if (COLS >= COLUMNS_WIDE)
+		put_format(y, 38, COLS - 38, "%8s %8s  %-11s %-10s  %s",
+		    row->pid <= 0 ? "-" : number_text(row->pid, number),
+		    restarts, duration_text(row->age_ms, age),
+		    memory_text(row->memory_bytes, memory), row->note);
+	else if (COLS >= COLUMNS_NARROW)
+		put_format(y, 38, COLS - 38, "%8s  %-11s %s", restarts,
+		    duration_text(row->age_ms, age), row->note);
+	else
+		put(y, 38, COLS - 38, row->note);
 	if (selected)
 		(void)attroff(A_BOLD);
 }
@@ -260,8 +287,10 @@ draw_workers(struct top *top, int y, int bottom)
 	size_t room = bottom > y + 1 ? (size_t)(bottom - y - 1) : 0;
 
 	(void)snprintf(title, sizeof(title),
-	    "  WORKER                   STATE           PID RESTARTS  AGE      "
-	    "   MEMORY      (by %s%s%s)",
+	    "  WORKER                   STATE      %s(by %s%s%s)",
+	    COLS >= COLUMNS_WIDE ? "     PID RESTARTS  AGE         MEMORY      "
+	    : COLS >= COLUMNS_NARROW ? "RESTARTS  AGE         "
+	                             : "",
 	    top_sort_name(top->sort), top->filter[0] == '\0' ? "" : ", /",
 	    top->filter);
 	draw_title(y++, title);
@@ -303,8 +332,8 @@ draw_foot(const struct top *top)
 		put(LINES - 1, 0, COLS, top->said);
 	else
 		put(LINES - 1, 0, COLS,
-		    "r restart  R roll  s stop  t start  + - scale  l logs  "
-		    "o order  / filter  h help  q quit");
+		    "h help  q quit  r restart  R roll  s stop  t start  "
+		    "+ - scale  l logs  o order  / filter");
 }
 
 static void

@@ -164,16 +164,44 @@ read_queues(struct top_model *model, const cJSON *queues)
 
 	model->queues =
 	    arena_array(&model->arena, room + 1, sizeof(*model->queues));
-	cJSON_ArrayForEach(queue, queues) model->queues[model->nqueues++] =
-	    (struct top_queue){
-	        .name = text_of(model, queue, "name"),
-	        .error = text_of(model, queue, "error"),
-	        .waiting = number_of(queue, "waiting"),
-	        .active = number_of(queue, "active"),
-	        .dead = number_of(queue, "dead"),
-	        .consumers = number_of(queue, "consumers"),
-	        .oldest_ms = number_of(queue, "oldest_ms"),
-	    };
+	cJSON_ArrayForEach(queue, queues)
+	    model->queues[model->nqueues++] = (struct top_queue){
+	    .name = text_of(model, queue, "name"),
+	    .error = text_of(model, queue, "error"),
+	    .waiting = number_of(queue, "waiting"),
+	    .at_least =
+	        text_equal(text_of(model, member(queue, "quality"), "waiting"),
+	            "at-least"),
+	    .active = number_of(queue, "active"),
+	    .dead = number_of(queue, "dead"),
+	    .consumers = number_of(queue, "consumers"),
+	    .oldest_ms = number_of(queue, "oldest_ms"),
+	};
+}
+
+/* Less is worse; drift, which has none, comes behind the alerts. */
+static size_t
+badness(const struct top_trouble *trouble)
+{
+	static const char *const severities[] = {
+	    "critical", "error", "warning", "info"};
+	size_t at = 0;
+
+	while (at < ARRAY_LEN(severities) &&
+	       !text_equal(severities[at], trouble->severity))
+		at++;
+	return at;
+}
+
+static int
+by_badness(const void *a, const void *b)
+{
+	const struct top_trouble *one = a, *other = b;
+	size_t first = badness(one), second = badness(other);
+
+	if (first != second)
+		return first < second ? -1 : 1;
+	return one->order < other->order ? -1 : 1;
 }
 
 static void
@@ -202,6 +230,10 @@ read_troubles(struct top_model *model, const cJSON *alerts, const cJSON *drift)
 	            text_of(model, item, "worker"),
 	            text_of(model, item, "summary")),
 	    };
+	for (size_t i = 0; i < model->ntroubles; i++)
+		model->troubles[i].order = i;
+	qsort(model->troubles, model->ntroubles, sizeof(*model->troubles),
+	    by_badness);
 }
 
 int

@@ -37,10 +37,12 @@ struct top_row {
 struct top_queue {
 	const char *name, *error;                            /* "" none */
 	int64_t waiting, active, dead, consumers, oldest_ms; /* TOP_UNKNOWN */
+	bool at_least; /* `waiting`: it was counted to a bound */
 };
 
 struct top_trouble {
 	const char *severity, *text;
+	size_t order; /* as they came */
 };
 
 struct top_model {
@@ -52,7 +54,7 @@ struct top_model {
 	size_t nshown;
 	struct top_queue *queues;
 	size_t nqueues;
-	struct top_trouble *troubles; /* alerts, then drift */
+	struct top_trouble *troubles; /* alerts, the worst first; then drift */
 	size_t ntroubles;
 };
 

@@ -205,18 +205,20 @@ schedule_failed(struct judged *judged, const struct declared_worker *declared,
 		(void)text_ms_for_people(
 		    MAX(clock_wall_ms() - passed_ms, INT64_C(0)), age,
 		    sizeof(age));
-	add(judged, &(struct alert_condition){
-	                .key = arena_format(judged->arena, "schedule-failed:%s",
-	                    declared->name),
-	                .kind = "schedule-failed",
-	                .severity = SEVERITY_ERROR,
-	                .subject = subject_of(judged, declared->name),
-	                .summary = arena_format(judged->arena,
-	                    "its last run failed; the last success: %s%s", age,
-	                    passed_ms == 0 ? "" : " ago"),
-	                .evidence = last_words(judged, worker),
-	                .hold_ms = specs_budget_ms(spec),
-	            });
+	add(judged,
+	    &(struct alert_condition){
+	        .key = arena_format(
+	            judged->arena, "schedule-failed:%s", declared->name),
+	        .kind = "schedule-failed",
+	        .severity = SEVERITY_ERROR,
+	        .subject = subject_of(judged, declared->name),
+	        .summary = arena_format(judged->arena,
+	            "its last run failed; the last success: %s%s", age,
+	            passed_ms == 0 ? "" : " ago"),
+	        .evidence = last_words(judged, worker),
+	        .fix = fix_of(judged, "logs --previous", declared->name),
+	        .hold_ms = specs_budget_ms(spec),
+	    });
 }
 
 static const char *
@@ -249,7 +251,7 @@ missing_value(struct judged *judged, const struct declared_worker *declared)
 	        .worker = declared->name,
 	        .queues = queues_of(judged, declared),
 	        .finding = "RV101",
-	        .fix = "reeve check",
+	        .fix = "reeve check --verbose",
 	    });
 }
 
@@ -376,6 +378,7 @@ sources(struct judged *judged)
 		            arena_format(judged->arena, "can't be read: %s",
 		                source->why == NULL ? "" : source->why),
 		        .evidence = place_text(judged, &source->place),
+		        .fix = "reeve check --verbose",
 		    });
 	}
 }
@@ -411,6 +414,7 @@ ourselves(struct judged *judged)
 		        .summary = "the init refuses what is declared; what "
 		                   "runs stays as it is",
 		        .evidence = op->plan_refusal,
+		        .fix = "reeve plan",
 		    });
 	if (restarts == 0 || judged->now_ms >= shown_until_ms)
 		return;

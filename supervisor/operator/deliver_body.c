@@ -41,6 +41,16 @@ put_cut(struct jsonw *json, const char *key, const char *text, size_t max)
 	jsonw_bytes(json, key, text, len);
 }
 
+/* Where to read on: a command, as `fix` is. */
+static void
+put_explain(struct jsonw *json, const cJSON *event)
+{
+	const char *finding = record_text(event, "finding", "");
+
+	if (*finding != '\0')
+		jsonw_format(json, "explain", "reeve explain %s", finding);
+}
+
 /* --- our own ----------------------------------------------------------- */
 
 static int
@@ -126,9 +136,13 @@ slack_section(struct jsonw *json, const cJSON *event)
 	slack_line(&text, "*", record_text(event, "subject", ""), "*\n");
 	slack_line(&text, "", record_text(event, "summary", ""), "\n");
 	slack_line(&text, "> ", record_text(event, "evidence", ""), "\n");
-	slack_line(&text, "fix: `", record_text(event, "fix", ""), "`\n");
-	slack_line(&text, "why: `reeve explain ",
-	    record_text(event, "finding", ""), "`\n");
+	/* nobody is to mend what is over */
+	if (!is_over(event)) {
+		slack_line(
+		    &text, "fix: `", record_text(event, "fix", ""), "`\n");
+		slack_line(&text, "why: `reeve explain ",
+		    record_text(event, "finding", ""), "`\n");
+	}
 	cJSON_ArrayForEach(other, record_array(event, "explains"))
 	{
 		slack_line(
@@ -234,6 +248,7 @@ pagerduty_payload(struct jsonw *json, const cJSON *event)
 		if (*value != '\0')
 			jsonw_text(json, DETAILS[i], value);
 	}
+	put_explain(json, event);
 	jsonw_end(json);
 	jsonw_end(json);
 }
@@ -272,7 +287,6 @@ alertmanager_pairs(struct jsonw *json, const cJSON *event,
 		if (*value != '\0')
 			jsonw_text(json, pairs[i][0], value);
 	}
-	jsonw_end(json);
 }
 
 static void
@@ -291,8 +305,11 @@ alertmanager_alert(struct jsonw *json, const cJSON *event, int64_t resend_ms)
 	jsonw_object(json, NULL);
 	jsonw_object(json, "labels");
 	alertmanager_pairs(json, event, LABELS, ARRAY_LEN(LABELS));
+	jsonw_end(json);
 	jsonw_object(json, "annotations");
 	alertmanager_pairs(json, event, ANNOTATIONS, ARRAY_LEN(ANNOTATIONS));
+	put_explain(json, event);
+	jsonw_end(json);
 	jsonw_text(json, "startsAt", record_text(event, "since", ""));
 	jsonw_text(json, "endsAt",
 	    is_over(event) ? record_text(event, "at", "")

@@ -229,10 +229,10 @@ how_they_differ(const char *running, const char *declared)
 	const char *b = trimmed(declared, &b_len);
 
 	if (a_len == b_len && memcmp(a, b, a_len) == 0)
-		return "same but for white space at the ends";
+		return ": the same but for white space at the ends";
 	if (strcasecmp(running, declared) == 0)
-		return "same but for upper and lower case";
-	return "different";
+		return ": the same but for upper and lower case";
+	return "";
 }
 
 static enum drift_class
@@ -278,9 +278,9 @@ compare_variable(struct comparison *comparison, const char *name,
 		item.summary = arena_format(
 		    arena, "%s is in what runs, but not declared", name);
 	else
-		item.summary =
-		    arena_format(arena, "%s in what runs and as declared: %s",
-		        name, how_they_differ(running, declared));
+		item.summary = arena_format(arena,
+		    "what runs has another %s than declared%s", name,
+		    how_they_differ(running, declared));
 	differs(comparison, item);
 }
 

@@ -20,7 +20,7 @@ enum {
 
 static void
 missed(const struct rule_look *look, const char *objective, const char *summary,
-    const char *evidence)
+    const char *evidence, const char *fix)
 {
 	struct arena *arena = &look->rules->arena;
 	const char *name = look->queue->name;
@@ -35,6 +35,7 @@ missed(const struct rule_look *look, const char *objective, const char *summary,
 	        .summary = summary,
 	        .evidence = evidence,
 	        .queues = name,
+	        .fix = fix,
 	    });
 }
 
@@ -65,10 +66,14 @@ judge_looks(const struct rule_look *look, const char *objective,
 		missed(look, objective,
 		    arena_format(arena, "%s is above %s", objective,
 		        amount(look, limit, age)),
-		    arena_format(arena, "at most %s since %s, last seen %s",
+		    arena_format(arena, "up to %s since %s, last seen %s",
 		        amount(look, above.most, age),
 		        rules_time(look->rules, above.since_wall_ms),
-		        rules_time(look->rules, above.last_wall_ms)));
+		        rules_time(look->rules, above.last_wall_ms)),
+		    text_equal(objective, "deadLetters")
+		        ? arena_format(
+		              arena, "reeve queue dead %s", look->queue->name)
+		        : "reeve diagnose");
 	else if (rules_known(look, objective, now))
 		rules_say(
 		    look->rules, objective, look->subject, RESULT_PASSED, NULL);
@@ -98,7 +103,8 @@ judge_ratio(const struct rule_look *look, const char *objective,
 		        arena, "more than %.4g%% of %s", 100 * limit, what),
 		    arena_format(arena,
 		        "%" PRId64 " of %" PRId64 " in the last %s", part, all,
-		        window));
+		        window),
+		    "reeve diagnose");
 }
 
 static void
@@ -168,6 +174,7 @@ judge_known(const struct rule_look *look)
 	        .evidence = arena_format(arena, "since %s: %s",
 	            rules_time(look->rules, view->trouble_wall_ms),
 	            view->trouble),
+	        .fix = "reeve diagnose",
 	        .hold_ms = UNKNOWN_MS,
 	    });
 }

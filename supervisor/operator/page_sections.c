@@ -16,7 +16,7 @@ enum {
 	EVENTS_SHOWN = 40,
 	EVENTS_BYTES_MAX = 1 << 20,
 	DRIFT_SHOWN = 200,
-	COMMAND_MAX = 160,
+	REASON_MAX = 640,
 	COUNT_MAX = 32,
 };
 
@@ -77,7 +77,7 @@ fact_time(struct buffer *out, const char *name, int64_t wall_ms)
 static void
 write_reasons(struct buffer *out, const char *why)
 {
-	char line[COMMAND_MAX * 4];
+	char line[REASON_MAX];
 
 	buffer_text(out, "<ul class=\"why\">");
 	while (*why != '\0') {
@@ -153,56 +153,24 @@ page_summary(struct operator_core *op, struct buffer *out)
 
 /* --- alerts --------------------------------------------------------------- */
 
-/* What to do next, of each kind; "{}" is the worker. */
-static const struct advice {
-	const char *kind, *command;
-} advices[] = {
-    {"drift", "reeve diff"},
-    {"rollback", "reeve diff"},
-    {"not-ready", "reeve logs %s --tail 50"},
-    {"crash-looping", "reeve logs %s --previous"},
-    {"missing-value", "reeve check --verbose"},
-    {"source-unreadable", "reeve check --verbose"},
-    {"manifest-refused", "reeve lint"},
-    {"plan-refused", "reeve plan"},
-};
-
-static void
-write_command(struct buffer *out, const char *command)
-{
-	HTML(out,
-	    "<p><span class=\"soft\">next</span> <code "
-	    "class=\"do\">{}</code></p>",
-	    command);
-}
-
+/* What to do next, and where to read on. */
 static void
 write_advice(struct buffer *out, const struct alert *alert)
 {
-	static const char worker[] = "worker ";
-	const char *name = text_starts(alert->subject, worker)
-	                       ? alert->subject + sizeof(worker) - 1
-	                       : "";
-
-	const char *fix = alert->fix;
-
-	for (size_t i = 0; i < ARRAY_LEN(advices); i++) {
-		const char *hole = strstr(advices[i].command, "%s");
-		char command[COMMAND_MAX];
-		if (!text_equal(advices[i].kind, alert->kind))
-			continue;
-		if (hole == NULL)
-			(void)snprintf(
-			    command, sizeof(command), "%s", advices[i].command);
-		else
-			(void)snprintf(command, sizeof(command), "%.*s%s%s",
-			    (int)(hole - advices[i].command),
-			    advices[i].command, name, hole + 2);
-		write_command(out, command);
+	if (alert->fix == NULL && alert->finding == NULL)
 		return;
-	}
-	if (fix != NULL)
-		write_command(out, fix);
+	buffer_text(out, "<p>");
+	if (alert->fix != NULL)
+		HTML(out,
+		    "<span class=\"soft\">next</span> <code "
+		    "class=\"do\">{}</code> ",
+		    alert->fix);
+	if (alert->finding != NULL)
+		HTML(out,
+		    "<span class=\"soft\">why</span> <code "
+		    "class=\"do\">reeve explain {}</code>",
+		    alert->finding);
+	buffer_text(out, "</p>");
 }
 
 static const struct silence *
@@ -253,18 +221,25 @@ write_alert(const struct operator_core *op, struct buffer *out,
 	buffer_text(out, "</article>");
 }
 
+/* The worst first, and what is silenced last. */
 void
 page_alerts(struct operator_core *op, struct buffer *out)
 {
+	static const enum severity order[] = {
+	    SEVERITY_CRITICAL, SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_INFO};
 	bool any = false;
 
-	for (const struct alert *alert = op->alerts.known; alert != NULL;
-	     alert = alert->next) {
-		if (!alert->told && !alert->quiet)
-			continue;
-		any = true;
-		write_alert(op, out, alert);
-	}
+	for (size_t i = 0; i < 2 * ARRAY_LEN(order); i++)
+		for (const struct alert *alert = op->alerts.known;
+		     alert != NULL; alert = alert->next) {
+			if ((!alert->told && !alert->quiet) ||
+			    alert->severity != order[i % ARRAY_LEN(order)] ||
+			    (silence_of(op, alert->silence) != NULL) !=
+			        (i >= ARRAY_LEN(order)))
+				continue;
+			any = true;
+			write_alert(op, out, alert);
+		}
 	if (!any)
 		buffer_text(out, "<p class=\"none\">none is raised</p>");
 }

@@ -336,7 +336,7 @@ lease_not_reclaimed(const struct rule_look *look)
 		        .summary = "leases have run out and nobody took the "
 		                   "jobs back",
 		        .evidence = arena_format(&look->rules->arena,
-		            "at most %.0f since %s, last seen %s", above.most,
+		            "up to %.0f since %s, last seen %s", above.most,
 		            rules_time(look->rules, above.since_wall_ms),
 		            rules_time(look->rules, above.last_wall_ms)),
 		        .fix = arena_format(&look->rules->arena,

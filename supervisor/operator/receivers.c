@@ -324,14 +324,18 @@ say(const struct alert_receiver *receiver, const struct alert_event *event)
 	cJSON *json = record_parse(event->json, strlen(event->json));
 	const char *state = record_text(json, "state", "");
 	const char *evidence = record_text(json, "evidence", "");
-	const char *fix = record_text(json, "fix", "");
+	bool over = text_equal(state, "resolved");
+	/* nobody is to mend what is over */
+	const char *fix = over ? "" : record_text(json, "fix", "");
+	const char *finding = over ? "" : record_text(json, "finding", "");
 
-	log_event(text_equal(state, "resolved") ? LOG_INFO : LOG_WARNING,
-	    "alert", "state=%s kind=%s subject=\"%s\" receiver=%s %s%s%s%s%s",
-	    state, record_text(json, "kind", ""),
-	    record_text(json, "subject", ""), receiver->name,
-	    record_text(json, "summary", ""), *evidence == '\0' ? "" : ": ",
-	    evidence, *fix == '\0' ? "" : "; ", fix);
+	log_event(over ? LOG_INFO : LOG_WARNING, "alert",
+	    "state=%s kind=%s subject=\"%s\" receiver=%s %s%s%s%s%s%s%s", state,
+	    record_text(json, "kind", ""), record_text(json, "subject", ""),
+	    receiver->name, record_text(json, "summary", ""),
+	    *evidence == '\0' ? "" : ": ", evidence,
+	    *fix == '\0' ? "" : "; fix: ", fix,
+	    *finding == '\0' ? "" : "; why: reeve explain ", finding);
 }
 
 static void

@@ -126,6 +126,8 @@ stall_judge(
 		            text_ms_for_people(
 		                now_ms - view.still_ms, text, sizeof(text)),
 		            restarts_within(tracked, now_ms)),
+		        .fix =
+		            arena_format(arena, "reeve restart %s", one->name),
 		        .hold_ms = one->stall_after_ms,
 		    });
 	}

@@ -48,10 +48,19 @@ lacks() { ! screen | grep -Eq "$1"; }
 	top 120 30
 	until_ok shows '^> mailer/0 +ready +[0-9]+ +0 '
 	until_ok shows '^  crasher/0 +backoff .*exit code 3'
-	until_ok shows '^jobs +\? +\? +\? +\? .*no database file'
+	until_ok shows '^jobs +\? .*no database file'
 	until_ok shows '^shop +operator running +2 of 3 ready'
 	key q
 	until_ok shows '^over 0'
+}
+
+@test "a narrow terminal keeps what counts: why it isn't ready, and what isn't known" {
+	top 80 24
+	until_ok shows '^  crasher/0 +backoff +[0-9]+ .*exit code 3'
+	until_ok shows '^jobs +\? +.*no database file'
+	until_ok shows '^h help  q quit'
+	terminal resize-window -t t -x 60 -y 15
+	until_ok shows '^  crasher/0 +backoff +exit code 3'
 }
 
 @test "orders are asked about, carried out only after a y" {

@@ -410,10 +410,10 @@ a_worker_s_command_elsewhere_is_told_unless_a_supervisor_started_it(
 		assert_string_equal(text_of(one, "worker"), "a");
 		assert_null(with_pid(member(answer, "strangers"), worker));
 	}
-	{ /* other arguments are another program */
+	{ /* with other arguments it is something else */
 		CLEANUP(json_free)
 		cJSON *answer = inspect_format(
-		    request, KEY, (int)init, (int)worker, "100000.26");
+		    request, KEY, (int)init, (int)worker, "100000.25\",\"1");
 		assert_null(with_pid(member(answer, "strangers"), other));
 	}
 	/* children of something with the init's name */

@@ -281,7 +281,7 @@ drift_names_key_class_and_place_and_never_a_value(void **state)
 		enum drift_class kind;
 		const char *how;
 	} expected[] = {
-	    {"PLAIN", DRIFT_CLASS_ENV, "different"},
+	    {"PLAIN", DRIFT_CLASS_ENV, "another PLAIN than declared"},
 	    {"SECRET", DRIFT_CLASS_SECRET, "trailing newline"},
 	    {"QUEUE", DRIFT_CLASS_QUEUE, "upper and lower case"},
 	    {"CONFIG", DRIFT_CLASS_CONFIG, "white space at the ends"},

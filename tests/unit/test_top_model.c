@@ -123,6 +123,31 @@ rows_are_put_in_order_and_filtered(void **state)
 }
 
 static void
+the_worst_trouble_comes_first_and_a_bound_is_one(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    read_it("{\"name\":\"shop\",\"queues\":[{\"name\":\"a\","
+	            "\"waiting\":5001,\"quality\":{\"waiting\":"
+	            "\"at-least\"}},{\"name\":\"b\",\"waiting\":7,"
+	            "\"quality\":{\"dead\":\"at-least\"}}],\"alerts\":["
+	            "{\"severity\":\"warning\",\"subject\":\"a\"},"
+	            "{\"severity\":\"critical\",\"subject\":\"b\"},"
+	            "{\"severity\":\"warning\",\"subject\":\"c\"},"
+	            "{\"severity\":\"error\",\"subject\":\"d\"}],"
+	            "\"drift\":[{\"worker\":\"e\"}]}"),
+	    0);
+	assert_true(model.queues[0].at_least);
+	assert_false(model.queues[1].at_least);
+	assert_int_equal(model.ntroubles, 5);
+	assert_string_equal(model.troubles[0].text, "b: ");
+	assert_string_equal(model.troubles[1].text, "d: ");
+	assert_string_equal(model.troubles[2].text, "a: ");
+	assert_string_equal(model.troubles[3].text, "c: ");
+	assert_string_equal(model.troubles[4].severity, "drift");
+}
+
+static void
 what_is_not_a_status_leaves_the_old_one(void **state)
 {
 	(void)state;
@@ -146,6 +171,8 @@ main(void)
 	        a_worker_without_instances_is_not_overlooked, teardown),
 	    cmocka_unit_test_teardown(
 	        rows_are_put_in_order_and_filtered, teardown),
+	    cmocka_unit_test_teardown(
+	        the_worst_trouble_comes_first_and_a_bound_is_one, teardown),
 	    cmocka_unit_test_teardown(
 	        what_is_not_a_status_leaves_the_old_one, teardown),
 	};
