@@ -13,9 +13,9 @@
 #include "probes/base64.h"
 #include "probes/google_token.h"
 #include "probes/json_read.h"
-#include "probes/queue/cloud.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/near.h"
+#include "probes/queue/pubsub.h"
 #include "probes/queue/timestamp.h"
 
 /*
@@ -23,9 +23,10 @@
  * `pubsub://project/subscription?topic=T[&endpoint=URL]`. With an endpoint (or
  * $PUBSUB_EMULATOR_HOST) that is an emulator: no token is asked for. Counts are
  * Cloud Monitoring's, a minute old at best: estimates; the emulator has none. A
- * message is shown only by pulling it, which counts as an attempt: so none is
- * ever pulled here, and a canary is seen by what the worker does. Source:
- * queues.md part 10, the Pub/Sub and Monitoring REST references.
+ * message is shown only by pulling it, which counts as an attempt: so only dead
+ * letters are pulled (pubsub_letters.c), and a canary is seen by what the
+ * worker does. Source: queues.md part 10, the Pub/Sub and Monitoring REST
+ * references.
  */
 enum {
 	BODY_MAX = 4 << 20,
@@ -38,16 +39,6 @@ static const int64_t WINDOW_MS = 600000;
 static const char SERVICE[] = "https://pubsub.googleapis.com";
 static const char MONITORING[] = "https://monitoring.googleapis.com";
 static const char EMULATOR[] = "the emulator has no Cloud Monitoring";
-static const char DELETED[] = "_deleted-topic_";
-
-struct pubsub {
-	const char *project, *subscription;
-	const char *topic; /* NULL: not declared */
-	const char *endpoint;
-	const char *authorization; /* "Authorization: Bearer …"; NULL: emulator
-	                            */
-	const char *monitoring;    /* NULL: none */
-};
 
 static int
 open_token(struct queue *queue, struct pubsub *pubsub, struct err *err)
@@ -127,9 +118,9 @@ refused(struct queue *queue, struct cloud_reply *reply, struct err *err)
 	return rc;
 }
 
-static int
-ask(struct queue *queue, struct arena *arena, const char *url, const char *body,
-    struct cloud_reply *ret, struct err *err)
+int
+pubsub_ask(struct queue *queue, struct arena *arena, const char *url,
+    const char *body, struct cloud_reply *ret, struct err *err)
 {
 	const struct pubsub *pubsub = queue->state;
 	struct http_request request = {
@@ -138,6 +129,7 @@ ask(struct queue *queue, struct arena *arena, const char *url, const char *body,
 	    .body = body,
 	    .headers = {"Content-Type: application/json"},
 	    .nheaders = 1,
+	    .body_max = CLOUD_ANSWER_MAX,
 	};
 
 	if (pubsub->authorization != NULL)
@@ -149,8 +141,8 @@ ask(struct queue *queue, struct arena *arena, const char *url, const char *body,
 	return refused(queue, ret, err);
 }
 
-static const char *
-subscription_url(const struct pubsub *pubsub, struct arena *arena)
+const char *
+pubsub_subscription(const struct pubsub *pubsub, struct arena *arena)
 {
 	return arena_format(arena, "%s/v1/projects/%s/subscriptions/%s",
 	    pubsub->endpoint, pubsub->project,
@@ -214,7 +206,7 @@ metric(struct queue *queue, struct arena *arena, const char *subscription,
 	    url_encode(arena, time_text(arena, now - WINDOW_MS)),
 	    url_encode(arena, time_text(arena, now)));
 
-	if (ask(queue, arena, url, NULL, &reply, &err) == -1)
+	if (pubsub_ask(queue, arena, url, NULL, &reply, &err) == -1)
 		return queue_unknown(arena_text(arena, err.text));
 	struct queue_number number = last_point(reply.json);
 
@@ -224,8 +216,8 @@ metric(struct queue *queue, struct arena *arena, const char *subscription,
 
 /* --- the subscription ----------------------------------------------------- */
 
-static const char *
-short_name(struct arena *arena, const char *name)
+const char *
+pubsub_short_name(struct arena *arena, const char *name)
 {
 	const char *slash = strrchr(name, '/');
 
@@ -239,16 +231,17 @@ bound(struct queue *queue, struct arena *arena, const char *topic)
 {
 	const struct pubsub *pubsub = queue->state;
 
-	if (text_equal(topic, DELETED))
+	if (text_equal(topic, PUBSUB_DELETED))
 		return (struct queue_flag){HOLDS_NO,
 		    "its topic was deleted; it gets nothing any more"};
 	if (pubsub->topic != NULL &&
-	    !text_equal(short_name(arena, topic), pubsub->topic))
+	    !text_equal(pubsub_short_name(arena, topic), pubsub->topic))
 		return (struct queue_flag){HOLDS_NO,
 		    arena_format(arena, "it is subscribed to '%s', not to '%s'",
-		        short_name(arena, topic), pubsub->topic)};
-	return (struct queue_flag){HOLDS_YES,
-	    arena_format(arena, "subscribed to %s", short_name(arena, topic))};
+		        pubsub_short_name(arena, topic), pubsub->topic)};
+	return (struct queue_flag){
+	    HOLDS_YES, arena_format(arena, "subscribed to %s",
+	                   pubsub_short_name(arena, topic))};
 }
 
 static void
@@ -274,7 +267,7 @@ read_dead(struct queue *queue, struct arena *arena, const cJSON *subscription,
 		ret->attempts_limit = queue_exact(limit);
 	ret->dead_kept = (struct queue_flag){
 	    HOLDS_YES, arena_format(arena, "dead letters go to topic %s",
-	                   short_name(arena, topic))};
+	                   pubsub_short_name(arena, topic))};
 	ret->dead =
 	    dead == NULL
 	        ? queue_unknown("declare 'deadLetter': a subscription "
@@ -314,8 +307,8 @@ pubsub_observe(struct queue *queue, struct arena *arena,
 	ret->target = queue->target;
 	ret->engine =
 	    pubsub->monitoring != NULL ? "Google Pub/Sub" : "Pub/Sub emulator";
-	if (ask(queue, arena, subscription_url(pubsub, arena), NULL, &reply,
-	        err) == -1) {
+	if (pubsub_ask(queue, arena, pubsub_subscription(pubsub, arena), NULL,
+	        &reply, err) == -1) {
 		if (queue->cause != CAUSE_NOT_FOUND)
 			return -1;
 		ret->exists = EXISTS_NO;
@@ -356,7 +349,7 @@ pubsub_near(struct queue *queue, struct arena *arena, struct queue_state *state,
 	const cJSON *item = NULL;
 	struct near near;
 
-	if (ask(queue, arena,
+	if (pubsub_ask(queue, arena,
 	        arena_format(arena,
 	            "%s/v1/projects/%s/subscriptions?pageSize=%d",
 	            pubsub->endpoint, pubsub->project, NAMES_MAX),
@@ -370,8 +363,8 @@ pubsub_near(struct queue *queue, struct arena *arena, struct queue_state *state,
 
 		if (json_text(item, "name", NULL, &name, NULL) == 0 &&
 		    name != NULL)
-			near_offer(
-			    &near, short_name(arena, name), "", "subscription");
+			near_offer(&near, pubsub_short_name(arena, name), "",
+			    "subscription");
 	}
 	near_finish(&near, state);
 	cloud_reply_fini(&reply);
@@ -393,10 +386,10 @@ topic_of(
 		*ret = pubsub->topic;
 		return 0;
 	}
-	if (ask(queue, arena, subscription_url(pubsub, arena), NULL, &reply,
-	        err) == -1)
+	if (pubsub_ask(queue, arena, pubsub_subscription(pubsub, arena), NULL,
+	        &reply, err) == -1)
 		return -1;
-	*ret = short_name(arena, cloud_text(reply.json, "topic"));
+	*ret = pubsub_short_name(arena, cloud_text(reply.json, "topic"));
 	cloud_reply_fini(&reply);
 	return 0;
 }
@@ -446,7 +439,7 @@ pubsub_submit(struct queue *queue, const struct queue_submission *job,
 		return queue_trouble(queue, CAUSE_URL, "", err, ERR_CAPACITY,
 		    "the message is too long");
 	if (topic_of(queue, arena, &topic, err) == -1 ||
-	    ask(queue, arena,
+	    pubsub_ask(queue, arena,
 	        arena_format(arena, "%s/v1/projects/%s/topics/%s:publish",
 	            pubsub->endpoint, pubsub->project,
 	            url_encode(arena, topic)),
@@ -504,4 +497,6 @@ const struct queue_driver queue_pubsub = {
     .submit = pubsub_submit,
     .follow = pubsub_follow,
     .remove = pubsub_remove,
+    .list = pubsub_list,
+    .move = pubsub_move,
 };

@@ -23,6 +23,19 @@ stub() {
 	wait_until port_listens "$PORT"
 }
 
+# queue ARGUMENTS…: of `reeve queue`, with a log of its own.
+queue() {
+	run --separate-stderr "$REEVE_TOOL" queue "$@" --log "$PWD/moves.jsonl"
+}
+
+peek() {
+	run --separate-stderr "$REEVE_TOOL" queue "$@" --output json
+}
+
+of() {
+	jq -er "$1" <<<"$output"
+}
+
 # --- Pub/Sub -----------------------------------------------------------------
 
 start_emulator() {
@@ -90,6 +103,116 @@ emulator() {
 	[ "$(answer result)" = unknown ]
 	look remove "$URL"
 	[ "$(answer result)" != passed ]
+}
+
+# bury N WORD [ATTRIBUTE VALUE]: to the topic of the dead letters, by hand.
+bury() {
+	local i
+	for i in $(seq "$1"); do
+		emulator POST topics/dead:publish "$(jq -nc --arg data "$(printf '%s' "$2 $i" | base64)" \
+		    --arg key "${3-kind}" --arg value "${4-mail}" \
+		    '{messages: [{data: $data, attributes: {($key): $value}}]}')" >buried
+	done
+}
+
+# held SUBSCRIPTION: what somebody who pulls there gets, given back.
+held() {
+	emulator POST "subscriptions/$1:pull" '{"maxMessages": 50, "returnImmediately": true}' >pulled
+	jq -c '{ackIds: [.receivedMessages[]?.ackId], ackDeadlineSeconds: 0}' pulled >ids
+	[ "$(jq '.ackIds | length' ids)" -eq 0 ] ||
+	    emulator POST "subscriptions/$1:modifyAckDeadline" "$(cat ids)" >given
+	jq -c '[.receivedMessages[]?.message.data | @base64d] | sort' pulled
+}
+
+holds() {
+	[ "$(held "$1")" = "$2" ]
+}
+
+# A queue in which looking kills nothing, with a subscription of dead letters.
+start_graves() {
+	start_emulator
+	emulator PUT topics/solo '{}'
+	emulator PUT subscriptions/solo '{"topic": "projects/p/topics/solo"}'
+	emulator PUT subscriptions/graves '{"topic": "projects/p/topics/dead", "ackDeadlineSeconds": 600}'
+}
+
+@test "pubsub: dead letters are shown to who asks, and given back" {
+	start_emulator
+	URL="pubsub://p/jobs?endpoint=$EMULATOR"
+	peek dead "$URL"
+	expect_status 4
+	[[ $output$stderr == *"'deadLetter' says which"* ]]
+	emulator PUT subscriptions/graves '{"topic": "projects/p/topics/dead", "ackDeadlineSeconds": 600}'
+	# one that really died, by the seventh delivery
+	emulator POST topics/uploads:publish \
+	    "{\"messages\": [{\"data\": \"$(printf died | base64)\", \"attributes\": {\"kind\": \"mail\"}}]}"
+	died() {
+		held jobs >/dev/null
+		holds graves '["died"]'
+	}
+	wait_until -t 60 died
+	bury 2 'by hand'
+	bury 1 other CloudPubSubDeadLetterSourceSubscription others
+	peek dead "$URL"
+	expect_status 0
+	of '.queues[0] | [.jobs[].payload] | sort == ["by hand 1", "by hand 2", "died"]'
+	of '.queues[0].jobs[] | select(.payload == "died") | .attempts >= 5 and .age_ms >= 0 and (.id | length) == 40'
+	wait_until holds graves '["by hand 1","by hand 2","died","other 1"]'
+	peek peek "$URL"
+	expect_status 4
+	[[ $output$stderr == *maxDeliveryAttempts* ]]
+}
+
+@test "pubsub: a dry run moves nothing, then each goes back once, as it was" {
+	start_graves
+	URL="pubsub://p/solo?dlq=graves&endpoint=$EMULATOR"
+	bury 3 upload
+	queue requeue "$URL"
+	expect_status 0
+	has 'would be moved: 3'
+	holds solo '[]'
+	queue requeue "$URL" --limit 2 --yes --output json
+	expect_status 0
+	of '.outcome == "moved" and (.moved | length) == 2'
+	wait_until holds graves '["upload 3"]'
+	wait_until holds solo '["upload 1","upload 2"]'
+	jq -e '.receivedMessages[0].message.attributes == {"kind": "mail"}' pulled
+	# the same once more: it is known, whatever its messageId
+	bury 1 upload
+	queue requeue "$URL" --id "$(printf 'upload 1' | sha1sum | cut -d' ' -f1)" --yes
+	expect_status 1
+	has 'held back'
+	# another's subscription would get all of them again
+	emulator PUT subscriptions/audit '{"topic": "projects/p/topics/solo"}'
+	queue requeue "$URL" --force --yes
+	expect_status 1
+	has "other subscriptions too ('audit')"
+	wait_until holds graves '["upload 1","upload 3"]'
+}
+
+@test "pubsub: the connection ends before or after a copy: nothing is lost, and it says what it knows" {
+	start_graves
+	for how in before after; do
+		bury 3 "$how"
+		start_cut "$PORT" "$(printf '%s 2' "$how" | base64)" "$how"
+		queue requeue "pubsub://p/solo?dlq=graves&endpoint=http://127.0.0.1:$CUT_PORT" --yes --output json
+		expect_status 3
+		of '.outcome == "unknown" and (.why | contains("perhaps in the queue again"))'
+		rm moves.jsonl
+		both() {
+			[ "$({ held solo; held graves; } | jq -cs 'add | unique')" = \
+			    "[\"$how 1\",\"$how 2\",\"$how 3\"]" ]
+		}
+		wait_until both
+		# what it was about is still there, and goes back the second time
+		queue requeue "pubsub://p/solo?dlq=graves&endpoint=$EMULATOR" --force --yes
+		expect_status 0
+		wait_until holds graves '[]'
+		emulator POST subscriptions/solo:pull '{"maxMessages": 50, "returnImmediately": true}' |
+		    jq -c '{ackIds: [.receivedMessages[].ackId]}' >ids
+		emulator POST subscriptions/solo:acknowledge "$(cat ids)"
+		wait_until holds solo '[]'
+	done
 }
 
 @test "pubsub: with a service account's key, or the machine's, Cloud Monitoring counts" {
@@ -199,19 +322,6 @@ emulator() {
 	look observe "sqs://eu-west-1/123456789012/jobs?$end"
 	[ "$(answer cause)" = unresolved ]
 	[[ $(answer summary) == *AWS_ACCESS_KEY_ID* ]]
-}
-
-# queue ARGUMENTS…: of `reeve queue`, with a log of its own.
-queue() {
-	run --separate-stderr "$REEVE_TOOL" queue "$@" --log "$PWD/moves.jsonl"
-}
-
-peek() {
-	run --separate-stderr "$REEVE_TOOL" queue "$@" --output json
-}
-
-of() {
-	jq -er "$1" <<<"$output"
 }
 
 start_sqs() {
