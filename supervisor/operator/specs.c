@@ -14,6 +14,7 @@
 #include "manifests/cron.h"
 #include "supervisor/operator/settings.h"
 #include "supervisor/operator/specs.h"
+#include "supervisor/operator/texts.h"
 #include "supervisor/wire/plan_encode.h"
 
 enum {
@@ -21,6 +22,7 @@ enum {
 	BUDGET_DEFAULT_MS = 30 * 1000,
 	SETTLE_MS = 2000,
 	DIGEST_BYTES_MAX = 256 << 20,
+	ENVIRONMENT_BYTES_MAX = 512 << 20, /* as much as the whole intent */
 };
 
 /* What execvp uses where PATH is not set, and what images usually have. */
@@ -96,18 +98,20 @@ resolve(struct arena *arena, const struct worker_spec *spec)
  * nothing sets the variable that carries a queue's name, we do (decisions.md
  * 8). */
 static const char *const *
-environment(struct arena *arena, const struct declared_worker *worker)
+environment(struct texts *texts, const struct declared_worker *worker)
 {
 	size_t room = worker->env.count + worker->nconsumes + 1;
-	const char **envp = arena_array(arena, room, sizeof(*envp));
+	const char **envp = arena_array(texts->arena, room, sizeof(*envp));
 	size_t count = 0;
+	struct arena whole; /* each "NAME=value", equal to another's or not */
 
+	arena_init(&whole, ENVIRONMENT_BYTES_MAX);
 	for (size_t i = 0; i < worker->env.count; i++) {
 		const struct declared_env *entry = &worker->env.entries[i];
 		if (entry->shadowed || entry->value == NULL)
 			continue;
-		envp[count++] =
-		    arena_format(arena, "%s=%s", entry->name, entry->value);
+		envp[count++] = texts_once(texts,
+		    arena_format(&whole, "%s=%s", entry->name, entry->value));
 	}
 	for (size_t i = 0; i < worker->nconsumes; i++) {
 		const struct declared_binding *binding = &worker->consumes[i];
@@ -116,9 +120,11 @@ environment(struct arena *arena, const struct declared_worker *worker)
 		    declared_env_find(&worker->env, binding->env) != NULL ||
 		    specs_env(envp, binding->env) != NULL)
 			continue;
-		envp[count++] = arena_format(
-		    arena, "%s=%s", binding->env, binding->queue->real_name);
+		envp[count++] = texts_once(
+		    texts, arena_format(&whole, "%s=%s", binding->env,
+		               binding->queue->real_name));
 	}
+	arena_wipe(&whole);
 	return envp;
 }
 
@@ -339,10 +345,11 @@ schedule(struct arena *arena, const struct declared_worker *worker,
 }
 
 static int
-worker(struct arena *arena, const struct declared *declared,
+worker(struct texts *texts, const struct declared *declared,
     const struct declared_worker *from, const struct fingerprint_key *key,
     struct worker_spec *ret, struct err *err)
 {
+	struct arena *arena = texts->arena;
 	struct worker_spec to = {
 	    .name = from->name,
 	    .argv = from->command,
@@ -377,7 +384,7 @@ worker(struct arena *arena, const struct declared *declared,
 	    .logs = logs(&from->logs),
 	};
 
-	to.envp = environment(arena, from);
+	to.envp = environment(texts, from);
 	to.executable = resolve(arena, &to);
 	if (settings_make(arena, from, &to, err) == -1 ||
 	    schedule(arena, from, &to.schedule, err) == -1)
@@ -441,12 +448,16 @@ specs_make(const struct declared *declared, const struct fingerprint_key *key,
 	if (settings(declared, &made.settings, err) == -1)
 		return -1;
 	made.specs = arena_array(arena, made.count + 1, sizeof(*made.specs));
-	for (size_t i = 0; i < made.count; i++)
-		if (worker(arena, declared, &declared->workers[i], key,
-		        &made.specs[i], err) == -1)
-			return -1;
-	*ret = made;
-	return 0;
+	struct texts texts = {.arena = arena};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < made.count; i++)
+		rc = worker(&texts, declared, &declared->workers[i], key,
+		    &made.specs[i], err);
+	texts_fini(&texts);
+	if (rc == 0)
+		*ret = made;
+	return rc;
 }
 
 static void

@@ -108,6 +108,43 @@ the_command_is_found_by_the_workers_own_path(void **state)
 }
 
 static void
+equal_variables_of_several_workers_are_stored_once(void **state)
+{
+	enum {
+		WORKERS = 100
+	};
+	struct declared_worker *workers =
+	    arena_array(&arena, WORKERS, sizeof(*workers));
+	struct declared declared = {
+	    .name = "sys",
+	    .workers = workers,
+	    .nworkers = WORKERS,
+	    .supervisor = {.grace_ms = -1, .liveness_port = -1},
+	};
+	struct specs specs;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	(void)snprintf(declared.digest, sizeof(declared.digest), "%064d", 0);
+	for (size_t i = 0; i < WORKERS; i++) {
+		struct declared_env *entries =
+		    arena_array(&arena, 2, sizeof(*entries));
+		entries[0] = env("SHARED", arena_text(&arena, "same"));
+		entries[1] = env("OWN", arena_format(&arena, "%zu", i));
+		workers[i] = worker_with(entries, 2);
+	}
+	assert_int_equal(specs_make(&declared, &key, &arena, &specs, &err), 0);
+	for (size_t i = 0; i < WORKERS; i++) {
+		const char *const *envp = specs.specs[i].envp;
+		assert_string_equal(envp[0], "SHARED=same");
+		assert_ptr_equal(envp[0], specs.specs[0].envp[0]);
+		assert_string_equal(
+		    envp[1], arena_format(&arena, "OWN=%zu", i));
+		assert_null(envp[2]);
+	}
+}
+
+static void
 a_command_that_is_nowhere_gets_a_path_that_says_so(void **state)
 {
 	static const char *const missing[] = {"no-such-program", NULL};
@@ -531,6 +568,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_command_is_found_by_the_workers_own_path),
+	    cmocka_unit_test(
+	        equal_variables_of_several_workers_are_stored_once),
 	    cmocka_unit_test(
 	        a_command_that_is_nowhere_gets_a_path_that_says_so),
 	    cmocka_unit_test(
