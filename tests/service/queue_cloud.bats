@@ -141,6 +141,7 @@ start_graves() {
 	URL="pubsub://p/jobs?endpoint=$EMULATOR"
 	peek dead "$URL"
 	expect_status 4
+	# shellcheck disable=SC2154 # bats sets it
 	[[ $output$stderr == *"'deadLetter' says which"* ]]
 	emulator PUT subscriptions/graves '{"topic": "projects/p/topics/dead", "ackDeadlineSeconds": 600}'
 	# one that really died, by the seventh delivery
@@ -240,7 +241,6 @@ start_graves() {
 	GOOGLE_APPLICATION_CREDENTIALS=$PWD/wrong.json run_ls 'pubsub://p/jobs'
 	[ "$status" -ne 0 ]
 	[[ $output == *"no token"* ]]
-	# shellcheck disable=SC2154 # bats sets it
 	[[ $output$stderr != *PRIVATE* ]]
 }
 
