@@ -26,10 +26,10 @@ enum {
 static struct operator_core op;
 static struct intent intent;
 static struct declared declared;
-static struct declared_worker workers[WORKERS_MAX];
-static struct worker_spec chosen[WORKERS_MAX]; /* by name "a", "b" */
+static struct arena arena;
+static struct declared_worker *workers;
+static struct worker_spec *chosen, *applied; /* of "a" and "b" */
 static const char *held[WORKERS_MAX];
-static struct worker_spec applied[WORKERS_MAX];
 static struct reconcile_worker views[WORKERS_MAX];
 static struct reconcile_instance instances[WORKERS_MAX][REPLICAS_MAX];
 static struct reconcile_memory memories[WORKERS_MAX];
@@ -95,6 +95,10 @@ setup(void **state)
 	static const char *const names[WORKERS_MAX] = {"a", "b"};
 
 	(void)state;
+	arena_init(&arena, OUT_MAX);
+	workers = arena_array(&arena, WORKERS_MAX, sizeof(*workers));
+	chosen = arena_array(&arena, WORKERS_MAX, sizeof(*chosen));
+	applied = arena_array(&arena, WORKERS_MAX, sizeof(*applied));
 	op = (struct operator_core){.judged = true};
 	op.applied.known = true;
 	op.applied.plan.nworkers = 1;
@@ -134,6 +138,7 @@ teardown(void **state)
 {
 	(void)state;
 	record_free(&plan);
+	arena_fini(&arena);
 	return 0;
 }
 
