@@ -92,6 +92,11 @@ child(enum how how)
 	fd_close(&pipes[1]);
 	assert_int_equal(read(pipes[0], &byte, 1), 0);
 	fd_close(&pipes[0]);
+	/* its descriptors are closed a moment before it is a zombie */
+	siginfo_t info;
+	if (how == ENDED)
+		assert_int_equal(
+		    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 	children[nchildren++] = pid;
 	return pid;
 }
