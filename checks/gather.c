@@ -130,6 +130,8 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 		jsonw_text(&json, "part", request->part);
 	if (request->limit > 0)
 		jsonw_i64(&json, "limit", request->limit);
+	if (request->force)
+		jsonw_bool(&json, "force", true);
 	if (request->ids != NULL) {
 		jsonw_array(&json, "ids");
 		for (size_t i = 0; i < request->nids; i++)

@@ -74,6 +74,7 @@ struct gather_request {
 	int64_t limit;                 /* list */
 	const char *const *ids;        /* move */
 	size_t nids;
+	bool force; /* move */
 };
 
 /* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a

@@ -65,7 +65,8 @@ static const struct cli_option queue_options[] = {
     {"id", "ID", "requeue, reclaim: only this job; repeatable"},
     {"yes", NULL, "requeue, reclaim: do it; without, only say what would be"},
     {"force", NULL,
-        "requeue, reclaim: also what was moved before and came back"},
+        "requeue, reclaim: also what came back, or might be dropped as "
+        "a duplicate"},
     {"log", "FILE",
         "requeue, reclaim: the log of what was moved "
         "($XDG_STATE_HOME/reeve/moves.jsonl)"},

@@ -245,7 +245,8 @@ ask_to_move(struct moving *moving)
 	    &(struct gather_request){
 	        .part = queue_part_name(moving->verb->from),
 	        .ids = ids_of(&cli->arena, moving->chosen, moving->nchosen),
-	        .nids = moving->nchosen});
+	        .nids = moving->nchosen,
+	        .force = moving->force});
 
 	if (code != 0)
 		return code;

@@ -22,6 +22,7 @@
  */
 enum {
 	BODY_MAX_BYTES = 1 << 20,
+	HEADERS_MAX_BYTES = 64 << 10,
 	BODY_SHOWN_BYTES = 200,
 	STATUS_MAX = 64,
 	REDIRECTS_MAX = 5,
@@ -148,6 +149,9 @@ set_common(CURL *curl, const struct http_request *request, int64_t left_ms,
 		(void)curl_easy_setopt(
 		    curl, CURLOPT_USERPWD, request->credentials);
 	}
+	if (request->http1)
+		(void)curl_easy_setopt(
+		    curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	if (request->ca != NULL)
 		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, request->ca);
 	if (request->unix_path != NULL && request->unix_path[0] == '@')
@@ -165,8 +169,9 @@ set_method(CURL *curl, const struct http_request *request)
 
 	if (request->body != NULL) {
 		(void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
-		(void)curl_easy_setopt(
-		    curl, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
+		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE,
+		    request->body_len > 0 ? (long)request->body_len
+		                          : (long)strlen(request->body));
 		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
 	} else if (text_equal(method, "HEAD")) {
 		(void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
@@ -344,6 +349,16 @@ perform_failed(CURL *curl, CURLcode code, struct ladder *ladder,
 	}
 }
 
+/* Those of the last answer, folded lines made one. */
+static void
+keep_headers(CURL *curl, struct buffer *headers)
+{
+	struct curl_header *at = NULL;
+
+	while ((at = curl_easy_nextheader(curl, CURLH_HEADER, -1, at)) != NULL)
+		buffer_format(headers, "%s: %s\n", at->name, at->value);
+}
+
 static int
 perform(CURL *curl, const struct http_request *request, struct ladder *ladder,
     struct http_answer *ret)
@@ -368,6 +383,7 @@ perform(CURL *curl, const struct http_request *request, struct ladder *ladder,
 	if (code != CURLE_OK)
 		return perform_failed(curl, code, ladder, &ret->body, &reached,
 		    why[0] != '\0' ? why : curl_easy_strerror(code));
+	keep_headers(curl, &ret->headers);
 	char *location = NULL;
 	(void)curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &location);
 	if (location != NULL)
@@ -390,6 +406,7 @@ http_perform(const struct http_request *request, struct ladder *ladder,
 
 	buffer_init(&ret->body,
 	    (request->body_max != 0 ? request->body_max : BODY_MAX_BYTES) + 1);
+	buffer_init(&ret->headers, HEADERS_MAX_BYTES);
 	ladder_begin(ladder, STEP_DNS, "");
 	if (url_parse(ladder->arena, request->url, &url, &err) == -1)
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
@@ -427,6 +444,7 @@ void
 http_answer_fini(struct http_answer *answer)
 {
 	buffer_fini(&answer->body);
+	buffer_fini(&answer->headers);
 }
 
 static int

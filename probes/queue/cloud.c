@@ -26,7 +26,7 @@ cloud_ask(struct queue *queue, struct arena *arena,
 	struct ladder later;
 	struct ladder *ladder = &later;
 
-	*ret = (struct cloud_reply){.body = ""};
+	*ret = (struct cloud_reply){.body = "", .headers = ""};
 	ladder_init(&later, arena, queue->deadline_ms);
 	if (queue->ladder.nsteps == 0)
 		ladder = &queue->ladder;
@@ -38,6 +38,10 @@ cloud_ask(struct queue *queue, struct arena *arena,
 		ret->body = arena_bytes(arena,
 		    answer.body.len > 0 ? answer.body.data : "",
 		    answer.body.len);
+		ret->headers = arena_bytes(arena,
+		    answer.headers.len > 0 ? answer.headers.data : "",
+		    answer.headers.len);
+		ret->cut = answer.body.overflow || answer.headers.overflow;
 		ret->json = json_read(ret->body, ret->len, NULL);
 	}
 	http_answer_fini(&answer);
@@ -54,6 +58,24 @@ cloud_reply_fini(struct cloud_reply *reply)
 {
 	cJSON_Delete(reply->json);
 	reply->json = NULL;
+}
+
+const char *
+cloud_header(
+    struct arena *arena, const struct cloud_reply *reply, const char *name)
+{
+	size_t len = strlen(name);
+	const char *next = NULL;
+
+	for (const char *at = reply->headers; at[0] != '\0'; at = next) {
+		size_t line = strcspn(at, "\n");
+
+		next = at + line + (at[line] == '\n');
+		if (line >= len + 2 && strncasecmp(at, name, len) == 0 &&
+		    memcmp(at + len, ": ", 2) == 0)
+			return arena_bytes(arena, at + len + 2, line - len - 2);
+	}
+	return "";
 }
 
 const char *

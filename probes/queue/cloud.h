@@ -18,7 +18,9 @@ struct cloud_reply {
 	long status;
 	const char *body; /* of the asker's arena, NUL-terminated */
 	size_t len;
+	bool cut;    /* the body, or its headers, were longer than is read */
 	cJSON *json; /* NULL: the body is no JSON */
+	const char *headers; /* lines "Name: value\n" */
 };
 
 /* -1 only when no answer came (the queue's cause and code are set). The first
@@ -27,6 +29,11 @@ int cloud_ask(struct queue *queue, struct arena *arena,
     const struct http_request *request, struct cloud_reply *ret,
     struct err *err) MUST_CHECK;
 void cloud_reply_fini(struct cloud_reply *reply);
+
+/* The value of a header of the answer, whatever the case of its name; "" when
+ * there is none. */
+const char *cloud_header(
+    struct arena *arena, const struct cloud_reply *reply, const char *name);
 
 /* A text of a JSON object; "" when it is absent, or something else. */
 const char *cloud_text(const cJSON *object, const char *key);

@@ -128,6 +128,7 @@ struct queue_move {
 	enum queue_part from;
 	const char *const *ids;
 	size_t nids; /* QUEUE_MOVE_MAX at most */
+	bool force;  /* also where the queue might drop what it had before */
 };
 struct queue_moved {
 	const bool *moved; /* of each id: false: it wasn't there any more */

@@ -139,6 +139,7 @@ read_part(struct look *look, struct asked *ret)
 
 	if (look_text(look, "part", "waiting", &part) == -1 ||
 	    look_i64(look, "limit", LIST_DEFAULT, &ret->limit) == -1 ||
+	    look_bool(look, "force", false, &ret->move.force) == -1 ||
 	    read_texts(look, "ids", QUEUE_MOVE_MAX, &ret->move.ids,
 	        &ret->move.nids) == -1 ||
 	    read_texts(look, "workers", QUEUE_REAP_MAX, &ret->reap.workers,

@@ -12,9 +12,9 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/base64.h"
-#include "probes/queue/cloud.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/near.h"
+#include "probes/queue/servicebus.h"
 #include "probes/queue/timestamp.h"
 
 /*
@@ -23,14 +23,13 @@
  * subscription. Requests carry a shared access signature; counts want the claim
  * Manage (with Listen alone they are unknown, not 0). Locked messages are among
  * the active ones there, so `waiting` is at most. A message is shown only by
- * locking it, which counts as a delivery: so none is, and a canary is seen by
- * what the worker does. Source: queues.md part 11 (the SDK's own requests).
+ * locking it, which counts as a delivery: so none that waits is, and a canary
+ * is seen by what the worker does; dead letters: servicebus_jobs.c. Source:
+ * queues.md part 11 (the SDK's own requests).
  */
 enum {
 	LIFE_S = 600,
 	MS_PER_S = 1000,
-	OK = 200,
-	CREATED = 201,
 	UNAUTHORIZED = 401,
 	KEY_MAX = 512,
 	KIB = 1024
@@ -38,13 +37,6 @@ enum {
 static const char VERSION[] = "api-version=2021-05";
 static const char MANAGE[] =
     "the key may not look: its policy needs the claim Manage";
-
-struct servicebus {
-	const char *base;   /* "https://ns.servicebus.windows.net" */
-	const char *entity; /* "queue", "topic/subscriptions/name" */
-	const char *sendto; /* "queue", "topic" */
-	const char *key_name, *key;
-};
 
 /* sr=<URI>&sig=<HMAC-SHA256 of URI \n expiry>&se=<expiry>&skn=<name>; the key
  * is used as it is written, not decoded. */
@@ -121,38 +113,26 @@ servicebus_close(struct queue *queue)
 	(void)queue; /* nothing stays open between requests */
 }
 
-static int
-ask(struct queue *queue, struct arena *arena, const char *path,
-    const struct queue_submission *job, struct cloud_reply *ret,
-    struct err *err)
+int
+servicebus_ask(struct queue *queue, struct arena *arena, const char *path,
+    struct http_request *request, struct cloud_reply *ret, struct err *err)
 {
 	const struct servicebus *bus = queue->state;
 	size_t plain = strcspn(path, "?"); /* what is signed */
 	const char *uri =
 	    arena_format(arena, "%s/%.*s", bus->base, (int)plain, path);
-	struct http_request request = {
-	    .url = arena_format(arena, "%s/%s%s%s", bus->base, path,
-	        path[plain] == '\0' ? "?" : "&", VERSION),
-	    .method = job != NULL ? "POST" : "GET",
-	    .body = job != NULL ? job->payload : NULL,
-	    .headers = {signature(queue, arena, uri)},
-	    .nheaders = 1,
-	};
+	const char *signed_by = signature(queue, arena, uri);
 
-	if (request.headers[0] == NULL)
+	if (signed_by == NULL)
 		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_SYSTEM,
 		    "HMAC can't be computed");
-	if (job != NULL) {
-		request.headers[request.nheaders++] =
-		    "Content-Type: application/octet-stream";
-		request.headers[request.nheaders++] = arena_format(arena,
-		    "BrokerProperties: {\"MessageId\":\"%s\","
-		    "\"TimeToLive\":60,\"Label\":\"reeve-canary\"}",
-		    job->canary);
-	}
-	if (cloud_ask(queue, arena, &request, ret, err) == -1)
+	assert(request->nheaders < HTTP_HEADERS_MAX);
+	request->url = arena_format(arena, "%s/%s%s%s", bus->base, path,
+	    path[plain] == '\0' ? "?" : "&", VERSION);
+	request->headers[request->nheaders++] = signed_by;
+	if (cloud_ask(queue, arena, request, ret, err) == -1)
 		return -1;
-	if (ret->status == OK || ret->status == CREATED)
+	if (ret->status >= SERVICEBUS_OK && ret->status <= SERVICEBUS_NOTHING)
 		return 0;
 	/* <Error><Code>401</Code><Detail>…</Detail></Error> */
 	const char *words = cloud_xml(arena, ret, "Detail");
@@ -166,6 +146,15 @@ ask(struct queue *queue, struct arena *arena, const char *path,
 
 	cloud_reply_fini(ret);
 	return rc;
+}
+
+int
+servicebus_look(struct queue *queue, struct arena *arena, const char *path,
+    struct cloud_reply *ret, struct err *err)
+{
+	struct http_request request = {.method = "GET"};
+
+	return servicebus_ask(queue, arena, path, &request, ret, err);
 }
 
 /* --- looking ------------------------------------------------------------- */
@@ -267,7 +256,7 @@ servicebus_observe(struct queue *queue, struct arena *arena,
 
 	ret->target = queue->target;
 	ret->engine = "Azure Service Bus";
-	if (ask(queue, arena, bus->entity, NULL, &reply, err) == -1) {
+	if (servicebus_look(queue, arena, bus->entity, &reply, err) == -1) {
 		if (queue->cause == CAUSE_PERMISSION)
 			(void)err_wrap(err, "%s", MANAGE);
 		if (queue->cause != CAUSE_NOT_FOUND)
@@ -297,7 +286,7 @@ servicebus_near(struct queue *queue, struct arena *arena,
 	    topic ? bus->sendto : "$Resources",
 	    topic ? "/Subscriptions" : "/Queues");
 
-	if (ask(queue, arena, list, NULL, &reply, err) == -1)
+	if (servicebus_look(queue, arena, list, &reply, err) == -1)
 		return -1;
 	const char *at = reply.body;
 
@@ -318,10 +307,19 @@ servicebus_submit(struct queue *queue, const struct queue_submission *job,
 {
 	const struct servicebus *bus = queue->state;
 	struct cloud_reply reply = {.body = ""};
+	struct http_request request = {.method = "POST",
+	    .body = job->payload,
+	    .body_len = job->len,
+	    .headers = {"Content-Type: application/octet-stream",
+	        arena_format(arena,
+	            "BrokerProperties: {\"MessageId\":\"%s\","
+	            "\"TimeToLive\":60,\"Label\":\"reeve-canary\"}",
+	            job->canary)},
+	    .nheaders = 2};
 
-	assert(job != NULL);
-	if (ask(queue, arena, arena_format(arena, "%s/messages", bus->sendto),
-	        job, &reply, err) == -1)
+	if (servicebus_ask(queue, arena,
+	        arena_format(arena, "%s/messages", bus->sendto), &request,
+	        &reply, err) == -1)
 		return -1;
 	*ret_receipt = arena_text(arena, job->canary);
 	cloud_reply_fini(&reply);
@@ -368,4 +366,6 @@ const struct queue_driver queue_servicebus = {
     .submit = servicebus_submit,
     .follow = servicebus_follow,
     .remove = servicebus_remove,
+    .list = servicebus_list,
+    .move = servicebus_move,
 };

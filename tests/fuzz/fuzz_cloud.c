@@ -7,8 +7,9 @@
 /*
  * What a server that says it is Google's, Microsoft's or Amazon's answers: JSON
  * and XML. The first byte says which, the second what is asked; then answers,
- * each a byte for its status and what comes before the next form feed. The
- * Makefile wraps http_perform.
+ * each a byte for its status and what comes before the next form feed, of which
+ * what stands behind a vertical tab is its headers. The Makefile wraps
+ * http_perform.
  */
 
 int __wrap_http_perform(const struct http_request *request,
@@ -36,7 +37,13 @@ __wrap_http_perform(const struct http_request *request, struct ladder *ladder,
 	end = memchr(rest + 1, '\f', rest_len - 1);
 	len = end != NULL ? (size_t)(end - rest) : rest_len;
 	ret->status = statuses[rest[0] % ARRAY_LEN(statuses)];
-	buffer_append(&ret->body, rest + 1, len - 1);
+	end = memchr(rest + 1, '\v', len - 1);
+	size_t body = end != NULL ? (size_t)(end - rest) - 1 : len - 1;
+
+	buffer_append(&ret->body, rest + 1, body);
+	buffer_init(&ret->headers, 1 << 20);
+	if (end != NULL)
+		buffer_append(&ret->headers, end + 1, len - body - 2);
 	rest += len;
 	rest_len -= len;
 	if (rest_len > 0) { /* the form feed */

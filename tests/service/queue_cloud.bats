@@ -284,6 +284,137 @@ start_graves() {
 	grep -q "^sent hello .*\"Label\":\"reeve-canary\"" "$BACKGROUND_LOG"
 }
 
+# requeue [OPTION…]: of the stub's queue, with a log of its own.
+requeue() {
+	run --separate-stderr "$REEVE_TOOL" queue requeue \
+	    "${QUEUE:-servicebus://manage:$SB_KEY@ns.example/jobs?$end}" \
+	    --log "$PWD/moves.jsonl" "$@"
+}
+
+# dead_stub [CUT]: the stub with its three dead letters.
+dead_stub() {
+	stub servicebus "$@"
+	end="endpoint=http://127.0.0.1:$PORT"
+	SB_KEY=c2VjcmV0LW9mLXRoZS10ZXN0
+}
+
+# of FILTER: holds of what was printed.
+of() {
+	jq -e "$1" <<<"$output"
+}
+
+# in_log WORD N: the stub has done that N times.
+in_log() {
+	[ "$(grep -ac "^$1" "$BACKGROUND_LOG")" = "$2" ]
+}
+
+@test "servicebus (stub): dead letters are shown and given back; what waits is never locked" {
+	dead_stub
+	run --separate-stderr "$REEVE_TOOL" queue dead "servicebus://manage:$SB_KEY@ns.example/jobs?$end" --output json
+	expect_status 0
+	of '.queues[0] | .total == 3 and ([.jobs[].id] == ["jobs-0", "jobs-1", "jobs-2"])'
+	of '.queues[0].jobs[1] | .payload == "{\"id\":1}" and .attempts == 11 and .age_ms > 0'
+	of '.queues[0].jobs[0] | .payload_bytes == 10 and .payload_base64 == "eyJpZCI6MH0A/w=="'
+	of '.queues[0].jobs | all(.error | startswith("MaxDeliveryCountExceeded: Message could not"))'
+	in_log locked 3
+	in_log unlocked 3
+	# no more than are asked for
+	run --separate-stderr "$REEVE_TOOL" queue dead "servicebus://manage:$SB_KEY@ns.example/jobs?$end" --limit 2 --output json
+	of '.queues[0].jobs | length == 2'
+	in_log locked 5
+	in_log unlocked 5
+	# of a subscription
+	run --separate-stderr "$REEVE_TOOL" queue dead "servicebus://manage:$SB_KEY@ns.example/events/mail?$end" --output json
+	of '.queues[0].jobs | length == 1'
+	run "$REEVE_TOOL" queue peek "servicebus://manage:$SB_KEY@ns.example/jobs?$end"
+	expect_status 4
+	has 'counts as a delivery'
+	in_log locked 6
+	in_log unlocked 6
+}
+
+@test "servicebus (stub): dead letters go back as they were, once; a dry run sends nothing" {
+	dead_stub
+	requeue
+	expect_status 0
+	has 'would be moved: 3'
+	in_log sent 0
+	in_log deleted 0
+	requeue --limit 1 --yes --output json
+	expect_status 0
+	of '.outcome == "moved" and .moved == ["jobs-0"]'
+	in_log sent 1
+	in_log deleted 1
+	grep -a '^message' "$BACKGROUND_LOG" | cut -d' ' -f2- >message
+	jq -e '.path == "jobs/messages" and .body == "eyJpZCI6MH0A/w=="' message
+	jq -r '.headers | [_nwise(2)] | map(join(": "))[]' message >headers
+	grep -x 'Content-Type: application/json' headers
+	grep -x 'Customer: "12345,ABC"' headers
+	grep -x 'Priority: 5' headers
+	grep -x 'Urgent: true' headers
+	[ "$(grep -c -i '^DeadLetter' headers)" = 0 ]
+	[ "$(LC_ALL=C grep -c '[^ -~]' headers)" = 0 ]
+	sed -n 's/^BrokerProperties: //p' headers | jq -e '. == {"MessageId": "jobs-0",
+		"CorrelationId": "c0", "Label": "gr\u00fc\u00df \ud83d\ude00", "TimeToLive": 1209600}'
+	# one by its id, past another that stays
+	requeue --id jobs-2 --yes --output json
+	expect_status 0
+	of '.moved == ["jobs-2"]'
+	requeue --id jobs-2 --yes
+	expect_status 4
+	requeue --yes --output json
+	of '.moved == ["jobs-1"]'
+	in_log sent 3
+	in_log deleted 3
+	# whatever was locked and not deleted was given back
+	locked=$(grep -ac '^locked' "$BACKGROUND_LOG")
+	in_log unlocked "$((locked - 3))"
+	jq -es '[.[] | select(.state == "moved").jobs[].id] == ["jobs-0", "jobs-2", "jobs-1"]' moves.jsonl
+}
+
+@test "servicebus (stub): what can't go back safely is refused and stays" {
+	dead_stub
+	QUEUE="servicebus://manage:$SB_KEY@ns.example/once?$end" requeue --yes
+	expect_status 1
+	[[ $output$stderr == *"duplicate detection"* ]]
+	QUEUE="servicebus://manage:$SB_KEY@ns.example/events/mail?$end" requeue --yes
+	expect_status 1
+	[[ $output$stderr == *"all of its subscriptions"* ]]
+	QUEUE="servicebus://listen:YW5vdGhlci1zZWNyZXQ=@ns.example/jobs?$end" requeue --yes
+	expect_status 1
+	[[ $output$stderr == *"drops duplicates isn't known"* ]]
+	in_log sent 0
+	in_log deleted 0
+	QUEUE="servicebus://manage:$SB_KEY@ns.example/once?$end" requeue --yes --force
+	expect_status 0
+	in_log sent 1
+	in_log deleted 1
+}
+
+# hang_up WHAT NTH: all three are to go back, and the stub hangs up; expects NTH - 1
+# gone for good, and the others there.
+hang_up() {
+	rm -f moves.jsonl
+	dead_stub "$@"
+	requeue --yes --output json
+	expect_status 3
+	of '.outcome == "unknown" and (.why | contains("jobs-'"$(($2 - 1))"'") and contains("perhaps"))'
+	in_log deleted "$(($2 - 1))"
+	[ "$(jq -r .state moves.jsonl | tail -n 1)" = unknown ]
+}
+
+@test "servicebus (stub): the connection ends before or after one goes back: nothing is lost, and it says so" {
+	hang_up sent 1
+	of '.still_there | sort == ["jobs-0", "jobs-1", "jobs-2"]'
+	hang_up send 2
+	of '(.why | contains("1 of 3 moved")) and (.still_there | sort == ["jobs-1", "jobs-2"])'
+	hang_up sent 2
+	of '(.why | contains("1 of 3 moved")) and (.still_there | sort == ["jobs-1", "jobs-2"])'
+	# sent, and not deleted: it is in both
+	hang_up delete 2
+	of '(.why | contains("2 of 3 moved")) and (.still_there | sort == ["jobs-1", "jobs-2"])'
+}
+
 # --- SQS (stub) ----------------------------------------------------------------
 
 @test "sqs (stub): counts are estimates, dead letters those of its redrive policy" {
