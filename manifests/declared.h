@@ -36,17 +36,17 @@ enum absence {
 
 struct declared_env {
 	const char *name;
-	const char *value;  /* NULL: absent, see `absence` */
-	size_t len;         /* exact bytes; values have no NUL */
-	bool secret;        /* comes from a secret, or holds one by $(NAME) */
-	bool literal;       /* `value:` in the manifest itself */
-	bool shadowed;      /* a later entry of the same name wins */
+	const char *value; /* NULL: absent, see `absence` */
+	size_t len;        /* exact bytes; values have no NUL */
+	bool secret;       /* comes from a secret, or holds one by $(NAME) */
+	bool literal;      /* `value:` in the manifest itself */
+	bool shadowed;     /* a later entry of the same name wins */
+	enum absence absence;
 	struct place place; /* of the entry */
 	const char *source; /* "secret nexus-secrets key DATABASE_URL",
 	                       "config nexus-config", "literal",
 	                       "supervisor's environment" */
 	const char *ref_name, *ref_key; /* of valueFrom, else NULL */
-	enum absence absence;
 	const char *why;        /* for people, when absent: "no such key" … */
 	const char *unresolved; /* first $(NAME) left unresolved, or NULL */
 };

@@ -150,6 +150,7 @@ struct worker_spec {
 	uint32_t ngroups;
 	uint32_t umask;    /* 0xFFFFFFFF: keep */
 	bool no_new_privs; /* default true */
+	bool init; /* of initWorkers: the container ends when it gives up */
 	uint32_t replicas; /* 0 is a declaration too */
 	enum worker_restart restart;
 	int64_t backoff_first_ms, backoff_cap_ms;
@@ -158,9 +159,9 @@ struct worker_spec {
 	/* failures in a row after which it is given up: Job's backoffLimit and
 	 * one; 0: never */
 	uint32_t failures_max;
+	int drain_signal;    /* SIGTERM unless declared */
 	int64_t deadline_ms; /* activeDeadlineSeconds, with retries; 0: none */
 	int64_t grace_ms;    /* terminationGracePeriodSeconds */
-	int drain_signal;    /* SIGTERM unless declared */
 	struct probe_spec readiness, liveness, startup;
 	/* lifecycle.preStop: as a probe, tried once before the drain signal */
 	struct probe_spec pre_stop;
@@ -169,7 +170,6 @@ struct worker_spec {
 	/* longest chain of dependencies below it; the plan's writer fills it */
 	uint32_t rank;
 	struct worker_schedule schedule;
-	bool init; /* of initWorkers: the container ends when it gives up */
 	const struct worker_port *ports;
 	uint32_t nports;
 	uint64_t memory_limit_bytes; /* 0: none */

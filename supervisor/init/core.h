@@ -81,8 +81,9 @@ struct core {
 	struct loop_source signals, control;
 	struct loop_source calendar; /* wall clock timer; fd -1: not needed */
 	int null_fd, self_fd, state_fd;
-	int kept_fd; /* what the operator left for its successor; -1 */
-	int32_t pid; /* our own */
+	int kept_fd;  /* what the operator left for its successor; -1 */
+	int tally_fd; /* of `tallies`, for the logger; -1 */
+	int32_t pid;  /* our own */
 	int64_t started_wall_ms;
 	uint64_t nofile_soft; /* that we were started with */
 	struct fingerprint_key key;
@@ -96,8 +97,8 @@ struct core {
 	uint8_t current;  /* the applied plan, if plans[current].bytes */
 	bool limits_told; /* that declared limits don't hold */
 	uint32_t max_workers;
+	enum phase phase;
 
-	int tally_fd; /* of `tallies`, for the logger; -1 */
 	struct tallies *tallies;
 	struct instance *instances;
 	struct past *pasts; /* rows of these by instance.rows */
@@ -110,9 +111,8 @@ struct core {
 	struct start starts[CORE_STARTS_MAX];
 	struct prober *probers;
 	struct stray *strays;
-	uint32_t nstrays;
 	struct owner *owners, *owners_room; /* the first is in the second */
-	uint32_t nruns;
+	uint32_t nstrays, nruns;
 	uint32_t probers_max, probers_used;
 	int32_t probers_free;
 	uint32_t owners_mask, owners_used, owners_max;
@@ -121,12 +121,12 @@ struct core {
 	uint32_t witnesses;  /* pidfds in the wait set */
 	uint32_t alive;      /* instances with a process */
 	uint32_t hurried;    /* ... whose deadline kills (change.c) */
+	uint32_t nallowed;
 	struct lane_queue lanes[LANES]; /* waiting to start */
 	struct young young[CORE_YOUNG_MAX];
 	uint32_t passed;      /* starts while the second lane waited */
 	int32_t ending_first; /* main process gone, group not */
-	uint32_t nallowed;
-	uint8_t *allowed; /* exec allow-list: digests of its rows */
+	uint8_t *allowed;     /* exec allow-list: digests of its rows */
 	struct loop_timer ending_timer, safety_timer, young_timer;
 	int64_t ending_poll_ms;
 	uint64_t orphans_reaped;
@@ -144,9 +144,8 @@ struct core {
 	int64_t swept;     /* within a phase of the end: how far */
 	int64_t budget_ms; /* $REEVE_GRACE or --grace; -1 */
 	int64_t drain_started_ms, drain_deadline_ms;
-	uint32_t chain_steps;
 	int64_t chain_ms; /* the longest row of graces, one after another */
-	enum phase phase;
+	uint32_t chain_steps;
 	uint32_t terms; /* signals that asked for an end */
 	int exit_code;  /* -1: not decided */
 	int first_code, worst_code;
@@ -154,9 +153,9 @@ struct core {
 
 	char cwd[4096]; /* that we were started in; the operator's */
 	struct place_socket place;
+	struct outputs outputs;
 	struct operate operate;
 	struct logger logger;
-	struct outputs outputs;
 	struct sink sinks[2]; /* stdout, stderr */
 	struct loop_timer sink_timer;
 	struct notify notify;

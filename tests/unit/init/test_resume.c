@@ -303,7 +303,7 @@ no_state_is_taken_unlooked_at(void **state)
 	(void)state;
 	for (unsigned i = 0; i < CASES; i++) {
 		int status = 0;
-		seed = 88172645463325252U + i * 7919;
+		seed = 88172645463325252U + i * 7919UL;
 		pid_t pid = fork();
 		if (pid == 0) {
 			log_open(-1, LOG_TEXT, LOG_ERROR, "test");
