@@ -37,6 +37,9 @@ enum {
 /* Seconds; a message without an end is said to have some more. */
 static const double LIFE_MAX_S = 9e11;
 
+static const char NO_RECLAIM[] =
+    "Service Bus gives a message out again when its lock ends: there is "
+    "nothing to reclaim";
 static const char NO_LOCK[] =
     "what Service Bus answered names no lock of a message";
 
@@ -314,6 +317,8 @@ servicebus_list(struct queue *queue, enum queue_part part, size_t limit,
 	struct walk walk;
 	int rc = 0;
 
+	if (part == PART_EXPIRED)
+		return err_set(err, ERR_UNSUPPORTED, "%s", NO_RECLAIM);
 	if (part != PART_DEAD)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "Service Bus shows a message only to who locks it, and that "
@@ -606,9 +611,7 @@ servicebus_move(struct queue *queue, const struct queue_move *move,
 	    .moved = arena_array(arena, move->nids + 1, sizeof(bool))};
 
 	if (move->from != PART_DEAD)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "Service Bus gives a message out again when its lock ends: "
-		    "there is nothing to reclaim");
+		return err_set(err, ERR_UNSUPPORTED, "%s", NO_RECLAIM);
 	if (!text_equal(bus->entity, bus->sendto))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "a copy that is sent to topic '%s' would go to all of its "
