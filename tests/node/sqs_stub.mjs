@@ -26,6 +26,9 @@ const queues = {
   },
   'jobs-dead': counts(3, 0, 0),
   plain: counts(0, 0, 0),
+  refusing: counts(0, 0, 0),
+  garbled: { ...counts(0, 0, 0), RedrivePolicy: redrive('garbled-dead') },
+  'garbled-dead': counts(1, 0, 0),
   bulk: { ...counts(0, 0, 0), RedrivePolicy: redrive('bulk-dead') },
   'bulk-dead': counts(30, 0, 0),
   'orders.fifo': { ...counts(0, 0, 0), RedrivePolicy: redrive('orders-dead.fifo') },
@@ -47,7 +50,8 @@ const letter = (source, body, more = {}) => ({
 const range = (n, make) => Array.from({ length: n }, (_, i) => make(i));
 const messages = {
   'jobs-dead': range(3, (i) => letter('jobs', `upload ${i}`)),
-  'bulk-dead': range(30, (i) => letter(i % 5 ? 'bulk' : 'jobs', `bulk ${i}`)),
+  'garbled-dead': [letter('garbled', 'page')],
+  'bulk-dead': range(30, (i) => letter(i % 5 ? 'bulk' : 'refusing', `bulk ${i}`)),
   'orders-dead.fifo': range(2, (i) => letter('orders.fifo', `order ${i}`,
     { MessageGroupId: 'g', MessageDeduplicationId: `first ${i}` })),
 };
@@ -91,7 +95,8 @@ const actions = {
   SendMessage: ({ QueueUrl, MessageBody, ...rest }) => {
     const name = nameOf(QueueUrl);
     const queue = queues[name];
-    if (MessageBody.includes('refuse')) return { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'no' };
+    if (name === 'garbled') return '<html>';
+    if (name === 'refusing') return { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'no' };
     const MessageId = messages[name]?.length ? randomUUID() : '5fea7756-0ea4-451a-a703-a558b933e274';
     console.log(`sent ${MessageBody}`);
     if (!recent.has(rest.MessageDeduplicationId ?? '')) {
@@ -151,5 +156,5 @@ http.createServer(async (request, response) => {
 
   console.log(`${action} ${code ?? 'ok'}`);
   response.writeHead(answer?.__type ? 400 : 200, { 'content-type': 'application/x-amz-json-1.0' });
-  response.end(answer === null ? '' : JSON.stringify(answer));
+  response.end(answer === null ? '' : typeof answer === 'string' ? answer : JSON.stringify(answer));
 }).listen(Number(port), '127.0.0.1');

@@ -552,6 +552,23 @@ inside() {
 	done
 }
 
+@test "sqs (stub): garbage for an answer is no refusal, a refusal moves nothing" {
+	start_sqs
+	start_cut "$SQS_PORT" "upload 0" garbage
+	queue requeue "$SQS/jobs?endpoint=http://127.0.0.1:$CUT_PORT" --yes --output json
+	expect_status 3
+	of '.outcome == "unknown" and (.why | contains("perhaps in the queue again"))'
+	rm moves.jsonl
+	queue requeue "$SQS/garbled?$END" --yes --output json
+	expect_status 3
+	of '.outcome == "unknown"'
+	rm moves.jsonl
+	queue requeue "$SQS/refusing?dlq=bulk-dead&$END" --yes --output json
+	expect_status 1
+	of '.outcome == "refused" and (.why | contains("InvalidMessageContents"))'
+	inside '(.["bulk-dead"] | length) == 30 and (.["bulk-dead"] | all(.hiddenUntil <= now * 1000))'
+}
+
 @test "a cloud queue in a manifest has the name of its URL, and a service that is away is unknown" {
 	port=$(free_port)
 	cat >reeve.yaml <<-END
