@@ -64,11 +64,11 @@ beanstalk_first(struct queue *queue, const char *state, struct arena *arena,
 	    {.line = arena_format(arena, "peek-%s", state)},
 	    {.line = "use default"}};
 	struct beanstalk_answer answers[ARRAY_LEN(commands)];
-	const struct beanstalk_line *peeked = &answers[1].line;
 
 	if (beanstalk_ask(queue, commands, ARRAY_LEN(commands), arena, answers,
 	        err) == -1)
 		return -1;
+	const struct beanstalk_line *peeked = &answers[1].line;
 	*absent = text_equal(peeked->word, "NOT_FOUND");
 	*ret_id = peeked->number[0];
 	if (*absent || text_equal(peeked->word, "FOUND"))

@@ -38,11 +38,11 @@ beanstalk_submit(struct queue *queue, const struct queue_submission *job,
 	        .len = job->len},
 	    {.line = "use default"}};
 	struct beanstalk_answer answers[ARRAY_LEN(commands)];
-	const struct beanstalk_line *put = &answers[1].line;
 
 	if (beanstalk_ask(queue, commands, ARRAY_LEN(commands), arena, answers,
 	        err) == -1)
 		return -1;
+	const struct beanstalk_line *put = &answers[1].line;
 	/* DRAINING, JOB_TOO_BIG, OUT_OF_MEMORY; BURIED: it had no room */
 	if (!text_equal(put->word, "INSERTED") || put->number[0] <= 0)
 		return queue_trouble(queue, CAUSE_UNAVAILABLE, put->word, err,

@@ -387,14 +387,14 @@ static int
 celery_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err)
 {
-	struct celery_keys keys;
+	struct celery_keys unacked;
 
 	if (move->from != PART_EXPIRED)
 		return err_set(
 		    err, ERR_UNSUPPORTED, "Celery keeps no failed task");
-	if (unacked_keys(queue, arena, &keys, err) == -1)
+	if (unacked_keys(queue, arena, &unacked, err) == -1)
 		return -1;
-	return celery_move_unacked(queue, &keys, move, arena, ret, err);
+	return celery_move_unacked(queue, &unacked, move, arena, ret, err);
 }
 
 static int
@@ -403,15 +403,14 @@ celery_list(struct queue *queue, enum queue_part part, size_t limit,
 {
 	const struct library_queue *library = queue->state;
 	struct queue_state state = {.head = ""};
+	struct celery_keys unacked;
 	const struct library_peek peek = {
 	    library->list, true, &state.waiting, limit};
 
-	struct celery_keys keys;
-
 	if (part == PART_ACTIVE || part == PART_EXPIRED)
-		return unacked_keys(queue, arena, &keys, err) == -1
+		return unacked_keys(queue, arena, &unacked, err) == -1
 		           ? -1
-		           : celery_list_unacked(queue, &keys,
+		           : celery_list_unacked(queue, &unacked,
 		                 &(struct celery_page){
 		                     limit, part == PART_EXPIRED},
 		                 arena, ret, err);

@@ -313,13 +313,14 @@ resque_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
 	const struct library_queue *library = queue->state;
-	const struct resque_failed keys = failed_keys(arena, queue);
+	const struct resque_failed failed = failed_keys(arena, queue);
 	struct queue_state state = {.head = ""};
 	const struct library_peek peek = {
 	    library->list, false, &state.waiting, limit};
 
 	if (part == PART_DEAD)
-		return resque_list_failed(queue, &keys, limit, arena, ret, err);
+		return resque_list_failed(
+		    queue, &failed, limit, arena, ret, err);
 	if (part != PART_WAITING)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "Resque shows what waits, and what failed");
@@ -332,13 +333,13 @@ static int
 resque_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err)
 {
-	const struct resque_failed keys = failed_keys(arena, queue);
+	const struct resque_failed failed = failed_keys(arena, queue);
 
 	if (move->from != PART_DEAD)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "Resque has no leases to reclaim: a job whose worker is "
 		    "killed is marked as failed by the next one that starts");
-	return resque_move_failed(queue, &keys, move, arena, ret, err);
+	return resque_move_failed(queue, &failed, move, arena, ret, err);
 }
 
 static const char *const schemes[] = LIBRARY_SCHEMES("resque");
