@@ -77,6 +77,8 @@ key_is() {
 	same_counts
 	end_background
 	lib add '[{"data":{}},{"data":{},"opts":{"delay":100000}}]'
+	# the worker's, which would expire meanwhile
+	redis DEL bq:fileprocess:stallBlock >/dev/null
 	before=$(redis_keys)
 	same_counts
 	field waiting 1
