@@ -161,6 +161,18 @@ start_background() {
 	export BACKGROUND_PID BACKGROUND_LOG
 }
 
+# kill_started PID: what this test started ends by our SIGKILL, and was still
+# there until then.
+kill_started() {
+	local code=0
+	kill -KILL "$1"
+	wait "$1" 2>/dev/null || code=$?
+	if ((code != 128 + 9)); then
+		echo "process $1 had ended before it was killed: $code" >&2
+		return 1
+	fi
+}
+
 # start_redis [REDIS-SERVER'S OPTIONS]: sets REDIS_PORT, REDIS_URL, REDIS_PID.
 # A password goes in as `--requirepass PW`.
 start_redis() {

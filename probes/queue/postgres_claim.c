@@ -2,10 +2,10 @@
 #include "base/base.h"
 
 #include <inttypes.h>
-#include <poll.h>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "probes/queue/polling.h"
 #include "probes/queue/postgres.h"
 
 /*
@@ -15,8 +15,6 @@
  */
 
 enum {
-	POLL_FIRST_MS = 50,
-	POLL_MAX_MS = 300,
 	RECLAIM_EVERY_MS = 1000
 };
 
@@ -273,25 +271,12 @@ int
 pg_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err)
 {
-	int64_t until_ms = clock_after(clock_ms(), wait_ms);
-	int pause_ms = POLL_FIRST_MS;
+	static const struct queue_polling polling = {
+	    .claim_now = claim_now, .first_ms = 50, .most_ms = 300};
 
 	if (prepare(queue, err) == -1)
 		return -1;
-	for (;;) {
-		bool got = false;
-
-		if (claim_now(queue, ret, &got, err) == -1)
-			return -1;
-		int64_t left_ms = until_ms - clock_ms();
-
-		if (got || left_ms <= 0 ||
-		    poll(NULL, 0, (int)MIN(left_ms, pause_ms)) == -1) {
-			*ret_got = got;
-			return 0;
-		}
-		pause_ms = MIN(pause_ms * 2, POLL_MAX_MS);
-	}
+	return queue_poll_claim(queue, &polling, wait_ms, ret, ret_got, err);
 }
 
 /* --- a claim's other ends --------------------------------------------------

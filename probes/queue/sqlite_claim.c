@@ -2,7 +2,6 @@
 #include "base/base.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "probes/queue/polling.h"
 #include "probes/queue/process.h"
 #include "probes/queue/sqlite.h"
 
@@ -19,11 +19,6 @@
  * it is held as long as id, owner, status and the count of attempts are what
  * they were: whoever claims the row again raises the count.
  */
-
-enum {
-	POLL_FIRST_MS = 20,
-	POLL_MAX_MS = 200
-};
 
 static const char *
 set_if(struct arena *arena, const char *column, const char *value)
@@ -365,24 +360,10 @@ int
 sqlite_claim(struct queue *queue, int64_t wait_ms, struct queue_job *ret,
     bool *ret_got, struct err *err)
 {
-	int64_t until_ms = clock_after(clock_ms(), wait_ms);
-	int pause_ms = POLL_FIRST_MS;
+	static const struct queue_polling polling = {
+	    .claim_now = claim_now, .first_ms = 20, .most_ms = 200};
 
-	for (;;) {
-		bool got = false;
-
-		if (claim_now(queue, ret, &got, err) == -1)
-			return -1;
-		int64_t left_ms = until_ms - clock_ms();
-
-		/* a signal ends the wait: the caller looks at it */
-		if (got || left_ms <= 0 ||
-		    poll(NULL, 0, (int)MIN(left_ms, pause_ms)) == -1) {
-			*ret_got = got;
-			return 0;
-		}
-		pause_ms = MIN(pause_ms * 2, POLL_MAX_MS);
-	}
+	return queue_poll_claim(queue, &polling, wait_ms, ret, ret_got, err);
 }
 
 static int

@@ -59,6 +59,22 @@ count_dropped(struct outlet *outlet, const struct outlet_line *line)
 	outlet->dropped_bytes += line->raw_len;
 }
 
+/* Around what is written and counted: of a logger that is killed in between it
+ * isn't known which of it was done. */
+static void
+begin_writing(const struct outlet *outlet)
+{
+	outlet->tallies->writing = 1;
+	tally_in_order();
+}
+
+static void
+end_writing(const struct outlet *outlet)
+{
+	tally_in_order();
+	outlet->tallies->writing = 0;
+}
+
 /* --- the queue --- */
 
 /* `sent`: so many of its bytes are written already. */
@@ -267,7 +283,7 @@ advance(struct outlet *outlet, size_t n)
 void
 outlet_flush(struct outlet *outlet)
 {
-	outlet->tallies->writing = 1;
+	begin_writing(outlet);
 	while (outlet->len > 0) {
 		size_t n = write_piece(
 		    outlet, outlet->queue + outlet->start, outlet->len);
@@ -275,7 +291,7 @@ outlet_flush(struct outlet *outlet)
 			break;
 		advance(outlet, n);
 	}
-	outlet->tallies->writing = 0;
+	end_writing(outlet);
 	want_room(outlet, outlet->len > 0);
 	if (outlet->len > 0)
 		return;
@@ -331,7 +347,7 @@ outlet_send(struct outlet *outlet, const char *bytes,
 		all.out_len += lines[i].out_len;
 		all.raw_len += lines[i].raw_len;
 	}
-	outlet->tallies->writing = 1;
+	begin_writing(outlet);
 	size_t sent = write_straight(outlet, bytes, all.out_len);
 
 	if (sent == all.out_len)
@@ -340,7 +356,7 @@ outlet_send(struct outlet *outlet, const char *bytes,
 		for (uint32_t i = 0; i < count; at += lines[i++].out_len)
 			settle_line(outlet, bytes + at, &lines[i],
 			    sent - MIN(sent, at));
-	outlet->tallies->writing = 0;
+	end_writing(outlet);
 	if (outlet->len > 0 && !outlet->source.added)
 		want_room(outlet, true);
 }
@@ -351,7 +367,7 @@ outlet_send_plain(struct outlet *outlet, const char *bytes,
 {
 	struct outlet_line line = *all;
 
-	outlet->tallies->writing = 1;
+	begin_writing(outlet);
 	size_t sent = write_straight(outlet, bytes, all->out_len);
 
 	if (sent == all->out_len)
@@ -365,7 +381,7 @@ outlet_send_plain(struct outlet *outlet, const char *bytes,
 			settle_line(
 			    outlet, bytes + at, &line, sent - MIN(sent, at));
 		}
-	outlet->tallies->writing = 0;
+	end_writing(outlet);
 	if (outlet->len > 0 && !outlet->source.added)
 		want_room(outlet, true);
 }

@@ -64,13 +64,14 @@ newest_of(const struct streams *all, const struct logger_message *who)
 	                    (who->stream == LOGGER_STDOUT ? 0 : 1)];
 }
 
-/* A line's beginning was read and its end wasn't: a successor must know. */
+/* A line's beginning was read and its end wasn't (`continued`: a piece of it is
+ * on its way already): a successor must know. */
 static void
-note_place(const struct stream *stream)
+note_place(const struct stream *stream, bool continued)
 {
 	struct tally *tally = tally_of(stream);
 	unsigned which = stream->who.stream == LOGGER_STDOUT ? 0 : 1;
-	bool within = stream->len > 0 || stream->continued || stream->skipping;
+	bool within = stream->len > 0 || continued || stream->skipping;
 
 	if (tally != NULL && tally->place[which].pid == stream->who.pid)
 		tally->place[which].within = within ? 1 : 0;
@@ -368,62 +369,61 @@ is_plain(const struct stream *stream)
 /* Nothing is to be known of a single line but of the last ones, which are
  * kept. */
 static void
-feed_plain(struct stream *stream, const char *bytes, size_t len)
+feed_plain(struct stream *stream, const char *bytes, size_t len, uint32_t count)
 {
 	struct streams *all = stream->all;
-	struct tally *tally = tally_of(stream);
 	struct outlet_line whole = {.out_len = (uint32_t)len,
 	    .raw_len = (uint32_t)len,
 	    .slot = stream->who.slot,
 	    .incarnation = stream->who.incarnation,
 	    .policy = stream->who.logs.when_blocked};
-	uint32_t count = bytes_count_newlines(bytes, len);
 	uint32_t kept = 0;
 	size_t from = 0;
-
-	if (count == 0)
-		return;
-	if (tally != NULL)
-		tally->received.lines += count;
 	uint32_t last = keep_last(
 	    &all->keep, stream->who.logs.keep_lines, bytes, len, &from);
 
 	(void)cut(stream, bytes + from, len - from, &kept);
 	keep_lines(stream, bytes + from, all->lines, kept, count - last);
 	outlet_send_plain(outlet_of(stream), bytes, &whole, count);
-	stream->continued = false;
 }
 
-/* `short_ones`: no line among them is too long. Returns how much of it was
- * whole lines, or pieces of long ones. */
-static size_t
-feed_lines(struct stream *stream, const char *bytes, size_t n, bool short_ones)
+/* The lines that were cut. `short_ones`: no line among them is too long. */
+static void
+feed_lines(struct stream *stream, const char *bytes, size_t len, uint32_t count,
+    bool short_ones)
 {
 	struct outlet_line *lines = stream->all->lines;
-	struct tally *tally = tally_of(stream);
-	uint32_t count = 0;
-	size_t from = 0;
-	size_t done = cut(stream, bytes, n, &count);
 	uint32_t last = count;
+	size_t from = 0;
 
 	stream->all->batch = bytes;
-	if (count == 0)
-		return 0;
-	if (tally != NULL)
-		tally->received.lines += count;
 	if (short_ones)
 		last = keep_last(&stream->all->keep,
-		    stream->who.logs.keep_lines, bytes, done, &from);
+		    stream->who.logs.keep_lines, bytes, len, &from);
 	keep_lines(
 	    stream, bytes + from, lines + (count - last), last, count - last);
 	pass_lines(stream, bytes, lines, count);
-	stream->continued = bytes[done - 1] != '\n';
-	return done;
+}
+
+/* What was read is counted whole, and where in a line it ends is noted, before
+ * any of it goes on: so wherever the logger is killed from now on, its
+ * successor knows what it held, and with what its pipe goes on. */
+static void
+end_reading(const struct stream *stream, uint32_t lines, bool continued)
+{
+	struct tally *tally = tally_of(stream);
+
+	if (tally != NULL)
+		tally->received.lines += lines;
+	note_place(stream, continued);
+	tally_in_order();
+	stream->all->tallies->reading = 0;
 }
 
 static void
 feed(struct stream *stream, char *bytes, size_t n)
 {
+	uint32_t count = 0;
 	size_t done = 0;
 
 	if (stream->skipping) {
@@ -432,15 +432,24 @@ feed(struct stream *stream, char *bytes, size_t n)
 		n -= skipped;
 	}
 	bool short_ones = find_end(bytes, n, &done);
+	bool plain = short_ones && is_plain(stream);
 
-	if (short_ones && is_plain(stream))
-		feed_plain(stream, bytes, done);
+	if (plain)
+		count = bytes_count_newlines(bytes, done);
 	else
-		done = feed_lines(stream, bytes, n, short_ones);
+		done = cut(stream, bytes, n, &count);
+	bool continued =
+	    count > 0 ? bytes[done - 1] != '\n' : stream->continued;
+
 	stream->len = (uint32_t)(n - done);
 	if (n > done)
 		memcpy(text_of(stream), bytes + done, n - done);
-	note_place(stream);
+	end_reading(stream, count, continued);
+	if (count > 0 && plain)
+		feed_plain(stream, bytes, done, count);
+	else if (count > 0)
+		feed_lines(stream, bytes, done, count, short_ones);
+	stream->continued = continued;
 }
 
 /* A last line without its newline gets one: what comes next on the same outlet
@@ -535,7 +544,8 @@ stream_read(struct stream *stream)
 
 	if (n > 0 && tally != NULL)
 		tally->received.bytes += (uint64_t)n;
-	all->tallies->reading = 0;
+	if (n <= 0)
+		all->tallies->reading = 0;
 	if (n >= PIPE_BUSY && !stream->grown)
 		grow_pipe(stream);
 	if (n > 0) {
@@ -575,7 +585,7 @@ stream_end(struct stream *stream)
 	if (is_limited(stream))
 		tell_cut(stream, limiter_of(stream));
 	stream->skipping = false;
-	note_place(stream);
+	note_place(stream, false);
 	stream->who.kind = LOGGER_ENDED;
 	loop_remove(all->loop, &stream->source);
 	fd_close(&stream->source.fd);
@@ -678,7 +688,7 @@ stream_attach(struct streams *all, const struct logger_message *message, int fd,
 	}
 	if (!message->stray)
 		keep_started(stream->instance, message->pid);
-	note_place(stream);
+	note_place(stream, false);
 	stream->older = *newest_of(all, message);
 	*newest_of(all, message) = (uint32_t)(stream - all->list) + 1;
 	all->tallies->used = MAX(all->tallies->used, message->slot + 1);

@@ -40,8 +40,8 @@ struct tally {
 
 struct tallies {
 	uint32_t used;    /* slots that a logger has ever counted for */
-	uint32_t reading; /* slot + 1, within a read */
-	uint32_t writing; /* 1: within a write */
+	uint32_t reading; /* slot + 1: from a read until it is counted */
+	uint32_t writing; /* 1: from a write until it is counted */
 	uint32_t writes;  /* how many have begun: a hang is one that stays */
 	struct tally slots[];
 };
@@ -54,6 +54,15 @@ struct tallies *tally_map(int fd, uint32_t slots, struct err *err) MUST_CHECK;
 void tally_settle(struct tallies *tallies);
 /* Received and nowhere yet. */
 struct tally_count tally_held(const struct tally *tally);
+
+/* What was stored before is there before what is stored after it: a process
+ * that is killed leaves its stores in the order of its program, but a compiler
+ * may have changed that order. */
+static inline void
+tally_in_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 static inline void
 tally_add(struct tally_count *count, uint64_t lines, uint64_t bytes)

@@ -37,8 +37,7 @@ start_tube_worker() {
 }
 
 end_tube_worker() {
-	kill -KILL "$BACKGROUND_PID"
-	wait "$BACKGROUND_PID" 2>/dev/null || true
+	kill_started "$BACKGROUND_PID"
 	wait_until tube_is current_watching 0
 }
 
@@ -111,8 +110,7 @@ same_counts() {
 		b = Beaneater.new(ARGV[0]); b.tubes["elsewhere"].put("x"); sleep' "127.0.0.1:$BEANSTALK_PORT"
 	wait_until producer_seen
 	has "every connection watches"
-	kill -KILL "$BACKGROUND_PID"
-	wait "$BACKGROUND_PID" 2>/dev/null || true
+	kill_started "$BACKGROUND_PID"
 }
 
 producer_seen() {
@@ -222,8 +220,7 @@ canary_gone() {
 	look submit "$URL" 'x'
 	[ "$(answer result)" != passed ]
 	[[ $output = *DRAINING* ]]
-	kill -KILL "$BEANSTALK_PID"
-	wait "$BEANSTALK_PID" 2>/dev/null || true
+	kill_started "$BEANSTALK_PID"
 	run_ls "$URL"
 	expect_status 3
 	start_background "again" beanstalkd -l 127.0.0.1 -p "$BEANSTALK_PORT"

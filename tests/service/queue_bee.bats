@@ -27,8 +27,7 @@ start_lib_worker() {
 
 # A worker's look for stalled jobs leaves stallBlock for five seconds.
 end_background() {
-	kill -KILL "$BACKGROUND_PID"
-	wait "$BACKGROUND_PID" 2>/dev/null || true
+	kill_started "$BACKGROUND_PID"
 	wait_until nobody_connected
 	redis DEL bq:fileprocess:stallBlock >/dev/null
 }

@@ -35,8 +35,7 @@ start_lib_worker() {
 }
 
 end_background() {
-	kill -KILL "$BACKGROUND_PID"
-	wait "$BACKGROUND_PID" 2>/dev/null || true
+	kill_started "$BACKGROUND_PID"
 	wait_until nobody_listed
 }
 

@@ -48,8 +48,7 @@ start_group_worker() {
 }
 
 end_group_worker() {
-	kill -KILL "$BACKGROUND_PID"
-	wait "$BACKGROUND_PID" 2>/dev/null || true
+	kill_started "$BACKGROUND_PID"
 }
 
 had() {

@@ -53,8 +53,7 @@ start_worker_command() {
 }
 
 kill_worker() {
-	kill -KILL "$WORKER_PID"
-	wait "$WORKER_PID" 2>/dev/null || true
+	kill_started "$WORKER_PID"
 }
 
 run_ls() {
