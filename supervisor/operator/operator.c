@@ -31,6 +31,7 @@ enum {
 	MESSAGES_A_TURN = 256,
 	LOST_MS = 15 * 1000, /* the init answers within milliseconds */
 	PASS_DELAY_MS = 20,  /* facts come in groups */
+	REST_MS = 500,       /* so long no pass was needed */
 };
 
 /* --- shared ------------------------------------------------------------ */
@@ -315,6 +316,33 @@ now_us(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* What a reading of the manifest and the start of its workers have touched is
+ * given back when they are over. */
+static void
+give_back(struct operator_core *op)
+{
+	if (!op->trim_due || !op->judged)
+		return;
+	op->trim_due = false;
+	trim();
+}
+
+static void
+rested(struct loop_timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	give_back(timer->owner);
+}
+
+static void
+await_rest(struct operator_core *op)
+{
+	/* without it, alive() does as much a little later */
+	if (op->trim_due && op->judged)
+		(void)!loop_timer_set(&op->loop, &op->rest_timer,
+		    clock_after(clock_ms(), REST_MS), NULL);
+}
+
 static void
 pass(struct loop_timer *timer, int64_t now_ms)
 {
@@ -329,6 +357,7 @@ pass(struct loop_timer *timer, int64_t now_ms)
 	    now_us(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu_us);
 	tell_state(op);
 	operator_wake(op, wake_ms);
+	await_rest(op);
 }
 
 /* An answer that was lost (the init never waits for us) is asked for again;
@@ -407,9 +436,7 @@ alive(struct loop_timer *timer, int64_t now_ms)
 		    clock_after(now_ms, MAX(every_ms, (int64_t)ALIVE_EVERY_MS) -
 		                            ALIVE_EVERY_MS / 2);
 	}
-	if (op->trim_due && op->judged)
-		trim();
-	op->trim_due = op->trim_due && !op->judged;
+	give_back(op); /* who never rests, too */
 	if (loop_timer_set(&op->loop, timer, clock_beat(now_ms, ALIVE_EVERY_MS),
 	        &err) == -1)
 		log_error("operator.timer", "%s", err.text);
@@ -608,6 +635,7 @@ operator_run(const struct operator_options *options)
 	    .started_wall_ms = clock_wall_ms(),
 	    .pass_timer = {.fire = pass, .owner = op},
 	    .alive_timer = {.fire = alive, .owner = op},
+	    .rest_timer = {.fire = rested, .owner = op},
 	    .signal_source = {.fd = -1},
 	    .applied = {.plan = PLAN_INIT},
 	    .sent = {.plan = PLAN_INIT},

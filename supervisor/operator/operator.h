@@ -115,7 +115,7 @@ struct operator_core {
 	struct loop loop;
 	struct loop_timer *timers[512];
 	struct loop_source init_source, signal_source;
-	struct loop_timer pass_timer, alive_timer;
+	struct loop_timer pass_timer, alive_timer, rest_timer;
 	const char *manifest;
 	const char *const *environment;
 	const char *const *secrets; /* --secret, as given */
