@@ -216,6 +216,8 @@ schedule_failed(struct judged *judged, const struct declared_worker *declared,
 	            "its last run failed; the last success: %s%s", age,
 	            passed_ms == 0 ? "" : " ago"),
 	        .evidence = last_words(judged, worker),
+	        .worker = declared->name,
+	        .queues = queues_of(judged, declared),
 	        .fix = fix_of(judged, "logs --previous", declared->name),
 	        .hold_ms = specs_budget_ms(spec),
 	    });

@@ -18,6 +18,26 @@ enum {
 	EXPRESSION_MAX = 160,
 };
 
+/* What `reeve explain` knows of it. */
+static const struct {
+	const char *objective, *finding;
+} findings[] = {
+    {"depth", "RV702"},
+    {"oldest", "RV702"},
+    {"deadLetters", "RV715"},
+    {"failureRatio", "RV703"},
+    {"leaseExpiryRatio", "RV721"},
+};
+
+static const char *
+finding_of(const char *objective)
+{
+	for (size_t i = 0; i < ARRAY_LEN(findings); i++)
+		if (text_equal(findings[i].objective, objective))
+			return findings[i].finding;
+	return NULL;
+}
+
 static void
 missed(const struct rule_look *look, const char *objective, const char *summary,
     const char *evidence, const char *fix)
@@ -35,6 +55,7 @@ missed(const struct rule_look *look, const char *objective, const char *summary,
 	        .summary = summary,
 	        .evidence = evidence,
 	        .queues = name,
+	        .finding = finding_of(objective),
 	        .fix = fix,
 	    });
 }

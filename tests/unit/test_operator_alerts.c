@@ -310,6 +310,63 @@ who_was_told_of_the_beginning_is_told_of_the_end(void **state)
 	die();
 }
 
+/* By the findings' own relation, of the same queue; the end of the cause lets
+ * out what is still there. */
+static void
+explained(const char *finding)
+{
+	struct alert_condition conditions[] = {
+	    condition("missed"), condition("crash")};
+
+	conditions[0].finding = finding;
+	conditions[0].queues = "jobs";
+	conditions[1].finding = "RV506";
+	conditions[1].severity = SEVERITY_CRITICAL;
+	conditions[1].worker = "w";
+	conditions[1].queues = "other jobs";
+	alerts_judge(&alerts, conditions, 2);
+	assert_string_equal(waiting(), "raised crash");
+	alerts_judge(&alerts, conditions, 1);
+	assert_string_equal(
+	    waiting(), "raised crash, resolved crash, raised missed");
+}
+
+static void
+a_missed_objective_is_explained_by_who_should_do_the_work(void **state)
+{
+	(void)state;
+	open_alerts();
+	explained("RV702");
+	die();
+}
+
+static void
+leases_that_run_out_are_explained_by_a_crash_loop(void **state)
+{
+	(void)state;
+	open_alerts();
+	explained("RV721");
+	die();
+}
+
+static void
+a_cause_of_another_queue_explains_nothing(void **state)
+{
+	struct alert_condition conditions[] = {
+	    condition("missed"), condition("crash")};
+
+	(void)state;
+	conditions[0].finding = "RV702";
+	conditions[0].queues = "job";
+	conditions[1].finding = "RV506";
+	conditions[1].severity = SEVERITY_CRITICAL;
+	conditions[1].queues = "jobs";
+	open_alerts();
+	alerts_judge(&alerts, conditions, 2);
+	assert_string_equal(waiting(), "raised missed, raised crash");
+	die();
+}
+
 static void
 who_is_declared_later_is_told_once(void **state)
 {
@@ -563,6 +620,10 @@ main(void)
 	    ALERT_TEST(a_repeat_comes_when_it_is_due),
 	    ALERT_TEST(what_waits_for_a_receiver_that_is_gone_is_dropped),
 	    ALERT_TEST(who_was_told_of_the_beginning_is_told_of_the_end),
+	    ALERT_TEST(
+	        a_missed_objective_is_explained_by_who_should_do_the_work),
+	    ALERT_TEST(leases_that_run_out_are_explained_by_a_crash_loop),
+	    ALERT_TEST(a_cause_of_another_queue_explains_nothing),
 	    ALERT_TEST(who_is_declared_later_is_told_once),
 	    ALERT_TEST(
 	        what_was_under_way_at_our_death_goes_again_as_the_same_message),

@@ -394,7 +394,9 @@ depth_and_dead_letters(void **unused)
 	look(0, "waiting, dead", "51, 11");
 	assert_int_equal(judged("depth"), RESULT_FAILED);
 	assert_int_equal(judged("deadLetters"), RESULT_FAILED);
-	assert_non_null(alert_of("objective:jobs:depth"));
+	assert_string_equal(alert_of("objective:jobs:depth")->finding, "RV702");
+	assert_string_equal(
+	    alert_of("objective:jobs:deadLetters")->finding, "RV715");
 	queue.objectives.hold_ms = MIN_MS;
 	assert_int_equal(judged("depth"), RESULT_PASSED);
 }
@@ -411,7 +413,8 @@ failures_of_enough(void **unused)
 	assert_int_equal(judged("failureRatio"), RESULT_PASSED);
 	look(-1 * S, "completed, failed", "18, 3");
 	assert_int_equal(judged("failureRatio"), RESULT_FAILED);
-	assert_non_null(alert_of("objective:jobs:failureRatio"));
+	assert_string_equal(
+	    alert_of("objective:jobs:failureRatio")->finding, "RV703");
 }
 
 static void
@@ -427,6 +430,8 @@ leases_of_enough_attempts(void **unused)
 	assert_int_equal(judged("leaseExpiryRatio"), RESULT_PASSED);
 	look(-1 * S, "completed, failed, lease_expired", "19, 0, 1");
 	assert_int_equal(judged("leaseExpiryRatio"), RESULT_FAILED);
+	assert_string_equal(
+	    alert_of("objective:jobs:leaseExpiryRatio")->finding, "RV721");
 	/* without counters: of what is in hand */
 	forget();
 	state.lease_expired = exactly(2);
