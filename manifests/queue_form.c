@@ -5,6 +5,10 @@
 #include "base/url.h"
 #include "manifests/queue_form.h"
 
+enum {
+	KEYS_MAX = 96 /* that a queue may have */
+};
+
 static bool
 word_in(const char *words, const char *word, size_t len)
 {
@@ -17,27 +21,63 @@ word_in(const char *words, const char *word, size_t len)
 	return false;
 }
 
-bool
-queue_form_scheme_fits(enum queue_kind_id kind, const char *url)
+const char *
+queue_form_plain(enum queue_kind_id kind, const char *url)
 {
+	const struct queue_kind *row = &queue_kinds[kind];
+	size_t word = strlen(row->word);
 	const char *end = strstr(url, "://");
 
-	if (end == NULL || memchr(url, '$', (size_t)(end - url)) != NULL)
-		return true;
-	return word_in(queue_kinds[kind].schemes, url, (size_t)(end - url));
+	if (end == NULL || memchr(url, '$', (size_t)(end - url)) != NULL ||
+	    word_in(row->schemes, url, (size_t)(end - url)))
+		return url;
+	if (text_starts(url, row->word) && url[word] == '+' &&
+	    word_in(
+	        row->schemes, url + word + 1, (size_t)(end - url) - word - 1))
+		return url + word + 1;
+	return NULL;
 }
 
-/* The kind that a bare scheme means: one whose own word it is, or redis. */
+/* "pgtable+postgresql://…" says its kind, and so do redis://, rediss:// and
+ * amqps://, whose scheme begins with the kind's word; postgresql:// doesn't. */
 static enum queue_kind_id
-kind_of_scheme(struct arena *arena, const char *scheme, size_t len)
+kind_of_url(const char *url)
 {
-	const char *word = arena_bytes(arena, scheme, len);
+	for (enum queue_kind_id kind = 0; kind < QUEUE_KINDS; kind++) {
+		if (text_starts(url, queue_kinds[kind].word) &&
+		    queue_form_plain(kind, url) != NULL)
+			return kind;
+	}
+	return QUEUE_KINDS;
+}
 
-	if (text_equal(word, "rediss"))
-		return QUEUE_KIND_redis;
-	if (text_equal(word, "amqps"))
-		return QUEUE_KIND_amqp;
-	return queue_kind_find(word);
+/* `len` bytes of scheme that no kind takes as they are. */
+static int
+refuse_scheme(
+    struct arena *arena, const char *scheme, size_t len, struct err *err)
+{
+	const char *words[QUEUE_KINDS];
+	const char *plus = memchr(scheme, '+', len);
+	const char *word = arena_bytes(
+	    arena, scheme, plus != NULL ? (size_t)(plus - scheme) : len);
+	enum queue_kind_id kind = queue_kind_find(word);
+
+	if (kind != QUEUE_KINDS)
+		return err_set(err, ERR_INPUT,
+		    "a queue of kind %s has a URL of scheme %s, not '%.*s'",
+		    word, queue_kinds[kind].schemes, (int)MIN(len, 40), scheme);
+	for (size_t i = 0; i < QUEUE_KINDS; i++) {
+		words[i] = queue_kinds[i].word;
+		if (word_in(queue_kinds[i].schemes, scheme, len))
+			return err_set(err, ERR_INPUT,
+			    "'%s://' doesn't say what the queue is made of: "
+			    "write KIND+%s://…, such as %s+%s://…",
+			    word, word, words[i], word);
+	}
+	const char *near = text_nearest(word, words, ARRAY_LEN(words));
+	return err_set(err, ERR_INPUT, "'%.40s' is no kind of queue%s%s%s",
+	    word, near != NULL ? "; did you mean '" : "",
+	    near != NULL ? near : "", near != NULL ? "'?" : "");
 }
 
 static int
@@ -51,29 +91,10 @@ take_kind(struct arena *arena, const char *text, enum queue_kind_id *ret_kind,
 		    "the one-URL form begins with a kind and '://', such as "
 		    "redis://host/0?list=jobs or "
 		    "pgtable+postgresql://host/db?table=jobs");
-	const char *plus = memchr(text, '+', (size_t)(end - text));
-	if (plus == NULL) {
-		size_t len = (size_t)(end - text);
-		*ret_kind = kind_of_scheme(arena, text, len);
-		*ret_url = text;
-		if (*ret_kind == QUEUE_KINDS)
-			return err_set(err, ERR_INPUT,
-			    "'%.*s://' doesn't say what the queue is made of: "
-			    "write kind+%.*s://…",
-			    (int)MIN(len, 40), text, (int)MIN(len, 40), text);
-		return 0;
-	}
-	const char *word = arena_bytes(arena, text, (size_t)(plus - text));
-	*ret_kind = queue_kind_find(word);
-	*ret_url = plus + 1;
+	*ret_kind = kind_of_url(text);
 	if (*ret_kind == QUEUE_KINDS)
-		return err_set(
-		    err, ERR_INPUT, "'%.40s' is no kind of queue", word);
-	if (!queue_form_scheme_fits(*ret_kind, plus + 1))
-		return err_set(err, ERR_INPUT,
-		    "a queue of kind %s has a URL of scheme %s, not '%.*s'",
-		    word, queue_kinds[*ret_kind].schemes,
-		    (int)MIN(end - plus - 1, 40), plus + 1);
+		return refuse_scheme(arena, text, (size_t)(end - text), err);
+	*ret_url = queue_form_plain(*ret_kind, text);
 	return 0;
 }
 
@@ -94,6 +115,7 @@ check_shape(const char *url, struct err *err)
 		    "write 'kind' and its keys instead of the one-URL form");
 	if (text_starts(url, "file:") || text_starts(url, "sqlite:") ||
 	    text_starts(url, "sqs:") || text_starts(url, "servicebus:") ||
+	    text_starts(url, "unix:") || text_starts(url, "redis+unix:") ||
 	    path == NULL || (query != NULL && path > query))
 		return 0;
 	const char *second = strchr(path + 1, '/');
@@ -116,13 +138,31 @@ own_row(enum queue_kind_id kind, const char *key)
 	return row;
 }
 
-/* Whether its client library has keys of its own in a URL's query. */
+/* Whether it is its client library's or connection's, and stays there. */
 static bool
-passes_keys(const char *url)
+passes_key(enum queue_kind_id kind, const char *key)
 {
-	return text_starts(url, "postgres") || text_starts(url, "mysql") ||
-	       text_starts(url, "amqp") || text_starts(url, "nats") ||
-	       text_starts(url, "tds");
+	const char *keys = queue_kinds[kind].client_keys;
+
+	return text_equal(keys, "*") || word_in(keys, key, strlen(key));
+}
+
+static int
+refuse_key(enum queue_kind_id kind, const char *key, struct err *err)
+{
+	const struct mapping *queue = mapping_of(MAPPING_queue);
+	const char *words[KEYS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < queue->nrows && count < KEYS_MAX; i++) {
+		if ((queue->rows[i].kinds & (UINT64_C(1) << kind)) != 0)
+			words[count++] = queue->rows[i].key;
+	}
+	const char *near = text_nearest(key, words, count);
+	return err_set(err, ERR_INPUT,
+	    "'%.40s' is no key of a queue of kind %s%s%s%s", key,
+	    queue_kinds[kind].word, near != NULL ? "; did you mean '" : "",
+	    near != NULL ? near : "", near != NULL ? "'?" : "");
 }
 
 static int
@@ -135,12 +175,10 @@ take_options(struct arena *arena, const struct url *url,
 	for (size_t i = 0; i < url->nquery; i++) {
 		const char *key = url->query[i].key;
 		const struct row *row = own_row(form->kind, key);
-		if (row == NULL && passes_keys(form->url))
+		if (row == NULL && passes_key(form->kind, key))
 			continue;
 		if (row == NULL)
-			return err_set(err, ERR_INPUT,
-			    "'%.40s' is no key of a queue of kind %s", key,
-			    queue_kinds[form->kind].word);
+			return refuse_key(form->kind, key, err);
 		for (size_t j = 0; j < form->noptions; j++) {
 			if (text_equal(form->options[j].key, row->key))
 				return err_set(err, ERR_INPUT,

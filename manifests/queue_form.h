@@ -26,8 +26,9 @@ struct queue_form {
 int queue_form_take(struct arena *arena, const char *text,
     struct queue_form *ret, struct err *err) MUST_CHECK;
 
-/* Whether `kind` takes a URL of this scheme ("rediss://…"); true when the text
- * doesn't say its scheme. */
-bool queue_form_scheme_fits(enum queue_kind_id kind, const char *url);
+/* The URL that the kind's driver takes, within `url`: what stands beside `kind`
+ * may be the whole one-URL form's scheme too ("nats+tls://…" is tls://…). NULL:
+ * no URL of this kind. As it is when the text doesn't say its scheme. */
+const char *queue_form_plain(enum queue_kind_id kind, const char *url);
 
 #endif

@@ -59,8 +59,8 @@ take_keys(struct resolve *r, struct declared_queue *queue,
     const struct manifest_queue *raw, const struct node *node)
 {
 	const struct mapping *mapping = mapping_of(MAPPING_queue);
-	const struct queue_kind *kind =
-	    &queue_kinds[queue_kind_find(raw->kind)];
+	enum queue_kind_id id = queue_kind_find(raw->kind);
+	const struct queue_kind *kind = &queue_kinds[id];
 	const struct node *url_node = node_get(node, "url");
 
 	queue->kind = kind->word;
@@ -75,7 +75,10 @@ take_keys(struct resolve *r, struct declared_queue *queue,
 	struct resolved_text url = resolve_text(r, raw->url, url_node);
 	if (url.unresolved != NULL)
 		note_unresolved(queue, url.unresolved);
-	queue->url = queue->url_unresolved == NULL ? url.text : NULL;
+	const char *plain =
+	    url.text != NULL ? queue_form_plain(id, url.text) : NULL;
+	if (queue->url_unresolved == NULL) /* the driver refuses what is none */
+		queue->url = plain != NULL ? plain : url.text;
 	hide(r, queue, url.secret);
 }
 

@@ -8,8 +8,8 @@
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): initialisers */
 const struct queue_kind queue_kinds[QUEUE_KINDS] = {
-#define QUEUE_KIND(id, word_, acts_, schemes_, name_key_, doc_) \
-	[QUEUE_KIND_##id] = {word_, acts_, schemes_, name_key_, doc_},
+#define QUEUE_KIND(id, word_, acts_, schemes_, client_, name_key_, doc_) \
+	[QUEUE_KIND_##id] = {word_, acts_, schemes_, client_, name_key_, doc_},
 #include "manifests/manifest.def"
 };
 

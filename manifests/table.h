@@ -90,7 +90,8 @@ enum {
 };
 
 enum queue_kind_id {
-#define QUEUE_KIND(id, word, acts, schemes, name_key, doc) QUEUE_KIND_##id,
+#define QUEUE_KIND(id, word, acts, schemes, client_keys, name_key, doc) \
+	QUEUE_KIND_##id,
 #include "manifests/manifest.def"
 	QUEUE_KINDS
 };
@@ -99,7 +100,8 @@ static_assert(QUEUE_KINDS <= 64, "kinds fit a mask");
 struct queue_kind {
 	const char *word;
 	bool acts;
-	const char *schemes; /* of the URL itself, separated by spaces */
+	const char *schemes;     /* of the URL itself, separated by spaces */
+	const char *client_keys; /* that stay in its query; "*": any */
 	const char *name_key;
 	const char *doc;
 };

@@ -112,7 +112,7 @@ check_queue(struct validation *v, const struct node *queue)
 	if (id == QUEUE_KINDS)
 		return;
 	queue_keys(v, queue, id);
-	if (node_text(url) != NULL && !queue_form_scheme_fits(id, url->text))
+	if (node_text(url) != NULL && queue_form_plain(id, url->text) == NULL)
 		complain(v->complaints, url,
 		    "'url': a queue of kind %s has a URL of scheme %s",
 		    queue_kinds[id].word, queue_kinds[id].schemes);

@@ -20,6 +20,7 @@ enum {
 	OPTIONS_MAX = 64,
 	PASSWORD_MAX = 4096,
 	PASSERS_MAX = 4,
+	SCHEME_SHOWN_MAX = 40,
 };
 
 static const struct queue_driver *const drivers[] = {
@@ -143,25 +144,28 @@ driver_of_url(const char *text, size_t *ret_len)
 	return NULL;
 }
 
-/* "redis://, rediss:// … or sqlite://" */
-static const char *
-known_schemes(struct arena *arena)
+static int
+unknown_scheme(struct arena *arena, const char *url, struct err *err)
 {
-	const char *text = "";
+	const char *words[ARRAY_LEN(drivers)];
+	const char *kinds = "";
+	const char *word =
+	    arena_bytes(arena, url, MIN(strcspn(url, "+:"), SCHEME_SHOWN_MAX));
 
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
-		for (const char *const *s = drivers[i]->schemes; *s != NULL;
-		     s++) {
-			bool last = i + 1 == ARRAY_LEN(drivers) && s[1] == NULL;
-
-			text = arena_format(arena, "%s%s%s://", text,
-			    text[0] == '\0' ? ""
-			    : last          ? " or "
-			                    : ", ",
-			    *s);
-		}
+		words[i] = drivers[i]->kind;
+		kinds = arena_format(
+		    arena, "%s%s%s", kinds, i == 0 ? "" : ", ", words[i]);
 	}
-	return text;
+	const char *near = text_nearest(word, words, ARRAY_LEN(words));
+	if (near != NULL && !text_equal(near, word))
+		return err_set(err, ERR_INPUT,
+		    "'%s' is no kind of queue; did you mean '%s'?", word, near);
+	return err_set(err, ERR_INPUT,
+	    "'%.40s' is not the URL of a queue: that begins with KIND:// or "
+	    "KIND+SERVER://, such as redis://… or pgtable+postgresql://…; "
+	    "kinds are %s",
+	    url_redacted(arena, url), kinds);
 }
 
 bool
@@ -260,10 +264,7 @@ queue_spec_from_url(struct arena *arena, const char *url,
 	const struct queue_driver *driver = driver_of_url(url, &scheme_len);
 
 	if (driver == NULL)
-		return err_set(err, ERR_INPUT,
-		    "'%.40s' is not the URL of a queue that this build knows; "
-		    "it begins with %s",
-		    url_redacted(arena, url), known_schemes(arena));
+		return unknown_scheme(arena, url, err);
 	/* "pgtable+postgresql://…": the kind before '+' is ours */
 	const char *plus = memchr(url, '+', scheme_len);
 	bool ours = plus != NULL &&

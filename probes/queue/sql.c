@@ -12,11 +12,11 @@ enum {
 	REQUIRED_MAX = 16
 };
 
-const char *const sql_keys[] = {"table", "schema", "id", "payload", "status",
-    "waiting", "active", "done", "failed", "dead", "lease", "attempts",
-    "max_attempts", "created", "updated", "owner", "run_at", "error", "queue",
-    "queue_column", "where", "time", "tz", "cost", "procedure", "driver", "dlq",
-    "test", "ts", "timeout", "budget", "pass", NULL};
+const char *const sql_keys[] = {"driver", "table", "schema", "id", "payload",
+    "status", "waiting", "active", "done", "failed", "dead", "lease",
+    "attempts", "max_attempts", "created", "updated", "owner", "run_at",
+    "error", "queue", "queue_column", "where", "time", "tz", "cost",
+    "procedure", "dlq", "test", "ts", "timeout", "budget", "pass", NULL};
 const char *const sql_client_keys[] = {"ssl-mode", "ssl-ca", "encrypt", NULL};
 
 int

@@ -166,7 +166,7 @@ static const struct wrong wrongs[] = {
     {TRY_HEAD "queues: [{name: q, url: \"redis://h/0\"}]\n", 3, 25,
         "needs 'list'"},
     {TRY_HEAD "queues: [{name: q, url: \"postgresql://h/d?table=t\"}]\n", 3, 25,
-        "write kind+postgresql://"},
+        "write KIND+postgresql://"},
     {TRY_HEAD "queues: [{name: q, url: \"redis://h/0\", list: l}]\n", 3, 40,
         "'list' without 'kind'"},
     /* $(NAME) */
