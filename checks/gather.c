@@ -105,6 +105,7 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	head(&json, "queue", request);
 	jsonw_text(&json, "queueKind", queue->kind);
 	jsonw_text(&json, "url", queue->url);
+	jsonw_i64(&json, "countTo", queue->count_to);
 	jsonw_object(&json, "options");
 	for (size_t i = 0; i < queue->noptions; i++)
 		jsonw_text(

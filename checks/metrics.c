@@ -129,6 +129,14 @@ beyond_depth(struct check *check, struct report_finding *finding,
 	return true;
 }
 
+/* Whether counting ended before it could be said that more are there than may
+ * be. */
+static bool
+ended_before(const struct queue_number *number, int64_t allowed)
+{
+	return number->know == KNOW_AT_LEAST && number->value <= allowed;
+}
+
 static void
 judge_age(struct check *check, const struct queue_look *look)
 {
@@ -159,6 +167,11 @@ judge_age(struct check *check, const struct queue_look *look)
 		    look->state->oldest_ms.why == NULL
 		        ? "this kind of queue does not keep it"
 		        : look->state->oldest_ms.why);
+	else if (ended_before(&look->state->waiting, o->depth))
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%s: no more are counted, the objective is %lld",
+		    queue_number_text(check, "waiting", &look->state->waiting),
+		    (long long)o->depth);
 	else
 		check_set(
 		    check, finding, RESULT_PASSED, "within its objectives");
@@ -205,6 +218,16 @@ judge_failures(struct check *check, const struct queue_look *look)
 	}
 	bool fails = (double)bad > allowed * (double)all;
 
+	if (fails ? s->completed.know == KNOW_AT_LEAST
+	          : s->failed.know == KNOW_AT_LEAST ||
+	                s->dead.know == KNOW_AT_LEAST) {
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%s: no more are counted, so the ratio isn't known",
+		    fails ? queue_number_text(check, "completed", &s->completed)
+		          : check_text(check, "at least %lld failed or dead",
+		                (long long)bad));
+		return;
+	}
 	check_set(check, finding, fails ? RESULT_FAILED : RESULT_PASSED,
 	    "%lld of %lld that ended have failed (%.0f %%)", (long long)bad,
 	    (long long)all, 100.0 * (double)bad / (double)all);
@@ -243,6 +266,12 @@ judge_dead(struct check *check, const struct queue_look *look)
 
 	if (finding == NULL)
 		return;
+	if (ended_before(dead, allowed)) {
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%s: no more are counted, the objective is %lld",
+		    queue_number_text(check, "dead", dead), (long long)allowed);
+		return;
+	}
 	if (dead->value <= allowed) {
 		check_set(check, finding, RESULT_PASSED, "%s",
 		    queue_number_text(check, "dead", dead));

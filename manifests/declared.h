@@ -110,6 +110,7 @@ struct declared_queue {
 	struct declared_option *options; /* the kind's own keys, url apart */
 	size_t noptions;
 	struct declared_objectives objectives;
+	int64_t count_to; /* one more than what it is judged or scaled by */
 	struct declared_jobs jobs;
 	const char *enabled_by; /* a variable; NULL: always in use */
 	/* patterns; NULL-terminated */

@@ -97,6 +97,7 @@ struct declared_probe_request resolve_request(struct resolve *r,
  */
 
 void resolve_queues(struct resolve *r);
+void resolve_counts(struct resolve *r); /* once the workers are there */
 struct declared_binding *resolve_bindings(struct resolve *r,
     const struct manifest_binding *raw, unsigned count,
     const struct node *node);

@@ -302,6 +302,34 @@ resolve_queues(struct resolve *r)
 	}
 }
 
+/* By how many jobs the last replica is called for, and the first. */
+static int64_t
+most_of(const struct declared_scale *scale)
+{
+	return MAX(scale->max * scale->jobs_per_replica, scale->activation);
+}
+
+void
+resolve_counts(struct resolve *r)
+{
+	struct declared *declared = r->declared;
+
+	for (size_t i = 0; i < declared->nqueues; i++) {
+		struct declared_queue *queue = &declared->queues[i];
+		int64_t most = MAX(
+		    queue->objectives.depth, queue->objectives.dead_letters);
+
+		for (size_t j = 0; j < declared->nworkers; j++) {
+			const struct declared_scale *scale =
+			    &declared->workers[j].scale;
+
+			if (scale->queue == queue)
+				most = MAX(most, most_of(scale));
+		}
+		queue->count_to = most + 1;
+	}
+}
+
 struct declared_binding *
 resolve_bindings(struct resolve *r, const struct manifest_binding *raw,
     unsigned count, const struct node *node)

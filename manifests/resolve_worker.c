@@ -555,6 +555,7 @@ resolve_workers(struct resolve *r)
 	}
 	for (size_t i = 0; i < declared->nworkers; i++)
 		take_dependencies(r, at[i].node, &declared->workers[i]);
+	resolve_counts(r);
 }
 
 void

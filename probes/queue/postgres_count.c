@@ -27,8 +27,9 @@ figure_text(struct arena *arena, const struct pg_figures *figures, int figure)
 
 	return figure < PG_COUNTS
 	           ? arena_format(arena,
-	                 "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s", text,
-	                 TABLE_COUNT_CAP)
+	                 "SELECT count(*) FROM (SELECT 1 %s LIMIT %" PRId64
+	                 ") s",
+	                 text, figures->count_to)
 	           : text;
 }
 
@@ -187,7 +188,7 @@ number_of(const char *text)
 
 static void
 take(struct queue_state *state, struct arena *arena, int figure,
-    const char *text)
+    const char *text, int64_t count_to)
 {
 	struct queue_number *number = slot(state, figure);
 
@@ -199,9 +200,8 @@ take(struct queue_state *state, struct arena *arena, int figure,
 		state->paused = text_equal(text, "1");
 	} else if (number != NULL) {
 		*number = number_of(text);
-		if (figure < PG_COUNTS && number->know == KNOW_EXACT &&
-		    number->value >= TABLE_COUNT_CAP)
-			number->know = KNOW_AT_LEAST;
+		if (figure < PG_COUNTS && number->know == KNOW_EXACT)
+			*number = queue_counted(number->value, count_to);
 	}
 }
 
@@ -235,7 +235,8 @@ run(struct postgres_session *session, const struct pg_figures *figures,
 	ret->as_of_wall_ms = number_of(PQgetvalue(rows, 0, 0)).value;
 	for (int i = 0; i < PG_FIGURES; i++) {
 		if (PQgetisnull(rows, 0, i + 1) == 0)
-			take(ret, bound->arena, i, PQgetvalue(rows, 0, i + 1));
+			take(ret, bound->arena, i, PQgetvalue(rows, 0, i + 1),
+			    figures->count_to);
 	}
 	age(ret);
 	if (ret->attempts_max.know == KNOW_EXACT &&

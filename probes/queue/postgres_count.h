@@ -9,7 +9,7 @@
  * The numbers of a queue that is a table: one statement, after the planner was
  * asked what each of its parts costs. A part that costs more than the limit
  * isn't run: a count becomes the planner's own guess, marked as an estimate,
- * and anything else unknown. A count stops at TABLE_COUNT_CAP.
+ * and anything else unknown. A count stops at `count_to`.
  */
 enum {
 	PG_SAMPLE = 1000 /* jobs among which the most attempts are looked for */
@@ -44,6 +44,7 @@ struct pg_figures {
 	                                is not applicable */
 	const char *hint;            /* what would make it cheap */
 	int64_t cost_max;
+	int64_t count_to; /* of the queue's spec */
 };
 
 /*

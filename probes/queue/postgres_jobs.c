@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
+
 #include "base/text.h"
 #include "probes/queue/postgres.h"
 
@@ -186,15 +188,11 @@ count_part(struct queue *queue, enum queue_part part, struct arena *arena)
 	    pg_do(queue, LIST_MS,
 	        arena_format(arena,
 	            "SELECT count(*) FROM (SELECT 1 FROM %s AS t WHERE %s LIMIT "
-	            "%d) s",
-	            pg->table, condition, TABLE_COUNT_CAP),
+	            "%" PRId64 ") s",
+	            pg->table, condition, queue->spec.count_to),
 	        &sql, &rows, &err) == -1)
 		return queue_unknown(arena_text(arena, err.text));
-	struct queue_number total = queue_exact(number_at(rows, 0, 0));
-
-	if (total.value >= TABLE_COUNT_CAP)
-		total.know = KNOW_AT_LEAST;
-	return total;
+	return queue_counted(number_at(rows, 0, 0), queue->spec.count_to);
 }
 
 int

@@ -206,11 +206,12 @@ oldest_text(struct arena *arena, const struct pg_library *library)
 }
 
 static struct pg_figures
-figures_of(struct arena *arena, const struct pg_queue *pg)
+figures_of(struct arena *arena, const struct pg_queue *pg, int64_t count_to)
 {
 	const struct pg_library *library = pg->library;
-	struct pg_figures figures = {
-	    .hint = "an index of its own", .cost_max = pg->layout.cost_max};
+	struct pg_figures figures = {.hint = "an index of its own",
+	    .cost_max = pg->layout.cost_max,
+	    .count_to = count_to};
 
 	for (int i = 0; i < PG_COUNTS; i++)
 		figures.text[i] = library->rows[i];
@@ -311,7 +312,7 @@ observe_within(struct queue *queue, struct arena *arena,
 		return -1;
 	if (ret->exists == EXISTS_NO)
 		return 0;
-	struct pg_figures figures = figures_of(arena, pg);
+	struct pg_figures figures = figures_of(arena, pg, queue->spec.count_to);
 
 	if (pg_count(&pg->session, &figures, &sql, ret, &ended, err) == -1)
 		return refused(queue, err);
@@ -602,14 +603,13 @@ list_within(struct queue *queue, const char *rows_text, size_t limit,
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	CLEANUP(postgres_result_free) PGresult *total = NULL;
 	struct pg_sql sql = bound(arena, queue);
-	int64_t count = 0;
 
 	if (ask(queue, list_sql(arena, pg, rows_text, limit), &sql, &rows,
 	        err) == -1 ||
 	    ask(queue,
 	        arena_format(arena,
-	            "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) s", rows_text,
-	            TABLE_COUNT_CAP),
+	            "SELECT count(*) FROM (SELECT 1 %s LIMIT %" PRId64 ") s",
+	            rows_text, queue->spec.count_to),
 	        &sql, &total, err) == -1)
 		return -1;
 	size_t n = (size_t)PQntuples(rows);
@@ -619,10 +619,8 @@ list_within(struct queue *queue, const char *rows_text, size_t limit,
 		items[i] = read_item(arena, rows, (int)i);
 	ret->items = items;
 	ret->count = n;
-	count = number_or_unknown(total, 0, 0);
-	ret->total = queue_exact(count);
-	if (count >= TABLE_COUNT_CAP)
-		ret->total.know = KNOW_AT_LEAST;
+	ret->total =
+	    queue_counted(number_or_unknown(total, 0, 0), queue->spec.count_to);
 	return 0;
 }
 

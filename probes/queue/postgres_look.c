@@ -73,7 +73,7 @@ head_figures(struct pg_figures *figures, struct arena *arena,
 }
 
 static struct pg_figures
-figures_of(struct pg_sql *sql, const struct pg_queue *pg)
+figures_of(struct pg_sql *sql, const struct pg_queue *pg, int64_t count_to)
 {
 	const struct table_layout *layout = &pg->layout;
 	struct arena *arena = sql->arena;
@@ -87,7 +87,8 @@ figures_of(struct pg_sql *sql, const struct pg_queue *pg)
 	struct pg_figures figures = {
 	    .text = {[PG_WAITING] = ready, [PG_ACTIVE] = active},
 	    .hint = arena_format(arena, "an index on %s", layout->status),
-	    .cost_max = layout->cost_max};
+	    .cost_max = layout->cost_max,
+	    .count_to = count_to};
 	const struct {
 		enum pg_figure figure;
 		const struct table_words *words;
@@ -338,7 +339,7 @@ pg_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 		return 0;
 	if (pg_need(queue, err) == -1)
 		return -1;
-	struct pg_figures figures = figures_of(&sql, pg);
+	struct pg_figures figures = figures_of(&sql, pg, queue->spec.count_to);
 
 	if (pg_numbers(queue, &figures, &sql, ret, err) == -1)
 		return -1;

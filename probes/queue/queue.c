@@ -316,6 +316,13 @@ queue_exact(int64_t value)
 }
 
 struct queue_number
+queue_counted(int64_t count, int64_t count_to)
+{
+	return (struct queue_number){.value = count,
+	    .know = count < count_to ? KNOW_EXACT : KNOW_AT_LEAST};
+}
+
+struct queue_number
 queue_unknown(const char *why)
 {
 	return (struct queue_number){.know = KNOW_UNKNOWN, .why = why};
@@ -409,6 +416,9 @@ copy_spec(struct queue *queue, const struct queue_spec *spec)
 	queue->spec.url = arena_text(arena, spec->url);
 	queue->spec.options = options;
 	queue->spec.noptions = spec->noptions;
+	queue->spec.count_to =
+	    MIN(MAX(spec->count_to, (int64_t)QUEUE_COUNT_MIN),
+	        (int64_t)QUEUE_COUNT_MAX);
 }
 
 /* "b" of sqs://host/a/b, unless the key says another. */

@@ -28,6 +28,10 @@ struct queue_spec {
 	const char *url;  /* of the server or file, our own keys taken off */
 	const struct queue_option *options;
 	size_t noptions;
+	/* Where jobs are counted one by one (tables): as far as this. One more
+	 * than the largest number that anything judges the queue by tells
+	 * "more" from "as many"; queue_open keeps it within QUEUE_COUNT_…. */
+	int64_t count_to;
 };
 
 enum {
@@ -40,6 +44,10 @@ enum {
 	QUEUE_WHO_MAX = 256,   /* consumers listed; all are counted */
 	QUEUE_MOVE_MAX = 1000, /* jobs of one call of move */
 	QUEUE_REAP_MAX = 1000, /* leases, or owners, of one call of reap */
+	/* What an index gives in about the time that one row needs,
+	 * connection, planning and answer included */
+	QUEUE_COUNT_MIN = 5001,
+	QUEUE_COUNT_MAX = 1000001,
 };
 
 /* Who consumes, for the calls that claim. Borrowed. */
@@ -321,6 +329,8 @@ int queue_trouble(struct queue *queue, enum cause cause, const char *code,
     struct err *err, enum err_kind kind, const char *fmt, ...)
     PRINTF_LIKE(6, 7);
 struct queue_number queue_exact(int64_t value);
+/* Of a count that stopped at `count_to`. */
+struct queue_number queue_counted(int64_t count, int64_t count_to);
 struct queue_number queue_unknown(const char *why);
 struct queue_number queue_inapplicable(void);
 /* The error of a move that came as far as `count` of `wanted`: where any was

@@ -166,6 +166,7 @@ read_request(struct look *look, struct asked *ret)
 	    look_bool(look, "near", false, &ret->near) == -1 ||
 	    look_text(look, "payload", "", &payload) == -1 ||
 	    look_text(look, "receipt", NULL, &ret->job.receipt) == -1 ||
+	    look_i64(look, "countTo", 0, &ret->spec.count_to) == -1 ||
 	    read_options(look, &ret->spec) == -1 ||
 	    read_pids(look, ret) == -1 || read_part(look, ret) == -1)
 		return -1;
@@ -518,7 +519,8 @@ handle_key(struct look *look, const struct queue_spec *spec)
 	for (size_t i = 0; i < spec->noptions; i++)
 		key = arena_format(look->arena, "%s\n%s=%s", key,
 		    spec->options[i].key, spec->options[i].value);
-	return arena_format(look->arena, "%s\n%s", spec->kind, key);
+	return arena_format(look->arena, "%s\n%" PRId64 "\n%s", spec->kind,
+	    spec->count_to, key);
 }
 
 static struct queue *

@@ -178,14 +178,14 @@ count(struct queue *queue, struct arena *arena, const struct table_words *words,
 	            sql_limited(arena, table, "1 AS x",
 	                arena_format(arena, "FROM %s%s WHERE %s%s",
 	                    table->table, table->dialect->hint, where, also),
-	                TABLE_COUNT_CAP)),
+	                queue->spec.count_to)),
 	        &bound, &value, err) == -1) {
 		*ret = queue_unknown("the server's time for it was over");
 		return timed_out(queue);
 	}
 	*ret = number_of(value, "the server gave no number");
-	if (ret->know == KNOW_EXACT && ret->value >= TABLE_COUNT_CAP)
-		ret->know = KNOW_AT_LEAST;
+	if (ret->know == KNOW_EXACT)
+		*ret = queue_counted(ret->value, queue->spec.count_to);
 	return 0;
 }
 
@@ -233,13 +233,16 @@ attempts(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	                    sql_quote(arena, table, layout->attempts)),
 	                arena_format(arena, "FROM %s%s WHERE (%s) OR (%s)",
 	                    table->table, table->dialect->hint, waits, takes),
-	                TABLE_COUNT_CAP)),
+	                TABLE_SAMPLE)),
 	        &bound, &value, err) == -1) {
 		ret->attempts_max =
 		    queue_unknown("the server's time for it was over");
 		return timed_out(queue);
 	}
 	ret->attempts_max = number_of(value != NULL ? value : "0", "");
+	if (ret->attempts_max.know == KNOW_EXACT &&
+	    ret->waiting.value + ret->active.value > TABLE_SAMPLE)
+		ret->attempts_max.know = KNOW_AT_LEAST;
 	return 0;
 }
 

@@ -359,7 +359,8 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 	        &bound, &rows, err) == -1 ||
 	    sql_run(queue,
 	        arena_format(arena, "SELECT COUNT(*) FROM (%s) c",
-	            sql_limited(arena, table, "1 AS x", from, TABLE_COUNT_CAP)),
+	            sql_limited(
+	                arena, table, "1 AS x", from, queue->spec.count_to)),
 	        &bound, &total, err) == -1)
 		return -1;
 	struct queue_item *items =
@@ -372,10 +373,9 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 	}
 	ret->items = items;
 	ret->count = rows.rows;
-	ret->total = queue_exact(
-	    number_or_unknown(total.rows > 0 ? total.cell[0] : NULL));
-	if (ret->total.value >= TABLE_COUNT_CAP)
-		ret->total.know = KNOW_AT_LEAST;
+	ret->total = queue_counted(
+	    number_or_unknown(total.rows > 0 ? total.cell[0] : NULL),
+	    queue->spec.count_to);
 	return 0;
 }
 

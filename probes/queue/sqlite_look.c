@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,12 +51,12 @@ counted(struct queue *queue, struct arena *arena, const char *from)
 {
 	struct queue_number ret = number(queue, arena,
 	    arena_format(arena,
-	        "SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", from,
-	        TABLE_COUNT_CAP));
+	        "SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %" PRId64 ")",
+	        from, queue->spec.count_to));
 
-	if (ret.know == KNOW_EXACT && ret.value >= TABLE_COUNT_CAP)
-		ret.know = KNOW_AT_LEAST;
-	return ret;
+	return ret.know == KNOW_EXACT
+	           ? queue_counted(ret.value, queue->spec.count_to)
+	           : ret;
 }
 
 static const char *
@@ -180,10 +181,9 @@ look_at_attempts(
 	        table_quote(arena, layout->attempts), sqlite->looked,
 	        sqlite->scope, sqlite->status,
 	        words_sql(arena, "waiting", &layout->waiting),
-	        words_sql(arena, "active", &layout->active), TABLE_COUNT_CAP));
+	        words_sql(arena, "active", &layout->active), TABLE_SAMPLE));
 	if (ret->attempts_max.know == KNOW_EXACT &&
-	    (ret->waiting.know == KNOW_AT_LEAST ||
-	        ret->active.know == KNOW_AT_LEAST))
+	    ret->waiting.value + ret->active.value > TABLE_SAMPLE)
 		ret->attempts_max.know = KNOW_AT_LEAST;
 }
 

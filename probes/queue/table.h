@@ -16,9 +16,7 @@
  */
 enum {
 	TABLE_WORDS_MAX = 6, /* of one state: "queued,pending" */
-	/* Rows counted at most: what an index gives in about the time that one
-	 * row needs, connection, planning and answer included. */
-	TABLE_COUNT_CAP = 5001
+	TABLE_SAMPLE = 5000  /* rows whose attempts are looked at */
 };
 
 struct table_words {

@@ -95,6 +95,11 @@ judge_looks(const struct rule_look *look, const char *objective,
 		        ? arena_format(
 		              arena, "reeve queue dead %s", look->queue->name)
 		        : "reeve diagnose");
+	else if (now->know == KNOW_AT_LEAST && (double)now->value <= limit)
+		rules_say(look->rules, objective, look->subject, RESULT_UNKNOWN,
+		    arena_format(arena,
+		        "at least %" PRId64 ": no more are counted",
+		        now->value));
 	else if (rules_known(look, objective, now))
 		rules_say(
 		    look->rules, objective, look->subject, RESULT_PASSED, NULL);
@@ -142,6 +147,16 @@ judge_failures(const struct rule_look *look, const struct trend_counts *counts)
 		        rules_known(look, "failureRatio", &state->failed)))
 			rules_say(look->rules, "failureRatio", look->subject,
 			    RESULT_UNKNOWN, "only one look was made");
+		return;
+	}
+	if (state->completed.know == KNOW_AT_LEAST) {
+		/* a count that stands still at its end */
+		rules_say(look->rules, "failureRatio", look->subject,
+		    RESULT_UNKNOWN,
+		    arena_format(&look->rules->arena,
+		        "at least %" PRId64
+		        " are completed: no more are counted",
+		        state->completed.value));
 		return;
 	}
 	judge_ratio(look, "failureRatio", "the jobs fail", counts->failed,

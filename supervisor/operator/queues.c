@@ -557,6 +557,7 @@ queues_begin_request(struct jsonw *json, const struct declared_queue *queue,
 	jsonw_text(json, "queueKind", queue->kind);
 	jsonw_text(json, "url", queue->url);
 	jsonw_text(json, "op", op);
+	jsonw_i64(json, "countTo", queue->count_to);
 	jsonw_object(json, "options");
 	for (size_t i = 0; i < queue->noptions; i++)
 		jsonw_text(

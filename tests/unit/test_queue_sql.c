@@ -82,7 +82,9 @@ make_table(struct queue *queue, struct sql_table *table)
 
 	*queue = (struct queue){.name = "documents",
 	    .target = "here",
-	    .spec = {.options = options, .noptions = ARRAY_LEN(options)},
+	    .spec = {.options = options,
+	        .noptions = ARRAY_LEN(options),
+	        .count_to = QUEUE_COUNT_MIN},
 	    .state = table};
 	arena_init(&queue->arena, 4 << 20);
 	*table = (struct sql_table){.dialect = &odbc_dialects[0],
