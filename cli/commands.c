@@ -81,8 +81,6 @@ static const struct cli_option events_options[] = {
     {"name", "NAME", "which supervisor, where several run"},
     {"since", "DURATION", "not older than this (all that is kept)"},
     {"tail", "N", "at most so many, the newest (100)"},
-    {"since", "DURATION", "no lines that are older"},
-    {"previous", NULL, "of the process before the last one"},
     {"follow", NULL, "go on with what comes"},
     {0},
 };
@@ -390,7 +388,7 @@ const struct cli_command cli_commands[] = {
     },
     {
         .name = "worker",
-        .arguments = "[--queue NAME|URL] -- CMD [ARG…]",
+        .arguments = "[--queue NAME|URL]",
         .summary = "the reference worker: runs a command for each job",
         .examples =
             "  reeve worker --queue jobs -- /app/process   # payload on "

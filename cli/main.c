@@ -81,7 +81,7 @@ help_command(const struct cli *cli, int argc, char **argv)
 {
 	const char *near = NULL;
 
-	if (argc < 2)
+	if (argc < 2 || text_equal(argv[1], "help"))
 		return print_help(cli, NULL);
 	if (text_equal(argv[1], "--manual"))
 		return print_manual(cli);

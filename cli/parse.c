@@ -159,7 +159,7 @@ static const struct shared shared_options[] = {
     {{"secret", "NAME=dir:PATH|env:PREFIX",
          "read the secret NAME from there instead"},
         0, CLI_MANIFEST, set_secret},
-    {{"output", "FORMAT[=FILE]", "text or json, or as listed; repeatable"}, 'o',
+    {{"output", "FORMAT[=FILE]", "text or json, of a verdict also junit; repeatable"}, 'o',
         CLI_OUTPUT, set_output},
     {{"output", "FORMAT", "text or json"}, 'o', CLI_FORMAT, set_format},
     {{"timeout", "DURATION", "for the whole command, as 30s or 5m"}, 't',

@@ -168,6 +168,9 @@ main(int argc, char *argv[])
 		block_signals(true);
 	if (text_equal(command, "run"))
 		return run(argc - 2, argv + 2);
+	if (text_equal(command, "help") && argc > 2 &&
+	    text_equal(argv[2], "run"))
+		return say(STDOUT_FILENO, run_help, EXIT_PASSED);
 	/* The init and its own children: they have the environment of PID 1,
 	 * what workers say, the plan. No core dump, and nobody of the same user
 	 * looks into them. */

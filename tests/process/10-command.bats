@@ -235,3 +235,9 @@ readonly_world() {
 	run "$HELPER" pty $'\032\n' bash -c "set -m; exec 5>'$T/said'; '$REEVE' run -- sh -c 'echo ready; read x; exit 5'; echo stopped \$? >&5; fg; echo ended \$? >&5"
 	[ "$(<"$T/said")" = $'stopped 148\nended 5' ]
 }
+
+@test "help run is run --help, as of every other command" {
+	run "$REEVE" help run
+	[ "$status" -eq 0 ]
+	[ "$output" = "$("$REEVE" run --help)" ]
+}

@@ -163,6 +163,33 @@ what_is_wrong_is_refused_with_what_would_be_right(void **state)
 	}
 }
 
+/* Each option has one line, and what goes behind `--` is said once. */
+static void
+nothing_stands_twice_in_help(const struct cli_command *c, const char *text)
+{
+	const char *usage = strstr(text, "Usage: ");
+	size_t len = strcspn(usage, "\n");
+	const char *dashes = memmem(usage, len, " -- ", 4);
+
+	if (dashes != NULL &&
+	    memmem(dashes + 1, len - (size_t)(dashes + 1 - usage), " -- ", 4) !=
+	        NULL)
+		fail_msg("'%s': '%.*s'", c->name, (int)len, usage);
+	for (const struct cli_option *o = c->options;
+	     o != NULL && o->name != NULL; o++) {
+		char line[64];
+
+		(void)snprintf(line, sizeof(line), ", --%s ", o->name);
+		if (strstr(text, line) != NULL)
+			fail_msg("'%s': --%s is everybody's", c->name, o->name);
+		(void)snprintf(line, sizeof(line), "      --%s ", o->name);
+		const char *first = strstr(text, line);
+		assert_non_null(first);
+		if (strstr(first + 1, line) != NULL)
+			fail_msg("'%s' has --%s twice", c->name, o->name);
+	}
+}
+
 static void
 every_command_has_what_its_help_needs(void **state)
 {
@@ -179,6 +206,7 @@ every_command_has_what_its_help_needs(void **state)
 		assert_non_null(strstr(out.data, "Usage: reeve "));
 		if (strstr(out.data, "\nExamples:\n  reeve ") == NULL)
 			fail_msg("'%s' has no example", c->name);
+		nothing_stands_twice_in_help(c, out.data);
 		buffer_fini(&out);
 	}
 }
