@@ -92,6 +92,7 @@ write_rebuilt(const struct rebuilt *rebuilt, struct jsonw *json)
 	jsonw_object(json, "init");
 	jsonw_i64(json, "pid", snapshot->init_pid);
 	status_cgroup(json, snapshot);
+	status_files(json, snapshot);
 	jsonw_end(json);
 	jsonw_array(json, "workers");
 	for (size_t i = 0; i < rebuilt->nworkers; i++)

@@ -254,6 +254,27 @@ print_kept(struct buffer *out, const cJSON *op)
 		buffer_format(out, "  the history isn't kept: %s\n", history);
 }
 
+/* Output that a file which hangs has lost: of nobody in particular. */
+static void
+print_files(struct arena *arena, struct buffer *out, const cJSON *status)
+{
+	static const char *const streams[] = {"stdout", "stderr"};
+	const cJSON *files = cJSON_GetObjectItemCaseSensitive(
+	    cJSON_GetObjectItemCaseSensitive(status, "init"), "files_lost");
+
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+		const cJSON *file =
+		    cJSON_GetObjectItemCaseSensitive(files, streams[i]);
+		const char *bytes = answer_number(arena, file, "bytes");
+		bool exact = !cJSON_IsFalse(
+		    cJSON_GetObjectItemCaseSensitive(file, "exact"));
+
+		if (cJSON_IsObject(file) && (!text_equal(bytes, "0") || !exact))
+			buffer_format(out, "%s: its file has lost %s%s bytes\n",
+			    streams[i], exact ? "" : "about ", bytes);
+	}
+}
+
 static void
 print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -269,6 +290,7 @@ print_status(struct arena *arena, struct buffer *out, const cJSON *status)
 	print_kept(out, op);
 	print_server(out, status);
 	print_workers(arena, out, status);
+	print_files(arena, out, status);
 	print_queues(arena, out, status);
 	print_trouble(out, status);
 }

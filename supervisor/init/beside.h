@@ -111,7 +111,8 @@ void sinks_resume(struct core *core); /* after a fault */
 void sink_exited(
     struct core *core, int32_t which, const struct worker_exit *ended);
 void sink_timer(struct loop_timer *timer, int64_t now_ms);
-/* Nothing is written after it: waits until the files have what was. */
-void sinks_end(struct core *core);
+/* Nothing is written after it: waits until the files have what was. Returns how
+ * many bytes they haven't. */
+uint64_t sinks_end(struct core *core);
 
 #endif

@@ -84,17 +84,22 @@ finish_if_complete(struct core *core)
 
 /* Kubernetes shows this as the container's last message. */
 void
-finish_termination_log(const struct core *core, int code)
+finish_termination_log(const char *reason, int code, uint64_t unwritten)
 {
-	char line[256];
+	char line[ERR_TEXT_MAX + 160];
 	struct stat st;
 	int fd = open("/dev/termination-log",
 	    O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd == -1)
 		return;
-	int len = snprintf(line, sizeof(line), "reeve: %s; exit code %d\n",
-	    core->end_reason, code);
+	int len = snprintf(
+	    line, sizeof(line), "reeve: %s; exit code %d\n", reason, code);
+	if (unwritten > 0)
+		len = snprintf(line, sizeof(line),
+		    "reeve: %s; exit code %d; %llu bytes of output not written: "
+		    "the file that they go to hangs\n",
+		    reason, code, (unsigned long long)unwritten);
 	if (len > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		(void)!write(fd, line, MIN((size_t)len, sizeof(line) - 1));
 	fd_close(&fd);

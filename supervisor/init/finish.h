@@ -26,6 +26,7 @@ void finish_note_exit(
 /* Every child of ours that isn't the logger gets `signo`; how many. */
 unsigned finish_sweep(struct core *core, int signo, pid_t session);
 int finish_code(struct core *core);
-void finish_termination_log(const struct core *core, int code);
+/* `unwritten`: bytes that the file of our stdout or stderr hasn't taken. */
+void finish_termination_log(const char *reason, int code, uint64_t unwritten);
 
 #endif

@@ -406,11 +406,13 @@ core_run(struct core *core)
 	}
 	int code = finish_code(core);
 	log_info("init.ends", "%s; exit code %d", core->end_reason, code);
-	finish_termination_log(core, code);
+	finish_termination_log(core->end_reason, code, 0);
 	guard_end(core);
 	peers_close(core);
 	limits_close(core);
-	sinks_end(core);
+	uint64_t unwritten = sinks_end(core);
+	if (unwritten > 0)
+		finish_termination_log(core->end_reason, code, unwritten);
 	return code;
 }
 
@@ -440,8 +442,10 @@ open_named(struct core *core, const char *plan, int *ret_fd, struct err *err)
 static int
 fail(int code, const struct err *err)
 {
+	struct core *core = &the_core;
+
 	log_error("init.failed", "%s", err->text);
-	sinks_end(&the_core);
+	finish_termination_log(err->text, code, sinks_end(core));
 	return code;
 }
 
@@ -521,13 +525,14 @@ resume(struct core *core, const char *fd_text, int argc, char *argv[])
 	int fd = -1;
 
 	parse_again(core, argc, argv);
-	if (read_fd(fd_text, &fd, &err) == -1 ||
-	    resume_state(core, fd, &err) == -1)
-		return fail(-1, &err);
-	recover_arm(core, argc, argv);
-	if (watch_signals(core, &err) == -1)
-		return fail(-1, &err);
-	return 0;
+	if (read_fd(fd_text, &fd, &err) == 0 &&
+	    resume_state(core, fd, &err) == 0) {
+		recover_arm(core, argc, argv);
+		if (watch_signals(core, &err) == 0)
+			return 0;
+	}
+	log_error("init.failed", "%s", err.text);
+	return -1;
 }
 
 static int

@@ -189,6 +189,6 @@ recover_drain(const char *fd_text)
 	    sizeof(last_kept.core.end_reason), "a fault of the init");
 	log_error("init.ends", "%s; exit code %d", last_kept.core.end_reason,
 	    EXIT_BUG);
-	finish_termination_log(&last_kept.core, EXIT_BUG);
+	finish_termination_log(last_kept.core.end_reason, EXIT_BUG, 0);
 	return EXIT_BUG;
 }

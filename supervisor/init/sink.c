@@ -3,16 +3,19 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exitcode.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "supervisor/init/beside.h"
 #include "supervisor/init/core.h"
 #include "supervisor/init/table.h"
+#include "supervisor/init/tally.h"
 #include "supervisor/init/writer.h"
 #include "worker/spawn.h"
 
@@ -21,7 +24,8 @@
  * become pipes, for us and for every child from then on, and a writer's process
  * (writer.h) has the file. So from the start on a network file system; on any
  * other from the moment on at which the logger was seen to hang (hang.c). The
- * init keeps the read ends: a writer that dies loses what it has read, no more.
+ * init keeps the read ends: a writer that dies loses what it has read, no more,
+ * and how much that was is in the shared counts (tally.h).
  */
 enum {
 	SINK_PIPE = 1 << 20,
@@ -65,14 +69,15 @@ static int
 writer_spawn(struct core *core, size_t which, struct err *err)
 {
 	struct sink *sink = &core->sinks[which];
-	const char *const argv[] = {
-	    "reeve", "--writer", sink->mends ? "mend" : NULL, NULL};
+	const char *const argv[] = {"reeve", "--writer", which == 0 ? "0" : "1",
+	    sink->mends ? "mend" : NULL, NULL};
 	static const char *const envp[] = {NULL};
 	const struct worker_spec spec = {.envp = envp};
 	const struct spawn_fd fds[] = {
 	    {sink->pipe_fd, STDIN_FILENO},
 	    {sink->file_fd, STDOUT_FILENO},
 	    {core->null_fd, STDERR_FILENO},
+	    {core->tally_fd, WRITER_COUNTS_FD},
 	};
 	const struct spawn_request request = {
 	    .spec = &spec,
@@ -111,12 +116,18 @@ sink_timer(struct loop_timer *timer, int64_t now_ms)
 {
 	struct core *core = timer->owner;
 	struct err err = ERR_INIT;
+	bool exact;
 
 	(void)now_ms;
 	for (size_t i = 0; i < ARRAY_LEN(core->sinks); i++) {
 		struct sink *sink = &core->sinks[i];
-		if (sink->file_fd == -1 || sink->pid != 0 ||
-		    writer_spawn(core, i, &err) == 0)
+		if (sink->file_fd == -1 || sink->pid != 0)
+			continue;
+		/* after a fault, of one whose end was never heard of */
+		if (tally_file_settle(&core->tallies->files[i], &exact) > 0 ||
+		    !exact)
+			sink->mends = true;
+		if (writer_spawn(core, i, &err) == 0)
 			continue;
 		log_error("output.writer", "%s: %s", names[i], err.text);
 		if (sink->pid == 0)
@@ -124,27 +135,56 @@ sink_timer(struct loop_timer *timer, int64_t now_ms)
 	}
 }
 
+/* Bytes in the pipe, that no writer has taken. */
+static uint64_t
+in_pipe(const struct sink *sink)
+{
+	int bytes = 0;
+
+	if (sink->pipe_fd == -1 || ioctl(sink->pipe_fd, FIONREAD, &bytes) == -1)
+		return 0;
+	return (uint64_t)bytes;
+}
+
+/* The file can't be written: as with a reader that is gone. What comes from now
+ * on is counted by who writes it. */
+static void
+give_up(struct core *core, size_t which, uint64_t lost)
+{
+	struct sink *sink = &core->sinks[which];
+	struct tally_file *file = &core->tallies->files[which];
+	uint64_t unread = in_pipe(sink);
+
+	fd_close(&sink->pipe_fd);
+	fd_close(&sink->file_fd);
+	file->taken += unread;
+	file->lost += unread;
+	log_error("output.closed",
+	    "%s: its file can't be written any more; %llu bytes on their way "
+	    "to it are lost",
+	    names[which], (unsigned long long)(lost + unread));
+}
+
 void
 sink_exited(struct core *core, int32_t which, const struct worker_exit *ended)
 {
 	struct sink *sink = &core->sinks[which];
 	char text[EXIT_TEXT_SIZE];
+	bool exact;
 
 	sink->pid = 0;
 	if (core->phase == PHASE_DONE)
 		return;
-	if (ended->kind == EXIT_CODE) {
-		/* the file can't be written: as with a reader that is gone */
-		fd_close(&sink->pipe_fd);
-		fd_close(&sink->file_fd);
-		log_error("output.closed",
-		    "%s: its file can't be written any more", names[which]);
+	uint64_t lost = tally_file_settle(&core->tallies->files[which], &exact);
+	if (ended->kind == EXIT_CODE && ended->value != EXIT_AGAIN) {
+		give_up(core, (size_t)which, lost);
 		return;
 	}
 	sink->mends = true;
 	log_warning("output.writer",
-	    "%s: its writer: %s; at most %d bytes that it had read are lost",
-	    names[which], exit_text(ended, text, sizeof(text)), WRITER_CHUNK);
+	    "%s: its writer: %s; %s%llu bytes are lost", names[which],
+	    exit_text(ended, text, sizeof(text)), exact ? "" : "at most ",
+	    (unsigned long long)(exact || lost > 0 ? lost : WRITER_CHUNK));
 	writer_later(core, sink);
 }
 
@@ -234,18 +274,40 @@ any_writes(const struct core *core)
 	return core->sinks[0].pid != 0 || core->sinks[1].pid != 0;
 }
 
-void
+/* Nobody writes to the pipes any more: their writers end when they are empty.
+ */
+static void
+close_pipes(const struct core *core)
+{
+	for (size_t i = 0; i < ARRAY_LEN(core->sinks); i++)
+		if (core->sinks[i].file_fd != -1)
+			(void)dup2(core->null_fd, STDOUT_FILENO + (int)i);
+	if (core->outputs.one && core->sinks[0].file_fd != -1)
+		(void)dup2(core->null_fd, STDERR_FILENO);
+}
+
+uint64_t
 sinks_end(struct core *core)
 {
 	int64_t until_ms = clock_after(clock_ms(), SINK_LAST_MS);
+	uint64_t all = 0;
 
-	if (!any_writes(core))
-		return;
+	if (core->tallies == NULL) /* it ends before it began */
+		return 0;
 	core->phase = PHASE_DONE;
-	/* nobody writes any more: they end when their pipes are empty */
-	(void)dup2(core->null_fd, STDOUT_FILENO);
-	(void)dup2(core->null_fd, STDERR_FILENO);
+	close_pipes(core);
 	while (any_writes(core) && clock_ms() < until_ms)
 		if (loop_turn(&core->loop, until_ms, NULL) == -1)
-			return;
+			break;
+	for (size_t i = 0; i < ARRAY_LEN(core->sinks); i++) {
+		uint64_t left = in_pipe(&core->sinks[i]) +
+		                tally_file_held(&core->tallies->files[i]);
+
+		if (left > 0)
+			log_warning("output.unwritten",
+			    "%s: its file hasn't taken the last %llu bytes",
+			    names[i], (unsigned long long)left);
+		all += left;
+	}
+	return all;
 }

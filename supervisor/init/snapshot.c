@@ -53,6 +53,10 @@ snapshot_frame(const struct core *core, const struct peer *peer,
 	frame->log_dropped = log_dropped();
 	frame->orphans_reaped = core->orphans_reaped;
 	frame->notify_dropped = core->notify.dropped;
+	for (size_t i = 0; i < ARRAY_LEN(frame->files_lost); i++) {
+		frame->files_lost[i] = core->tallies->files[i].lost;
+		frame->files_unsure[i] = core->tallies->files[i].unsure;
+	}
 	frame->cgroup = core->cgroup.have;
 	memcpy(frame->cgroup_why, core->cgroup.why, sizeof(frame->cgroup_why));
 	memcpy(frame->name, core->name, sizeof(frame->name));

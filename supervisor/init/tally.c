@@ -40,6 +40,28 @@ tally_held(const struct tally *tally)
 	return held;
 }
 
+uint64_t
+tally_file_held(const struct tally_file *file)
+{
+	uint64_t gone = file->written + file->lost;
+
+	return file->taken - MIN(file->taken, gone);
+}
+
+uint64_t
+tally_file_settle(struct tally_file *file, bool *ret_exact)
+{
+	uint64_t held = tally_file_held(file);
+
+	/* it reads when it holds nothing, and writes what it holds */
+	*ret_exact = held == 0 ? file->reading == 0 : file->writing == 0;
+	if (!*ret_exact)
+		file->unsure = 1;
+	file->lost += held;
+	file->reading = file->writing = 0;
+	return held;
+}
+
 void
 tally_settle(struct tallies *tallies)
 {

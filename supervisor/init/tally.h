@@ -38,7 +38,22 @@ struct tally {
 	} place[2];              /* stdout, stderr */
 };
 
+/*
+ * Of stdout or stderr while a writer's process has the file (writer.h): taken
+ * from the pipe = written + lost + what the writer holds. Bytes, for nothing
+ * there says any more whose they are. The writer counts, all but `lost`.
+ */
+struct tally_file {
+	uint64_t taken, written;
+	uint64_t lost;    /* with a writer that died, or can write no more */
+	uint32_t reading; /* 1: from a read until it is counted */
+	uint32_t writing; /* 1: from a write until it is counted */
+	uint32_t unsure;  /* some of `lost` may not be, or more */
+	uint32_t padding;
+};
+
 struct tallies {
+	struct tally_file files[2]; /* stdout, stderr */
 	uint32_t used;    /* slots that a logger has ever counted for */
 	uint32_t reading; /* slot + 1: from a read until it is counted */
 	uint32_t writing; /* 1: from a write until it is counted */
@@ -54,6 +69,12 @@ struct tallies *tally_map(int fd, uint32_t slots, struct err *err) MUST_CHECK;
 void tally_settle(struct tallies *tallies);
 /* Received and nowhere yet. */
 struct tally_count tally_held(const struct tally *tally);
+
+/* Taken by a writer and nowhere yet. */
+uint64_t tally_file_held(const struct tally_file *file);
+/* What a writer that is dead held is lost; returns how much. *ret_exact: that
+ * is what it was, and no system call of it was under way. */
+uint64_t tally_file_settle(struct tally_file *file, bool *ret_exact);
 
 /* What was stored before is there before what is stored after it: a process
  * that is killed leaves its stores in the order of its program, but a compiler

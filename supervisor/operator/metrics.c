@@ -129,6 +129,12 @@ write_operator(struct writing *writing)
 	family(writing, OPENMETRICS_COUNTER, "reeve_notify_dropped_messages",
 	    NULL, "Messages to NOTIFY_SOCKET of nobody that may speak there.");
 	openmetrics_number(metrics, (int64_t)snapshot->notify_dropped, NULL);
+	family(writing, OPENMETRICS_COUNTER, "reeve_output_file_lost_bytes",
+	    "bytes",
+	    "Output lost with the process that writes a file that may hang.");
+	for (size_t i = 0; i < ARRAY_LEN(snapshot->files_lost); i++)
+		number(writing, (int64_t)snapshot->files_lost[i], "stream",
+		    i == 0 ? "stdout" : "stderr", NULL, NULL);
 	family(writing, OPENMETRICS_GAUGE, "reeve_observation_age_seconds",
 	    "seconds", "How old the init's last whole report is.");
 	openmetrics_milli(metrics,

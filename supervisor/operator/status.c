@@ -155,6 +155,7 @@ write_operator(const struct operator_core *op, struct jsonw *json)
 	jsonw_bool(json, "draining", op->draining);
 	status_time(json, "started_at", op->init.hello.started_wall_ms);
 	status_cgroup(json, snapshot);
+	status_files(json, snapshot);
 	jsonw_end(json);
 	serve_write(op->serve, json);
 }

@@ -143,6 +143,10 @@ struct wire_snapshot {
 	uint32_t padding;
 	char cgroup_why[128];    /* what of it is missing, and why */
 	uint64_t notify_dropped; /* messages of nobody that may speak */
+	/* of stdout and stderr, lost with the process that wrote their file
+	 * (docs/design/logger.md) */
+	uint64_t files_lost[2];
+	uint32_t files_unsure[2]; /* 1: that isn't exact */
 };
 
 struct wire_worker {

@@ -180,6 +180,22 @@ status_instance(struct jsonw *json, const struct wire_instance *wire)
 	jsonw_end(json);
 }
 
+/* What was written for a file that hangs, and never came to it. */
+void
+status_files(struct jsonw *json, const struct wire_snapshot *snapshot)
+{
+	static const char *const names[] = {"stdout", "stderr"};
+
+	jsonw_object(json, "files_lost");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		jsonw_object(json, names[i]);
+		jsonw_i64(json, "bytes", (int64_t)snapshot->files_lost[i]);
+		jsonw_bool(json, "exact", snapshot->files_unsure[i] == 0);
+		jsonw_end(json);
+	}
+	jsonw_end(json);
+}
+
 void
 status_cgroup(struct jsonw *json, const struct wire_snapshot *snapshot)
 {

@@ -16,6 +16,8 @@ void status_schedule(struct jsonw *json, const struct wire_worker *wire);
 void status_instance(struct jsonw *json, const struct wire_instance *wire);
 /* Which limits the init can set, and why not the others. */
 void status_cgroup(struct jsonw *json, const struct wire_snapshot *snapshot);
+/* What a file that hangs has lost, by stream. */
+void status_files(struct jsonw *json, const struct wire_snapshot *snapshot);
 /* Unix milliseconds as RFC 3339; null for 0, which is "never". */
 void status_time(struct jsonw *json, const char *key, int64_t wall_ms);
 /* Bytes that the cgroup of the instance with this process holds; false: not

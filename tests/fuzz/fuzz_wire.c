@@ -70,6 +70,14 @@ use(const union wire_message *message)
 	case WIRE_GET_OLD_PLAN:
 		use_order(&message->order);
 		break;
+	case WIRE_EVENT:
+		TERMINATED(message->event.name);
+		assert(instance_event_name(message->event.event) != NULL);
+		assert(instance_why_name(message->event.why) != NULL);
+		break;
+	case WIRE_EVENTS:
+		assert(message->head.length == sizeof(message->since));
+		break;
 	default:
 		assert(message->head.length == sizeof(message->head));
 		break;

@@ -408,11 +408,22 @@ fuse_answer(int fd, const struct fuse_in_header *in, const void *body,
 	memcpy(out, &head, sizeof(head));
 	if (len > 0)
 		memcpy(out + sizeof(head), body, len);
-	if (write(fd, out, head.len) == -1)
+	/* ENOENT: whoever asked was killed */
+	if (write(fd, out, head.len) == -1 && errno != ENOENT)
 		die("fuse answer");
 }
 
-/* Keeps what was written in `copy`; waits as long as `gate` is there. */
+static bool
+is_there(const char *file, const char *end)
+{
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s%s", file, end);
+	return access(path, F_OK) == 0;
+}
+
+/* Keeps what was written in `copy`; waits as long as `gate` is there. Answers
+ * an error while `gate`.full or `gate`.broken are. */
 static void
 fuse_write(
     int fd, const struct fuse_in_header *in, const char *copy, const char *gate)
@@ -420,9 +431,19 @@ fuse_write(
 	const struct fuse_write_in *wanted = (const void *)(in + 1);
 	struct fuse_write_out done = {.size = wanted->size};
 	int out = open(copy, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	int error = 0;
 
-	while (access(gate, F_OK) == 0)
+	while (is_there(gate, ""))
 		rest(10);
+	if (is_there(gate, ".full"))
+		error = ENOSPC;
+	if (is_there(gate, ".broken"))
+		error = EIO;
+	if (error != 0) {
+		(void)close(out);
+		fuse_answer(fd, in, NULL, 0, error);
+		return;
+	}
 	if (out == -1 || write(out, wanted + 1, wanted->size) == -1)
 		die(copy);
 	(void)close(out);
@@ -431,7 +452,8 @@ fuse_write(
 
 /* network-file FILE COPY GATE READY: FILE becomes one of a file system with
  * somebody else behind it, who appends to COPY what is written, and answers no
- * write while there is a file GATE */
+ * write while there is a file GATE; with GATE.full the disk is full, with
+ * GATE.broken it fails */
 NORETURN static int
 mode_network_file(char *argv[])
 {

@@ -13,7 +13,7 @@ setup() {
 }
 teardown() {
 	[ -z "$DISK" ] || fsfreeze -u "$DISK" 2>/dev/null || :
-	rm -f "$T/gate"
+	rm -f "$T/gate" "$T/gate.full"
 	kill -TERM "$INIT" 2>/dev/null || :
 	finish
 	[ -z "$DISK" ] || umount -l "$DISK" 2>/dev/null || :
@@ -146,7 +146,8 @@ hang_logger() {
 	grep -q 'init.ends' "$DISK/out"
 }
 
-# on_network ARG…: supervises with both streams in a file on one.
+# on_network [STDERR]: supervises with both streams in a file on one, or stdout
+# alone.
 on_network() {
 	needs_root
 	[ -e /dev/fuse ] || skip "needs FUSE"
@@ -155,8 +156,23 @@ on_network() {
 	ALSO+=($!)
 	DISK=$T/file
 	until_ok file_there "$T/fuse"
-	supervise child a.plan >>"$T/file" 2>&1
+	if [[ -n ${1:-} ]]; then
+		supervise child a.plan >>"$T/file" 2>"$1"
+	else
+		supervise child a.plan >>"$T/file" 2>&1
+	fi
 }
+size() { stat -c %s "$1"; }
+# By the number of the system call that it is in: nanosleep, and not write.
+sleeps() { grep -qE '^(35|230) ' "/proc/$1/syscall"; }
+# Stopped between two tries to write what it holds.
+stopped_between_writes() {
+	kill -STOP "$1"
+	until_ok in_state "$1" T && sleeps "$1" && return
+	kill -CONT "$1"
+	return 1
+}
+in_state() { [[ $(state_of "$1") == "$2" ]]; }
 
 @test "a file on a network: a process of its own writes it, and nothing is lost while it hangs" {
 	{ writer a dropNew 50000; writer b block 50000; } | plan_of a.plan
@@ -203,6 +219,100 @@ on_network() {
 	expect_code 0
 	[ "$(grep -cE '^[0-9]+:' "$T/out")" -eq 1003 ]
 	[ "$(grep -c 'output.writer stdout' "$T/out")" -eq 2 ]
+}
+
+# The bytes that "$T/err" says are lost.
+lost_bytes() { sed -nE 's/.*[; ]([0-9]+) bytes .*lost$/\1/p' "$T/err" | tail -n 1; }
+init_files() { "$CTL" show | sed -n 's/.* files-lost \([0-9]*\) .*/\1/p'; }
+
+@test "what a writer held when it was killed is counted, to the byte" {
+	writer a block 50000 | plan_of a.plan
+	on_network "$T/err"
+	until_ok at_least a/0 written-lines 3
+	until_ok writes
+	writer=$(writer_pid)
+	touch "$T/gate.full" "$T/go"
+	until_ok stopped_between_writes "$writer"
+	# half a line at the end gets a newline of ours
+	mended=$((1 - $(tail -c 1 "$T/out" | wc -l)))
+	kill -KILL "$writer"
+	until_ok grep -q 'output.writer' "$T/err"
+	run ! grep 'at most' "$T/err"
+	lost=$(lost_bytes)
+	((lost > 0 && lost <= 65536))
+	# a fault takes nothing of it away
+	kill -SEGV "$INIT"
+	until_ok grep -q init.recovered "$T/err"
+	until_ok "$CTL" live
+	[ "$(init_files)" -eq "$lost" ]
+	"$REEVE" status --output json >"$T/status"
+	[ "$(jq -c .init.files_lost.stdout "$T/status")" = "{\"bytes\":$lost,\"exact\":true}" ]
+	rm "$T/gate.full"
+	until_ok file_there "$T/done.a"
+	until_ok none_held a/0
+	all_counted a/0
+	bytes=$(figure a/0 written-bytes)
+	kill -TERM "$INIT"
+	expect_code 0
+	[ "$(($(size "$T/out") + lost))" -eq $((bytes + mended)) ]
+}
+
+@test "a writer that is killed within a write: what may be lost is said not to be exact" {
+	writer a block 1000 | plan_of a.plan
+	on_network "$T/err"
+	until_ok at_least a/0 written-lines 3
+	until_ok writes
+	writer=$(writer_pid)
+	touch "$T/gate" "$T/go"
+	until_ok file_there "$T/done.a"
+	until_ok none_held a/0
+	kill -KILL "$writer"
+	rm "$T/gate"
+	until_ok grep -q 'output.writer .*; at most [0-9]* bytes are lost' "$T/err"
+	"$REEVE" status --output json >"$T/status"
+	[ "$(jq .init.files_lost.stdout.exact "$T/status")" = false ]
+	[ "$(jq .init.files_lost.stdout.bytes "$T/status")" -eq "$(lost_bytes)" ]
+	bytes=$(figure a/0 written-bytes)
+	kill -TERM "$INIT"
+	expect_code 0
+	(($(size "$T/out") + $(lost_bytes) >= bytes))
+}
+
+@test "a file that can be written no more: what was on its way is counted, and what comes then too" {
+	writer a block 1000 | plan_of a.plan
+	on_network "$T/err"
+	until_ok at_least a/0 written-lines 3
+	touch "$T/gate" "$T/go"
+	until_ok file_there "$T/done.a"
+	until_ok none_held a/0
+	bytes=$(figure a/0 written-bytes)
+	touch "$T/gate.broken"
+	rm "$T/gate"
+	until_ok grep -q output.closed "$T/err"
+	[ "$(($(size "$T/out") + $(lost_bytes)))" -eq "$bytes" ]
+	[ "$(init_files)" -eq "$(lost_bytes)" ]
+	"$CTL" restart a 0
+	until_ok at_least a/0 dropped-lines 1003
+	[ "$(figure a/0 written-bytes)" -eq "$bytes" ]
+	all_counted a/0
+}
+
+@test "a file that hangs at the end: what it hasn't taken is said where that can be" {
+	writer a block 1000 | plan_of a.plan
+	on_network "$T/err"
+	until_ok at_least a/0 written-lines 3
+	touch "$T/gate" "$T/go"
+	until_ok file_there "$T/done.a"
+	until_ok none_held a/0
+	bytes=$(figure a/0 written-bytes)
+	size=$(size "$T/out")
+	kill -TERM "$INIT"
+	expect_code 0
+	grep -q "output.unwritten stdout: its file hasn't taken the last $((bytes - size)) bytes" "$T/err"
+	# nobody ended its writer here
+	rm "$T/gate"
+	all_there() { (($(size "$T/out") == bytes)); }
+	until_ok all_there
 }
 
 # A daemon of a worker that has ended writes on, to the pipe of that time.

@@ -54,7 +54,8 @@ show_one(void *arg, const union wire_message *message)
 	(void)arg;
 	if (message->head.type == WIRE_SNAPSHOT_END) {
 		(void)printf("init %d operator %s %d logger %d draining %u "
-		             "orphans %llu dropped %llu cgroup %u: %s\n",
+		             "orphans %llu dropped %llu files-lost %llu %llu "
+		             "cgroup %u: %s\n",
 		    message->snapshot.init_pid,
 		    wire_operator_name(
 		        (enum wire_operator)message->snapshot.operator_state),
@@ -62,6 +63,8 @@ show_one(void *arg, const union wire_message *message)
 		    message->snapshot.logger_pid, message->snapshot.draining,
 		    (unsigned long long)message->snapshot.orphans_reaped,
 		    (unsigned long long)message->snapshot.log_dropped,
+		    (unsigned long long)message->snapshot.files_lost[0],
+		    (unsigned long long)message->snapshot.files_lost[1],
 		    message->snapshot.cgroup, message->snapshot.cgroup_why);
 	} else if (message->head.type == WIRE_WORKER) {
 		(void)printf("worker %s desired %u running %u ready %u missed "
