@@ -8,6 +8,7 @@ bats_require_minimum_version 1.5.0
 load lib
 setup() {
 	begin
+	export REEVE_SOCKET=$T/socket
 	HANGS=
 }
 teardown() {
@@ -118,7 +119,6 @@ says_last() { [[ "$(<"$T/last")" == $1 ]] || { cat "$T/last"; false; }; }
 
 @test "/dev/termination-log has the reason and the exit code, of every kind of end" {
 	needs_root
-	export REEVE_SOCKET=$T/socket
 	plan_of a.plan <<-END
 		exit-on-term 143
 		worker a
@@ -163,7 +163,6 @@ says_last() { [[ "$(<"$T/last")" == $1 ]] || { cat "$T/last"; false; }; }
 
 @test "/dev/termination-log that is no file of its own is left alone" {
 	needs_root
-	export REEVE_SOCKET=$T/socket
 	plan_of once.plan <<-END
 		worker a
 		arg $HELPER
