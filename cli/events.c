@@ -9,8 +9,10 @@
 #include "base/text.h"
 #include "cli/answer.h"
 #include "cli/control.h"
+#include "cli/last_lines.h"
 
-/* `reeve events`: what the operator kept of what happened. */
+/* `reeve events`: what the operator kept of what happened, with the last line
+ * of who ended. */
 enum {
 	TAIL_DEFAULT = 100,
 	TAIL_MAX = 10000,
@@ -37,6 +39,8 @@ write_text(const cJSON *event, struct buffer *out)
 	    cJSON_GetObjectItemCaseSensitive(event, "replica");
 	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(event, "pid");
 	const char *worker = answer_text(event, "worker");
+	const cJSON *line =
+	    cJSON_GetObjectItemCaseSensitive(event, "last_line");
 
 	buffer_format(out, "%s  %-11s %s", answer_text(event, "at"),
 	    answer_text(event, "kind"), worker);
@@ -44,19 +48,25 @@ write_text(const cJSON *event, struct buffer *out)
 		buffer_format(out, "/%.0f", replica->valuedouble);
 	if (cJSON_IsNumber(pid))
 		buffer_format(out, " pid %.0f", pid->valuedouble);
-	buffer_format(out, "%s%s\n", *worker == '\0' ? "" : "  ",
+	buffer_format(out, "%s%s", *worker == '\0' ? "" : "  ",
 	    answer_text(event, "text"));
+	/* quoted, with its control characters escaped */
+	if (cJSON_IsRaw(line) && !text_equal(line->valuestring, "null"))
+		buffer_format(out, "; last line %s", line->valuestring);
+	buffer_text(out, "\n");
 }
 
 static int
 print_events(struct cli *cli, struct asking *asking, const cJSON *answer)
 {
+	const cJSON *events =
+	    cJSON_GetObjectItemCaseSensitive(answer, "events");
 	const cJSON *event = NULL;
 	struct buffer out;
 
+	last_lines_add(&asking->client, asking->worker, events);
 	buffer_init(&out, ANSWER_MAX);
-	cJSON_ArrayForEach(
-	    event, cJSON_GetObjectItemCaseSensitive(answer, "events"))
+	cJSON_ArrayForEach(event, events)
 	{
 		const cJSON *id = cJSON_GetObjectItemCaseSensitive(event, "id");
 		if (cJSON_IsNumber(id))

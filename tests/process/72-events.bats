@@ -65,6 +65,32 @@ another_operator() {
 	[ "$status" -eq 64 ]
 }
 
+@test "an end has the last line of who ended, escaped, and only from where reeve logs has it" {
+	manifest red "echo first; printf 'famous \\\\033[31m words\\\\n'; exit 3"
+	run_manifest
+	told() {
+		has '.kind == "exited" and .worker == "c" and
+		    .last_line == "famous \u001b[31m words"'
+	}
+	until_ok told
+	"$REEVE" events c >"$T/text"
+	grep -qF '; last line "famous \u001b[31m words"' "$T/text"
+	run ! grep -q $'\033' "$T/text"
+	# neither in what the operator serves, nor in its file
+	curl -sf --unix-socket "$T/socket/operator.sock" 'http://localhost/events?limit=1000' >"$T/served"
+	grep -q '"exited"' "$T/served"
+	run ! grep -rq famous "$T/served" "$T"/socket/history.db*
+	# the logger has it, whatever becomes of the operator
+	before=$(operator_pid)
+	kill -KILL "$before"
+	until_ok another_operator "$before"
+	told
+	# who said nothing has none
+	pid=$(figure a/0 pid)
+	kill -KILL "$pid"
+	until_ok has ".kind == \"exited\" and .pid == $pid and has(\"last_line\") and .last_line == null"
+}
+
 @test "what happens while the operator is dead or stopped is told once, by the next" {
 	manifest red "exec '$HELPER' wait"
 	run_manifest
