@@ -652,6 +652,9 @@ begins_within(const struct stream *stream)
 	bool within = tally->place[which].within != 0 &&
 	              tally->place[which].pid == stream->who.pid;
 
+	/* never another's place under this pid, wherever we are killed */
+	tally->place[which].within = within ? 1 : 0;
+	tally_in_order();
 	tally->place[which].pid = (int32_t)stream->who.pid;
 	return within;
 }

@@ -69,10 +69,15 @@ tally_settle(struct tallies *tallies)
 		struct tally *tally = &tallies->slots[i];
 		struct tally_count held = tally_held(tally);
 
-		tally_add(&tally->lost, held.lines, held.bytes);
+		/* a newline of ours is a line without bytes */
 		if (tallies->reading == i + 1 ||
-		    (tallies->writing != 0 && held.bytes > 0))
+		    (tallies->writing != 0 &&
+		        (held.lines > 0 || held.bytes > 0)))
 			tally->unsure = 1;
+		/* whoever is killed here leaves it to be settled again */
+		tally_in_order();
+		tally_add(&tally->lost, held.lines, held.bytes);
 	}
+	tally_in_order();
 	tallies->reading = tallies->writing = 0;
 }
