@@ -11,6 +11,7 @@ root=$(cd "$here/../.." && pwd)
 build=${REEVE_BUILD:-$root/build/debug}
 [[ $build = /* ]] || build=$root/$build
 KERNEL_SECONDS=${KERNEL_SECONDS:-500}
+# KERNEL_MEM: how much memory it has
 
 # --- inside: process 1 of the other kernel -----------------------------------
 if [ "${1:-}" = --inside ]; then
@@ -61,7 +62,7 @@ trap finish EXIT
 # rootflags: hostfs takes the directory there
 LD_PRELOAD=$build/tests/cgroup2/xstate.so \
 	timeout -k 5 "$KERNEL_SECONDS" linux.uml \
-	mem=512M rootfstype=hostfs rootflags=/ root=98:0 ro quiet \
+	mem="${KERNEL_MEM:-512M}" rootfstype=hostfs rootflags=/ root=98:0 ro quiet \
 	con=null con0=null,fd:1 uml_dir="$work" umid=k \
 	init="$here/kernel.sh" -- --inside "$work" \
 	>"$work/console" 2>&1 </dev/null &

@@ -107,6 +107,7 @@ frozen_watched() {
 
 @test "case 15: frozen for longer than a watchdog [pid1]" { in_mode pid1; frozen_watched; }
 @test "case 15: frozen for longer than a watchdog [subreaper]" { in_mode subreaper; frozen_watched; }
+@test "case 15: frozen for longer than a watchdog [container]" { in_mode container; frozen_watched; }
 
 # Monotonic and boot time far from the host's, as after years, or in a container
 # that was moved.

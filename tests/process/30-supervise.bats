@@ -43,7 +43,7 @@ teardown() { finish; }
 	expect_code 143
 }
 
-@test "a worker that crashes is restarted, with a longer and longer wait" {
+@test "a worker that crashes is restarted, and not before its backoff is over" {
 	plan_of a.plan <<-END
 		worker a
 		arg $HELPER
@@ -166,13 +166,16 @@ teardown() { finish; }
 
 @test "a plan that isn't one, or isn't there, is refused at the start" {
 	head -c 5000 /dev/urandom >"$T/junk"
-	run "$REEVE" run --plan "$T/junk"
-	[ "$status" -eq 78 ] || [ "$status" -eq 65 ]
-	run "$REEVE" run --plan "$T/none"
-	[ "$status" -ne 0 ]
+	run -65 "$REEVE" run --plan "$T/junk"
+	[[ $output == *"$T/junk"* ]]
+	run -65 "$REEVE" run --plan "$T/none"
 	[[ $output == *"$T/none"* ]]
-	run "$REEVE" run --plan "$T"
-	[ "$status" -ne 0 ]
+	run -65 "$REEVE" run --plan "$T"
+	[[ $output == *"$T'"* ]]
+	# one that is a plan, and can't be had
+	printf '%s\n' 'worker a' "arg $HELPER" 'arg wait' 'replicas 3' | plan_of a.plan
+	run -78 "$REEVE" run --plan "$T/a.plan" --max-workers 2
+	[[ $output == *"2"* ]]
 }
 
 @test "exitCode: first is the first that wasn't 0, fixed is 70" {
