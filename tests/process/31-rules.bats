@@ -39,8 +39,8 @@ killed() { grep -q 'worker=a/0 event=kill' "$T/err"; }
 		REEVE_GRACE=6s supervise $how 2>"$T/err"
 		until_ok file_there "$T/up"
 		kill -TERM "$INIT"
-		until_ok file_there "$T/main"
-		until_ok file_there "$T/member"
+		until_ok test -s "$T/main"
+		until_ok test -s "$T/member"
 		# not both at once; and then there was time to act on it
 		(($(<"$T/member") - $(<"$T/main") > 1000))
 		run ! killed
@@ -101,7 +101,7 @@ killed() { grep -q 'worker=a/0 event=kill' "$T/err"; }
 # last_words ARG…: `reeve run ARG…` where there is a /dev/termination-log, as
 # Kubernetes makes it; it is $T/last.
 last_words() {
-	: >"$T/last"
+	touch "$T/last"
 	# shellcheck disable=SC2016 # its own words
 	unshare -m --propagation private sh -c '
 		mkdir -p "$1" && mount -t tmpfs none "$1" &&

@@ -12,8 +12,9 @@ setup() {
 	DISK=
 }
 teardown() {
-	[ -z "$DISK" ] || fsfreeze -u "$DISK" 2>/dev/null || :
+	# first: whoever asks for anything of that file system waits for it
 	rm -f "$T/gate" "$T/gate.full"
+	[ -z "$DISK" ] || fsfreeze -u "$DISK" 2>/dev/null || :
 	kill -TERM "$INIT" 2>/dev/null || :
 	finish
 	[ -z "$DISK" ] || umount -l "$DISK" 2>/dev/null || :
