@@ -103,11 +103,22 @@ buffer_text(struct buffer *buffer, const char *text)
 void
 buffer_format(struct buffer *buffer, const char *fmt, ...)
 {
+	/* There mostly is room: formatting once is half the time. */
+	size_t room = buffer->overflow || buffer->cap == 0
+	                  ? 0
+	                  : buffer->cap - buffer->len;
+	char *end = room == 0 ? NULL : buffer->data + buffer->len;
 	va_list args;
 
 	va_start(args, fmt);
-	int len = vsnprintf(NULL, 0, fmt, args);
+	int len = vsnprintf(end, room, fmt, args);
 	va_end(args);
+	if (len >= 0 && (size_t)len < room) {
+		buffer->len += (size_t)len;
+		return;
+	}
+	if (end != NULL)
+		*end = '\0';
 	if (len < 0) {
 		buffer->overflow = true;
 		return;

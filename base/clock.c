@@ -33,6 +33,20 @@ clock_wall_ms(void)
 }
 
 int64_t
+clock_wall_ahead(int64_t kept_ms)
+{
+	int64_t before_ms = clock_ms();
+	int64_t wall_ms = clock_wall_ms();
+	int64_t after_ms = clock_ms();
+
+	/* Not being on a processor in between says nothing about the clocks. */
+	if (kept_ms >= wall_ms - after_ms - 1 &&
+	    kept_ms <= wall_ms - before_ms + 1)
+		return kept_ms;
+	return wall_ms - before_ms;
+}
+
+int64_t
 clock_after(int64_t now_ms, int64_t delay_ms)
 {
 	int64_t at_ms;

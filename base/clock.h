@@ -15,6 +15,11 @@ int64_t clock_ms(void);      /* monotonic */
 int64_t clock_wall_ms(void); /* unix time */
 /* now + delay without overflow; CLOCK_NEVER stays. */
 int64_t clock_after(int64_t now_ms, int64_t delay_ms);
+/* How far wall time is ahead of monotonic time: `kept_ms`, what it was the last
+ * time (0 at first), for as long as that can be right. Two readings of
+ * truncated clocks differ by a millisecond, and one moment shall have one wall
+ * time until the clock is set. */
+int64_t clock_wall_ahead(int64_t kept_ms);
 /* The next multiple of `every_ms`: what is done as often is done in one go. */
 int64_t clock_beat(int64_t now_ms, int64_t every_ms);
 /* For poll and epoll_wait: -1 for CLOCK_NEVER, else 0..60000 ms. */

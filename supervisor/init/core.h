@@ -85,7 +85,8 @@ struct core {
 	int tally_fd; /* of `tallies`, for the logger; -1 */
 	int32_t pid;  /* our own */
 	int64_t started_wall_ms;
-	uint64_t nofile_soft; /* that we were started with */
+	int64_t wall_ahead_ms; /* clock_wall_ahead() */
+	uint64_t nofile_soft;  /* that we were started with */
 	struct fingerprint_key key;
 	unsigned reaped; /* in this turn */
 	bool pid1, reap_again;

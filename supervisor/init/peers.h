@@ -50,7 +50,7 @@ void snapshot_begin(struct core *core, struct peer *peer);
 void snapshot_pump(struct core *core, struct peer *peer);
 void snapshot_worker(const struct core *core, uint32_t run, uint64_t number,
     union wire_message *ret);
-void snapshot_instance(const struct core *core, int32_t slot,
+void snapshot_instance(struct core *core, int32_t slot,
     enum instance_event event, union wire_message *ret);
 
 #endif

@@ -19,12 +19,15 @@ enum snapshot_part {
 	PART_END,
 };
 
+/* The same for the same moment in each snapshot: whoever compares two of them
+ * takes a difference for another process. */
 static int64_t
-wall_of(int64_t monotonic_ms)
+wall_of(struct core *core, int64_t monotonic_ms)
 {
 	if (monotonic_ms == 0)
 		return 0;
-	return clock_wall_ms() - (clock_ms() - monotonic_ms);
+	core->wall_ahead_ms = clock_wall_ahead(core->wall_ahead_ms);
+	return core->wall_ahead_ms + monotonic_ms;
 }
 
 /* --- the packets --- */
@@ -162,8 +165,8 @@ wait_text(const struct core *core, int32_t slot, const struct worker_spec *spec,
 }
 
 void
-snapshot_instance(const struct core *core, int32_t slot,
-    enum instance_event event, union wire_message *ret)
+snapshot_instance(struct core *core, int32_t slot, enum instance_event event,
+    union wire_message *ret)
 {
 	const struct instance *instance = &core->instances[slot];
 	const struct past *past = past_of(core, slot);
@@ -190,11 +193,12 @@ snapshot_instance(const struct core *core, int32_t slot,
 	to->plan_number = instance->plan_number;
 	memcpy(to->config_digest, instance->config_digest,
 	    sizeof(to->config_digest));
-	to->started_wall_ms = wall_of(instance->started_ms);
-	to->ready_wall_ms =
-	    instance->state == INSTANCE_READY ? wall_of(instance->ready_ms) : 0;
+	to->started_wall_ms = wall_of(core, instance->started_ms);
+	to->ready_wall_ms = instance->state == INSTANCE_READY
+	                        ? wall_of(core, instance->ready_ms)
+	                        : 0;
 	to->next_start_wall_ms = instance->state == INSTANCE_BACKOFF
-	                             ? wall_of(past->next_start_ms)
+	                             ? wall_of(core, past->next_start_ms)
 	                             : 0;
 	to->last_exit = past->last_exit;
 	to->last_exit_wall_ms = past->last_exit_wall_ms;
@@ -226,7 +230,7 @@ snapshot_begin(struct core *core, struct peer *peer)
 
 /* Fills the next packet; false: this part is over. */
 static bool
-next_packet(const struct core *core, struct peer *peer, union wire_message *ret)
+next_packet(struct core *core, struct peer *peer, union wire_message *ret)
 {
 	uint32_t at = (uint32_t)peer->snapshot_at;
 

@@ -45,6 +45,7 @@ struct deaths {
 	struct prober probers[PROBERS];
 	char **seen; /* queues that were looked at */
 	size_t nseen;
+	struct names seen_names;
 };
 
 static void ask_all(struct deaths *deaths);
@@ -131,11 +132,9 @@ static const struct declared_queue *
 queue_find(const struct deaths *deaths, const char *name)
 {
 	const struct intent *intent = deaths->op->intent;
+	size_t at = intent == NULL ? NAMES_NONE : intent_queue(intent, name);
 
-	for (size_t i = 0; intent != NULL && i < intent->declared->nqueues; i++)
-		if (text_equal(intent->declared->queues[i].name, name))
-			return &intent->declared->queues[i];
-	return NULL;
+	return at == NAMES_NONE ? NULL : &intent->declared->queues[at];
 }
 
 static struct prober *
@@ -374,22 +373,32 @@ deaths_instance(struct deaths *deaths, const struct wire_instance *wire)
 	ask_all(deaths);
 }
 
+static const char *
+seen_name(const void *list, size_t at)
+{
+	const struct deaths *deaths = list;
+
+	return deaths->seen[at];
+}
+
 static bool
 is_first_look(struct deaths *deaths, const char *queue)
 {
-	for (size_t i = 0; i < deaths->nseen; i++)
-		if (text_equal(deaths->seen[i], queue))
-			return false;
+	if (names_find(&deaths->seen_names, queue, seen_name, deaths) !=
+	    NAMES_NONE)
+		return false;
 	char **more = reallocarray(
 	    deaths->seen, deaths->nseen + 1, sizeof(*deaths->seen));
 	char *name = strdup(queue);
 
 	if (more != NULL)
 		deaths->seen = more;
-	if (more == NULL || name == NULL)
+	if (more == NULL || name == NULL) {
 		free(name);
-	else
-		deaths->seen[deaths->nseen++] = name;
+		return true;
+	}
+	deaths->seen[deaths->nseen++] = name;
+	names_add(&deaths->seen_names, name, deaths->nseen - 1);
 	return true;
 }
 
@@ -449,5 +458,6 @@ deaths_free(struct deaths *deaths)
 	for (size_t i = 0; i < deaths->nseen; i++)
 		free(deaths->seen[i]);
 	free(deaths->seen);
+	names_fini(&deaths->seen_names);
 	free(deaths);
 }

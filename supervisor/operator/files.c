@@ -20,7 +20,6 @@
 enum {
 	READ_SIZE = 64 * 1024,
 	NS_A_MS = 1000000,
-	LINE_SIZE = 256, /* BINPRM_BUF_SIZE */
 };
 
 void
@@ -55,6 +54,14 @@ digest_file(int fd, char ret[65])
 	return ok;
 }
 
+static bool
+regular(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static int64_t
 nanoseconds(const struct timespec *at)
 {
@@ -70,8 +77,10 @@ look(struct file_watch *watch)
 	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
 		fd_close(&fd);
 		watch->now.known = false;
+		watch->regular = regular(watch->path);
 		return;
 	}
+	watch->regular = true;
 	struct file_identity seen = {
 	    .device = (uint64_t)st.st_dev,
 	    .inode = (uint64_t)st.st_ino,
@@ -90,14 +99,17 @@ look(struct file_watch *watch)
 		return;
 	}
 	seen.known = digest_file(fd, seen.sha256);
+	ssize_t got = pread(fd, watch->line, sizeof(watch->line) - 1, 0);
+
+	watch->line[MAX(got, 0)] = '\0';
 	fd_close(&fd);
 	watch->now = seen;
 }
 
-const struct file_identity *
-files_look(struct files *files, const char *path, int64_t since_ms)
+/* NULL: no memory. */
+static const struct file_watch *
+watch_path(struct files *files, const char *path, int64_t since_ms)
 {
-	static const struct file_identity unknown;
 	struct file_watch **bucket =
 	    &files->buckets[files_name(path) % FILES_BUCKETS];
 	struct file_watch *watch = *bucket;
@@ -107,11 +119,11 @@ files_look(struct files *files, const char *path, int64_t since_ms)
 	if (watch == NULL) {
 		watch = calloc(1, sizeof(*watch));
 		if (watch == NULL)
-			return &unknown;
+			return NULL;
 		watch->path = strdup(path);
 		if (watch->path == NULL) {
 			free(watch);
-			return &unknown;
+			return NULL;
 		}
 		watch->looked_ms = INT64_MIN;
 		watch->next = *bucket;
@@ -121,7 +133,16 @@ files_look(struct files *files, const char *path, int64_t since_ms)
 		look(watch);
 		watch->looked_ms = clock_ms();
 	}
-	return &watch->now;
+	return watch;
+}
+
+const struct file_identity *
+files_look(struct files *files, const char *path, int64_t since_ms)
+{
+	static const struct file_identity unknown;
+	const struct file_watch *watch = watch_path(files, path, since_ms);
+
+	return watch == NULL ? &unknown : &watch->now;
 }
 
 bool
@@ -129,14 +150,6 @@ files_differ(const struct file_identity *then, const struct file_identity *now)
 {
 	return then->known && now->known &&
 	       strcmp(then->sha256, now->sha256) != 0;
-}
-
-static bool
-regular(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 bool
@@ -158,15 +171,13 @@ files_name(const char *path)
 
 /* "#!PROGRAM ARGUMENT": the words, terminated, in `line`. */
 static bool
-first_line(const char *path, char line[LINE_SIZE], char **ret_argument)
+first_line(const struct file_watch *watch, char line[FILES_LINE_SIZE],
+    char **ret_argument)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t got = fd == -1 ? -1 : read(fd, line, LINE_SIZE - 1);
-
-	fd_close(&fd);
-	if (got < 3 || line[0] != '#' || line[1] != '!')
+	if (watch == NULL || !watch->now.known ||
+	    strncmp(watch->line, "#!", 2) != 0)
 		return false;
-	line[got] = '\0';
+	memcpy(line, watch->line, FILES_LINE_SIZE);
 	line[strcspn(line, "\n")] = '\0';
 	char *program = line + 2 + strspn(line + 2, " \t");
 	char *end = program + strcspn(program, " \t");
@@ -195,12 +206,13 @@ in_path(
 }
 
 static bool
-interpreter(const struct worker_spec *spec, char ret[FILES_PATH_MAX])
+interpreter(const struct file_watch *program, const struct worker_spec *spec,
+    char ret[FILES_PATH_MAX])
 {
-	char line[LINE_SIZE];
+	char line[FILES_LINE_SIZE];
 	char *argument = NULL;
 
-	if (!first_line(spec->executable, line, &argument))
+	if (!first_line(program, line, &argument))
 		return false;
 	const char *name = strrchr(line, '/') + 1;
 	if (strcmp(name, "env") == 0 && *argument != '\0' && *argument != '-' &&
@@ -210,8 +222,8 @@ interpreter(const struct worker_spec *spec, char ret[FILES_PATH_MAX])
 }
 
 size_t
-files_of_program(const struct worker_spec *spec,
-    char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX])
+files_of_program(struct files *files, const struct worker_spec *spec,
+    int64_t since_ms, char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX])
 {
 	size_t count = 0;
 	const char *script = NULL;
@@ -220,7 +232,8 @@ files_of_program(const struct worker_spec *spec,
 	    -1)
 		return 0;
 	count++;
-	if (interpreter(spec, ret_paths[count]))
+	if (interpreter(watch_path(files, spec->executable, since_ms), spec,
+	        ret_paths[count]))
 		count++;
 	for (size_t i = 1; spec->argv[i] != NULL && script == NULL; i++)
 		if (spec->argv[i][0] != '-')
@@ -233,7 +246,8 @@ files_of_program(const struct worker_spec *spec,
 	             : text_format(ret_paths[count], FILES_PATH_MAX, NULL,
 	                   "%s/%s", cwd, script);
 
-	if (rc == 0 && regular(ret_paths[count]))
-		count++;
-	return count;
+	const struct file_watch *file =
+	    rc == 0 ? watch_path(files, ret_paths[count], since_ms) : NULL;
+
+	return file != NULL && file->regular ? count + 1 : count;
 }

@@ -18,15 +18,19 @@ struct file_identity {
 	uint64_t path; /* its name, as files_name() has it */
 };
 
+enum {
+	FILES_BUCKETS = 256,
+	FILES_LINE_SIZE = 256, /* BINPRM_BUF_SIZE: where "#!" ends */
+};
+
 /* The last look at one path. */
 struct file_watch {
 	char *path;
 	struct file_identity now;
-	int64_t looked_ms; /* monotonic */
+	bool regular;               /* it was there, readable or not */
+	char line[FILES_LINE_SIZE]; /* how it begins, while `now` is known */
+	int64_t looked_ms;          /* monotonic */
 	struct file_watch *next;
-};
-enum {
-	FILES_BUCKETS = 256
 };
 struct files {
 	struct file_watch *buckets[FILES_BUCKETS]; /* by files_name() */
@@ -47,12 +51,12 @@ bool files_gone(const struct file_identity *then, const char *path);
 uint64_t files_name(const char *path);
 /* What of a worker lies on disk: its executable; the interpreter that its "#!"
  * names, also by env(1); and its first argument that is a file (a script).
- * Absolute paths; returns how many. */
+ * Absolute paths; returns how many. Looks as files_look() does. */
 enum {
 	FILES_OF_PROGRAM = 3,
 	FILES_PATH_MAX = 1024
 };
-size_t files_of_program(const struct worker_spec *spec,
-    char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX]);
+size_t files_of_program(struct files *files, const struct worker_spec *spec,
+    int64_t since_ms, char ret_paths[FILES_OF_PROGRAM][FILES_PATH_MAX]);
 
 #endif

@@ -78,12 +78,18 @@ queue_name(const void *list, size_t at)
 	return declared->queues[at].name;
 }
 
+size_t
+intent_queue(const struct intent *intent, const char *name)
+{
+	return names_find(
+	    &intent->queue_names, name, queue_name, intent->declared);
+}
+
 const struct intent_queue *
 intent_queue_find(const struct intent *intent, const char *name)
 {
 	static const struct intent_queue nobody;
-	size_t at = names_find(
-	    &intent->queue_names, name, queue_name, intent->declared);
+	size_t at = intent_queue(intent, name);
 
 	return at == NAMES_NONE ? &nobody : &intent->queues[at];
 }

@@ -38,8 +38,9 @@ struct intent {
 struct intent *intent_load(const char *path,
     const struct declared_options *options, const struct fingerprint_key *key,
     struct buffer *why);
-/* The index of a declared worker, or NAMES_NONE. */
+/* The index of a declared worker, or queue, or NAMES_NONE. */
 size_t intent_worker(const struct intent *intent, const char *name);
+size_t intent_queue(const struct intent *intent, const char *name);
 /* Who reads a declared queue, and who is scaled by it; nobody where there is no
  * such queue. */
 const struct intent_queue *intent_queue_find(

@@ -80,22 +80,45 @@ say_family(struct openmetrics *metrics)
 	    metrics->help);
 }
 
+/* ASCII that stands for itself. */
+static size_t
+plain_len(const char *value)
+{
+	size_t len = 0;
+
+	while (value[len] >= ' ' && value[len] <= '~' && value[len] != '"' &&
+	       value[len] != '\\')
+		len++;
+	return len;
+}
+
+/* One character that doesn't, or isn't one; returns its bytes. */
+static size_t
+write_special(struct buffer *out, const char *value, size_t left)
+{
+	size_t len = utf8_len((const unsigned char *)value, left);
+
+	if (len == 0)
+		buffer_text(out, "\xEF\xBF\xBD");
+	else if (*value == '\n')
+		buffer_text(out, "\\n");
+	else if (*value == '"' || *value == '\\')
+		buffer_format(out, "\\%c", *value);
+	else
+		buffer_append(out, value, len);
+	return MAX(len, (size_t)1);
+}
+
 static void
 write_value(struct buffer *out, const char *value)
 {
 	size_t left = strlen(value);
 
 	while (left > 0) {
-		size_t len = utf8_len((const unsigned char *)value, left);
+		size_t len = plain_len(value);
+		buffer_append(out, value, len);
 		if (len == 0)
-			buffer_text(out, "\xEF\xBF\xBD");
-		else if (*value == '\n')
-			buffer_text(out, "\\n");
-		else if (*value == '"' || *value == '\\')
-			buffer_format(out, "\\%c", *value);
-		else
-			buffer_append(out, value, len);
-		len = MAX(len, (size_t)1);
+			len = write_special(out, value, left);
 		value += len;
 		left -= len;
 	}
@@ -108,9 +131,12 @@ write_name(struct openmetrics *metrics, const char *suffix,
 	const char *separator = "{";
 
 	say_family(metrics);
-	buffer_format(metrics->out, "%s%s", metrics->name, suffix);
+	buffer_text(metrics->out, metrics->name);
+	buffer_text(metrics->out, suffix);
 	for (; labels != NULL && labels->name != NULL; labels++) {
-		buffer_format(metrics->out, "%s%s=\"", separator, labels->name);
+		buffer_text(metrics->out, separator);
+		buffer_text(metrics->out, labels->name);
+		buffer_text(metrics->out, "=\"");
 		write_value(metrics->out, labels->value);
 		buffer_text(metrics->out, "\"");
 		separator = ",";

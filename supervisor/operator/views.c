@@ -172,19 +172,24 @@ file_then(struct operator_core *op, struct running_instance *instance,
 	return then;
 }
 
+/* What a new process was started from has to be seen now. */
+static int64_t
+look_since_ms(const struct look *look, const struct running_instance *instance)
+{
+	return instance->files_pid == instance->wire.pid
+	           ? MAX(look->now_ms - FILES_AGAIN_MS,
+	                 look->op->files_since_ms)
+	           : look->now_ms;
+}
+
 static void
 compare_file(
     struct look *look, size_t which, const char *path, enum drift_class kind)
 {
 	struct arena *arena = look->list->arena;
 	struct running_instance *instance = &look->running->instances[which];
-	/* What a new process was started from has to be seen now. */
-	int64_t since_ms =
-	    instance->files_pid == instance->wire.pid
-	        ? MAX(look->now_ms - FILES_AGAIN_MS, look->op->files_since_ms)
-	        : look->now_ms;
 	const struct file_identity *now =
-	    files_look(&look->op->files, path, since_ms);
+	    files_look(&look->op->files, path, look_since_ms(look, instance));
 	const struct file_identity *then =
 	    file_then(look->op, instance, path, now);
 	bool gone = !now->known && files_gone(then, path);
@@ -241,7 +246,8 @@ compare_files(struct look *look)
 		    look->instances[i].state != RECONCILE_UP)
 			continue;
 		if (spec != of)
-			count = files_of_program(spec, paths);
+			count = files_of_program(&look->op->files, spec,
+			    look_since_ms(look, instance), paths);
 		of = spec;
 		for (size_t k = 0; k < count; k++)
 			compare_file(look, i, paths[k], DRIFT_CLASS_EXECUTABLE);

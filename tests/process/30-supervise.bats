@@ -29,6 +29,23 @@ teardown() { finish; }
 	done
 }
 
+# Whoever looks twice takes another start time for another process.
+@test "when a worker was started is the same time whenever it is asked" {
+	plan_of a.plan <<-END
+		worker a
+		arg $HELPER
+		arg wait
+		arg $T/ready
+	END
+	supervise child
+	until_ok file_there "$T/ready"
+	for _ in {1..40}; do
+		"$REEVE" status --output json >"$T/status"
+		jq -e '.workers[0].instances[0].started_at' "$T/status" >>"$T/times"
+	done
+	[ "$(sort -u "$T/times" | wc -l)" -eq 1 ]
+}
+
 @test "exitOnTerm: 143 is what a stop by TERM then ends with" {
 	plan_of a.plan <<-END
 		exit-on-term 143

@@ -73,6 +73,7 @@ what_would_pass_the_maximum_changes_nothing_but_overflow(void **state)
 	buffer_format(&b, "%d", 12345);
 	assert_true(b.overflow);
 	assert_string_equal(b.data, "");
+	assert_int_equal(b.len, 0);
 	buffer_fini(&b);
 }
 

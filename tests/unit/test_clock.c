@@ -90,6 +90,24 @@ the_monotonic_clock_does_not_go_back(void **state)
 	assert_true(clock_wall_ms() > INT64_C(1577836800000));
 }
 
+static void
+a_moment_has_one_wall_time_until_the_clock_is_set(void **state)
+{
+	(void)state;
+	int64_t ahead_ms = clock_wall_ahead(0);
+	int64_t apart_ms = clock_wall_ms() - clock_ms() - ahead_ms;
+
+	assert_in_range(apart_ms + 2, 0, 4);
+	/* across the ends of many milliseconds of both clocks */
+	for (int64_t end_ms = clock_ms() + 50; clock_ms() < end_ms;)
+		assert_int_equal(clock_wall_ahead(ahead_ms), ahead_ms);
+	/* it was set since: by an hour, either way */
+	assert_in_range(
+	    clock_wall_ahead(ahead_ms + 3600000) - ahead_ms + 2, 0, 4);
+	assert_in_range(
+	    clock_wall_ahead(ahead_ms - 3600000) - ahead_ms + 2, 0, 4);
+}
+
 int
 main(void)
 {
@@ -99,6 +117,7 @@ main(void)
 	    cmocka_unit_test(a_delay_never_overflows_and_never_stays_never),
 	    cmocka_unit_test(a_timeout_is_the_time_that_is_left),
 	    cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+	    cmocka_unit_test(a_moment_has_one_wall_time_until_the_clock_is_set),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

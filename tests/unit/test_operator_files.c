@@ -150,6 +150,8 @@ what_is_not_there_or_no_file_is_not_known_and_differs_from_nothing(void **state)
 	assert_false(look("").known); /* a folder */
 }
 
+static int64_t since_ms = INT64_MAX;
+
 static size_t
 program(const char *const *argv, const char *const *envp,
     char paths[FILES_OF_PROGRAM][FILES_PATH_MAX])
@@ -159,7 +161,7 @@ program(const char *const *argv, const char *const *envp,
 	    .envp = envp,
 	    .cwd = folder};
 
-	return files_of_program(&spec, paths);
+	return files_of_program(&files, &spec, since_ms, paths);
 }
 
 static void
@@ -197,8 +199,13 @@ a_program_its_interpreter_and_its_script_are_found(void **state)
 	assert_string_equal(paths[1], in_folder("bin/interpreter"));
 	assert_int_equal(program(bare, none, paths), 2);
 	assert_string_equal(paths[1], "/usr/bin/env");
+	/* what was looked at since is not again */
+	since_ms = INT64_MIN;
+	assert_int_equal(unlink(in_folder("script.py")), 0);
 	write_file("program", "#!relative\n");
-	assert_int_equal(program(bare, envp, paths), 1);
+	assert_int_equal(program(script, envp, paths), 3);
+	since_ms = INT64_MAX;
+	assert_int_equal(program(script, envp, paths), 1);
 }
 
 int
