@@ -115,12 +115,18 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	if (text_equal(op, "observe"))
 		jsonw_bool(&json, "near", !request->alone);
 	if (text_equal(op, "observe") && !request->alone &&
-	    (queue->jobs.id != NULL || queue->jobs.version != NULL)) {
+	    (queue->jobs.id != NULL || queue->jobs.version != NULL ||
+	        queue->jobs.size != NULL)) {
 		jsonw_object(&json, "sample");
 		if (queue->jobs.id != NULL)
 			jsonw_text(&json, "id", queue->jobs.id);
 		if (queue->jobs.version != NULL)
 			jsonw_text(&json, "version", queue->jobs.version);
+		if (queue->jobs.size != NULL) {
+			jsonw_text(&json, "size", queue->jobs.size);
+			jsonw_i64(&json, "sizeFrom", queue->jobs.size_from);
+			jsonw_i64(&json, "sizeBelow", queue->jobs.size_below);
+		}
 		jsonw_end(&json);
 	}
 	if (request->payload != NULL)

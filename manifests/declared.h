@@ -97,6 +97,8 @@ struct declared_jobs {
 	int64_t tries, most_tries;   /* tries: 1 at least */
 	const char *id, *version;    /* fields of a payload of JSON */
 	const char *const *versions; /* NULL-terminated */
+	const char *size;            /* likewise a field; NULL: not declared */
+	int64_t size_from, size_below; /* -1: no end */
 };
 
 struct declared_queue {

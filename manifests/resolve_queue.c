@@ -261,7 +261,17 @@ jobs_of(struct resolve *r, const struct manifest_jobs *raw)
 
 	if (raw == NULL)
 		raw = &none;
+	int64_t from = 0, below = -1;
+
+	/* what isn't a quantity was refused */
+	if (raw->size_from != NULL)
+		(void)!text_quantity(raw->size_from, &from, NULL);
+	if (raw->size_below != NULL)
+		(void)!text_quantity(raw->size_below, &below, NULL);
 	return (struct declared_jobs){
+	    .size = arena_text(r->arena, raw->size),
+	    .size_from = from,
+	    .size_below = below,
 	    .longest_ms = resolve_duration(raw->longest, NULL),
 	    .extends = raw->extends != NULL && *raw->extends,
 	    .tries = resolve_int(raw->tries, DEFAULT_OF(jobs, tries)),

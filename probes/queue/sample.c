@@ -13,12 +13,22 @@ enum {
 	VERSION_SIZE = 32
 };
 
+/* What the request asks of each job: fields of its payload, NULL where it asks
+ * for none, and which sizes belong into the queue. */
+struct wanted {
+	const char *id, *version, *size;
+	int64_t from, below; /* -1: no end */
+};
+
 struct sample {
 	struct look *look;
+	struct wanted wanted;
 	const char *ids[SAMPLE_JOBS]; /* NULL: the job says none */
 	const char *versions[VERSIONS_MAX];
 	size_t counts[VERSIONS_MAX];
 	size_t nversions, count;
+	size_t sized, outside; /* have a size; one that doesn't belong here */
+	int64_t first_outside;
 };
 
 /* A field of a payload as text; NULL: it isn't there, or is no plain value. */
@@ -99,9 +109,37 @@ note_duplicates(const struct sample *sample, const struct queue_page *page)
 }
 
 static void
-take(struct sample *sample, const struct queue_page *page, const char *id,
-    const char *version)
+count_size(struct sample *sample, const cJSON *json)
 {
+	const struct wanted *wanted = &sample->wanted;
+	const cJSON *item = json_at(json, wanted->size, sample->look->arena);
+	int64_t size = 0;
+
+	if (json_item_i64(item, &size, NULL) == -1)
+		return;
+	sample->sized++;
+	if (size >= wanted->from && (wanted->below < 0 || size < wanted->below))
+		return;
+	if (sample->outside++ == 0)
+		sample->first_outside = size;
+}
+
+static void
+note_sizes(const struct sample *sample)
+{
+	look_note(sample->look, "sized", "%zu", sample->sized);
+	if (sample->outside == 0)
+		return;
+	look_note(sample->look, "outside", "%zu", sample->outside);
+	look_note(sample->look, "outside-first", "%lld",
+	    (long long)sample->first_outside);
+}
+
+static void
+take(struct sample *sample, const struct queue_page *page)
+{
+	const struct wanted *wanted = &sample->wanted;
+
 	for (size_t i = 0; i < page->count && sample->count < SAMPLE_JOBS;
 	     i++) {
 		const struct queue_item *item = &page->items[i];
@@ -117,13 +155,15 @@ take(struct sample *sample, const struct queue_page *page, const char *id,
 
 		if (!cJSON_IsObject(json))
 			continue;
-		if (version != NULL)
-			count_version(sample,
-			    as_version(
-			        field(sample->look->arena, json, version)));
-		if (id != NULL)
+		if (wanted->version != NULL)
+			count_version(
+			    sample, as_version(field(sample->look->arena, json,
+			                wanted->version)));
+		if (wanted->id != NULL)
 			sample->ids[sample->count] =
-			    field(sample->look->arena, json, id);
+			    field(sample->look->arena, json, wanted->id);
+		if (wanted->size != NULL)
+			count_size(sample, json);
 		sample->count++;
 	}
 }
@@ -132,22 +172,25 @@ void
 queue_sample(struct look *look, struct queue *queue)
 {
 	struct sample sample = {.look = look};
-	const cJSON *wanted = NULL;
-	const char *id = NULL;
-	const char *version = NULL;
+	struct wanted *wanted = &sample.wanted;
+	const cJSON *asked = NULL;
 	struct queue_page page = {.items = NULL};
 	struct err err = ERR_INIT;
 
-	if (json_object(look->request, "sample", &wanted, NULL) == -1 ||
-	    wanted == NULL || json_text(wanted, "id", NULL, &id, NULL) == -1 ||
-	    json_text(wanted, "version", NULL, &version, NULL) == -1)
+	if (json_object(look->request, "sample", &asked, NULL) == -1 ||
+	    asked == NULL ||
+	    json_text(asked, "id", NULL, &wanted->id, NULL) == -1 ||
+	    json_text(asked, "version", NULL, &wanted->version, NULL) == -1 ||
+	    json_text(asked, "size", NULL, &wanted->size, NULL) == -1 ||
+	    json_i64(asked, "sizeFrom", 0, &wanted->from, NULL) == -1 ||
+	    json_i64(asked, "sizeBelow", -1, &wanted->below, NULL) == -1)
 		return;
 	if (queue_list(queue, PART_WAITING, SAMPLE_JOBS, look->arena, &page,
 	        &err) == -1) {
 		look_note(look, "sample-unknown", "%s", err.text);
 		return;
 	}
-	take(&sample, &page, id, version);
+	take(&sample, &page);
 	if (sample.count == 0) {
 		look_note(look, "sample-unknown", "%s",
 		    page.count == 0 ? "nothing waits"
@@ -157,4 +200,6 @@ queue_sample(struct look *look, struct queue *queue)
 	look_note(look, "sampled", "%zu", sample.count);
 	note_versions(&sample);
 	note_duplicates(&sample, &page);
+	if (wanted->size != NULL)
+		note_sizes(&sample);
 }

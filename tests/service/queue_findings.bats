@@ -128,3 +128,39 @@ judged() {
 	expect_status 1
 	has 'no extended regular expression'
 }
+
+# tiers [SMALL [MEDIUM]]: three queues by size, and the router that fills them.
+tiers() {
+	cat >reeve.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: found
+	queues:
+	  - {name: events, kind: redis, list: events, url: '$REDIS_URL'}
+	  - {name: small, kind: redis, list: small, url: '$REDIS_URL', jobs: {size: meta.bytes, ${1:-sizeBelow: 100M}}}
+	  - {name: large, kind: redis, list: large, url: '$REDIS_URL', jobs: {size: meta.bytes, sizeFrom: 1G}}
+	  - {name: medium, kind: redis, list: medium, url: '$REDIS_URL', jobs: {size: meta.bytes, ${2:-sizeFrom: 100M, sizeBelow: 1G}}}
+	workers:
+	  - {name: router, command: [/bin/true], consumes: [{queue: events}], produces: [large, small, medium]}
+	YAML
+}
+
+@test "each size has one queue, and each job is in the one for its size" {
+	local size
+	tiers
+	for size in 0 1 99999999; do redis rpush small "{\"meta\":{\"bytes\":$size}}" >/dev/null; done
+	for size in 100000000 100000001 999999999; do redis rpush medium "{\"meta\":{\"bytes\":$size}}" >/dev/null; done
+	judged RV219 passed '3 jobs that wait'
+	judged RV219 passed '2 boundaries'
+	judged RV219 unknown 'nothing waits'
+	redis rpush small '{"meta":{"bytes":100000000}}' '{"meta":{}}'
+	judged RV219 failed "1 of 4 jobs that wait don't belong here by their 'meta.bytes': 100000000"
+	redis del medium
+	redis rpush medium '{"bytes":1}'
+	judged RV219 unknown "no job that waits says its size in 'meta.bytes'"
+	tiers 'sizeBelow: 100M' 'sizeFrom: 100Mi, sizeBelow: 1G'
+	judged RV219 failed "a job of 100000000 has no queue: 'small' takes 0 to below 100000000, 'medium' 104857600"
+	tiers 'sizeBelow: 100Mi'
+	judged RV219 failed 'a job of 100000000 has two queues'
+	tiers 'sizeFrom: 1'
+	judged RV219 failed "a job of 100000000 has two queues: 'small' takes 1 and more"
+}
