@@ -20,6 +20,7 @@
 /*
  * What the init knows, in one struct, and who does what with it:
  *
+ *     core.c     what it is at first, its signals, its loop
  *     table.c    memory: slots of instances and the rows beside them
  *     owners.c   process numbers -> owners
  *     change.c   the one function that changes an instance's state
@@ -169,5 +170,18 @@ struct core {
 	struct wire_event *journal; /* the last CORE_JOURNAL, by number */
 	uint64_t journalled;        /* number of the last one */
 };
+
+/* --- core.c --- */
+
+/* What a zeroed struct isn't yet; core_start, or resume.c, comes next. */
+void core_reset(struct core *core, uint32_t max_workers);
+/* Everything that a first start needs: memory, descriptors, signals. */
+int core_start(struct core *core, struct err *err) MUST_CHECK;
+int core_watch_signals(struct core *core, struct err *err) MUST_CHECK;
+/* A freeze is credited from now on. */
+void core_mind_stalls(struct core *core);
+/* Until the last group is empty; from here on nothing ends the process but the
+ * drain. Returns the exit code. */
+int core_run(struct core *core);
 
 #endif

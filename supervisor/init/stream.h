@@ -7,20 +7,22 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "supervisor/init/keep.h"
+#include "supervisor/init/limiter.h"
 #include "supervisor/init/logger.h"
 #include "supervisor/init/logserve.h"
 #include "supervisor/init/outlet.h"
 #include "supervisor/init/tally.h"
 
 /*
- * The pipes that the logger reads: bytes become lines, lines are kept, limited
- * and sent to an outlet. Lines of one stream stay in order; a line is sent when
- * it is whole, so lines of two streams never mix.
+ * The pipes that the logger reads; feed.c makes lines of what they bring, which
+ * are kept, limited and sent to an outlet. Lines of one stream stay in order; a
+ * line is sent when it is whole, so lines of two streams never mix.
  */
 enum {
 	STREAM_READ = 262144, /* a turn's share of one stream, and the size of
 	                         a busy worker's pipe */
 	STREAM_READ_JSON = 65536, /* as much comes out of it at worst */
+	STREAM_OUT = 1 << 18,     /* formatted lines that go out at once */
 };
 
 /* Why no descriptor waits in the loop. */
@@ -42,16 +44,6 @@ struct stream {
 	bool continued; /* the beginning of its line has been sent */
 	bool skipping;  /* ... has died with another logger */
 	uint32_t len;   /* of the line under way: text_of() */
-};
-
-/* Of an instance: what may still pass. In thousandths, so that a rate of one a
- * second gains something every millisecond. */
-struct limiter {
-	uint32_t incarnation;
-	bool began;
-	int64_t at_ms;
-	int64_t lines, bytes;
-	uint64_t cut_lines, cut_bytes; /* since something passed */
 };
 
 struct streams {
@@ -80,6 +72,13 @@ struct streams {
 	char *out;                 /* formatted lines */
 	char *scratch;             /* a line's beginning, then what is read */
 };
+
+static inline struct outlet *
+stream_outlet(const struct stream *stream)
+{
+	return stream->who.stream == LOGGER_STDOUT ? &stream->all->outlets[0]
+	                                           : stream->all->stderr_outlet;
+}
 
 /* All memory, for so many instances; `loop` and `tallies` stay the caller's. */
 int streams_init(struct streams *all, struct loop *loop,

@@ -13,8 +13,6 @@
 
 /* --- table.c --- */
 
-/* init.c: what a zeroed struct isn't yet; table_map comes next. */
-void core_reset(struct core *core, uint32_t max_workers);
 int table_map(struct core *core, struct err *err) MUST_CHECK;
 /* The same from the state that another image left in `fd`; what `old` says of
  * the order of runs. */
