@@ -336,15 +336,25 @@ job_lines(struct job *job)
 	return true;
 }
 
+/* False: nothing is there to be read after all. Else `*ret_n` bytes; 0 or -1:
+ * there will be no more. */
+static bool
+source_read(
+    const struct loop_source *source, char bytes[CHUNK_BYTES], ssize_t *ret_n)
+{
+	*ret_n = read(source->fd, bytes, CHUNK_BYTES);
+	return *ret_n != -1 || (errno != EAGAIN && errno != EINTR);
+}
+
 static void
 job_out(struct loop_source *source, uint32_t events)
 {
 	struct job *job = source->owner;
 	char bytes[CHUNK_BYTES];
+	ssize_t n = 0;
 
 	(void)events;
-	ssize_t n = read(source->fd, bytes, sizeof(bytes));
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+	if (!source_read(source, bytes, &n))
 		return;
 	if (n <= 0) {
 		pool_job_end(job, false);
@@ -364,10 +374,10 @@ job_errors(struct loop_source *source, uint32_t events)
 {
 	struct job *job = source->owner;
 	char bytes[CHUNK_BYTES];
+	ssize_t n = 0;
 
 	(void)events;
-	ssize_t n = read(source->fd, bytes, sizeof(bytes));
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+	if (!source_read(source, bytes, &n))
 		return;
 	if (n <= 0) {
 		job_stop_source(job, source);
