@@ -8,9 +8,8 @@
 #include "probes/queue/bee.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis_library.h"
-#include "probes/queue/redis_near.h"
 
-/* What is in a queue of Bee-Queue, who works on it, and near names. */
+/* What is in a queue of Bee-Queue, and who works on it. */
 
 enum {
 	ACTIVE_MAX = 100 /* that are looked for in `stalling` */
@@ -25,14 +24,6 @@ struct asked {
 	size_t head_job;
 	bool head_read; /* it is short enough to be read */
 };
-
-const char *
-bee_key(const struct queue *queue, struct arena *arena, const char *word)
-{
-	const struct bee_queue *bee = queue->state;
-
-	return arena_format(arena, "%s%s", bee->base, word);
-}
 
 int
 bee_job_read(struct arena *arena, const char *text, size_t len,
@@ -69,10 +60,7 @@ ask(struct redis_look *look, struct err *err)
 {
 	struct asked *asked = arena_alloc(look->arena, sizeof(*asked));
 	struct redis_batch *batch = look->batch;
-	const struct {
-		size_t *ret;
-		const char *command, *word;
-	} numbers[] = {
+	const struct prefixed_question numbers[] = {
 	    {&asked->waiting, "LLEN", "waiting"},
 	    {&asked->active, "LLEN", "active"},
 	    {&asked->delayed, "ZCARD", "delayed"},
@@ -85,13 +73,11 @@ ask(struct redis_look *look, struct err *err)
 
 	(void)err;
 	look->own = asked;
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		*numbers[i].ret = redis_batch_ask(batch, numbers[i].command,
-		    bee_key(look->queue, look->arena, numbers[i].word));
+	prefixed_ask(look, numbers, ARRAY_LEN(numbers));
 	asked->head = redis_batch_ask(batch, "LINDEX",
-	    bee_key(look->queue, look->arena, "waiting"), "-1");
+	    prefixed_key(look->queue, look->arena, "waiting"), "-1");
 	asked->some_active = redis_batch_ask(batch, "LRANGE",
-	    bee_key(look->queue, look->arena, "active"), "-100", "-1");
+	    prefixed_key(look->queue, look->arena, "active"), "-100", "-1");
 	return 0;
 }
 
@@ -100,18 +86,19 @@ ask_jobs(struct redis_look *look, struct err *err)
 {
 	struct asked *asked = look->own;
 	struct redis_batch *batch = look->batch;
-	const char *stalling = bee_key(look->queue, look->arena, "stalling");
+	const char *stalling =
+	    prefixed_key(look->queue, look->arena, "stalling");
 	const char *head = NULL;
 
 	/* somebody else's keys under this name are said at once */
 	if (redis_checked(look->queue, redis_batch_reply(batch, asked->waiting),
-	        bee_key(look->queue, look->arena, "waiting"), err) == -1)
+	        prefixed_key(look->queue, look->arena, "waiting"), err) == -1)
 		return -1;
 	head = redis_text(look, asked->head);
 	if (head != NULL) {
 		look->state->head = head;
 		asked->head_size = redis_batch_ask(batch, "HSTRLEN",
-		    bee_key(look->queue, look->arena, "jobs"), head);
+		    prefixed_key(look->queue, look->arena, "jobs"), head);
 	}
 	const redisReply *active = redis_batch_reply(batch, asked->some_active);
 
@@ -136,7 +123,7 @@ ask_head(struct redis_look *look, struct err *err)
 	asked->head_read = redis_positive(&size) && size.value <= BEE_WHOLE_MAX;
 	if (asked->head_read)
 		asked->head_job = redis_batch_ask(look->batch, "HGET",
-		    bee_key(look->queue, look->arena, "jobs"), head);
+		    prefixed_key(look->queue, look->arena, "jobs"), head);
 	return 0;
 }
 
@@ -151,10 +138,11 @@ ask_head(struct redis_look *look, struct err *err)
 static bool
 may_work(const struct redis_look *look, const struct redis_client *client)
 {
-	size_t words = strlen("brpoplpush") +
-	               strlen(bee_key(look->queue, look->arena, "waiting")) +
-	               strlen(bee_key(look->queue, look->arena, "active")) +
-	               strlen("0");
+	size_t words =
+	    strlen("brpoplpush") +
+	    strlen(prefixed_key(look->queue, look->arena, "waiting")) +
+	    strlen(prefixed_key(look->queue, look->arena, "active")) +
+	    strlen("0");
 
 	return text_equal(client->command, "brpoplpush") &&
 	       client->db == look->server->db &&
@@ -316,65 +304,19 @@ read_all(struct redis_look *look, struct err *err)
 static redis_round_fn *const rounds[] = {
     ask, ask_jobs, ask_head, read_all, NULL};
 
-/* --- near names ----------------------------------------------------------- */
-
-/* Every queue with a job has it; workers alone leave nothing that lasts. */
-static const char TRACE[] = ":jobs";
-
-static const char *
-near_key(struct queue *queue, struct arena *arena, const char *name)
-{
-	const struct bee_queue *bee = queue->state;
-
-	return arena_format(arena, "%s:%s%s", bee->prefix, name, TRACE);
-}
-
-static bool
-near_name(struct queue *queue, struct arena *arena, const char *key,
-    const char **ret_name, const char **ret_where)
-{
-	const struct bee_queue *bee = queue->state;
-
-	return redis_near_prefixed(
-	    arena, bee->prefix, TRACE, key, ret_name, ret_where);
-}
-
-static const char *
-near_waiting(
-    struct queue *queue, struct arena *arena, const struct queue_near *found)
-{
-	const struct bee_queue *bee = queue->state;
-
-	return arena_format(arena, "%s:%s:waiting",
-	    redis_near_prefix_of(found, bee->prefix), found->name);
-}
-
-static const struct redis_naming naming = {.key = near_key,
-    .name = near_name,
-    .waiting = near_waiting,
-    .type = "bee queue",
-    .plain = true,
-    .scans = "hash",
-    .match = "*:jobs"};
-
 /* --- opening -------------------------------------------------------------- */
+
+/* Every queue with a job has the hash; workers alone leave nothing that lasts.
+ */
+static const struct prefixed_layout layout = {
+    .prefix = "bq", .waiting = "waiting", .trace = "jobs", .scans = "hash"};
 
 static int
 bee_open(struct queue *queue, struct err *err)
 {
-	struct bee_queue *bee = arena_alloc(&queue->arena, sizeof(*bee));
-	const char *prefix = queue_option(queue, "prefix");
-
-	queue->state = bee;
-	bee->handle.naming = &naming;
-	bee->prefix = prefix != NULL ? prefix : "bq";
-	bee->base =
-	    arena_format(&queue->arena, "%s:%s:", bee->prefix, queue->name);
-	return redis_kind_open(queue, NULL,
-	    arena_format(&queue->arena, "bee queue %s%s%s",
-	        prefix != NULL ? prefix : "", prefix != NULL ? ":" : "",
-	        queue->name),
-	    rounds, err);
+	queue->state =
+	    arena_alloc(&queue->arena, sizeof(struct prefixed_queue));
+	return prefixed_open(queue, &layout, rounds, err);
 }
 
 static const char *const schemes[] = LIBRARY_SCHEMES("bee");

@@ -3,10 +3,10 @@
 #define REEVE_PROBES_QUEUE_BEE_H
 
 #include "probes/queue/queue.h"
-#include "probes/queue/redis_kind.h"
+#include "probes/queue/redis_prefixed.h"
 
 /*
- * Bee-Queue (2) on Redis: PREFIX:QUEUE: begins every key. `waiting` and
+ * Bee-Queue (2) on Redis, prefixed (redis_prefixed.h). `waiting` and
  * `active` are lists of ids that are filled at the head and emptied at the
  * tail, `delayed` is a zset by ms, `succeeded` and `failed` are sets; the jobs
  * themselves are JSON in the one hash `jobs`. A worker that has a job takes it
@@ -18,16 +18,6 @@
 enum {
 	BEE_WHOLE_MAX = 64 << 10 /* larger jobs are only measured */
 };
-
-struct bee_queue {
-	struct redis_handle handle;
-	const char *prefix; /* "bq" */
-	const char *base;   /* "bq:fileprocess:" */
-};
-
-/* PREFIX:QUEUE:WORD */
-const char *bee_key(
-    const struct queue *queue, struct arena *arena, const char *word);
 
 /* A job as `jobs` holds it; texts in the arena. */
 struct bee_job {

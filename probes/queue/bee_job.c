@@ -42,16 +42,6 @@ static const char remove_script[] =
     "redis.call('ZREM',p..'delayed',id)\n"
     "return redis.call('HDEL',p..'jobs',id)\n";
 
-static int
-run_script(struct queue *queue, const char *script, const char *doing,
-    const char *const *args, redisReply **ret, struct err *err)
-{
-	const struct bee_queue *bee = queue->state;
-
-	return redis_run_script(queue,
-	    &(struct redis_script){script, bee->base, args}, doing, ret, err);
-}
-
 /* As Job#toData writes it; what isn't JSON becomes a JSON text. NULL: it is too
  * long. */
 static const char *
@@ -105,7 +95,7 @@ bee_submit(struct queue *queue, const struct queue_submission *job,
 	if (text == NULL)
 		return queue_trouble(queue, CAUSE_URL, "", err, ERR_CAPACITY,
 		    "the job is too long");
-	if (run_script(
+	if (prefixed_script(
 	        queue, submit_script, "put a job in", args, &reply, err) == -1)
 		return -1;
 	*ret_receipt = arena_text(arena, id);
@@ -123,15 +113,15 @@ ask_whereabouts(struct queue *queue, struct arena *arena, const char *id,
     struct redis_batch *batch, struct whereabouts *asked)
 {
 	asked->succeeded = redis_batch_ask(
-	    batch, "SISMEMBER", bee_key(queue, arena, "succeeded"), id);
+	    batch, "SISMEMBER", prefixed_key(queue, arena, "succeeded"), id);
 	asked->failed = redis_batch_ask(
-	    batch, "SISMEMBER", bee_key(queue, arena, "failed"), id);
+	    batch, "SISMEMBER", prefixed_key(queue, arena, "failed"), id);
 	asked->active = redis_batch_ask(batch, "LPOS",
-	    bee_key(queue, arena, "active"), id, "MAXLEN", "10000");
+	    prefixed_key(queue, arena, "active"), id, "MAXLEN", "10000");
 	asked->delayed = redis_batch_ask(
-	    batch, "ZSCORE", bee_key(queue, arena, "delayed"), id);
-	asked->job =
-	    redis_batch_ask(batch, "HGET", bee_key(queue, arena, "jobs"), id);
+	    batch, "ZSCORE", prefixed_key(queue, arena, "delayed"), id);
+	asked->job = redis_batch_ask(
+	    batch, "HGET", prefixed_key(queue, arena, "jobs"), id);
 }
 
 static bool
@@ -217,8 +207,8 @@ bee_remove(struct queue *queue, const struct queue_submission *job,
 	const char *const args[] = {id, NULL};
 
 	id_of(job, id);
-	if (run_script(queue, remove_script, "remove the job", args, &reply,
-	        err) == -1)
+	if (prefixed_script(queue, remove_script, "remove the job", args,
+	        &reply, err) == -1)
 		return -1;
 	*ret_removed = reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
 	return 0;

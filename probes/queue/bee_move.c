@@ -45,7 +45,7 @@ find_ordered(
     struct listing *listing, const char *word, bool tail, struct err *err)
 {
 	CLEANUP(redis_reply_free) redisReply *ids = NULL;
-	const char *key = bee_key(listing->queue, listing->arena, word);
+	const char *key = prefixed_key(listing->queue, listing->arena, word);
 	const char *first = arena_format(listing->arena, "-%zu", listing->most);
 	const char *last =
 	    arena_format(listing->arena, "%zu", listing->most - 1);
@@ -65,7 +65,7 @@ find_ordered(
 static int
 find_some(struct listing *listing, const char *word, struct err *err)
 {
-	const char *key = bee_key(listing->queue, listing->arena, word);
+	const char *key = prefixed_key(listing->queue, listing->arena, word);
 	const char *cursor = "0";
 
 	for (int i = 0; i < SCANS_MAX && listing->count < listing->most; i++) {
@@ -92,7 +92,7 @@ static int
 keep_marked(struct listing *listing, struct err *err)
 {
 	const char *stalling =
-	    bee_key(listing->queue, listing->arena, "stalling");
+	    prefixed_key(listing->queue, listing->arena, "stalling");
 	size_t kept = 0;
 
 	for (size_t i = 0; i < listing->count; i++)
@@ -117,7 +117,7 @@ static int
 read_jobs(struct listing *listing, struct err *err)
 {
 	struct redis_batch *batch = &listing->batch;
-	const char *jobs = bee_key(listing->queue, listing->arena, "jobs");
+	const char *jobs = prefixed_key(listing->queue, listing->arena, "jobs");
 
 	for (size_t i = 0; i < listing->count; i++)
 		listing->found[i].size = redis_batch_ask(
@@ -282,7 +282,7 @@ int
 bee_move(struct queue *queue, const struct queue_move *move,
     struct arena *arena, struct queue_moved *ret, struct err *err)
 {
-	const struct bee_queue *bee = queue->state;
+	const struct prefixed_queue *bee = queue->state;
 	struct redis_mover mover = {
 	    .script = requeue_script, .key = bee->base, .arg = ""};
 

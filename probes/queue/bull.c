@@ -8,96 +8,31 @@
 #include "probes/queue/bull.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/near.h"
-#include "probes/queue/redis_near.h"
 
-/* The two drivers, who consumes, and near names. */
-
-const char *
-bull_key(const struct queue *queue, struct arena *arena, const char *word)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return arena_format(arena, "%s%s", bull->base, word);
-}
-
-/* --- near names ------------------------------------------------------------
- */
-
-/* What a queue of either leaves behind: BullMQ `meta`, Bull `id`. */
-static const char *
-trace_of(const struct bull_queue *bull)
-{
-	return bull->bullmq ? ":meta" : ":id";
-}
-
-static const char *
-near_key(struct queue *queue, struct arena *arena, const char *name)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return arena_format(
-	    arena, "%s:%s%s", bull->prefix, name, trace_of(bull));
-}
-
-static bool
-near_name(struct queue *queue, struct arena *arena, const char *key,
-    const char **ret_name, const char **ret_where)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return redis_near_prefixed(
-	    arena, bull->prefix, trace_of(bull), key, ret_name, ret_where);
-}
-
-static const char *
-near_waiting(
-    struct queue *queue, struct arena *arena, const struct queue_near *found)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return arena_format(arena, "%s:%s:wait",
-	    redis_near_prefix_of(found, bull->prefix), found->name);
-}
-
-static const struct redis_naming bullmq_naming = {.key = near_key,
-    .name = near_name,
-    .waiting = near_waiting,
-    .type = "bullmq queue",
-    .plain = true,
-    .scans = "hash",
-    .match = "*:meta"};
-static const struct redis_naming bull_naming = {.key = near_key,
-    .name = near_name,
-    .waiting = near_waiting,
-    .type = "bull queue",
-    .plain = true,
-    .scans = "string",
-    .match = "*:id"};
+/* The two drivers, and who consumes. */
 
 /* --- opening ---------------------------------------------------------------
  */
+
+/* What a queue of either leaves behind isn't the same. */
+static const struct prefixed_layout bullmq_layout = {
+    .prefix = "bull", .waiting = "wait", .trace = "meta", .scans = "hash"};
+static const struct prefixed_layout bull_layout = {
+    .prefix = "bull", .waiting = "wait", .trace = "id", .scans = "string"};
 
 static int
 bull_open_as(struct queue *queue, bool bullmq, struct err *err)
 {
 	struct bull_queue *bull = arena_alloc(&queue->arena, sizeof(*bull));
-	const char *prefix = queue_option(queue, "prefix");
 	const char *job_name = queue_option(queue, "job");
 
 	queue->state = bull;
-	bull->handle.naming = bullmq ? &bullmq_naming : &bull_naming;
 	bull->bullmq = bullmq;
-	bull->prefix = prefix != NULL ? prefix : "bull";
-	bull->base =
-	    arena_format(&queue->arena, "%s:%s:", bull->prefix, queue->name);
 	bull->job_name = job_name != NULL ? job_name
 	                 : bullmq         ? "reeve-canary"
 	                                  : "__default__";
-	return redis_kind_open(queue, NULL,
-	    arena_format(&queue->arena, "%s queue %s%s%s", queue->spec.kind,
-	        prefix != NULL ? prefix : "", prefix != NULL ? ":" : "",
-	        queue->name),
-	    bull_rounds, err);
+	return prefixed_open(
+	    queue, bullmq ? &bullmq_layout : &bull_layout, bull_rounds, err);
 }
 
 static int
@@ -246,7 +181,7 @@ bull_consumers(struct redis_look *look, bool alive)
 	const struct bull_queue *bull = look->queue->state;
 	struct redis_clients *clients = &look->server->clients;
 	struct census census = {.look = look,
-	    .prefix = arena_format(look->arena, "%s:", bull->prefix),
+	    .prefix = arena_format(look->arena, "%s:", bull->keys.prefix),
 	    .who =
 	        arena_array(look->arena, QUEUE_WHO_MAX, sizeof(*census.who))};
 

@@ -3,26 +3,21 @@
 #define REEVE_PROBES_QUEUE_BULL_H
 
 #include "probes/queue/queue.h"
-#include "probes/queue/redis_kind.h"
+#include "probes/queue/redis_prefixed.h"
 
 /*
  * BullMQ (1 to 6) and Bull (3, 4) on Redis: two generations of one layout.
- * PREFIX:QUEUE: begins every key; `wait` and `active` are lists of ids that
- * are filled at the head and emptied at the tail, a job is the hash PREFIX:
- * QUEUE:ID, and a worker that has it keeps ID:lock alive. What differs is in
- * queues.md parts 5.3 and 5.4, and, where code depends on it, below.
+ * Prefixed (redis_prefixed.h); `wait` and `active` are lists of ids that are
+ * filled at the head and emptied at the tail, a job is the hash
+ * PREFIX:QUEUE:ID, and a worker that has it keeps ID:lock alive. What differs
+ * is in queues.md parts 5.3 and 5.4, and, where code depends on it, below.
  */
 struct bull_queue {
-	struct redis_handle handle;
+	struct prefixed_queue keys;
 	bool bullmq;          /* else Bull */
-	const char *prefix;   /* "bull" */
-	const char *base;     /* "bull:fileprocess:" */
 	const char *job_name; /* of a canary */
 };
 
-/* PREFIX:QUEUE:WORD */
-const char *bull_key(
-    const struct queue *queue, struct arena *arena, const char *word);
 extern redis_round_fn *const bull_rounds[];
 /* Who reads the queue; `alive`: some worker looked for stalled jobs just now,
  * or holds a job. */

@@ -68,16 +68,6 @@ static const char remove_script[] =
     "if n>0 then redis.call('DEL',p..id,p..id..':logs') end\n"
     "return n\n";
 
-static int
-run_script(struct queue *queue, const char *script, const char *doing,
-    const char *const *args, redisReply **ret, struct err *err)
-{
-	const struct bull_queue *bull = queue->state;
-
-	return redis_run_script(queue,
-	    &(struct redis_script){script, bull->base, args}, doing, ret, err);
-}
-
 /* A worker parses what it gets: what isn't JSON becomes a JSON text. */
 static const char *
 as_json(struct arena *arena, const char *payload, size_t len)
@@ -115,7 +105,7 @@ bull_submit(struct queue *queue, const struct queue_submission *job,
 	    as_json(arena, job->payload, job->len), opts,
 	    bull->bullmq ? "bullmq" : "bull", NULL};
 
-	if (run_script(
+	if (prefixed_script(
 	        queue, submit_script, "put a job in", args, &reply, err) == -1)
 		return -1;
 	*ret_receipt = arena_format(
@@ -188,7 +178,7 @@ static int
 read_events(struct queue *queue, const char *id, const char *from,
     struct arena *arena, struct queue_sighting *ret, struct err *err)
 {
-	const char *key = bull_key(queue, arena, "events");
+	const char *key = prefixed_key(queue, arena, "events");
 
 	for (int page = 0; page < EVENTS_PAGES; page++) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
@@ -236,18 +226,18 @@ static void
 ask_whereabouts(struct queue *queue, struct arena *arena, const char *id,
     struct redis_batch *batch, struct whereabouts *asked)
 {
-	const char *key = bull_key(queue, arena, id);
+	const char *key = prefixed_key(queue, arena, id);
 
 	asked->job = redis_batch_ask(batch, "HMGET", key, "timestamp", "pb",
 	    "atm", "attemptsMade", "failedReason", "returnvalue");
 	asked->lock = redis_batch_ask(
 	    batch, "EXISTS", arena_format(arena, "%s:lock", key));
 	asked->completed = redis_batch_ask(
-	    batch, "ZSCORE", bull_key(queue, arena, "completed"), id);
+	    batch, "ZSCORE", prefixed_key(queue, arena, "completed"), id);
 	asked->failed = redis_batch_ask(
-	    batch, "ZSCORE", bull_key(queue, arena, "failed"), id);
+	    batch, "ZSCORE", prefixed_key(queue, arena, "failed"), id);
 	asked->delayed = redis_batch_ask(
-	    batch, "ZSCORE", bull_key(queue, arena, "delayed"), id);
+	    batch, "ZSCORE", prefixed_key(queue, arena, "delayed"), id);
 }
 
 static bool
@@ -345,7 +335,7 @@ bull_remove(struct queue *queue, const struct queue_submission *job,
 	if (rc == 0) {
 		const char *const args[] = {id, NULL};
 
-		rc = run_script(
+		rc = prefixed_script(
 		    queue, remove_script, "remove the job", args, &reply, err);
 	}
 	if (rc == 0)

@@ -35,10 +35,7 @@ ask(struct redis_look *look, struct err *err)
 {
 	struct asked *asked = arena_alloc(look->arena, sizeof(*asked));
 	struct redis_batch *batch = look->batch;
-	const struct {
-		size_t *ret;
-		const char *command, *word;
-	} lengths[] = {
+	const struct prefixed_question lengths[] = {
 	    {&asked->meta_paused, "EXISTS", "meta-paused"},
 	    {&asked->events, "EXISTS", "events"},
 	    {&asked->id, "EXISTS", "id"},
@@ -55,22 +52,20 @@ ask(struct redis_look *look, struct err *err)
 
 	(void)err;
 	look->own = asked;
-	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
-		*lengths[i].ret = redis_batch_ask(batch, lengths[i].command,
-		    bull_key(look->queue, look->arena, lengths[i].word));
-	const char *wait = bull_key(look->queue, look->arena, "wait");
+	prefixed_ask(look, lengths, ARRAY_LEN(lengths));
+	const char *wait = prefixed_key(look->queue, look->arena, "wait");
 
 	asked->meta = redis_batch_ask(batch, "HMGET",
-	    bull_key(look->queue, look->arena, "meta"), "version", "paused",
+	    prefixed_key(look->queue, look->arena, "meta"), "version", "paused",
 	    "concurrency");
 	asked->wait_last = redis_batch_ask(batch, "LINDEX", wait, "-1");
 	asked->heads[0] = redis_batch_ask(batch, "LINDEX", wait, "-2");
 	asked->heads[1] = redis_batch_ask(batch, "LINDEX",
-	    bull_key(look->queue, look->arena, "paused"), "-1");
+	    prefixed_key(look->queue, look->arena, "paused"), "-1");
 	asked->heads[2] = redis_batch_ask(batch, "ZRANGE",
-	    bull_key(look->queue, look->arena, "prioritized"), "0", "0");
+	    prefixed_key(look->queue, look->arena, "prioritized"), "0", "0");
 	asked->some_active = redis_batch_ask(batch, "LRANGE",
-	    bull_key(look->queue, look->arena, "active"), "0", "99");
+	    prefixed_key(look->queue, look->arena, "active"), "0", "99");
 	return 0;
 }
 
@@ -91,20 +86,20 @@ check_protocol(struct redis_look *look, struct err *err)
 
 	if (redis_checked(look->queue,
 	        redis_batch_reply(look->batch, asked->wait),
-	        bull_key(look->queue, look->arena, "wait"), err) == -1)
+	        prefixed_key(look->queue, look->arena, "wait"), err) == -1)
 		return -1;
 	if (!bull->bullmq && (redis_positive(&events) || version))
 		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "BULLMQ",
 		    err, ERR_REFUSED,
 		    "'%s%s' is there: a queue of BullMQ, not of Bull",
-		    bull->base, version ? "meta" : "events");
+		    bull->keys.base, version ? "meta" : "events");
 	if (bull->bullmq && !version && redis_positive(&id) &&
 	    events.know == KNOW_EXACT && events.value == 0)
 		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "BULL", err,
 		    ERR_REFUSED,
 		    "'%sid' is there, and neither a version in meta nor "
 		    "events: a queue of Bull, not of BullMQ",
-		    bull->base);
+		    bull->keys.base);
 	return 0;
 }
 
@@ -122,7 +117,7 @@ static size_t
 ask_job(struct redis_look *look, const char *id)
 {
 	return redis_batch_ask(look->batch, "HMGET",
-	    bull_key(look->queue, look->arena, id), "timestamp", "atm",
+	    prefixed_key(look->queue, look->arena, id), "timestamp", "atm",
 	    "attemptsMade");
 }
 
@@ -169,7 +164,7 @@ ask_jobs(struct redis_look *look, struct err *err)
 		asked->locks[asked->nactive] =
 		    redis_batch_ask(look->batch, "PTTL",
 		        arena_format(look->arena, "%s:lock",
-		            bull_key(look->queue, look->arena, id)));
+		            prefixed_key(look->queue, look->arena, id)));
 		asked->jobs[asked->nactive++] = ask_job(look, id);
 	}
 	ask_heads(look);

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "probes/queue/bull.h"
-#include "probes/queue/redis_near.h"
 
 /* Jobs as people look at them, and moved back to the waiting ones. */
 
@@ -81,7 +80,8 @@ find_ids(struct listing *listing, enum queue_part part, size_t limit,
 
 	for (; n < ARRAY_LEN(places[0]) && places[part][n].word != NULL; n++) {
 		const struct place *place = &places[part][n];
-		const char *key = bull_key(queue, listing->arena, place->word);
+		const char *key =
+		    prefixed_key(queue, listing->arena, place->word);
 		const char *last =
 		    arena_format(listing->arena, "%zu", most - 1);
 
@@ -124,7 +124,7 @@ keep_stalled(struct listing *listing, size_t limit, struct err *err)
 		listing->found[i].lock =
 		    redis_batch_ask(&listing->batch, "EXISTS",
 		        arena_format(listing->arena, "%s:lock",
-		            bull_key(listing->queue, listing->arena,
+		            prefixed_key(listing->queue, listing->arena,
 		                listing->found[i].id)));
 	if (redis_batch_send(listing->queue, &listing->batch,
 	        "look at the locks", err) == -1)
@@ -156,7 +156,8 @@ read_jobs(struct listing *listing, struct err *err)
 
 	for (size_t i = 0; i < listing->count; i++) {
 		struct found *found = &listing->found[i];
-		const char *key = bull_key(queue, listing->arena, found->id);
+		const char *key =
+		    prefixed_key(queue, listing->arena, found->id);
 
 		found->job = redis_batch_ask(batch, "HMGET", key, "timestamp",
 		    "failedReason", "pb", "atm", "attemptsMade");
@@ -167,7 +168,8 @@ read_jobs(struct listing *listing, struct err *err)
 	for (size_t i = 0; i < listing->count; i++) {
 		struct found *found = &listing->found[i];
 		const redisReply *size = redis_batch_reply(batch, sizes[i]);
-		const char *key = bull_key(queue, listing->arena, found->id);
+		const char *key =
+		    prefixed_key(queue, listing->arena, found->id);
 
 		found->data = sizes[i];
 		if (size->type == REDIS_REPLY_INTEGER &&
@@ -355,7 +357,7 @@ bull_move(struct queue *queue, const struct queue_move *move,
 	    &(struct redis_mover){.script = move->from == PART_DEAD
 	                                        ? requeue_script
 	                                        : reclaim_script,
-	        .key = bull->base,
+	        .key = bull->keys.base,
 	        .arg = bull->bullmq ? "bullmq" : "bull"},
 	    move, arena, ret, err);
 }

@@ -19,39 +19,6 @@ enum {
 
 static const char AS_A_KEY[] = "a key of its own";
 
-static const char OTHER_PREFIX[] = "prefix ";
-
-bool
-redis_near_prefixed(struct arena *arena, const char *prefix, const char *trace,
-    const char *key, const char **ret_name, const char **ret_where)
-{
-	size_t skip = strlen(prefix);
-
-	if (!text_ends(key, trace))
-		return false;
-	size_t len = strlen(key) - strlen(trace);
-
-	*ret_where = "";
-	if (!text_starts(key, prefix) || key[skip] != ':') {
-		skip = strcspn(key, ":");
-		*ret_where =
-		    arena_format(arena, "%s%.*s", OTHER_PREFIX, (int)skip, key);
-	}
-	if (skip >= len)
-		return false;
-	*ret_name =
-	    arena_format(arena, "%.*s", (int)(len - skip - 1), key + skip + 1);
-	return true;
-}
-
-const char *
-redis_near_prefix_of(const struct queue_near *found, const char *own)
-{
-	return text_starts(found->where, OTHER_PREFIX)
-	           ? found->where + strlen(OTHER_PREFIX)
-	           : own;
-}
-
 /* What is looked for, and where. */
 struct search {
 	struct queue_pass *item;

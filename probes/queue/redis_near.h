@@ -41,13 +41,4 @@ int redis_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err);
 void redis_near_many(struct queue_pass *all, size_t count);
 
-/* For `name` where keys are PREFIX:QUEUE and `trace` (":meta"), a prefix holds
- * no colon, and queues of other prefixes are somewhere else. */
-bool redis_near_prefixed(struct arena *arena, const char *prefix,
-    const char *trace, const char *key, const char **ret_name,
-    const char **ret_where);
-/* The prefix of a queue that was found so. */
-const char *redis_near_prefix_of(
-    const struct queue_near *found, const char *own);
-
 #endif
