@@ -112,27 +112,18 @@ each_unacked(struct queue *queue, const struct celery_keys *keys,
 /* --- looking ---------------------------------------------------------------
  */
 
-struct listing {
-	struct arena *arena;
-	struct queue_item *items;
-	size_t count, limit;
-	int64_t seen, now_ms;
-};
-
 static void
 show(const struct unacked *unacked, void *arg)
 {
-	struct listing *listing = arg;
+	struct library_listing *listing = arg;
+	struct queue_item *item = library_listing_next(listing);
 	const cJSON *headers =
 	    cJSON_GetObjectItemCaseSensitive(unacked->json, "headers");
 	const cJSON *retries =
 	    cJSON_GetObjectItemCaseSensitive(headers, "retries");
 
-	listing->seen++;
-	if (listing->count == listing->limit)
+	if (item == NULL)
 		return;
-	struct queue_item *item = &listing->items[listing->count++];
-
 	*item =
 	    (struct queue_item){.id = arena_text(listing->arena, unacked->tag),
 	        .error = "",
@@ -158,21 +149,16 @@ celery_list_unacked(struct queue *queue, const struct celery_keys *keys,
     const struct celery_page *page, struct arena *arena, struct queue_page *ret,
     struct err *err)
 {
-	struct listing listing = {.arena = arena,
-	    .limit = page->limit,
-	    .items =
-	        arena_array(arena, page->limit + 1, sizeof(*listing.items))};
+	struct library_listing listing;
 	struct visit visit = {show, &listing, false};
 
-	if (library_now(queue, &listing.now_ms, err) == -1 ||
+	if (library_listing_init(&listing, queue, arena, page->limit, err) ==
+	        -1 ||
 	    each_unacked(queue, keys,
 	        page->expired ? latest_of(arena, keys, listing.now_ms) : "+inf",
 	        &visit, err) == -1)
 		return -1;
-	*ret = (struct queue_page){.items = listing.items,
-	    .count = listing.count,
-	    .total = {
-	        listing.seen, visit.whole ? KNOW_EXACT : KNOW_AT_LEAST, NULL}};
+	*ret = library_listing_page(&listing, visit.whole);
 	return 0;
 }
 

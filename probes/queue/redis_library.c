@@ -185,6 +185,33 @@ library_payload(
 	ret->payload = arena_bytes(arena, bytes, ret->payload_len);
 }
 
+int
+library_listing_init(struct library_listing *listing, struct queue *queue,
+    struct arena *arena, size_t limit, struct err *err)
+{
+	*listing = (struct library_listing){.arena = arena,
+	    .limit = limit,
+	    .items = arena_array(arena, limit + 1, sizeof(*listing->items))};
+	return library_now(queue, &listing->now_ms, err);
+}
+
+struct queue_item *
+library_listing_next(struct library_listing *listing)
+{
+	listing->seen++;
+	return listing->count < listing->limit
+	           ? &listing->items[listing->count++]
+	           : NULL;
+}
+
+struct queue_page
+library_listing_page(const struct library_listing *listing, bool whole)
+{
+	return (struct queue_page){.items = listing->items,
+	    .count = listing->count,
+	    .total = {listing->seen, whole ? KNOW_EXACT : KNOW_AT_LEAST, NULL}};
+}
+
 /* Their ids are their places: such a job has none of its own. */
 int
 library_peek(struct queue *queue, const struct library_peek *peek,

@@ -56,6 +56,23 @@ int library_take_out(struct queue *queue, const char *text, bool *ret_removed,
 /* The first bytes of a payload into an item. */
 void library_payload(
     struct arena *arena, const char *bytes, size_t len, struct queue_item *ret);
+/* Jobs on their way to a page, one after the other out of what all queues
+ * share: this queue's are counted, and the first `limit` of them shown. */
+struct library_listing {
+	struct arena *arena; /* the page's */
+	struct queue_item *items;
+	size_t count, limit;
+	int64_t seen;
+	int64_t now_ms; /* the server's clock */
+};
+/* -1: the server doesn't tell its time; the queue's cause is set. */
+int library_listing_init(struct library_listing *listing, struct queue *queue,
+    struct arena *arena, size_t limit, struct err *err) MUST_CHECK;
+/* One more of this queue; NULL: it is counted only. */
+struct queue_item *library_listing_next(struct library_listing *listing);
+/* `whole`: all that is shared was looked at. */
+struct queue_page library_listing_page(
+    const struct library_listing *listing, bool whole);
 /* The jobs of the list `key` as they are; `tail`: there is the
  * oldest. For a driver's `list`. */
 struct library_peek {

@@ -106,13 +106,6 @@ each_failed(struct queue *queue, const char *key, failed_fn *fn, void *arg,
 /* --- looking ---------------------------------------------------------------
  */
 
-struct listing {
-	struct arena *arena;
-	struct queue_item *items;
-	size_t count, limit;
-	int64_t seen, now_ms;
-};
-
 /* "2026/11/22 12:00:00 UTC" of Resque itself. */
 static int64_t
 failed_ms(struct arena *arena, const char *text)
@@ -142,13 +135,12 @@ text_of(const struct failed *failed, const char *key)
 static bool
 show(const struct failed *failed, void *arg)
 {
-	struct listing *listing = arg;
+	struct library_listing *listing = arg;
+	struct queue_item *item = library_listing_next(listing);
 	const char *error = text_of(failed, "error");
 
-	listing->seen++;
-	if (listing->count == listing->limit)
+	if (item == NULL)
 		return true;
-	struct queue_item *item = &listing->items[listing->count++];
 	int64_t at_ms = failed_ms(listing->arena, text_of(failed, "failed_at"));
 
 	*item = (struct queue_item){
@@ -168,17 +160,13 @@ int
 resque_list_failed(struct queue *queue, const struct resque_failed *keys,
     size_t limit, struct arena *arena, struct queue_page *ret, struct err *err)
 {
-	struct listing listing = {.arena = arena,
-	    .limit = limit,
-	    .items = arena_array(arena, limit + 1, sizeof(*listing.items))};
+	struct library_listing listing;
 	bool whole = false;
 
-	if (library_now(queue, &listing.now_ms, err) == -1 ||
+	if (library_listing_init(&listing, queue, arena, limit, err) == -1 ||
 	    each_failed(queue, keys->failed, show, &listing, &whole, err) == -1)
 		return -1;
-	*ret = (struct queue_page){.items = listing.items,
-	    .count = listing.count,
-	    .total = {listing.seen, whole ? KNOW_EXACT : KNOW_AT_LEAST, NULL}};
+	*ret = library_listing_page(&listing, whole);
 	return 0;
 }
 
