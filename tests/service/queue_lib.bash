@@ -150,11 +150,35 @@ list_jobs() {
 	printf '%s\n' "$output" | tail -n 1 | command jq -c '.jobs.items | map(.id)'
 }
 
+# counts_agree THEIRS OURS=KEY[+KEY]…: `queue ls` counts what the library itself
+# does; THEIRS is an object, and a key that it hasn't is 0.
+counts_agree() {
+	run_ls "$URL"
+	expect_status 0
+	python3 - "$1" "$output" "${@:2}" <<'PY'
+import json, sys
+theirs, ours = json.loads(sys.argv[1]), json.loads(sys.argv[2])["queues"][0]
+pairs = [pair.split("=") for pair in sys.argv[3:]]
+want = {name: sum(theirs.get(key, 0) for key in keys.split("+")) for name, keys in pairs}
+got = {name: ours[name] for name in want}
+assert got == want, f"{got} is not {want}, of {theirs}"
+PY
+}
+
 # Everything that a look may not change: all keys of Redis with what they hold.
 redis_keys() {
 	local key
 	for key in $(redis --raw KEYS '*' | sort); do
 		printf '%s %s\n' "$key" "$(redis --raw DUMP "$key" | sha1sum)"
+	done
+}
+
+# What a worker that is gone has left to expire stays, so that two looks at the
+# keys, however far apart, see the same ones.
+keep_keys() {
+	local key
+	for key in $(redis --raw KEYS '*'); do
+		redis PERSIST "$key" >/dev/null
 	done
 }
 
