@@ -170,10 +170,8 @@ settle(const struct gate *gate, struct err *err)
 /* In the middle of a rollout a canary would prove something of workers that
  * are about to go. RV327 says so, of this same look. */
 static void
-judge_no_further(const struct gate *gate)
+judge_no_further(const struct gate *gate, const struct observed_worker *busy)
 {
-	const struct observed_worker *busy = under_way(gate->observed);
-
 	for (size_t i = 0; i < gate->declared->nsmokes; i++)
 		report_not_checked(gate->report,
 		    "smoke '%s': not sent, worker %s: %s",
@@ -194,8 +192,9 @@ gate_run(const struct declared *declared, const struct gate_options *options,
 	if (gather(declared, &options->smoke.gather, observed, err) == -1)
 		return -1;
 	checks_run(declared, observed, STAGE_LINT | STAGE_CHECK, report);
-	if (under_way(observed) != NULL) {
-		judge_no_further(&gate);
+	const struct observed_worker *busy = under_way(observed);
+	if (busy != NULL) {
+		judge_no_further(&gate, busy);
 		return 0;
 	}
 	enter(&gate, "smoke");
