@@ -32,8 +32,8 @@ struct database_migration {
 
 struct database;
 
-/* Each call but `end` returns -1 with the look's answer set. A relation is what
- * `relation` found: the other calls take it as their own. */
+/* Each call but `end` and `try` returns -1 with the look's answer set. A
+ * relation is what `relation` found: the other calls take it as their own. */
 struct database_server {
 	const char *placeholder;                     /* look_bind_canary()'s */
 	const char *no_table, *no_column, *no_index; /* codes */
@@ -41,8 +41,6 @@ struct database_server {
 	int (*begin)(struct database *db, bool writes);
 	int (*commit)(struct database *db);
 	void (*end)(struct database *db);
-	int (*ask)(struct database *db, const char *doing, const char *sql,
-	    size_t nparams, const char *const *params, struct sql_rows *ret);
 	int (*who)(struct database *db);
 	/* "" when there is none */
 	int (*relation)(
@@ -68,9 +66,13 @@ struct database_server {
 	void (*close)(struct database *second);
 	/* the last statement that failed waited for somebody's lock */
 	bool (*waited)(const struct database *db);
-	/* one statement that may fail without an answer: the reason is told */
+	/* one statement; -1 leaves the look without an answer: `err` says why,
+	 * and `refused` answers with it */
 	int (*try)(struct database *db, const char *sql, size_t nparams,
 	    const char *const *params, struct sql_rows *ret, struct err *err);
+	/* the statement that was tried last was refused: -1 */
+	int (*refused)(
+	    struct database *db, const char *doing, const struct err *err);
 };
 
 struct database {
@@ -85,6 +87,9 @@ struct database {
 
 /* A name within the server's quotes. */
 const char *database_quoted(struct database *db, const char *name);
+/* One statement of ours, or the asker's; a refusal ends the look: -1. */
+int database_ask(struct database *db, const char *doing, const char *sql,
+    size_t nparams, const char *const *params, struct sql_rows *ret) MUST_CHECK;
 /* Looks at what the request asks for, once the session stands. `logged_in` is
  * said when nothing more was asked. */
 void database_look(struct database *db, const char *logged_in);

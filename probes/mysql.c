@@ -57,17 +57,6 @@ try(struct database *db, const char *sql, size_t nparams,
 	    ret, err);
 }
 
-static int
-ask(struct database *db, const char *doing, const char *sql, size_t nparams,
-    const char *const *params, struct sql_rows *ret)
-{
-	struct err err = ERR_INIT;
-
-	if (try(db, sql, nparams, params, ret, &err) == -1)
-		return refused(db, doing, &err);
-	return 0;
-}
-
 /* The same, about a table of a schema: "…=? AND …=?". */
 static int
 ask_about(struct database *db, const char *doing, const char *sql,
@@ -75,7 +64,7 @@ ask_about(struct database *db, const char *doing, const char *sql,
 {
 	const char *params[] = {parts->schema, parts->name};
 
-	return ask(db, doing, sql, ARRAY_LEN(params), params, ret);
+	return database_ask(db, doing, sql, ARRAY_LEN(params), params, ret);
 }
 
 static int
@@ -83,7 +72,7 @@ begin(struct database *db, bool writes)
 {
 	struct sql_rows none;
 
-	return ask(db, "begin",
+	return database_ask(db, "begin",
 	    writes ? "START TRANSACTION" : "START TRANSACTION READ ONLY", 0,
 	    NULL, &none);
 }
@@ -103,7 +92,7 @@ commit(struct database *db)
 {
 	struct sql_rows none;
 
-	return ask(db, "commit", "COMMIT", 0, NULL, &none);
+	return database_ask(db, "commit", "COMMIT", 0, NULL, &none);
 }
 
 static int
@@ -113,7 +102,7 @@ who(struct database *db)
 	    "user", "database", "server", "now", "in-recovery"};
 	struct sql_rows rows;
 
-	if (ask(db, "who and where",
+	if (database_ask(db, "who and where",
 	        "SELECT CURRENT_USER(),COALESCE(DATABASE(),''),VERSION(),"
 	        "DATE_FORMAT(UTC_TIMESTAMP(3),'%Y-%m-%dT%H:%i:%s.%fZ'),"
 	        "IF(@@read_only,'t','f')",
@@ -165,7 +154,7 @@ relation(struct database *db, const char *name, const char **ret)
 static int
 tables(struct database *db, struct sql_rows *ret)
 {
-	return ask(db, "look for similar tables",
+	return database_ask(db, "look for similar tables",
 	    "SELECT table_schema,table_name FROM information_schema.tables "
 	    "WHERE table_schema NOT IN ('mysql','information_schema',"
 	    "'performance_schema','sys') ORDER BY 1,2 LIMIT 2000",
@@ -191,7 +180,7 @@ privileges_of(struct database *db, const char *table, struct sql_rows *ret)
 	struct parts parts = split(db->look->arena, table);
 	const char *params[] = {parts.schema, parts.schema, parts.name};
 
-	return ask(db, "look at privileges",
+	return database_ask(db, "look at privileges",
 	    "SELECT DISTINCT privilege_type FROM (SELECT grantee,privilege_type"
 	    " FROM information_schema.user_privileges UNION ALL SELECT grantee,"
 	    "privilege_type FROM information_schema.schema_privileges WHERE ? "
@@ -262,7 +251,7 @@ migration(struct database *db, const char *table, const char *column,
 	const char *params[] = {wanted, wanted};
 	struct sql_rows rows;
 
-	if (ask(db, "look at the migrations",
+	if (database_ask(db, "look at the migrations",
 	        arena_format(arena,
 	            "SELECT COUNT(*),(SELECT CAST(%s AS CHAR) FROM %s ORDER BY"
 	            " LPAD(CAST(%s AS CHAR),64,'0') DESC LIMIT 1),"
@@ -316,7 +305,6 @@ static const struct database_server server = {
     .begin = begin,
     .commit = commit,
     .end = end,
-    .ask = ask,
     .who = who,
     .relation = relation,
     .tables = tables,
@@ -329,6 +317,7 @@ static const struct database_server server = {
     .close = close_second,
     .waited = waited,
     .try = try,
+    .refused = refused,
 };
 
 static void

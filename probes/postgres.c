@@ -80,17 +80,6 @@ try(struct database *db, const char *sql, size_t nparams,
 }
 
 static int
-ask(struct database *db, const char *doing, const char *sql, size_t nparams,
-    const char *const *params, struct sql_rows *ret)
-{
-	struct err err = ERR_INIT;
-
-	if (try(db, sql, nparams, params, ret, &err) == -1)
-		return refused(db, doing, &err);
-	return 0;
-}
-
-static int
 begin(struct database *db, bool writes)
 {
 	struct err err = ERR_INIT;
@@ -126,7 +115,7 @@ who(struct database *db)
 	    "user", "database", "server", "now", "in-recovery", "search-path"};
 	struct sql_rows rows;
 
-	if (ask(db, "who and where",
+	if (database_ask(db, "who and where",
 	        "SELECT current_user, current_database(),"
 	        " current_setting('server_version'),"
 	        " to_char(clock_timestamp() at time zone"
@@ -167,7 +156,7 @@ relation(struct database *db, const char *name, const char **ret)
 	const char *params[] = {name};
 	struct sql_rows rows;
 
-	if (ask(db, "look for a relation",
+	if (database_ask(db, "look for a relation",
 	        "SELECT coalesce((coalesce(CASE WHEN $1 ~ '" PLAIN_NAME
 	        "' THEN to_regclass($1) END, to_regclass(quote_ident($1))))"
 	        "::oid::text, '')",
@@ -180,7 +169,7 @@ relation(struct database *db, const char *name, const char **ret)
 static int
 tables(struct database *db, struct sql_rows *ret)
 {
-	return ask(db, "look for similar tables",
+	return database_ask(db, "look for similar tables",
 	    "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace"
 	    " n ON n.oid = c.relnamespace WHERE c.relkind IN"
 	    " ('r','p','v','m','f') AND n.nspname NOT IN"
@@ -194,7 +183,7 @@ columns(struct database *db, const char *oid, struct sql_rows *ret)
 {
 	const char *params[] = {oid};
 
-	return ask(db, "look at columns",
+	return database_ask(db, "look at columns",
 	    "SELECT attname FROM pg_attribute WHERE attrelid = $1::oid AND"
 	    " attnum > 0 AND NOT attisdropped",
 	    1, params, ret);
@@ -207,7 +196,7 @@ privileges(struct database *db, const char *name, const char *oid)
 	const char *params[] = {oid};
 	struct sql_rows rows;
 
-	if (ask(db, "look at privileges",
+	if (database_ask(db, "look at privileges",
 	        "SELECT concat_ws(' ',"
 	        " CASE WHEN has_table_privilege($1::oid,'SELECT') THEN 'SELECT'"
 	        " END, CASE WHEN has_table_privilege($1::oid,'INSERT') THEN"
@@ -240,7 +229,7 @@ granted(struct database *db, const char *oid, const char *privilege, bool *ret)
 	const char *params[] = {oid, privilege};
 	struct sql_rows rows;
 
-	if (ask(db, "look at privileges",
+	if (database_ask(db, "look at privileges",
 	        "SELECT has_table_privilege($1::oid, $2)", 2, params,
 	        &rows) == -1)
 		return -1;
@@ -257,7 +246,7 @@ look_at_index(struct database *db, const char *name, enum database_index *ret)
 	if (relation(db, name, &oid) == -1)
 		return -1;
 	const char *params[] = {oid[0] == '\0' ? "0" : oid};
-	if (ask(db, "look at an index",
+	if (database_ask(db, "look at an index",
 	        "SELECT indisvalid AND indisready FROM pg_index WHERE"
 	        " indexrelid = $1::oid",
 	        1, params, &rows) == -1)
@@ -280,8 +269,8 @@ migration(struct database *db, const char *oid, const char *column,
 	struct sql_rows table;
 	struct sql_rows rows;
 
-	if (ask(db, "look at the migrations", "SELECT $1::oid::regclass::text",
-	        1, by_oid, &table) == -1)
+	if (database_ask(db, "look at the migrations",
+	        "SELECT $1::oid::regclass::text", 1, by_oid, &table) == -1)
 		return -1;
 	const char *sql = arena_format(db->look->arena,
 	    "SELECT count(*), (SELECT %s::text FROM %s ORDER BY"
@@ -289,7 +278,8 @@ migration(struct database *db, const char *oid, const char *column,
 	    " coalesce(bool_or(%s::text = $1 OR"
 	    " ltrim(%s::text,'0') = ltrim($1,'0')), false) FROM %s",
 	    column, table.cell[0], column, column, column, table.cell[0]);
-	if (ask(db, "look at the migrations", sql, 1, params, &rows) == -1)
+	if (database_ask(db, "look at the migrations", sql, 1, params, &rows) ==
+	    -1)
 		return -1;
 	*ret = (struct database_migration){.rows = rows.cell[0],
 	    .newest = rows.cell[1],
@@ -342,7 +332,6 @@ static const struct database_server server = {
     .begin = begin,
     .commit = commit,
     .end = end,
-    .ask = ask,
     .who = who,
     .relation = relation,
     .tables = tables,
@@ -355,6 +344,7 @@ static const struct database_server server = {
     .close = close_second,
     .waited = waited,
     .try = try,
+    .refused = refused,
 };
 
 static void

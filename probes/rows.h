@@ -17,4 +17,13 @@ struct sql_rows {
 	int64_t affected;
 };
 
+/* A value; "" where it is NULL. Lives as long as the rows. */
+static inline const char *
+sql_cell(const struct sql_rows *rows, size_t row, size_t column)
+{
+	const char *text = rows->cell[row * rows->columns + column];
+
+	return text != NULL ? text : "";
+}
+
 #endif
