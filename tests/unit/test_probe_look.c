@@ -558,9 +558,14 @@ whose_a_connection_is_can_be_told(void **state)
 	struct consumer_match matches[] = {{.address = stream_local(stream)},
 	    {.address = "192.0.2.77:4242"}, {.address = "nowhere"},
 	    {.address = ""}, {.address = "[::1]:1"}};
-	assert_int_equal(processes_match_consumers(
-	                     matches, ARRAY_LEN(matches), &arena, &err),
-	    0);
+	int64_t until_ms = clock_after(clock_ms(), LONG_MS);
+	do /* a look ends after a while, and the next goes on from there */
+		assert_int_equal(processes_match_consumers(
+		                     matches, ARRAY_LEN(matches), &arena, &err),
+		    0);
+	while ((matches[0].result == RESULT_UNKNOWN ||
+	           matches[1].result == RESULT_UNKNOWN) &&
+	       clock_ms() < until_ms);
 	assert_int_equal(matches[0].result, RESULT_PASSED);
 	assert_int_equal(matches[0].pid, getpid());
 	assert_int_equal(matches[1].result, RESULT_FAILED);
