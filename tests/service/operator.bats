@@ -16,14 +16,15 @@ setup() {
 	WORKER=$BATS_TEST_DIRNAME/operator-worker.sh
 }
 
-# manifest [MODE [LABEL]]: variables REPLICAS, ON_DRIFT, ALERTS, COMMAND change
-# the rest. Written beside and renamed, as an editor does.
+# manifest [MODE [LABEL]]: variables REPLICAS, ON_DRIFT, ALERTS, COMMAND, SOURCE
+# (of the secret) change the rest. Written beside and renamed, as an editor does.
 manifest() {
+	local source=${SOURCE:-"dir: $PWD/${SECRET:-secret}"}
 	cat >new.yaml <<-YAML
 	apiVersion: reeve/v1
 	name: op
 	secrets:
-	  - {name: s, dir: $PWD/${SECRET:-secret}}
+	  - {name: s, $source}
 	workers:
 	  - name: w
 	    command: [${COMMAND:-$WORKER}]
@@ -131,6 +132,53 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	ln -s ..v2 volume/..tmp
 	mv -T volume/..tmp volume/..data
 	wait_until all_have TOKEN=new-secret-value
+}
+
+@test "an env file that is edited, in place or by another one, rolls to the new value" {
+	echo TOKEN=first-secret-value >token.env
+	SOURCE="envFile: $PWD/token.env"
+	manifest
+	supervise
+	all_have TOKEN=first-secret-value
+	: >"$STATE/history"
+	echo TOKEN=second-secret-value >token.env
+	wait_until all_have TOKEN=second-secret-value
+	history_is "stop 0 start 0 ready 0 stop 1 start 1 ready 1"
+	echo TOKEN=third-secret-value >token.new
+	mv token.new token.env
+	wait_until all_have TOKEN=third-secret-value
+	no_secret
+}
+
+@test "a command's other answer is drift of the secret, without being asked for and by a reload" {
+	echo TOKEN=first-secret-value >answer
+	SOURCE="command: [/bin/cat, $PWD/answer]"
+	ON_DRIFT='{env: alert, secret: alert}'
+	manifest
+	supervise
+	all_have TOKEN=first-secret-value
+	local before
+	before=$(pids)
+	echo TOKEN=second-secret-value >answer
+	# it is run once a minute
+	wait_until -t 120 in_status '.drift[] | select(.class == "secret" and .key == "TOKEN" and .policy == "alert")'
+	run "$REEVE" diff
+	expect_status 1
+	has TOKEN
+	[ "$(pids)" = "$before" ]
+	ON_DRIFT='{env: alert, secret: restart}'
+	manifest
+	wait_until all_have TOKEN=second-secret-value
+	echo TOKEN=third-secret-value >answer
+	"$REEVE" reload
+	wait_until all_have TOKEN=third-secret-value
+	# no answer at all is no other value: what runs goes on, and somebody is told
+	before=$(pids)
+	rm answer
+	"$REEVE" reload || [ "$?" -eq 78 ]
+	wait_until in_status '.alerts[] | select(.kind == "source-unreadable")'
+	[ "$(pids)" = "$before" ]
+	no_secret
 }
 
 @test "a configuration that never becomes ready is rolled back, held down and alerted" {
