@@ -347,10 +347,15 @@ say_queue(struct check *check, const struct declared_queue *queue)
 	number_text(check, &text, "in work", &s->active);
 	if (s->delayed.value > 0)
 		number_text(check, &text, "delayed", &s->delayed);
+	if (s->failed.value > 0)
+		number_text(check, &text, "failed", &s->failed);
 	if (s->dead.value > 0)
 		number_text(check, &text, "dead", &s->dead);
 	number_text(check, &text,
 	    s->consumers.value == 1 ? "consumer" : "consumers", &s->consumers);
+	if (text[0] == '\0')
+		text = s->exists == EXISTS_NO ? "isn't there"
+		                              : "none of its numbers is known";
 	report_queue(check->report, queue->name, text,
 	    s->waiting.know != KNOW_UNKNOWN && s->waiting.value > 0);
 }

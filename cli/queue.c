@@ -46,6 +46,11 @@ column_of(const struct queue_state *state, size_t column)
 
 	while (!text_equal(queue_number_keys[i].key, columns[column].key))
 		i++;
+	/* As `dead` lists them: what failed for good, where that is all that a
+	 * kind has of it. */
+	if (number_of(state, i) == &state->dead &&
+	    state->dead.know == KNOW_NOT_APPLICABLE)
+		return &state->failed;
 	return number_of(state, i);
 }
 
@@ -249,12 +254,42 @@ write_row(const struct queue_row *row, struct buffer *out)
 	buffer_text(out, "\n");
 }
 
+/* The numbers that have no column. */
+static void
+write_rest(const struct queue_row *row, struct buffer *out)
+{
+	const struct queue_state *state = row->seen->queue;
+	const char *between = "";
+
+	for (size_t i = 0; i < QUEUE_NUMBERS; i++) {
+		const struct queue_number *number = number_of(state, i);
+		const char *quality = quality_of(number->know);
+		bool shown = number->know == KNOW_UNKNOWN ||
+		             number->know == KNOW_NOT_APPLICABLE;
+
+		for (size_t k = 0; k < ARRAY_LEN(columns); k++)
+			shown = shown || column_of(state, k) == number;
+		if (shown)
+			continue;
+		if (between[0] == '\0')
+			buffer_format(out, "  %s:", row->queue.name);
+		buffer_format(out, "%s %s %s%s%" PRId64, between,
+		    queue_number_keys[i].key, quality != NULL ? quality : "",
+		    quality != NULL ? " " : "", number->value);
+		between = ",";
+	}
+	if (between[0] != '\0')
+		buffer_text(out, "\n");
+}
+
 static void
 write_reasons(const struct queue_rows *rows, struct buffer *out)
 {
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct queue_row *row = &rows->all[i];
 
+		if (queue_row_readable(row))
+			write_rest(row, out);
 		for (size_t k = 0;
 		     queue_row_readable(row) && k < ARRAY_LEN(columns); k++) {
 			const struct queue_number *number =

@@ -16,10 +16,14 @@ enum {
 	ANSWER_MAX = 64 << 10,
 };
 
-const struct move_verb queue_move_requeue = {
-    .name = "requeue", .from = PART_DEAD, .what = "dead letters"};
-const struct move_verb queue_move_reclaim = {
-    .name = "reclaim", .from = PART_EXPIRED, .what = "expired claims"};
+const struct move_verb queue_move_requeue = {.name = "requeue",
+    .from = PART_DEAD,
+    .what = "dead letters",
+    .one = "dead letter"};
+const struct move_verb queue_move_reclaim = {.name = "reclaim",
+    .from = PART_EXPIRED,
+    .what = "expired claims",
+    .one = "expired claim"};
 
 /* --- what there is, and what of it is to be moved --------------------------
  */

@@ -12,9 +12,9 @@
  * unless --force.
  */
 struct move_verb {
-	const char *name;     /* "requeue" */
-	enum queue_part from; /* PART_DEAD, PART_EXPIRED */
-	const char *what;     /* "dead letters" */
+	const char *name;       /* "requeue" */
+	enum queue_part from;   /* PART_DEAD, PART_EXPIRED */
+	const char *what, *one; /* "dead letters", "dead letter" */
 };
 extern const struct move_verb queue_move_requeue, queue_move_reclaim;
 

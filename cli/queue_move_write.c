@@ -168,11 +168,15 @@ queue_moving_text(const void *what, struct buffer *out)
 		buffer_format(out, "%s\n", moving->verb->what);
 	else
 		buffer_format(out, "%" PRId64 " %s\n", moving->total.value,
-		    moving->verb->what);
+		    moving->total.value == 1 ? moving->verb->one
+		                             : moving->verb->what);
 	show_held(moving, out);
 	switch (moving->outcome) {
 	case OUTCOME_NOTHING:
-		buffer_text(out, "Nothing to be moved.\n");
+		buffer_format(out, "Nothing to be moved%s.\n",
+		    moving->nasked > 0 && moving->nheld == 0
+		        ? ": no such id is among them"
+		        : "");
 		return;
 	case OUTCOME_DRY_RUN:
 		buffer_format(

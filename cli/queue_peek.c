@@ -135,6 +135,8 @@ show_payload(struct cli *cli, const struct queue_item *item, struct buffer *out)
 
 	if (!cli->verbose)
 		len = MIN(len, (size_t)SHOWN_BYTES);
+	if (len == 0 && item->payload_whole < 0)
+		return; /* no column is declared as it, say */
 	buffer_text(out, "  payload  ");
 	show_bytes(out, item->payload, len);
 	if (item->payload_whole < 0)

@@ -94,7 +94,9 @@ read_server(struct queue *queue, struct arena *arena,
 	if (draining[0] != '\0')
 		ret->held = (struct queue_flag){
 		    .is = text_equal(draining, "true") ? HOLDS_YES : HOLDS_NO,
-		    .why = "drain mode: the server takes no jobs any more"};
+		    .why = text_equal(draining, "true")
+		               ? "drain mode: the server takes no jobs any more"
+		               : "not in drain mode"};
 	ret->dead_kept = (struct queue_flag){.is = HOLDS_YES,
 	    .why = "buried jobs stay until somebody kicks or deletes them"};
 	ret->failed = queue_inapplicable();

@@ -201,6 +201,34 @@ canary_gone() {
 	has 'which jobs are reserved'
 }
 
+# buried_and_ready BURIED READY
+buried_and_ready() {
+	[ "$(tube_stats current_jobs_buried)/$(tube_stats current_jobs_ready)" = "$1/$2" ]
+}
+
+@test "the connection ends before or after a kick: nothing is lost, and it says what it knows" {
+	for how in before after garbage; do
+		beaneater 'b.tubes[ARGV[0]].clear' "$TUBE"
+		start_tube_worker
+		put fail1 fail2 fail3
+		wait_until tube_is current_jobs_buried 3
+		end_tube_worker
+		start_cut "$BEANSTALK_PORT" kick-job "$how"
+		run --separate-stderr "$REEVE_TOOL" queue requeue "${URL/:$BEANSTALK_PORT/:$CUT_PORT}" --yes \
+		    --log "$BATS_TEST_TMPDIR/moves.$how" --output json
+		expect_status 3
+		jq -e '.outcome == "unknown" and (.why | length > 10)' <<<"$output"
+		[ "$(jq -rs 'map(.state) | join(" ")' "$BATS_TEST_TMPDIR/moves.$how")" = 'begun unknown' ]
+		case $how in
+		before) wait_until buried_and_ready 3 0 ;;
+		*) wait_until buried_and_ready 2 1 ;;
+		esac
+		run "$REEVE_TOOL" queue requeue "$URL" --yes --log "$BATS_TEST_TMPDIR/moves.$how"
+		expect_status 0
+		buried_and_ready 0 3
+	done
+}
+
 @test "a payload of any bytes and any length is shown by its beginning" {
 	beaneater 'b.tubes[ARGV[0]].put("a" * 200_000 + "\r\nOK 3\r\n")' "$TUBE"
 	beaneater 'b.tubes[ARGV[0]].put("\x00\xff\r\n")' "$TUBE"

@@ -251,6 +251,33 @@ barred_seen() {
 	done
 }
 
+@test "the connection ends before or after a retry: nothing is half moved, and it says what it knows" {
+	use bullmq5
+	for how in before after garbage; do
+		redis FLUSHALL >/dev/null
+		lib add '[{"data":{"fail":true}},{"data":{"fail":true}},{"data":{"fail":true}}]'
+		start_lib_worker
+		wait_until counts_are failed 3
+		end_background
+		start_cut "$REDIS_PORT" unsuccessful "$how"
+		log=$(test_dir)/moves.$how
+		run --separate-stderr "$REEVE_TOOL" queue requeue "${URL/:$REDIS_PORT/:$CUT_PORT}" --yes --log "$log" \
+		    --output json
+		expect_status 3
+		command jq -e '.outcome == "unknown" and (.why | length > 10)' <<<"$output"
+		case $how in
+		before) wait_until counts_are failed 3 ;;
+		*) wait_until counts_are waiting 3 ;;
+		esac
+		same_counts
+		run "$REEVE_TOOL" queue requeue "$URL" --yes --log "$log"
+		expect_status 0
+		same_counts
+		field waiting 3
+		field failed 0
+	done
+}
+
 @test "stalled jobs go back to wait; what a living worker holds stays" {
 	for lib in bullmq4 bullmq6 bull; do
 		redis FLUSHALL >/dev/null

@@ -189,6 +189,7 @@ log_states() {
 	[ "$(waiting postgres | paste -sd' ')" = 'd-2 d-4' ]
 	queue requeue "$QUEUE" --id 77 --yes
 	expect_status 4
+	has 'no such id is among them'
 	queue requeue "$QUEUE" --id nonsense --yes
 	[ "$status" -ne 0 ]
 	[ "$(dead postgres | count)" = 2 ]

@@ -211,6 +211,27 @@ jobs() {
 	has 'no index that begins with status'
 }
 
+@test "what people read: what failed has its column, --verbose the rest, and a payload without a column no line" {
+	fill
+	run "$REEVE_TOOL" queue ls "$QUEUE"
+	expect_status 0
+	[[ ${lines[1]} =~ ^documents\ +12\ +4\ +-\ +1\  ]]
+	lacks lease_expired
+	run "$REEVE_TOOL" queue ls "$QUEUE" --verbose
+	has 'completed 1, lease_expired 2, lease_missing 1, attempts_max 4'
+	run "$REEVE_TOOL" queue dead "$QUEUE"
+	expect_status 0
+	[ "${lines[0]}" = 'documents: 1 dead' ]
+	has 'no such file'
+	lacks payload
+	run "$REEVE_TOOL" queue requeue "$QUEUE"
+	expect_status 0
+	[ "${lines[0]}" = 'documents: 1 dead letter' ]
+	run "$REEVE_TOOL" diagnose "${QUEUE/table=documents/table=document}"
+	expect_status 1
+	[[ ${lines[0]} == *"table=document&"*": isn't there" ]]
+}
+
 in_table() {
 	[ "$(my "SELECT COUNT(*) FROM documents WHERE $1" app)" = "$2" ]
 }

@@ -228,6 +228,77 @@ start_cluster() {
 	    [1, 1, 1, 1, 1, 1]' <<<"$output"
 }
 
+# on NODE COMMAND…: of the cluster.
+on() {
+	redis-cli -h "${1%:*}" -p "${1#*:}" "${@:2}"
+}
+
+# migrate KEY FROM TO: one key of a slot that is on its way.
+migrate() {
+	on "$2" MIGRATE "${3%:*}" "${3#*:}" "$1" 0 20000 | grep -qx OK
+}
+
+@test "a slot on its way from node to node: nothing is half moved, and then it is, once" {
+	local nodes slot from to node job
+	start_cluster
+	slot=$(on "${nodes[0]}" CLUSTER KEYSLOT jobs)
+	for node in "${nodes[@]}"; do
+		if on "$node" LPUSH '{jobs}' first | grep -qx 1; then from=$node; else to=$node; fi
+	done
+	for job in one two three; do on "$from" LPUSH '{jobs}:dead' "$job"; done
+	URL="redis://$to/0?list=%7Bjobs%7D&dlq=%7Bjobs%7D:dead"
+	requeue() {
+		run --separate-stderr "$REEVE_TOOL" queue requeue "$URL" --yes --log "$(test_dir)/moves" --output json
+	}
+	on "$to" CLUSTER SETSLOT "$slot" IMPORTING "$(on "$from" CLUSTER MYID)"
+	on "$from" CLUSTER SETSLOT "$slot" MIGRATING "$(on "$to" CLUSTER MYID)"
+	# its dead letters are there already, what waits is here still
+	migrate '{jobs}:dead' "$from" "$to"
+	requeue
+	expect_status 3
+	jq -e '.outcome != "moved" and .moved == null' <<<"$output"
+	has TRYAGAIN
+	[ "$(on "$from" LRANGE '{jobs}' 0 -1)" = first ]
+	[ "$(printf '%s\n' ASKING 'LRANGE {jobs}:dead 0 -1' | on "$to" | tail -n 3 | paste -sd' ')" = 'three two one' ]
+	# all of it is there, and the slot still the other's
+	migrate '{jobs}' "$from" "$to"
+	requeue
+	expect_status 0
+	jq -e '.outcome == "moved" and (.moved | length) == 3' <<<"$output"
+	for node in "$to" "$from"; do on "$node" CLUSTER SETSLOT "$slot" NODE "$(on "$to" CLUSTER MYID)"; done
+	# and a node that is asked and isn't its any more
+	URL=${URL/$to/$from}
+	on "$to" LPUSH '{jobs}:dead' four
+	requeue
+	expect_status 0
+	[ "$(on "$to" LRANGE '{jobs}' 0 -1 | sort | paste -sd' ')" = 'first four one three two' ]
+	[ "$(on "$to" EXISTS '{jobs}:dead')" = 0 ]
+}
+
+@test "Sentinel: a move whose master was replaced goes to the new one, and is made once" {
+	start_server a
+	local a=$PORT
+	start_server b --replicaof "127.0.0.1 $a"
+	local b=$PORT
+	start_sentinel "$a"
+	wait_until sentinel_knows_replica
+	redis-cli -p "$a" LPUSH jobs:dead one two three
+	wait_until replica_of "$b" "$a"
+	# the server that is asked for by its own address takes nothing any more
+	redis-cli -p "$sentinel" SENTINEL failover jobs-master
+	wait_until -t 120 is_master "$b"
+	wait_until -t 120 replica_of "$a" "$b"
+	run "$REEVE_TOOL" queue requeue "redis://127.0.0.1:$a/0?list=jobs&dlq=jobs:dead" --yes --log "$(test_dir)/moves"
+	[ "$status" -ne 0 ]
+	has READONLY
+	[ "$(redis-cli -p "$b" LLEN jobs:dead)" = 3 ]
+	run "$REEVE_TOOL" queue requeue "redis+sentinel://127.0.0.1:$sentinel/0?master=jobs-master&list=jobs&dlq=jobs:dead" \
+	    --yes --log "$(test_dir)/moves"
+	expect_status 0
+	holds "$b" 3
+	[ "$(redis-cli -p "$b" EXISTS jobs:dead)" = 0 ]
+}
+
 lib() {
 	REDIS_CLUSTER=1 REDIS_PREFIX='{bull}' node "$NODE_DIR/bull.js" bullmq5 \
 	    "redis://${nodes[0]}/0" fileprocess "$@"

@@ -200,6 +200,35 @@ idle_for() {
 	has 'would be moved: 1'
 }
 
+@test "the connection ends before or after a reclaim: nothing is half moved, and it says what it knows" {
+	for how in before after garbage; do
+		redis DEL jobs >/dev/null
+		redis XGROUP CREATE jobs workers 0 MKSTREAM >/dev/null
+		for i in 1 2 3; do put "j-$i" >/dev/null; done
+		take w-dead 3
+		wait_until idle_for 50
+		start_cut "$REDIS_PORT" XACK "$how"
+		log=$(test_dir)/moves.$how
+		run --separate-stderr "$REEVE_TOOL" queue reclaim "${URL/:$REDIS_PORT/:$CUT_PORT}&idle=50ms" \
+		    --yes --log "$log" --output json
+		expect_status 3
+		jq -e '.outcome == "unknown" and (.why | length > 10)' <<<"$output"
+		# all or none: copies, and pending entries no more
+		case $how in
+		before) wait_until pending_and_all '3 3' ;;
+		*) wait_until pending_and_all '0 6' ;;
+		esac
+		run "$REEVE_TOOL" queue reclaim "$URL&idle=50ms" --yes --log "$log"
+		expect_status 0
+		pending_and_all '0 6'
+		[ "$(given_out | sort | paste -sd' ')" = 'j-1 j-2 j-3' ]
+	done
+}
+
+pending_and_all() {
+	[ "$(redis XPENDING jobs workers | head -n 1) $(redis XLEN jobs)" = "$1" ]
+}
+
 @test "a hundred are moved once by two at a time" {
 	for i in $(seq 100); do echo "XADD jobs * payload j-$i"; done | redis >/dev/null
 	take w-dead 100
