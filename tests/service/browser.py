@@ -4,12 +4,13 @@
 
     browser.py URL [--width N] [--height N] [--dark] [--no-script]
                [--loaded FILE] [--until EXPRESSION] [--screenshot FILE]
+               [--server-ends]
 
 Speaks the DevTools protocol over a pipe. Makes FILE once the page is loaded,
 waits until EXPRESSION (JavaScript) is
 true of the page, then prints it as text. Exits 1, with what was said, after an
 error on the page's console, a breach of its policy, or something wider than
-the window.
+the window. With --server-ends the console may say that a request failed.
 """
 import argparse
 import base64
@@ -42,6 +43,7 @@ class Browser:
         os.close(from_us)
         os.close(to_us)
         self.number, self.bytes, self.session, self.faults = 0, b"", None, []
+        self.server_ends = False
         self.deadline = time.monotonic() + SECONDS
 
     def close(self):
@@ -67,7 +69,8 @@ class Browser:
             self.faults.append(params["exceptionDetails"]["text"])
         if said.get("method") == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
             self.faults.append(str([one.get("value") for one in params["args"]]))
-        if said.get("method") == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+        if (said.get("method") == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning")
+                and not (self.server_ends and params["entry"]["source"] == "network")):
             self.faults.append(params["entry"]["text"])
 
     def ask(self, method, **params):
@@ -130,8 +133,10 @@ def main():
     parser.add_argument("--loaded")
     parser.add_argument("--until", default="true")
     parser.add_argument("--screenshot")
+    parser.add_argument("--server-ends", action="store_true")
     args = parser.parse_args()
     browser = Browser()
+    browser.server_ends = args.server_ends
     try:
         look(browser, args)
     finally:

@@ -448,6 +448,29 @@ page() { python3 "$BATS_TEST_DIRNAME/browser.py" "$(URL /)" "$@"; }
 	has ' s ago'
 }
 
+@test "every text of the page has the contrast of WCAG AA, light and dark" {
+	need python3
+	run -0 python3 "$BATS_TEST_DIRNAME/contrast.py" "$REEVE_ROOT/supervisor/operator/page/page.css"
+}
+
+@test "a page that nobody answers any more says so wherever one looks, and since when" {
+	need chromium python3
+	manifest
+	supervise
+	wait_until ready
+	# at the end of the page, where its head is out of sight
+	page --server-ends --loaded loaded --height 300 --until "
+		(window.scrollTo({top: document.body.scrollHeight, behavior: 'instant'}), true) &&
+		document.querySelector('h1').getBoundingClientRect().bottom < 0 &&
+		document.documentElement.classList.contains('old') &&
+		document.getElementById('stale').getBoundingClientRect().top >= 0" >seen &
+	local browser=$!
+	wait_until test -e loaded
+	kill -TERM "$BACKGROUND_PID"
+	wait "$browser"
+	grep -q 'No answer from reeve (.*) since .*: what is below is old' seen
+}
+
 @test "the page follows what happens, and asks again only for what changed" {
 	need chromium python3
 	manifest
