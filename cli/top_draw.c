@@ -30,6 +30,8 @@ enum {
 	 */
 	COLUMNS_WIDE = 100,
 	COLUMNS_NARROW = 70,
+	NAME_WIDTH = 24, /* at least; more where there is room */
+	STATE_WIDTH = 10,
 };
 
 enum colour {
@@ -190,37 +192,81 @@ draw_title(int y, const char *text)
 	(void)attroff(A_REVERSE);
 }
 
+/* Of the longest name what the other columns leave room for. */
+static int
+name_width(const struct top *top)
+{
+	const struct top_model *model = &top->model;
+	char label[TOP_LABEL_SIZE];
+	size_t longest = NAME_WIDTH;
+	int spare = COLS >= COLUMNS_WIDE     ? (COLS - COLUMNS_WIDE) / 2
+	            : COLS >= COLUMNS_NARROW ? (COLS - COLUMNS_NARROW) / 3
+	                                     : 0;
+
+	for (size_t i = 0; i < model->nrows; i++) {
+		top_label(model->rows[i].worker, model->rows[i].replica,
+		    sizeof(label), label);
+		longest = MAX(longest, strlen(label));
+	}
+	return MIN((int)longest, NAME_WIDTH + spare);
+}
+
+enum {
+	QUEUE_CELLS = 5
+};
+
+/* Those columns of a queue that there is room for as a whole. */
+static void
+put_queue(int y, int x, const char *const cells[QUEUE_CELLS])
+{
+	static const int widths[QUEUE_CELLS] = {9, 8, 7, 10, 10};
+
+	for (size_t i = 0; i < QUEUE_CELLS && x + 1 + widths[i] <= COLS; i++) {
+		put_format(y, x + 1, widths[i], "%*s", widths[i], cells[i]);
+		x += 1 + widths[i];
+	}
+}
+
 static void
 draw_queue(const struct top *top, int y, const struct top_queue *queue)
 {
 	char waiting[32], active[32], dead[32], consumers[32], oldest[32];
+	char label[TOP_LABEL_SIZE];
 	bool bad = *queue->error != '\0' || queue->consumers == 0;
+	int x = name_width(top);
 
 	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
-	if (*queue->error != '\0')
-		put_format(y, 0, COLS, "%-24.24s %9s  %s", queue->name,
+	top_label(queue->name, TOP_UNKNOWN, (size_t)x, label);
+	put(y, 0, x, label);
+	if (*queue->error != '\0') {
+		put_format(y, x, COLS - x, " %9s  %s",
 		    number_text(queue->waiting, waiting), queue->error);
-	else
-		put_format(y, 0, COLS, "%-24.24s %9s %8s %7s %10s  %s",
-		    queue->name, at_least_text(queue, waiting),
+	} else {
+		const char *const cells[QUEUE_CELLS] = {
+		    at_least_text(queue, waiting),
 		    number_text(queue->active, active),
 		    number_text(queue->dead, dead),
 		    number_text(queue->consumers, consumers),
-		    duration_text(queue->oldest_ms, oldest));
+		    duration_text(queue->oldest_ms, oldest)};
+		put_queue(y, x, cells);
+	}
 	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, false);
 }
 
 static int
 draw_queues(const struct top *top, int y)
 {
+	static const char *const titles[QUEUE_CELLS] = {
+	    "WAITING", "ACTIVE", "DEAD", "CONSUMERS", "OLDEST"};
 	const struct top_model *model = &top->model;
 	size_t count = MIN(model->nqueues, (size_t)QUEUES_SHOWN);
 
 	if (count == 0)
 		return y;
-	draw_title(y++,
-	    "QUEUE                      WAITING   ACTIVE    DEAD  CONSUMERS  "
-	    "OLDEST");
+	draw_title(y, "QUEUE");
+	(void)attron(A_REVERSE);
+	put_queue(y++, name_width(top), titles);
+	(void)attroff(A_REVERSE);
 	for (size_t i = 0; i < count; i++)
 		draw_queue(top, y++, &model->queues[i]);
 	if (model->nqueues > count)
@@ -232,34 +278,34 @@ draw_queues(const struct top *top, int y)
 static void
 draw_row(const struct top *top, int y, const struct top_row *row, bool selected)
 {
-	char label[128], number[32], restarts[32], age[32], memory[32];
+	char number[32], restarts[32], age[32], memory[32];
+	char label[TOP_LABEL_SIZE];
 	enum colour colour = row->ready ? COLOUR_GOOD : COLOUR_BAD;
+	int width = name_width(top);
+	int x = 2 + width + 1; /* of the state, then of what follows it */
 
-	if (row->replica == TOP_UNKNOWN)
-		(void)snprintf(label, sizeof(label), "%s", row->worker);
-	else
-		(void)snprintf(label, sizeof(label), "%s/%" PRId64, row->worker,
-		    row->replica);
+	top_label(row->worker, row->replica, (size_t)width, label);
 	put_format(y, 0, 1, "%s", selected ? ">" : " ");
 	if (selected)
 		(void)attron(A_BOLD);
-	put_format(y, 2, COLS - 2, "%-24.24s", label);
+	put(y, 2, MIN(width, COLS - 2), label);
 	paint(top, colour, true);
-	put_format(y, 27, COLS - 27, "%-10s", row->state);
+	put_format(y, x, MIN(STATE_WIDTH, COLS - x), "%s", row->state);
 	paint(top, colour, false);
+	x += STATE_WIDTH + 1;
 	(void)snprintf(restarts, sizeof(restarts), "%s",
 	    row->restarts == TOP_UNKNOWN ? "-"
 	                                 : number_text(row->restarts, number));
 	if (COLS >= COLUMNS_WIDE)
-		put_format(y, 38, COLS - 38, "%8s %8s  %-11s %-10s  %s",
+		put_format(y, x, COLS - x, "%8s %8s  %-11s %-10s  %s",
 		    row->pid <= 0 ? "-" : number_text(row->pid, number),
 		    restarts, duration_text(row->age_ms, age),
 		    memory_text(row->memory_bytes, memory), row->note);
 	else if (COLS >= COLUMNS_NARROW)
-		put_format(y, 38, COLS - 38, "%8s  %-11s %s", restarts,
+		put_format(y, x, COLS - x, "%8s  %-11s %s", restarts,
 		    duration_text(row->age_ms, age), row->note);
 	else
-		put(y, 38, COLS - 38, row->note);
+		put(y, x, COLS - x, row->note);
 	if (selected)
 		(void)attroff(A_BOLD);
 }
@@ -286,8 +332,8 @@ draw_workers(struct top *top, int y, int bottom)
 	char title[CELL_MAX];
 	size_t room = bottom > y + 1 ? (size_t)(bottom - y - 1) : 0;
 
-	(void)snprintf(title, sizeof(title),
-	    "  WORKER                   STATE      %s(by %s%s%s)",
+	(void)snprintf(title, sizeof(title), "  %-*s STATE      %s(by %s%s%s)",
+	    name_width(top), "WORKER",
 	    COLS >= COLUMNS_WIDE ? "     PID RESTARTS  AGE         MEMORY      "
 	    : COLS >= COLUMNS_NARROW ? "RESTARTS  AGE         "
 	                             : "",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -283,6 +284,30 @@ static const char *const sort_names[] = {
     [TOP_BY_MEMORY] = "memory",
 };
 static_assert(ARRAY_LEN(sort_names) == TOP_SORTS, "every order");
+
+void
+top_label(
+    const char *worker, int64_t replica, size_t width, char dst[TOP_LABEL_SIZE])
+{
+	static const char cut[] = "..";
+	size_t sign = sizeof(cut) - 1;
+
+	if (replica == TOP_UNKNOWN)
+		(void)snprintf(dst, TOP_LABEL_SIZE, "%s", worker);
+	else
+		(void)snprintf(
+		    dst, TOP_LABEL_SIZE, "%s/%" PRId64, worker, replica);
+	size_t len = strlen(dst);
+
+	if (len <= width || width <= sign)
+		return;
+	/* two thirds of it from the beginning */
+	size_t tail = (width - sign) / 3;
+	size_t head = width - sign - tail;
+
+	memcpy(dst + head, cut, sign);
+	memmove(dst + head + sign, dst + len - tail, tail + 1);
+}
 
 const char *
 top_sort_name(enum top_sort sort)

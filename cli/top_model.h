@@ -20,7 +20,8 @@ enum top_sort {
 };
 
 enum {
-	TOP_UNKNOWN = -1
+	TOP_UNKNOWN = -1,
+	TOP_LABEL_SIZE = 128,
 };
 
 /* An instance, or a worker that has none. Texts live as long as the model. */
@@ -66,6 +67,12 @@ int top_model_read(struct top_model *model, const char *json, size_t len,
 void top_model_arrange(
     struct top_model *model, enum top_sort sort, const char *filter);
 void top_model_fini(struct top_model *model);
+
+/* "worker/replica" (or the worker alone) in at most `width` columns: one that
+ * is longer loses what is before its end, for the replica's number and the end
+ * of a name are what tells it from the next. */
+void top_label(const char *worker, int64_t replica, size_t width,
+    char dst[TOP_LABEL_SIZE]);
 
 const char *top_sort_name(enum top_sort sort);
 

@@ -61,6 +61,8 @@ lacks() { ! screen | grep -Eq "$1"; }
 	until_ok shows '^h help  q quit'
 	terminal resize-window -t t -x 60 -y 15
 	until_ok shows '^  crasher/0 +backoff +exit code 3'
+	# whole columns or none
+	until_ok shows '^QUEUE +WAITING +ACTIVE +DEAD *$'
 }
 
 @test "orders are asked about, carried out only after a y" {

@@ -160,6 +160,36 @@ what_is_not_a_status_leaves_the_old_one(void **state)
 	assert_int_equal(model.nqueues, 0);
 }
 
+static void
+a_long_name_keeps_what_tells_it_from_the_next(void **state)
+{
+	static const struct {
+		const char *worker;
+		int64_t replica;
+		size_t width;
+		const char *label;
+	} rows[] = {
+	    {"mailer", 0, 24, "mailer/0"},
+	    {"mailer", TOP_UNKNOWN, 24, "mailer"},
+	    {"exactly-as-long-as-it-is", TOP_UNKNOWN, 24,
+	        "exactly-as-long-as-it-is"},
+	    {"thumbnails-of-a-rather-long-name", 0, 24,
+	        "thumbnails-of-a..-name/0"},
+	    {"thumbnails-of-a-rather-long-name", 12, 24,
+	        "thumbnails-of-a..name/12"},
+	    {"thumbnails-of-a-rather-long-name", 0, 40,
+	        "thumbnails-of-a-rather-long-name/0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char label[TOP_LABEL_SIZE];
+		top_label(
+		    rows[i].worker, rows[i].replica, rows[i].width, label);
+		assert_string_equal(label, rows[i].label);
+	}
+}
+
 int
 main(void)
 {
@@ -175,6 +205,7 @@ main(void)
 	        the_worst_trouble_comes_first_and_a_bound_is_one, teardown),
 	    cmocka_unit_test_teardown(
 	        what_is_not_a_status_leaves_the_old_one, teardown),
+	    cmocka_unit_test(a_long_name_keeps_what_tells_it_from_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
