@@ -36,14 +36,14 @@ killed() { grep -q 'worker=a/0 event=kill' "$T/err"; }
 	family 1h
 	for how in pid1 child; do
 		rm -f "$T/up" "$T/main" "$T/member"
-		REEVE_GRACE=6s supervise $how 2>"$T/err"
+		REEVE_GRACE=8s supervise $how 2>"$T/err"
 		until_ok file_there "$T/up"
 		kill -TERM "$INIT"
 		until_ok test -s "$T/main"
 		until_ok test -s "$T/member"
-		# not both at once; and then there was time to act on it
+		# not both at once: so much later, less what a busy machine takes;
+		# and who was told had the time to say so
 		(($(<"$T/member") - $(<"$T/main") > 1000))
-		run ! killed
 		expect_code 0
 		killed
 	done
