@@ -147,6 +147,7 @@ struct run {
 	int64_t after_ms; /* what its dependencies may need after it */
 	/* schedule.c: of one that runs by the calendar */
 	uint32_t missed;
+	int32_t making; /* the place of a run in the making; 0: none */
 	int64_t due_s;  /* next, unix time; 0: it isn't scheduled */
 	int64_t done_s; /* the last time that it was due; 0: never */
 	int64_t last_run_ms, last_success_ms; /* wall time; 0: never */

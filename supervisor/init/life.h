@@ -99,6 +99,9 @@ void room_for_processes(char *dst, size_t size);
 /* A plan was applied, or this is the image after a fault: what is due, and
  * when the next is. */
 void schedule_apply(struct core *core);
+/* After a fault, before that: a run that it may have been in the way of is
+ * made, if it isn't there. */
+void schedule_resume(struct core *core);
 /* Runs by the calendar. */
 bool schedule_is(const struct core *core, int32_t run);
 /* A run now, whatever the time is; false: there is one too many. */

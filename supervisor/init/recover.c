@@ -416,7 +416,7 @@ recover_point_armed(int signo)
 	    (enum recover_point)(signo - RECOVER_POINT_SIGNAL);
 
 	if (signo <= RECOVER_POINT_SIGNAL ||
-	    signo > RECOVER_POINT_SIGNAL + (int)POINT_STORE)
+	    signo > RECOVER_POINT_SIGNAL + (int)POINT_DUE)
 		return false;
 	armed = point;
 	if (point == POINT_STACK)

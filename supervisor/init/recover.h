@@ -104,6 +104,7 @@ enum recover_point {
 	POINT_REAPED, /* between reaping and its record, at the next end */
 	POINT_DRAIN,  /* when half of the workers have been asked to end */
 	POINT_STORE,  /* a write to nowhere */
+	POINT_DUE,    /* a run was due, and isn't made yet */
 };
 
 enum {

@@ -544,6 +544,7 @@ resume_work(struct core *core)
 	resume_timers(core);
 	resume_signals(core);
 	/* what is no ordinary worker, before those are counted */
+	schedule_resume(core);
 	schedule_apply(core);
 	for (uint32_t run = 0; run < core->nruns; run++)
 		run_reconcile(core, (int32_t)run);

@@ -16,6 +16,7 @@
 #include "supervisor/init/core.h"
 #include "supervisor/init/life.h"
 #include "supervisor/init/peers.h"
+#include "supervisor/init/recover.h"
 #include "supervisor/init/table.h"
 
 /*
@@ -28,6 +29,7 @@ enum {
 	/* A clock that is set back by less is waited for, as cron does: what
 	 * ran isn't run again. */
 	SCHEDULE_BACK_S = 3 * 3600,
+	PLACE_REPLACED = -1, /* that of the run before, which ends for it */
 };
 
 static int64_t
@@ -102,26 +104,84 @@ is_going(const struct core *core, uint32_t run)
 	return slot != CORE_NO_SLOT;
 }
 
+/* The place that a run takes now: its replica + 1, PLACE_REPLACED, or 0: none
+ * is left. */
+static int32_t
+place_of(const struct core *core, uint32_t run,
+    const struct worker_schedule *schedule)
+{
+	bool alone = schedule->concurrency != CONCURRENCY_ALLOW;
+	int32_t replica = free_replica(core, run, alone ? 1 : WORKER_RUNS_MAX);
+
+	if (alone && is_going(core, run))
+		return 0;
+	if (replica < 0 && schedule->concurrency == CONCURRENCY_REPLACE)
+		return PLACE_REPLACED;
+	return replica + 1;
+}
+
+static bool
+make_run(struct core *core, uint32_t run, int32_t place)
+{
+	if (place == 0)
+		return false;
+	/* ended, with its grace, and started again when it is gone */
+	if (place == PLACE_REPLACED)
+		instance_stop(core, slot_of(core, run, 0), WHY_ORDER_RESTART);
+	else if (!start_replica(core, run, (uint32_t)place - 1))
+		return false;
+	core->runs[run].last_run_ms = clock_wall_ms();
+	peers_run_changed(core, run);
+	return true;
+}
+
 bool
 schedule_run(struct core *core, uint32_t run)
 {
 	struct worker_spec spec;
 
 	spec_of(core, run, &spec);
-	bool alone = spec.schedule.concurrency != CONCURRENCY_ALLOW;
-	int32_t replica = free_replica(core, run, alone ? 1 : WORKER_RUNS_MAX);
-	if (alone && is_going(core, run))
+	return make_run(core, run, place_of(core, run, &spec.schedule));
+}
+
+static void
+note_missed(struct core *core, uint32_t run, uint32_t count, const char *why)
+{
+	if (count == 0)
+		return;
+	core->runs[run].missed += count;
+	log_warning("schedule.missed", "worker=%s %u run%s: %s",
+	    plan_worker_name(&core->plans[core->current], run), count,
+	    count == 1 ? "" : "s", why);
+}
+
+/* What began to be made there has come to be: the place was free, or its
+ * instance not asked to end. */
+static bool
+is_made(const struct core *core, uint32_t run, int32_t place)
+{
+	bool replaced = place == PLACE_REPLACED;
+	int32_t slot = slot_of(core, run, replaced ? 0 : (uint32_t)place - 1);
+
+	if (slot == CORE_NO_SLOT)
 		return false;
-	if (replica < 0 && spec.schedule.concurrency == CONCURRENCY_REPLACE) {
-		/* ended, with its grace, and started again when it is gone */
-		instance_stop(core, slot_of(core, run, 0), WHY_ORDER_RESTART);
-	} else if (replica < 0 ||
-	           !start_replica(core, run, (uint32_t)replica)) {
-		return false;
+	return replaced ? core->instances[slot].why == WHY_ORDER_RESTART
+	                : is_active(core, slot);
+}
+
+void
+schedule_resume(struct core *core)
+{
+	for (uint32_t i = 0; i < core->nruns; i++) {
+		struct run *run = &core->runs[i];
+
+		/* one that is still due is made as any other */
+		if (run->making != 0 && run->due_s > wall_s() &&
+		    core->phase == PHASE_RUN &&
+		    !is_made(core, i, run->making) && !schedule_run(core, i))
+			note_missed(core, i, 1, "a fault of the init");
+		run->making = 0;
 	}
-	core->runs[run].last_run_ms = clock_wall_ms();
-	peers_run_changed(core, run);
-	return true;
 }
 
 void
@@ -146,17 +206,6 @@ schedule_ended(struct core *core, int32_t slot)
 /* --- when --- */
 
 static void
-note_missed(struct core *core, uint32_t run, uint32_t count, const char *why)
-{
-	if (count == 0)
-		return;
-	core->runs[run].missed += count;
-	log_warning("schedule.missed", "worker=%s %u run%s: %s",
-	    plan_worker_name(&core->plans[core->current], run), count,
-	    count == 1 ? "" : "s", why);
-}
-
-static void
 fire(struct core *core, uint32_t run, const struct worker_schedule *schedule,
     int64_t now_s)
 {
@@ -164,24 +213,31 @@ fire(struct core *core, uint32_t run, const struct worker_schedule *schedule,
 	uint32_t count = 0;
 	int64_t last_s = calendar_last(
 	    &schedule->rule, &schedule->zone, at->due_s - 1, now_s, &count);
+	bool late = schedule->starting_deadline_s >= 0 &&
+	            now_s - last_s > schedule->starting_deadline_s;
 
+	/* before it is due no more: a fault between makes it (schedule_resume)
+	 */
+	if (count > 0 && !late)
+		at->making = place_of(core, run, schedule);
 	at->due_s = calendar_next(&schedule->rule, &schedule->zone, now_s);
 	if (count == 0)
 		return; /* another schedule than the one that was due */
 	at->done_s = last_s;
 	note_missed(core, run, count - 1, "the clock or the container stood");
-	if (schedule->starting_deadline_s >= 0 &&
-	    now_s - last_s > schedule->starting_deadline_s) {
+	if (late) {
 		note_missed(core, run, 1, "startingDeadlineSeconds are over");
 		return;
 	}
+	RECOVER_POINT(POINT_DUE);
 	log_info("schedule.due", "worker=%s",
 	    plan_worker_name(&core->plans[core->current], run));
-	if (!schedule_run(core, run))
+	if (!make_run(core, run, at->making))
 		note_missed(core, run, 1,
 		    schedule->concurrency == CONCURRENCY_ALLOW
 		        ? "too many runs at once"
 		        : "the one before still runs");
+	at->making = 0;
 }
 
 /* The clock was set back: what was run isn't due again, unless it is that far

@@ -59,7 +59,7 @@ enum {
 	/* that the compiler leaves between the fields */
 	GAPS_INSTANCE = 3,
 	GAPS_PAST = 0,
-	GAPS_RUN = 18,
+	GAPS_RUN = 14,
 	GAPS_PROBER = 9,
 };
 

@@ -93,7 +93,9 @@ NEVER='schedule 0 0 29 2 *'
 	(($(of job last) > 0))
 }
 
-@test "at the full minute each runs once: after a fault of the init too; what is suspended or stopped doesn't" {
+@test "at the full minute each runs once: after a fault of the init, and one just then; what is suspended or stopped doesn't" {
+	needs_faults
+	export REEVE_TEST_CRASH_AGAIN_OK=1
 	# shellcheck disable=SC2034 # until_ok's
 	PATIENCE=90
 	{
@@ -121,7 +123,10 @@ NEVER='schedule 0 0 29 2 *'
 	until_ok "$CTL" live
 	[ "$(of every next)" = "$next" ]
 	[ "$(of suspended next)" = 0 ]
+	# the next fault: when the first of them is due, and before it is made
+	kill -47 "$INIT"
 	until_ok lines every 1
+	[ "$(grep -c init.recovered "$T/err")" -eq 2 ]
 	(($(date +%s) >= next / 1000))
 	until_ok is_set busy missed
 	[ "$(of busy missed)" = 1 ]

@@ -248,6 +248,7 @@ init_files() { "$CTL" show | sed -n 's/.* files-lost \([0-9]*\) .*/\1/p'; }
 	[ "$(init_files)" -eq "$lost" ]
 	"$REEVE" status --output json >"$T/status"
 	[ "$(jq -c .init.files_lost.stdout "$T/status")" = "{\"bytes\":$lost,\"exact\":true}" ]
+	"$REEVE" status | grep -qx "stdout: its file has lost $lost bytes"
 	rm "$T/gate.full"
 	until_ok file_there "$T/done.a"
 	until_ok none_held a/0

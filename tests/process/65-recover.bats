@@ -12,10 +12,6 @@ teardown() { finish; }
 
 STACK=41 ASSERT=42 CLONED=43 REAPED=44 DRAIN=45 STORE=46
 
-# What is installed has no such orders.
-needs_faults() {
-	grep -q REEVE_TEST_CRASH_AGAIN_OK "$REEVE" || skip "needs a build for tests"
-}
 # How many faults the init says that it had.
 faults() { grep -c 'event=init.recovered\|init\.recovered' "$T/err"; }
 faulted() { (($(faults) >= $1)); }

@@ -16,6 +16,10 @@ PID1=(unshare -fp --mount-proc)
 needs_static() {
 	! ldd "$REEVE" 2>/dev/null | grep -q '=>' || skip "needs the static build"
 }
+# A fault from within, on a real-time signal: what is installed has no such orders.
+needs_faults() {
+	grep -q REEVE_TEST_CRASH_AGAIN_OK "$REEVE" || skip "needs a build for tests"
+}
 needs_root() { ((EUID == 0)) || skip "needs root"; }
 
 # until_ok COMMAND…: again and again until it succeeds.

@@ -99,6 +99,7 @@ logged() { grep -q -- "$1" "$LOG"; }
 	manifest
 	supervise
 	wait_until ready
+	[ "$(value 'reeve_output_file_lost_bytes_total{stream="stderr"}')" = 0 ]
 	run promtool check metrics < <(get /metrics)
 	expect_status 0
 	[ -z "$output" ]

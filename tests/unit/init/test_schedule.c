@@ -599,6 +599,73 @@ with(void **state)
 #test " (faults)", test, with, NULL, NULL \
 	}
 
+/* As it is left by a fault after the run was due and before all of it was made.
+ */
+static void
+fault_in_making(int32_t place, int minute)
+{
+	struct run *run = &core->runs[0];
+
+	fake_wall_s = BEGIN_S + minute * MINUTE;
+	run->making = place;
+	run->done_s = fake_wall_s;
+	run->due_s = fake_wall_s + MINUTE;
+	fault();
+	assert_int_equal(job()->making, 0);
+}
+
+static void
+a_fault_while_a_run_is_made_neither_loses_nor_doubles_it(void **state)
+{
+	static const enum worker_concurrency all[] = {
+	    CONCURRENCY_ALLOW, CONCURRENCY_FORBID, CONCURRENCY_REPLACE};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct worker_spec spec = every_minute("* * * * *");
+
+		spec.schedule.concurrency = all[i];
+		begin(&spec);
+		/* nothing of it was there */
+		fault_in_making(1, 1);
+		assert_int_equal(nprocesses, 1);
+		assert_int_equal(job()->last_run_ms, fake_wall_s * 1000);
+		/* all of it was */
+		fault_in_making(1, 1);
+		step();
+		assert_int_equal(nprocesses, 1);
+		assert_int_equal(job()->missed, 0);
+		ends(0);
+		/* the same place again */
+		fault_in_making(1, 2);
+		assert_int_equal(nprocesses, 2);
+		at_second(2 * MINUTE + 1, false);
+		assert_int_equal(nprocesses, 2);
+	}
+}
+
+static void
+a_fault_while_a_run_replaces_another_loses_neither(void **state)
+{
+	struct worker_spec spec = every_minute("* * * * *");
+
+	(void)state;
+	spec.schedule.concurrency = CONCURRENCY_REPLACE;
+	begin(&spec);
+	at_second(MINUTE, false);
+	step();
+	assert_int_equal(nprocesses, 1);
+	/* before the other was asked to end, and after */
+	fault_in_making(-1, 2);
+	assert_true(processes[0].asked);
+	fault_in_making(-1, 2);
+	assert_int_equal(nprocesses, 1);
+	ends(0);
+	step();
+	assert_int_equal(nprocesses, 2);
+	assert_int_equal(living(), 1);
+}
+
 int
 main(void)
 {
@@ -612,6 +679,8 @@ main(void)
 	    BOTH(becoming_scheduled_ends_what_was_always_there),
 	    BOTH(becoming_unscheduled_starts_what_is_to_be_there),
 	    BOTH(the_same_schedule_goes_on_another_begins_anew),
+	    BOTH(a_fault_while_a_run_is_made_neither_loses_nor_doubles_it),
+	    BOTH(a_fault_while_a_run_replaces_another_loses_neither),
 	};
 
 	__wrap_log_open(-1, LOG_TEXT, LOG_ERROR, "test");
