@@ -291,6 +291,7 @@ FUZZERS    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
 FUZZ_WRAP_redis = -Wl,--wrap=socket,--wrap=connect
 FUZZ_WRAP_redisqueue = $(FUZZ_WRAP_redis)
 FUZZ_WRAP_beanstalk = $(FUZZ_WRAP_redis)
+FUZZ_WRAP_amqpwire = $(FUZZ_WRAP_redis)
 FUZZ_WRAP_cloud = -Wl,--wrap=http_perform
 # The init's own: its objects too.
 FUZZ_WRAP_orders = $(B)/libinit.a -Wl,--wrap=spawn_start

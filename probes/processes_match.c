@@ -199,12 +199,13 @@ struct match_process {
 	struct local_end *ends;
 	struct consumer_match *matches;
 	size_t count;
+	size_t wanted; /* of them that nobody has yet */
 };
 
 static void
 match_socket(void *arg, int fd, uint64_t inode)
 {
-	const struct match_process *process = arg;
+	struct match_process *process = arg;
 
 	for (size_t i = 0; i < process->count; i++) {
 		struct consumer_match *match = &process->matches[i];
@@ -215,14 +216,15 @@ match_socket(void *arg, int fd, uint64_t inode)
 			match->result = RESULT_PASSED;
 			match->why = "";
 			process->ends[i].fd = fd;
+			process->wanted--;
 		}
 	}
 }
 
-/* Of the processes from memory.walked on; /proc lists them in order. */
+/* Of the processes from memory.walked on, until all are found; /proc lists them
+ * in order. */
 static int
-match_processes(struct local_end *ends, struct consumer_match *matches,
-    size_t count, struct err *err)
+match_processes(struct match_process *process, struct err *err)
 {
 	int64_t until_ms = clock_after(clock_ms(), WALK_MS);
 	int64_t first = memory.walked;
@@ -231,18 +233,17 @@ match_processes(struct local_end *ends, struct consumer_match *matches,
 	if (proc == NULL)
 		return err_sys(err, "open '/proc'");
 	memory.walked = 0;
-	for (struct dirent *entry = readdir(proc); entry != NULL;
-	     entry = readdir(proc)) {
-		int64_t pid = 0;
+	for (struct dirent *entry = readdir(proc);
+	     entry != NULL && process->wanted > 0; entry = readdir(proc)) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    text_i64(entry->d_name, 1, INT32_MAX, &pid, NULL) == -1 ||
-		    pid < first)
+		    text_i64(entry->d_name, 1, INT32_MAX, &process->pid,
+		        NULL) == -1 ||
+		    process->pid < first)
 			continue;
 		/* what may not be seen stays unknown */
-		(void)connections_of(pid, match_socket,
-		    &(struct match_process){pid, ends, matches, count});
+		(void)connections_of(process->pid, match_socket, process);
 		if (clock_ms() >= until_ms) {
-			memory.walked = pid + 1;
+			memory.walked = process->pid + 1;
 			break;
 		}
 	}
@@ -255,7 +256,8 @@ static int
 find_all(struct consumer_match *matches, struct local_end *ends, size_t count,
     struct err *err)
 {
-	bool any = false;
+	struct match_process process = {
+	    .ends = ends, .matches = matches, .count = count};
 
 	if (connections_each(
 	        search_end, &(struct search_ends){ends, count}, err) == -1)
@@ -271,9 +273,9 @@ find_all(struct consumer_match *matches, struct local_end *ends, size_t count,
 		}
 		matches[i].why = "the socket is here, but whose it is may not "
 		                 "be seen";
-		any = true;
+		process.wanted++;
 	}
-	return any ? match_processes(ends, matches, count, err) : 0;
+	return process.wanted > 0 ? match_processes(&process, err) : 0;
 }
 
 int

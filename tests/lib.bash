@@ -68,9 +68,10 @@ port_listens() {
 }
 
 # A TCP port that nobody listens on and that no other test of this run was
-# given. Below the kernel's range for outgoing connections.
+# given, of any file (a file is a run of bats of its own). Below the kernel's range
+# for outgoing connections.
 free_port() {
-	local taken=${BATS_RUN_TMPDIR:-${TMPDIR:-/tmp}}/ports port
+	local taken=${REEVE_RUN_DIR:-${BATS_RUN_TMPDIR:-${TMPDIR:-/tmp}}}/ports port
 	mkdir -p "$taken"
 	while :; do
 		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))

@@ -77,7 +77,8 @@ read_deaths(
 
 		if (text_equal(reason, "rejected"))
 			ret->rejected =
-			    MAX(ret->rejected, 0) + MAX(times, (int64_t)1);
+			    MAX(ret->rejected, 0) +
+			    MIN(MAX(times, (int64_t)1), (int64_t)INT32_MAX);
 		else if (i == 0)
 			ret->error = reason; /* expired, maxlen: no fault of
 			                        the message itself */

@@ -91,8 +91,10 @@ ask_jobs(struct redis_look *look, struct err *err)
 	const char *head = NULL;
 
 	/* somebody else's keys under this name are said at once */
-	if (redis_checked(look->queue, redis_batch_reply(batch, asked->waiting),
-	        prefixed_key(look->queue, look->arena, "waiting"), err) == -1)
+	if (redis_check_key(look->queue,
+	        redis_batch_reply(batch, asked->waiting),
+	        prefixed_key(look->queue, look->arena, "waiting"), "list",
+	        err) == -1)
 		return -1;
 	head = redis_text(look, asked->head);
 	if (head != NULL) {

@@ -84,9 +84,10 @@ check_protocol(struct redis_look *look, struct err *err)
 	struct queue_number id = redis_number(look, asked->id);
 	struct queue_number events = redis_number(look, asked->events);
 
-	if (redis_checked(look->queue,
+	if (redis_check_key(look->queue,
 	        redis_batch_reply(look->batch, asked->wait),
-	        prefixed_key(look->queue, look->arena, "wait"), err) == -1)
+	        prefixed_key(look->queue, look->arena, "wait"), "list",
+	        err) == -1)
 		return -1;
 	if (!bull->bullmq && (redis_positive(&events) || version))
 		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "BULLMQ",

@@ -104,7 +104,11 @@ find_ids(struct listing *listing, enum queue_part part, size_t limit,
 		const redisReply *count =
 		    redis_batch_reply(&listing->batch, counts[i]);
 
-		if (redis_checked(queue, count, "look at the jobs", err) == -1)
+		if (redis_check_key(queue, count,
+		        prefixed_key(
+		            queue, listing->arena, places[part][i].word),
+		        places[part][i].tail ? "list" : "sorted set",
+		        err) == -1)
 			return -1;
 		listing->total += count->integer;
 		take_ids(listing, redis_batch_reply(&listing->batch, ids[i]),

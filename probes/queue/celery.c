@@ -75,9 +75,11 @@ ask_expired(struct redis_look *look, struct err *err)
 {
 	struct asked *asked = look->own;
 
-	if (redis_checked(look->queue,
+	const struct library_queue *library = look->queue->state;
+
+	if (redis_check_key(look->queue,
 	        redis_batch_reply(look->batch, asked->waiting[0]),
-	        "look at the list", err) == -1)
+	        library->list, "list", err) == -1)
 		return -1;
 	int64_t visibility_ms = (int64_t)VISIBILITY_S * MS_PER_S;
 	const char *idle = queue_option(look->queue, "idle");
@@ -128,6 +130,9 @@ read_unacked(struct redis_look *look)
 			    is_of(library_text(pairs, i), look->queue->name);
 	}
 	state->active = library_share(mine, seen, &total);
+	/* unless task_acks_late is set, a task is acknowledged as it begins */
+	if (state->active.know == KNOW_EXACT)
+		state->active.know = KNOW_AT_LEAST;
 	state->lease_expired =
 	    redis_positive(&expired)
 	        ? queue_unknown("of all queues together some are older than "

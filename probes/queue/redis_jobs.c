@@ -554,12 +554,12 @@ check_target(struct queue *queue, struct err *err)
 	if (redis_ask(queue, "move jobs", &reply, err, "TYPE", redis->key) ==
 	    -1)
 		return -1;
-	if (reply->type != REDIS_REPLY_STATUS ||
-	    (!text_equal(reply->str, "list") &&
-	        !text_equal(reply->str, "none")))
-		return queue_trouble(queue, CAUSE_WRONG_TYPE, "WRONGTYPE", err,
-		    ERR_REFUSED, "%s is no list", redis->key);
-	return 0;
+	if (reply->type != REDIS_REPLY_STATUS)
+		return bad_answer(queue, err);
+	return text_equal(reply->str, "list") || text_equal(reply->str, "none")
+	           ? 0
+	           : redis_wrong_type(
+	                 queue, redis->key, reply->str, "list", err);
 }
 
 /* Both writes together, or none because somebody else changed the list. */

@@ -13,7 +13,9 @@ enum {
 	PASS_BYTES_MAX = 256 << 20,
 	ROUNDS_MAX = 8,
 	CLIENTS_MAX = 16000, /* more lines are longer than a reply may be */
-	FLAG_TEXT_MAX = 512
+	FLAG_TEXT_MAX = 512,
+	DOING_MAX = 256,
+	TYPE_MAX = 64 /* a module's type has nine characters and a name */
 };
 
 const char *const redis_client_keys[] = {"tls.ca", "db", "master", NULL};
@@ -88,6 +90,51 @@ redis_send(struct queue *queue, const struct redis_command *command,
 	        command, ret, err) == -1)
 		return connection_trouble(queue, doing, err);
 	return redis_checked(queue, *ret, doing, err);
+}
+
+int
+redis_wrong_type(struct queue *queue, const char *key, const char *type,
+    const char *wanted, struct err *err)
+{
+	return queue_trouble(queue, CAUSE_WRONG_TYPE, "WRONGTYPE", err,
+	    ERR_REFUSED, "'%s' is a %s, not a %s: somebody else's protocol",
+	    key, type, wanted);
+}
+
+/* The type that a key has, where the server tells. */
+static void
+type_of(struct queue *queue, const char *key, char ret[TYPE_MAX])
+{
+	CLEANUP(redis_reply_free) redisReply *reply = NULL;
+	struct redis_command command;
+	struct err why = ERR_INIT;
+
+	redis_command_init(&command);
+	redis_command_text(&command, "TYPE");
+	redis_command_text(&command, key);
+	bool known = redis_server_run(redis_handle_of(queue)->server,
+	                 queue->deadline_ms, &command, &reply, &why) == 0 &&
+	             reply->type == REDIS_REPLY_STATUS;
+
+	(void)snprintf(
+	    ret, TYPE_MAX, "%s", known ? reply->str : "key of another type");
+}
+
+int
+redis_check_key(struct queue *queue, const redisReply *reply, const char *key,
+    const char *wanted, struct err *err)
+{
+	char doing[DOING_MAX];
+	char type[TYPE_MAX];
+
+	(void)snprintf(
+	    doing, sizeof(doing), "look at the %s '%s'", wanted, key);
+	if (redis_checked(queue, reply, doing, err) == 0)
+		return 0;
+	if (queue->cause != CAUSE_WRONG_TYPE)
+		return -1;
+	type_of(queue, key, type);
+	return redis_wrong_type(queue, key, type, wanted, err);
 }
 
 int

@@ -44,6 +44,14 @@ void redis_kind_close(struct queue *queue);
  * text. */
 int redis_checked(struct queue *queue, const redisReply *reply,
     const char *doing, struct err *err) MUST_CHECK;
+/* The key is a `type`, and should be a `wanted` ("list"). Always -1. */
+int redis_wrong_type(struct queue *queue, const char *key, const char *type,
+    const char *wanted, struct err *err) MUST_CHECK;
+/* The answer to a command of `key`, which should be a `wanted` or nothing. An
+ * error is the queue's trouble; of a key of another type it is asked then (a
+ * round trip) which it has. Not while a batch is under way. */
+int redis_check_key(struct queue *queue, const redisReply *reply,
+    const char *key, const char *wanted, struct err *err) MUST_CHECK;
 /* One command, its reply checked. */
 int redis_send(struct queue *queue, const struct redis_command *command,
     const char *doing, redisReply **ret, struct err *err) MUST_CHECK;

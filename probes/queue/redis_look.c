@@ -16,7 +16,7 @@ enum {
 
 /* What was asked for; each a number of the batch. */
 struct asked {
-	size_t type, waiting, active, delayed, dead;
+	size_t waiting, active, delayed, dead;
 	size_t leases, attempts;  /* how many */
 	size_t held, again;       /* some of each */
 	size_t ends[ENDS], nends; /* the oldest first */
@@ -37,7 +37,6 @@ ask(struct redis_look *look, struct err *err)
 
 	(void)err;
 	look->own = asked;
-	asked->type = redis_batch_ask(batch, "TYPE", redis->key);
 	asked->waiting = redis_batch_ask(batch, "LLEN", redis->key);
 	asked->active = redis_batch_ask(batch, "LLEN", redis->processing);
 	asked->delayed = redis_batch_ask(batch, "ZCARD", redis->delayed);
@@ -58,40 +57,20 @@ ask(struct redis_look *look, struct err *err)
  */
 
 static int
-check_type(struct redis_look *look, struct err *err)
-{
-	const struct redis_queue *redis = look->queue->state;
-	const struct asked *asked = look->own;
-
-	if (redis_checked(look->queue,
-	        redis_batch_reply(look->batch, asked->type), "look at the list",
-	        err) == -1)
-		return -1;
-	const char *type = redis_text(look, asked->type);
-
-	if (text_equal(type, "none"))
-		look->state->exists = EXISTS_EMPTY_OR_NOT;
-	else if (text_equal(type, "list"))
-		look->state->exists = EXISTS_YES;
-	else
-		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "WRONGTYPE",
-		    err, ERR_REFUSED,
-		    "'%s' is a %s, not a list: somebody else's "
-		    "protocol",
-		    redis->key, type != NULL ? type : "thing");
-	return redis_checked(look->queue,
-	    redis_batch_reply(look->batch, asked->waiting), "LLEN", err);
-}
-
-static int
 ask_expired(struct redis_look *look, struct err *err)
 {
 	const struct redis_queue *redis = look->queue->state;
 	struct asked *asked = look->own;
 	char now[32];
 
-	if (check_type(look, err) == -1)
+	if (redis_check_key(look->queue,
+	        redis_batch_reply(look->batch, asked->waiting), redis->key,
+	        "list", err) == -1)
 		return -1;
+	struct queue_number waiting = redis_number(look, asked->waiting);
+
+	look->state->exists =
+	    redis_positive(&waiting) ? EXISTS_YES : EXISTS_EMPTY_OR_NOT;
 	(void)snprintf(now, sizeof(now), "%" PRId64, look->server->now_ms);
 	asked->expired =
 	    redis_batch_ask(look->batch, "ZCOUNT", redis->lease, "-inf", now);

@@ -101,10 +101,8 @@ ask_next(struct redis_look *look, struct err *err)
 
 	if (type != NULL && !text_equal(type, "none") &&
 	    !text_equal(type, "stream"))
-		return queue_trouble(look->queue, CAUSE_WRONG_TYPE, "WRONGTYPE",
-		    err, ERR_REFUSED,
-		    "'%s' is a %s, not a stream: somebody else's protocol",
-		    queue->stream, type);
+		return redis_wrong_type(
+		    look->queue, queue->stream, type, "stream", err);
 	if (redis_checked(look->queue,
 	        redis_batch_reply(look->batch, asked->info),
 	        "look at the stream", err) == -1)

@@ -78,8 +78,11 @@ ask_jobs(struct redis_look *look, struct err *err)
 	const redisReply *workers = redis_batch_reply(batch, asked->workers);
 	const char *head = redis_text(look, asked->head);
 
-	if (redis_checked(look->queue, redis_batch_reply(batch, asked->waiting),
-	        "look at the list", err) == -1)
+	const struct library_queue *library = look->queue->state;
+
+	if (redis_check_key(look->queue,
+	        redis_batch_reply(batch, asked->waiting), library->list, "list",
+	        err) == -1)
 		return -1;
 	asked->expired = redis_batch_ask(batch, "ZCOUNT",
 	    key_of(look->arena, look->queue, "wip"), "-inf",

@@ -76,8 +76,11 @@ ask_processes(struct redis_look *look, struct err *err)
 	struct redis_batch *batch = look->batch;
 	const redisReply *names = redis_batch_reply(batch, asked->processes);
 
-	if (redis_checked(look->queue, redis_batch_reply(batch, asked->waiting),
-	        "look at the list", err) == -1)
+	const struct library_queue *library = look->queue->state;
+
+	if (redis_check_key(look->queue,
+	        redis_batch_reply(batch, asked->waiting), library->list, "list",
+	        err) == -1)
 		return -1;
 	for (size_t i = 0; i < library_count(names) && i < PROCESSES_MAX; i++) {
 		const char *name =

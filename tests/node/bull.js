@@ -44,7 +44,7 @@ async function run(job) {
 const bullmq = (mq) => ({
   queue: () => new mq.Queue(name, where),
   add: (q, j) => q.add(j.name || "job", j.data || {}, j.opts),
-  counts: (q) => q.getJobCounts(),
+  counts: async (q) => ({ ...(await q.getJobCounts()), isPaused: await q.isPaused() }),
   state: async (q, id) => (await q.getJob(id)).getState(),
   work: async () => {
     const w = new mq.Worker(name, run, { ...where, concurrency: 2, name: "w-A" });
@@ -62,7 +62,7 @@ const libraries = {
   bull: () => ({
     queue: () => new (require("bull"))(name, { redis: connection }),
     add: (q, j) => q.add(j.data || {}, j.opts),
-    counts: (q) => q.getJobCounts(),
+    counts: async (q) => ({ ...(await q.getJobCounts()), isPaused: await q.isPaused() }),
     state: async (q, id) => (await q.getJob(id)).getState(),
     work: async (q) => {
       q.on("completed", (j) => say("done", j.id));

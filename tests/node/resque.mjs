@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resque.mjs PORT enqueue NAME…, or resque.mjs PORT work FILE: jobs `work` of the
-// queue `jobs` by node-resque; the worker appends each name to FILE, `bad` fails.
+// resque.mjs PORT enqueue NAME…, resque.mjs PORT counts, or resque.mjs PORT work
+// FILE: jobs `work` of the queue `jobs` by node-resque; the worker appends each name
+// to FILE, `bad` fails, `block` never ends, `later` is for in an hour.
 import fs from 'node:fs';
 import { Queue, Worker } from 'node-resque';
 
@@ -10,6 +11,7 @@ const jobs = {
   work: {
     perform: async (name) => {
       if (name === 'bad') throw new Error('bad job');
+      if (name === 'block') await new Promise((done) => setTimeout(done, 3600e3));
       fs.appendFileSync(rest[0], `${name}\n`);
     },
   },
@@ -18,7 +20,17 @@ const jobs = {
 if (what === 'enqueue') {
   const queue = new Queue({ connection }, jobs);
   await queue.connect();
-  for (const name of rest) await queue.enqueue('jobs', 'work', [name]);
+  for (const name of rest) {
+    if (name === 'later') await queue.enqueueIn(3600e3, 'jobs', 'work', [name]);
+    else await queue.enqueue('jobs', 'work', [name]);
+  }
+  await queue.end();
+} else if (what === 'counts') {
+  const queue = new Queue({ connection }, jobs);
+  await queue.connect();
+  const working = Object.values(await queue.allWorkingOn());
+  console.log(await queue.length('jobs'), working.filter((one) => one.queue === 'jobs').length,
+    await queue.failedCount());
   await queue.end();
 } else {
   const worker = new Worker({ connection, queues: ['jobs'], timeout: 100 }, jobs);

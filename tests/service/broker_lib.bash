@@ -43,34 +43,70 @@ start_nats_worker() {
 
 # start_rabbitmq [LINE…]: a broker with its management plugin, user guest; sets
 # RABBIT_PORT, RABBIT_MGMT and AMQP_URL. It has an epmd and a cookie of its own;
-# the lines are added to its configuration.
+# the lines are added to its configuration. It takes its ports long after they were
+# found free: where somebody was faster, others are tried.
 start_rabbitmq() {
-	local dir epmd dist
-	RABBIT_PORT=$(free_port)
-	RABBIT_MGMT=$(free_port)
-	epmd=$(free_port)
-	dist=$(free_port)
-	dir=$(mktemp -d "$(test_dir)/rabbit.XXXXXX")
-	printf '[rabbitmq_management].\n' >"$dir/plugins"
-	printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$RABBIT_PORT" \
-	    "management.tcp.ip = 127.0.0.1" \
-	    "management.tcp.port = $RABBIT_MGMT" "$@" >"$dir/rabbitmq.conf"
-	start_background "epmd.$epmd" epmd -port "$epmd" -address 127.0.0.1
-	wait_until port_listens "$epmd"
-	start_background "rabbit.$RABBIT_PORT" env HOME="$dir" \
-	    ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
-	    RABBITMQ_NODENAME="reeve$RABBIT_PORT@localhost" \
-	    RABBITMQ_DIST_PORT="$dist" RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf" \
-	    RABBITMQ_ENABLED_PLUGINS_FILE="$dir/plugins" \
-	    RABBITMQ_MNESIA_BASE="$dir/mnesia" RABBITMQ_LOG_BASE="$dir/log" \
-	    RABBITMQ_LOGS=- RABBITMQ_PID_FILE="$dir/pid" \
-	    /usr/lib/rabbitmq/bin/rabbitmq-server
-	AMQP_URL=amqp://guest:guest@127.0.0.1:$RABBIT_PORT/%2F
-	export RABBIT_PORT RABBIT_MGMT AMQP_URL
-	wait_until -t 120 grep -q 'Server startup complete' "$BACKGROUND_LOG" || {
+	local dist try
+	for try in 1 2 3; do
+		RABBIT_PORT=$(free_port)
+		RABBIT_MGMT=$(free_port)
+		RABBIT_EPMD=$(free_port)
+		dist=$(free_port)
+		RABBIT_DIR=$(mktemp -d "$(test_dir)/rabbit.XXXXXX")
+		export RABBIT_PORT RABBIT_MGMT RABBIT_EPMD RABBIT_DIR
+		AMQP_URL=amqp://guest:guest@127.0.0.1:$RABBIT_PORT/%2F
+		export AMQP_URL
+		printf '[rabbitmq_management].\n' >"$RABBIT_DIR/plugins"
+		printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$RABBIT_PORT" \
+		    "management.tcp.ip = 127.0.0.1" \
+		    "management.tcp.port = $RABBIT_MGMT" "$@" >"$RABBIT_DIR/rabbitmq.conf"
+		start_background "epmd.$RABBIT_EPMD" epmd -port "$RABBIT_EPMD" \
+		    -address 127.0.0.1
+		wait_until port_listens "$RABBIT_EPMD"
+		rabbit_env
+		start_background "rabbit.$RABBIT_PORT" "${RABBIT_ENV[@]}" \
+		    RABBITMQ_DIST_PORT="$dist" RABBITMQ_LOGS=- \
+		    RABBITMQ_PID_FILE="$RABBIT_DIR/pid" \
+		    /usr/lib/rabbitmq/bin/rabbitmq-server
+		if wait_until -t 300 rabbit_said "$RABBIT_STARTED" 'BOOT FAILED' &&
+		    rabbit_said "$RABBIT_STARTED"; then
+			return 0
+		fi
 		tail -n 50 "$BACKGROUND_LOG" >&2
-		return 1
-	}
+		rabbit_said eaddrinuse 'is in use' || return 1
+	done
+	echo "rabbitmq-server found no free ports ($try times tried)" >&2
+	return 1
+}
+
+RABBIT_STARTED='Server startup complete'
+
+# rabbit_said TEXT…: one of them.
+rabbit_said() {
+	local text
+	for text in "$@"; do
+		! grep -q "$text" "$BACKGROUND_LOG" || return 0
+	done
+	return 1
+}
+
+# Sets RABBIT_ENV: in front of a program of the broker.
+rabbit_env() {
+	RABBIT_ENV=(env HOME="$RABBIT_DIR" ERL_EPMD_PORT="$RABBIT_EPMD"
+		ERL_EPMD_ADDRESS=127.0.0.1
+		RABBITMQ_NODENAME="reeve$RABBIT_PORT@localhost"
+		RABBITMQ_CONFIG_FILE="$RABBIT_DIR/rabbitmq.conf"
+		RABBITMQ_ENABLED_PLUGINS_FILE="$RABBIT_DIR/plugins"
+		RABBITMQ_MNESIA_BASE="$RABBIT_DIR/mnesia"
+		RABBITMQ_LOG_BASE="$RABBIT_DIR/log")
+}
+
+# rabbit_counts QUEUE: what the broker's own rabbitmqctl says of it: ready,
+# unacknowledged, consumers.
+rabbit_counts() {
+	rabbit_env
+	"${RABBIT_ENV[@]}" /usr/lib/rabbitmq/bin/rabbitmqctl --silent list_queues name messages_ready \
+	    messages_unacknowledged consumers | awk -v q="$1" '$1 == q { print $2, $3, $4 }'
 }
 
 amqp_client() {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A producer and a worker of Delayed Job, as its users write them:
-# ruby delayed_jobs.rb URL fill|counts|work
+# ruby delayed_jobs.rb URL fill|counts|block|work
 require "active_record"
 require "delayed_job_active_record"
 
@@ -14,6 +14,7 @@ Delayed::Worker.sleep_delay = 0.5
 Sort = Struct.new(:file) do
   def perform
     raise "no such file" if file == "bad"
+    sleep if file == "block"
     puts "works on #{file}"
     $stdout.flush
   end
@@ -53,6 +54,8 @@ when "counts"
   puts [free.where("run_at <= ?", now).count, free.where("run_at > ?", now).count,
         mine.where.not(locked_at: nil).where(failed_at: nil).count,
         mine.where.not(failed_at: nil).count].join(" ")
+when "block"
+  Delayed::Job.enqueue(Sort.new("block"), queue: "jobs")
 when "work"
   puts "ready"
   $stdout.flush

@@ -30,6 +30,44 @@ is() {
 	[ "$(state "$1")" = "$2" ]
 }
 
+# What rabbitmqctl says of a queue and what we say, of the management API too,
+# whose numbers are late.
+same_counts() {
+	local theirs
+	theirs=$(rabbit_counts "$1")
+	[ "$theirs" = "$2" ] || {
+		printf 'rabbitmqctl says: %s\n' "$theirs" >&2
+		return 1
+	}
+	wait_until -t 60 counts_are "${MANAGED/queue=$NAME/queue=$1}" "$2"
+}
+
+counts_are() {
+	look observe "$1"
+	[ "$(state waiting) $(state active) $(state consumers)" = "$2" ]
+}
+
+@test "every count is the one that rabbitmqctl says" {
+	amqp_client queue "$NAME.dead" '{}'
+	amqp_client queue "$NAME" \
+	    '{"x-dead-letter-exchange":"","x-dead-letter-routing-key":"'"$NAME"'.dead"}'
+	same_counts "$NAME" '0 0 0'
+	amqp_client send "$NAME" 5 job
+	start_amqp_worker "$NAME" 2 hold
+	wait_until took_two
+	same_counts "$NAME" '3 2 1'
+	kill_started "$BACKGROUND_PID"
+	start_amqp_worker "$NAME" 1 reject
+	wait_until holds "$NAME.dead" 5
+	same_counts "$NAME.dead" '5 0 0'
+	look observe "$QUEUE&dlq=$NAME.dead"
+	[ "$(state dead)" = 5 ]
+}
+
+took_two() {
+	grep -q job1 "$SEEN"
+}
+
 @test "what waits and who consumes is AMQP's own, what is in hand needs more" {
 	amqp_client queue "$NAME" '{}'
 	amqp_client send "$NAME" 3 job

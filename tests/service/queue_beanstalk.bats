@@ -64,7 +64,7 @@ same_counts() {
 }
 
 @test "counts are the server's own in every state, and looking changes nothing" {
-	run_ls "$URL"
+	same_counts
 	field waiting 0
 	field consumers 0
 	field oldest_ms null
@@ -100,6 +100,7 @@ same_counts() {
 	field quality.oldest_ms at-least
 	field paused False
 	beaneater 'b.tubes[ARGV[0]].pause(1000)' "$TUBE"
+	[ "$(tube_stats pause_time_left)" -gt 0 ]
 	run_ls "$URL"
 	field paused True
 	run "$REEVE_TOOL" diagnose "$URL"

@@ -82,6 +82,18 @@ field() {
 	return 1
 }
 
+# wait_pid URL PID: the first of the consumers that are listed is that process.
+# Whose a connection is takes a walk over all processes, which ends after two
+# seconds on a machine that is busy: it is asked again.
+wait_pid() {
+	wait_until listed_pid "$1" "$2"
+}
+
+listed_pid() {
+	run_ls "$1"
+	[ "$(get consumer_list.0.pid)" = "$2" ]
+}
+
 # look OP URL [PAYLOAD [MEMBERS]]: one request to a prober; CANARY and RECEIPT go
 # with it, and more members of a JSON object.
 # shellcheck disable=SC2154

@@ -41,13 +41,30 @@ start_rq() {
 	wait_until grep -q 'Listening on' "$BACKGROUND_LOG"
 }
 
+# What RQ itself counts: waiting, active, delayed, failed, and whether it is paused.
+rq_counts() {
+	rq_python 'import rq.suspension
+print(queue.count, queue.started_job_registry.count, queue.scheduled_job_registry.count,
+    queue.failed_job_registry.count, bool(rq.suspension.is_suspended(connection)))'
+}
+
+same_rq_counts() {
+	local theirs
+	theirs=$(rq_counts)
+	run_ls "$URL"
+	[ "$(get waiting) $(get active) $(get delayed) $(get failed) $(get paused)" = "$theirs" ] || {
+		printf 'RQ says: %s\n%s\n' "$theirs" "$output" >&2
+		return 1
+	}
+}
+
 @test "rq: each state as RQ itself counts it; who consumes; a near name" {
 	URL="rq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	same_rq_counts
+	field waiting 0
 	rq_python 'for i in range(3): queue.enqueue("time.sleep", 0)'
-	run_ls "$URL"
+	same_rq_counts
 	field waiting 3
-	field active 0
-	field failed 0
 	field consumers 0
 	[ "$(get oldest_ms)" -ge 0 ]
 	rq_python 'queue.enqueue("builtins.int", "x")'
@@ -55,17 +72,18 @@ start_rq() {
 	wait_until seen_in "$URL" failed 1
 	wait_until seen_in "$URL" waiting 0
 	field consumers 1
-	[ "$(rq_python 'print(queue.failed_job_registry.count, queue.count)')" = "1 0" ]
-	rq_python 'queue.enqueue("time.sleep", 600)'
+	rq_python 'import datetime
+queue.enqueue("time.sleep", 600)
+for i in range(2): queue.enqueue("time.sleep", 0)
+queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
 	wait_until seen_in "$URL" active 1
-	rq_python 'for i in range(2): queue.enqueue("time.sleep", 0)'
-	rq_python 'import datetime; queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
-	run_ls "$URL"
+	same_rq_counts
+	field waiting 2
 	field delayed 1
-	[ "$(get waiting) $(get active) $(get delayed) $(get failed)" = "$(rq_python 'print(queue.count,
-		queue.started_job_registry.count, queue.scheduled_job_registry.count, queue.failed_job_registry.count)')" ]
-	rq_python 'rq.suspend(connection) if hasattr(rq, "suspend") else __import__("rq.suspension").suspension.suspend(connection)'
-	run_ls "$URL"
+	field failed 1
+	field paused False
+	rq_python 'import rq.suspension; rq.suspension.suspend(connection)'
+	same_rq_counts
 	field paused True
 	run_ls "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
 	look observe "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
@@ -109,38 +127,62 @@ celery_app() {
 		def work(seconds): time.sleep(seconds)
 	END
 }
+# start_celery [POOL]: with "solo" it answers nobody while it works.
 start_celery() {
-	start_background celery "$PYTHON" -m celery -A app worker -c 1 -P solo \
+	start_background celery "$PYTHON" -m celery -A app worker -c 1 -P "${1:-solo}" \
 	    -Q jobs --without-gossip --without-mingle -l INFO
 	wait_until -t 60 grep -q ' ready' "$BACKGROUND_LOG"
 }
 
-@test "celery: what waits, what workers have, and a canary by the task that every worker has" {
+# celery_counts WORKERS: what Celery itself says: kombu's count of the queue, and
+# what inspect says that its workers have.
+celery_counts() {
+	"$PYTHON" -c 'import app, sys
+workers = int(sys.argv[1])
+with app.app.connection() as c:
+    waiting = c.default_channel._size("jobs")
+inspect = app.app.control.inspect(timeout=10, limit=workers)
+have = [ask() for ask in (inspect.active, inspect.reserved, inspect.scheduled)] if workers else []
+print(waiting, sum(len(tasks) for of in have for tasks in (of or {}).values()))' "$1"
+}
+
+same_celery_counts() {
+	local theirs
+	theirs=$(celery_counts "$1")
+	run_ls "$URL"
+	[ "$(get waiting) $(get active)" = "$theirs" ] || {
+		printf 'Celery says: %s\n%s\n' "$theirs" "$output" >&2
+		return 1
+	}
+}
+
+@test "celery: each state as Celery itself counts it, and a canary by the task that every worker has" {
 	URL="celery+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
 	celery_app
+	# else a task is acknowledged, and not to be seen in Redis, when it begins
+	echo 'app.conf.task_acks_late = True' >>app.py
 	"$PYTHON" -c 'import app
 for i in range(3): app.work.delay(0)
 app.work.apply_async((0,), priority=6)'
-	run_ls "$URL"
+	same_celery_counts 0
 	field waiting 4
-	[ "$(get waiting)" = "$("$PYTHON" -c 'import app
-with app.app.connection() as c:
-    print(c.default_channel.queue_declare("jobs", passive=True).message_count)')" ]
 	field active 0
+	field quality.active at-least
 	look submit "$URL" ''
 	RECEIPT=$(fact receipt)
 	place "$URL" visible
-	start_celery
+	start_celery threads
 	wait_until place "$URL" gone
 	[ "$(fact "done")" = yes ]
-	wait_until seen_in "$URL" waiting 0
+	wait_until seen_in "$URL" active 0
+	same_celery_counts 1
+	field waiting 0
+	# one worker takes four: it works on one, two wait in it, one for its time
 	"$PYTHON" -c 'import app
-app.work.delay(600)'
-	wait_until seen_in "$URL" active 1
-	# a task that nobody has is taken, and fails
-	RECEIPT='' CANARY=11111111-0d4b-4a58-9a3e-52a1a2f0c4f1
-	redis del unacked unacked_index >/dev/null
-	kill -0 "$BACKGROUND_PID"
+app.work.apply_async((0,), countdown=3600)
+for i in range(4): app.work.delay(600)'
+	wait_until same_celery_counts 1
+	[ "$(get active)" -ge 2 ]
 }
 
 @test "celery: what a killed worker had goes back as kombu would put it, once" {
@@ -212,19 +254,38 @@ start_sidekiq() {
 	wait_until -t 60 grep -q 'Booting Sidekiq' "$BACKGROUND_LOG"
 }
 
+# What Sidekiq's own API counts: waiting, active, delayed (or to be tried again),
+# dead.
+sidekiq_counts() {
+	sidekiq_ruby 'of = ->(set) { set.count { |job| job.queue == "jobs" } }
+		puts [Sidekiq::Queue.new("jobs").size,
+		  Sidekiq::Workers.new.count { |_, _, work| work["queue"] == "jobs" },
+		  of.(Sidekiq::ScheduledSet.new) + of.(Sidekiq::RetrySet.new), of.(Sidekiq::DeadSet.new)].join(" ")'
+}
+
+same_sidekiq_counts() {
+	local theirs
+	theirs=$(sidekiq_counts)
+	run_ls "$URL"
+	[ "$(get waiting) $(get active) $(get delayed) $(get dead)" = "$theirs" ] || {
+		printf 'Sidekiq says: %s\n%s\n' "$theirs" "$output" >&2
+		return 1
+	}
+}
+
 @test "sidekiq: each state as Sidekiq's own API counts it; a canary through its own worker" {
 	need ruby sidekiq
 	URL="sidekiq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
 	sidekiq_app
+	same_sidekiq_counts
+	field waiting 0
 	sidekiq_ruby '3.times { |i| Work.perform_async("n#{i}") }
 		Work.perform_in(3600, "later"); Work.set(queue: "other").perform_in(3600, "else")'
-	run_ls "$URL"
+	same_sidekiq_counts
 	field waiting 3
 	field delayed 1
 	field consumers 0
 	[ "$(get oldest_ms)" -ge 0 ]
-	[ "$(get waiting) $(get delayed)" = "$(sidekiq_ruby 'puts [Sidekiq::Queue.new("jobs").size,
-		Sidekiq::ScheduledSet.new.count { |j| j.queue == "jobs" }].join(" ")')" ]
 	PAYLOAD='{"class": "Work", "args": ["canary"]}'
 	look submit "$URL" "$PAYLOAD"
 	RECEIPT=$(fact receipt)
@@ -236,7 +297,7 @@ start_sidekiq() {
 	sidekiq_ruby 'Work.perform_async("long")'
 	# a process tells every ten seconds what it works on
 	wait_until -t 60 seen_in "$URL" active 1
-	[ "$(sidekiq_ruby 'puts Sidekiq::Queue.new("jobs").size')" = "$(get waiting)" ]
+	same_sidekiq_counts
 }
 
 @test "sidekiq: a dead job is requeued once, its arguments as they were" {
@@ -247,7 +308,7 @@ start_sidekiq() {
 	sidekiq_ruby 'Work.perform_async("a")'
 	start_sidekiq
 	wait_until seen_in "$URL" dead 1
-	[ "$(sidekiq_ruby 'puts Sidekiq::DeadSet.new.size')" = 1 ]
+	same_sidekiq_counts
 	run by_reeve dead "$URL"
 	[[ $output == *"broken a"* ]]
 	rm broken
@@ -258,15 +319,32 @@ start_sidekiq() {
 
 # --- Resque ----------------------------------------------------------------------
 
-@test "resque: what waits and fails; a canary through a worker of node-resque" {
+resque() { (cd "$NODE_DIR" && node resque.mjs "$REDIS_PORT" "$@"); }
+
+# What node-resque itself counts: waiting, active, failed.
+same_resque_counts() {
+	local theirs
+	theirs=$(resque counts)
+	run_ls "$URL"
+	[ "$(get waiting) $(get active) $(get failed)" = "$theirs" ] || {
+		printf 'node-resque says: %s\n%s\n' "$theirs" "$output" >&2
+		return 1
+	}
+}
+
+@test "resque: each state as node-resque itself counts it; a canary through a worker of node-resque" {
 	need node
 	node_packages
 	URL="resque+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
-	(cd "$NODE_DIR" && node resque.mjs "$REDIS_PORT" enqueue a b bad)
-	run_ls "$URL"
+	same_resque_counts
+	field waiting 0
+	field delayed 0
+	resque enqueue a b bad later
+	same_resque_counts
 	field waiting 3
 	field consumers 0
-	field delayed 0
+	# the schedule is one of all queues
+	field delayed null
 	PAYLOAD='{"class": "work", "queue": "jobs", "args": ["$(CANARY)"]}'
 	look submit "$URL" "$PAYLOAD"
 	RECEIPT=$(fact receipt)
@@ -275,7 +353,11 @@ start_sidekiq() {
 	wait_until place "$URL" gone
 	wait_until grep -q "$CANARY" effects
 	wait_until seen_in "$URL" failed 1
+	same_resque_counts
 	field waiting 0
+	resque enqueue block
+	wait_until seen_in "$URL" active 1
+	same_resque_counts
 	[ "$(redis scard resque:workers)" = 1 ]
 }
 

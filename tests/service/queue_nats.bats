@@ -75,6 +75,7 @@ state() {
 	wait_until counted active 2
 	look observe "$QUEUE"
 	[ "$(answer result)" = passed ]
+	counted waiting 3
 	[ "$(state waiting)" = 3 ]
 	[ "$(state active)" = 2 ]
 	[ "$(state capacity)" = 2 ]

@@ -120,7 +120,9 @@ canary_waits() { # URL PAYLOAD
 		part move "$BOSS" dead "$(jobs '.jobs.items[0].id')"
 		[ "$(jobs '.moved | length')" = 1 ]
 		wait_until test_sql "SELECT 1 FROM pgboss.job WHERE name='jobs' AND state='completed' HAVING count(*)>=6"
-		kill "$BACKGROUND_PID"
+		kill_started "$BACKGROUND_PID"
+		run_ls "$BOSS"
+		field waiting 0
 	done
 }
 
@@ -192,6 +194,10 @@ seen_waiting() {
 	field failed "$(sql "SELECT count(*) $view attempts>=max_attempts")"
 	field active 0
 	field consumers 0
+	sql "DELETE FROM graphile_worker._private_jobs"
+	run_ls "$GRAPHILE"
+	[ "$(get waiting) $(get delayed) $(get failed)" = '0 0 0' ]
+	[ "$(sql "SELECT count(*) FROM graphile_worker.jobs")" = 0 ]
 	work graphile
 	RECEIPT='' look submit "$GRAPHILE" '{"block":true}'
 	RECEIPT=$(fact receipt)
@@ -435,9 +441,18 @@ delayed_is() { [ "$(delayed counts)" = "$1" ]; }
 	wait_until -t 60 followed "$url" gone
 	wait_until grep -q 'works on canary' "$BACKGROUND_LOG"
 	wait_until delayed_is '0 2 0 1'
+	delayed block
+	wait_until delayed_is '0 2 1 1'
+	run_ls "$url"
+	[ "$(get waiting) $(get delayed) $(get active) $(get failed)" = '0 2 1 1' ]
 	part list "$url" dead
 	part move "$url" dead "$(jobs '.jobs.items[0].id')"
 	[ "$(jobs '.moved | length')" = 1 ]
+	kill_started "$BACKGROUND_PID"
+	sql 'DELETE FROM delayed_jobs'
+	run_ls "$url"
+	[ "$(get waiting) $(get delayed) $(get active) $(get failed)" = "$(delayed counts)" ]
+	field waiting 0
 }
 
 @test "another layout than the one that is known says whose it is" {

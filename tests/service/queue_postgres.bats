@@ -166,7 +166,7 @@ setup() {
 	field consumers 1
 	has '"reads": "documents"'
 	field failed 2
-	[ "$(get consumer_list.0.pid)" = "$WORKER_PID" ]
+	wait_pid "$QUEUE" "$WORKER_PID"
 }
 
 @test "the job of a killed worker is done by another after its lease" {

@@ -79,7 +79,7 @@ count_is() {
 	run_ls "$QUEUE"
 	field consumers null
 	has "Redis doesn't show for which list"
-	[ "$(get consumer_list.0.pid)" = "$BACKGROUND_PID" ]
+	wait_pid "$QUEUE" "$BACKGROUND_PID"
 	redis LPUSH fileprocess-jobs x >/dev/null
 	wait_until redis_blocks 0
 	start_background short redis-cli -p "$REDIS_PORT" BRPOP ab 0
@@ -128,8 +128,8 @@ redis_blocks() {
 	wait_until redis_blocks 1
 	run_ls "$QUEUE"
 	field consumers 1
-	field consumer_list.0.pid "$WORKER_PID"
 	field consumer_list.0.reads fileprocess:jobs
+	wait_pid "$QUEUE" "$WORKER_PID"
 	kill -TERM "$WORKER_PID"
 	wait_until gone_pid "$WORKER_PID"
 	# nothing is left behind but the dead letters
@@ -140,6 +140,18 @@ gone_pid() {
 	! kill -0 "$1"
 }
 
+# What Redis itself counts in the keys of the layout: waiting, active, delayed, dead.
+same_counts() {
+	local theirs
+	theirs="$(redis LLEN fileprocess:jobs) $(redis LLEN fileprocess:jobs:processing)"
+	theirs+=" $(redis ZCARD fileprocess:jobs:reeve:delayed) $(redis LLEN fileprocess:jobs:dead)"
+	run_ls "$QUEUE"
+	[ "$(get waiting) $(get active) $(get delayed) $(get dead)" = "$theirs" ] || {
+		printf 'Redis says: %s\n%s\n' "$theirs" "$output" >&2
+		return 1
+	}
+}
+
 @test "jobs in each state are counted right" {
 	start_worker "$QUEUE" --backoff 1h --backoff-cap 1h --max-attempts 2
 	redis LPUSH fileprocess:jobs bad >/dev/null
@@ -148,7 +160,7 @@ gone_pid() {
 	wait_until count_is LLEN fileprocess:jobs:dead 1
 	redis LPUSH fileprocess:jobs block1 waits1 waits2 >/dev/null
 	wait_until grep -q block1 "$EFFECTS.tries"
-	run_ls "$QUEUE"
+	same_counts
 	field waiting 2
 	field active 1
 	field delayed 1
@@ -303,6 +315,38 @@ effects_are() {
 	[ "$(fact state)" = dead ]
 	look remove "$QUEUE" '{"id":"dead $(CANARY)"}'
 	[ "$(redis LLEN fileprocess:jobs:dead)" = 0 ]
+}
+
+# The reliable list as anybody writes it, with Python's client of Redis.
+start_foreign_worker() {
+	start_background foreign /usr/bin/python3 -c 'import os, redis, sys, time
+r = redis.Redis(port=int(sys.argv[1]))
+while True:
+    job = r.brpoplpush("fileprocess:jobs", "taken", 0)
+    print("works on", job.decode(), flush=True)
+    while b"block" in job and not os.path.exists(sys.argv[2]): time.sleep(0.05)
+    r.lrem("taken", 1, job)' "$REDIS_PORT" "$(test_dir)/go"
+}
+
+canary_of_list_is() {
+	look follow "$1" '{"id":"block $(CANARY)"}'
+	[ "$(fact state)" = "$2" ]
+}
+
+@test "a canary goes through a worker that isn't ours: seen waiting, taken, gone" {
+	local url="$QUEUE&processing=taken"
+	look submit "$url" '{"id":"block $(CANARY)"}'
+	RECEIPT=$(fact receipt)
+	canary_of_list_is "$url" visible
+	start_foreign_worker
+	wait_until canary_of_list_is "$url" taken
+	run_ls "$url"
+	field waiting "$(redis LLEN fileprocess:jobs)"
+	field active "$(redis LLEN taken)"
+	field active 1
+	: >"$(test_dir)/go"
+	wait_until canary_of_list_is "$url" gone
+	grep -q "works on.*$CANARY" "$BACKGROUND_LOG"
 }
 
 @test "two hundred jobs, three workers, random kills: nothing is lost" {

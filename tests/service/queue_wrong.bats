@@ -9,12 +9,15 @@ load queue_lib
 
 setup_file() {
 	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
-	start_redis
-	redis ACL SETUSER looker on '>looker-password' '~other*' '+@all' >/dev/null
+	for _ in $(seq "$(grep -c . <<<"$KINDS")"); do
+		start_redis
+		redis ACL SETUSER looker on '>looker-password' '~other*' '+@all' >/dev/null
+		printf '%s\n' "$REDIS_PORT" >>"$BATS_FILE_TMPDIR/kinds"
+	done
 }
 
 setup() {
-	redis FLUSHALL >/dev/null
+	mapfile -t PORTS <"$BATS_FILE_TMPDIR/kinds"
 }
 
 # The kinds on Redis: the keys of each's URL behind the name of its queue, the
@@ -31,19 +34,28 @@ sidekiq|queue=NAME|queue:jobs|LPUSH queue:jobs x
 resque|queue=NAME|resque:queue:jobs|LPUSH resque:queue:jobs x
 '
 
-# each FUNCTION: called with KIND, KEY and MAKE (an array) set.
+# each FUNCTION: called with KIND, KEY and MAKE (an array) set; the kinds at the
+# same time, each on a server of its own.
 each() {
-	local options
-	while IFS='|' read -r KIND options KEY MAKE; do
-		[ -n "$KIND" ] || continue
+	local line options n=0 pids=() failed=0
+	while IFS= read -r line; do
+		[ -n "$line" ] || continue
+		IFS='|' read -r KIND options KEY MAKE <<<"$line"
 		OPTIONS=$options
 		read -ra MAKE <<<"$MAKE"
-		redis FLUSHALL >/dev/null
-		"$1" || {
-			printf 'kind %s\n%s\n' "$KIND" "$output" >&2
-			return 1
-		}
+		REDIS_PORT=${PORTS[n]}
+		n=$((n + 1))
+		(
+			redis FLUSHALL >/dev/null
+			"$1" || {
+				printf 'kind %s\n%s\n' "$KIND" "$output" >&2
+				exit 1
+			}
+		) 3>&- 4>&- &
+		pids+=("$!")
 	done <<<"$KINDS"
+	for line in "${pids[@]}"; do wait "$line" || failed=1; done
+	return "$failed"
 }
 
 # url NAME [DB [USER]]: of the queue NAME of that kind.
@@ -105,10 +117,10 @@ another_type() {
 	look observe "$(url jobs)"
 	answered '.result == "failed" and .cause == "wrong-type" and .code == "WRONGTYPE"' || return 1
 	run "$REEVE_TOOL" diagnose "$(url jobs)"
-	has RV204
+	has RV204 && has "'$KEY' is a string, not a $([ "$KIND" = redisstream ] && echo stream || echo list)"
 }
 
-@test "Redis: a key of another type is another protocol" {
+@test "Redis: a key of another type is another protocol: the key and its type are named" {
 	each another_type
 }
 

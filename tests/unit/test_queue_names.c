@@ -376,6 +376,75 @@ the_guide_says_what_each_kind_can_do(void **state)
 	buffer_fini(&guide);
 }
 
+/* Whether one of the files that a row, up to its last bar, names in its last
+ * cell ("`a`, `b`") is there and speaks of the kind. */
+static bool
+is_shown(const char *row, size_t len, const char *kind)
+{
+	const char *cell = row + len - 1;
+	bool shown = false;
+
+	while (cell > row && *cell != '|')
+		cell--;
+	for (const char *at = memchr(cell, '`', (size_t)(row + len - cell));
+	     at != NULL && at < row + len && !shown;
+	     at = memchr(at, '`', (size_t)(row + len - at))) {
+		size_t name = strcspn(at + 1, "`");
+		struct err err = ERR_INIT;
+		struct buffer suite;
+
+		buffer_init(&suite, 1 << 20);
+		if (buffer_read_file(&suite,
+		        arena_format(&arena, "tests/service/queue_%.*s.bats",
+		            (int)name, at + 1),
+		        &err) == -1)
+			fail_msg("%s", err.text);
+		shown = strstr(suite.data, kind) != NULL;
+		buffer_fini(&suite);
+		at += name + 2;
+	}
+	return shown;
+}
+
+static void
+the_guide_says_which_test_shows_each_kind(void **state)
+{
+	static const char head[] = "## What was held against what\n";
+	struct err err = ERR_INIT;
+	struct buffer guide;
+	size_t count = 0;
+	const struct queue_driver *const *drivers = queue_drivers(&count);
+
+	(void)state;
+	buffer_init(&guide, 1 << 20);
+	if (buffer_read_file(&guide, "docs/queues.md", &err) == -1)
+		fail_msg("%s", err.text);
+	const char *table = strstr(guide.data, head);
+
+	assert_non_null(table);
+	for (size_t i = 0; i < count; i++) {
+		const char *kind = drivers[i]->kind;
+		const char *name = arena_format(&arena, "`%s`", kind);
+		const char *row = strstr(table, "\n| `");
+		bool shown = false;
+
+		for (; row != NULL && !shown; row = strstr(row + 1, "\n| `")) {
+			const char *end = strstr(row + 3, " | ");
+			const char *found = strstr(row, name);
+
+			if (end == NULL || found == NULL || found > end)
+				continue;
+			size_t len = strcspn(row + 1, "\n");
+
+			shown = is_shown(row + 1, len - 1, kind);
+			break;
+		}
+		if (!shown)
+			fail_msg("no row with a test that shows '%s'", kind);
+	}
+	buffer_fini(&guide);
+}
+
 int
 main(void)
 {
@@ -394,6 +463,7 @@ main(void)
 	    cmocka_unit_test(a_cluster_points_to_the_node_that_has_a_key),
 	    cmocka_unit_test(a_cluster_points_to_the_node_that_has_a_key),
 	    cmocka_unit_test(the_guide_says_what_each_kind_can_do),
+	    cmocka_unit_test(the_guide_says_which_test_shows_each_kind),
 	    cmocka_unit_test(times_are_read_as_payloads_write_them),
 	};
 
