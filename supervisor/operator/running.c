@@ -130,7 +130,8 @@ grown(void *list, size_t count, size_t *room, size_t size)
 {
 	if (count < *room)
 		return list;
-	size_t wanted = *room == 0 ? 8 : *room * 2;
+	/* most workers have one instance, of almost 1 KiB */
+	size_t wanted = *room == 0 ? 1 : *room * 2;
 	void *more = reallocarray(list, wanted, size);
 
 	/* As the arena does: without memory, the init starts us afresh. */
