@@ -186,8 +186,9 @@ look_fail(struct check *check, struct report_finding *finding,
 		check_evidence(
 		    check, finding, "ladder", ladder_text(check, seen), NULL);
 	for (size_t i = 0; i < seen->nfacts; i++)
-		check_evidence(check, finding, seen->facts[i].key,
-		    seen->facts[i].value, NULL);
+		if (!text_equal(seen->facts[i].key, "asked")) /* for the tool */
+			check_evidence(check, finding, seen->facts[i].key,
+			    seen->facts[i].value, NULL);
 	if (look->of == LOOK_ENV) {
 		const struct declared_worker *worker =
 		    declared_worker_find(check->declared, look->subject.worker);
@@ -202,7 +203,7 @@ look_fail(struct check *check, struct report_finding *finding,
 			    check_text(check, "%s comes from: %s", env->name,
 			        env->source),
 			    NULL);
-	} else if (place != NULL) {
+	} else if (place != NULL && place->file != NULL) { /* not by its URL */
 		check_evidence(check, finding, check_place(check, place),
 		    "declared here", NULL);
 	}

@@ -312,19 +312,17 @@ struct command {
 };
 
 static int
-do_command(struct cli *cli, const struct command *command)
+do_command(struct cli *cli, struct control_client *client,
+    const struct command *command)
 {
 	const struct control_order *order = &command->order;
-	struct control_client client = {.init = WIRE_CLIENT_INIT};
 	struct buffer answer;
 	struct err err = ERR_INIT;
 	union wire_message message;
-	int rc = control_open(cli, &client);
+	int rc = EXIT_PASSED;
 
-	if (rc != EXIT_PASSED)
-		return rc;
 	buffer_init(&answer, ANSWER_MAX);
-	if (control_order(cli, &client, order, &answer, &err) != -1) {
+	if (control_order(cli, client, order, &answer, &err) != -1) {
 		rc = print_answer(cli, &answer);
 	} else if (order->automatic) {
 		rc = cli_fail(cli, EXIT_INCONCLUSIVE,
@@ -336,10 +334,27 @@ do_command(struct cli *cli, const struct command *command)
 		rc = text_copy(message.order.name, sizeof(message.order.name),
 		         order->worker, &err) == 0
 		         ? ask_init(
-		               cli, &client, command->type, &message, err.text)
+		               cli, client, command->type, &message, err.text)
 		         : cli_usage(cli, "%s", err.text);
 	}
 	buffer_fini(&answer);
+	return rc;
+}
+
+/* All names are looked at before anything is done to the first. */
+static int
+do_commands(struct cli *cli, const struct command *commands, size_t count)
+{
+	struct control_client client = {.init = WIRE_CLIENT_INIT};
+	int rc = control_open(cli, &client);
+
+	if (rc != EXIT_PASSED)
+		return rc;
+	for (size_t i = 0; i < count && rc == EXIT_PASSED; i++)
+		rc = control_meant(cli, &client, commands[i].order.worker,
+		    commands[i].order.replica);
+	for (size_t i = 0; i < count && rc == EXIT_PASSED; i++)
+		rc = do_command(cli, &client, &commands[i]);
 	control_close(&client);
 	return rc;
 }
@@ -347,15 +362,17 @@ do_command(struct cli *cli, const struct command *command)
 static int
 each_target(struct cli *cli, int argc, char **argv, struct command command)
 {
+	struct command *all =
+	    arena_array(&cli->arena, (size_t)argc, sizeof(*all));
+
 	for (int i = 0; i < argc; i++) {
 		int rc = control_target(cli, argv[i], &command.order.worker,
 		    &command.order.replica);
-		if (rc == EXIT_PASSED)
-			rc = do_command(cli, &command);
 		if (rc != EXIT_PASSED)
 			return rc;
+		all[i] = command;
 	}
-	return EXIT_PASSED;
+	return do_commands(cli, all, (size_t)argc);
 }
 
 int
@@ -399,7 +416,7 @@ cmd_scale(struct cli *cli, int argc, char **argv)
 	    text_i64(argv[1], 0, WORKER_REPLICAS_MAX, &command.order.value,
 	        &err) == -1)
 		return cli_usage(cli, "%s", err.text);
-	return do_command(cli, &command);
+	return do_commands(cli, &command, 1);
 }
 
 int

@@ -51,6 +51,11 @@ int control_order(struct cli *cli, const struct control_client *client,
     const struct control_order *order, struct buffer *answer,
     struct err *err) MUST_CHECK;
 
+/* Whether it runs there: 0, or an exit code after the nearest name, or all that
+ * there are, was printed. `replica` may be WIRE_ALL_REPLICAS. */
+int control_meant(struct cli *cli, struct control_client *client,
+    const char *worker, int32_t replica) MUST_CHECK;
+
 /* What the init alone can say of the status, as reeve.status/1. */
 int control_init_status(struct cli *cli, struct control_client *client,
     struct buffer *out, struct err *err) MUST_CHECK;

@@ -74,6 +74,24 @@ declare_urls(struct verify *verify, int argc, char **argv)
 	return 0;
 }
 
+/* Without a manifest `reeve check` would have nothing to look at. */
+static void
+verify_by_url(struct verify *verify, int argc)
+{
+	struct report *report = &verify->report;
+	const char *again =
+	    argc > 1 ? "reeve diagnose with the same URLs"
+	             : arena_format(&verify->cli->arena, "reeve diagnose '%s'",
+	                   verify->declared->queues[0].name);
+
+	for (size_t i = 0; i < report->nfindings; i++) {
+		struct finding *f = &report->findings[i]->finding;
+
+		if (f->fix_verify != NULL)
+			f->fix_verify = again;
+	}
+}
+
 int
 cmd_diagnose(struct cli *cli, int argc, char **argv)
 {
@@ -92,5 +110,7 @@ cmd_diagnose(struct cli *cli, int argc, char **argv)
 		return cli_fail(cli, EXIT_BUG, "%s", err.text);
 	checks_run(verify.declared, &verify.observed,
 	    STAGE_LINT | STAGE_CHECK | STAGE_DIAGNOSE, &verify.report);
+	if (argc > 0)
+		verify_by_url(&verify, argc);
 	return verify_end(&verify);
 }

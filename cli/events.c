@@ -48,8 +48,10 @@ write_text(const cJSON *event, struct buffer *out)
 		buffer_format(out, "/%.0f", replica->valuedouble);
 	if (cJSON_IsNumber(pid))
 		buffer_format(out, " pid %.0f", pid->valuedouble);
-	buffer_format(out, "%s%s", *worker == '\0' ? "" : "  ",
-	    answer_text(event, "text"));
+	const char *text = answer_text(event, "text");
+
+	buffer_format(
+	    out, "%s%s", *worker == '\0' || *text == '\0' ? "" : "  ", text);
 	/* quoted, with its control characters escaped */
 	if (cJSON_IsRaw(line) && !text_equal(line->valuestring, "null"))
 		buffer_format(out, "; last line %s", line->valuestring);
@@ -169,6 +171,10 @@ cmd_events(struct cli *cli, int argc, char **argv)
 	if (rc != EXIT_PASSED)
 		return rc;
 	rc = ask_once(cli, &asking);
+	/* one that is no longer there has events all the same */
+	if (rc == EXIT_PASSED && asking.after == 0 && *asking.worker != '\0')
+		rc = control_meant(
+		    cli, &asking.client, asking.worker, WIRE_ALL_REPLICAS);
 	if (rc == EXIT_PASSED && cli_flag(cli, "follow"))
 		rc = follow(cli, &asking);
 	control_close(&asking.client);

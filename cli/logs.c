@@ -53,7 +53,7 @@ write_record(struct cli *cli, const struct logs_record *record,
 }
 
 static int
-copy_records(struct cli *cli, int fd, bool follow)
+copy_records(struct cli *cli, int fd, bool follow, bool *ret_any)
 {
 	struct logs_record record;
 	static char text[LOGS_TEXT_MAX];
@@ -71,6 +71,7 @@ copy_records(struct cli *cli, int fd, bool follow)
 			break;
 		buffer_clear(&out);
 		write_record(cli, &record, text, &out);
+		*ret_any = true;
 		rc = cli_print(cli, out.data, out.len);
 	}
 	buffer_fini(&out);
@@ -78,6 +79,38 @@ copy_records(struct cli *cli, int fd, bool follow)
 		return cli_fail(cli,
 		    err.kind == ERR_TIMEOUT ? EXIT_DEADLINE : EXIT_UNREACHABLE,
 		    "%s", err.text);
+	return rc;
+}
+
+static int
+print_logs(struct cli *cli, struct control_client *client,
+    const struct logs_request *request)
+{
+	bool follow = (request->flags & LOGS_FOLLOW) != 0;
+	bool named = request->worker[0] != '\0';
+	struct err err = ERR_INIT;
+	bool any = false;
+	int rc = EXIT_PASSED;
+
+	if (follow && named) /* nothing would come, for ever */
+		rc = control_meant(
+		    cli, client, request->worker, request->replica);
+	if (rc != EXIT_PASSED)
+		return rc;
+	int fd =
+	    logs_connect(&client->logs, client->logs_len, request, 5000, &err);
+
+	if (fd == -1)
+		return cli_fail(cli, EXIT_UNREACHABLE,
+		    "the logger does not answer (with `logs: {format: none}` "
+		    "there is none): %s",
+		    err.text);
+	rc = copy_records(cli, fd, follow, &any);
+	(void)close(fd);
+	/* one that is no longer there has lines all the same */
+	if (rc == EXIT_PASSED && named && !any)
+		rc = control_meant(
+		    cli, client, request->worker, request->replica);
 	return rc;
 }
 
@@ -115,16 +148,7 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 
 	if (rc != EXIT_PASSED)
 		return rc;
-	int fd =
-	    logs_connect(&client.logs, client.logs_len, &request, 5000, &err);
-
+	rc = print_logs(cli, &client, &request);
 	control_close(&client);
-	if (fd == -1)
-		return cli_fail(cli, EXIT_UNREACHABLE,
-		    "the logger does not answer (with `logs: {format: none}` "
-		    "there is none): %s",
-		    err.text);
-	rc = copy_records(cli, fd, (request.flags & LOGS_FOLLOW) != 0);
-	(void)close(fd);
 	return rc;
 }

@@ -27,6 +27,7 @@ static const struct {
     {"waiting", "WAITING"},
     {"active", "ACTIVE"},
     {"delayed", "DELAYED"},
+    {"failed", "FAILED"},
     {"dead", "DEAD"},
     {"oldest_ms", "OLDEST"},
     {"consumers", "CONSUMERS"},
@@ -237,20 +238,35 @@ write_cell(struct buffer *out, const struct queue_number *number, bool age)
 	else
 		(void)snprintf(text, sizeof(text), "%" PRId64 "%s",
 		    number->value, marks[number->know]);
-	buffer_format(out, " %10s", text);
+	buffer_format(out, " %9s", text);
+}
+
+/* Of an empty queue nothing is the oldest; JSON says it in `why`. */
+static bool
+has_no_oldest(const struct queue_state *state)
+{
+	return state->waiting.know == KNOW_EXACT && state->waiting.value == 0;
 }
 
 static void
 write_row(const struct queue_row *row, struct buffer *out)
 {
-	buffer_format(out, "%-28s", row->queue.name);
+	const struct queue_number none = {.know = KNOW_NOT_APPLICABLE};
+
+	buffer_format(out, "%-24s", row->queue.name);
 	if (!queue_row_readable(row)) {
 		buffer_format(out, " %s\n", queue_row_error(row));
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		write_cell(out, column_of(row->seen->queue, i),
-		    text_equal(columns[i].key, "oldest_ms"));
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		bool age = text_equal(columns[i].key, "oldest_ms");
+
+		write_cell(out,
+		    age && has_no_oldest(row->seen->queue)
+		        ? &none
+		        : column_of(row->seen->queue, i),
+		    age);
+	}
 	buffer_text(out, "\n");
 }
 
@@ -321,9 +337,9 @@ write_text(const void *what, struct buffer *out)
 {
 	const struct queue_rows *rows = what;
 
-	buffer_format(out, "%-28s", "QUEUE");
+	buffer_format(out, "%-24s", "QUEUE");
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		buffer_format(out, " %10s", columns[i].title);
+		buffer_format(out, " %9s", columns[i].title);
 	buffer_text(out, "\n");
 	for (size_t i = 0; i < rows->count; i++)
 		write_row(&rows->all[i], out);

@@ -127,6 +127,18 @@ print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 	}
 }
 
+/* "-": this kind of queue has no such thing; "5001+": counted to a bound. */
+static const char *
+queue_number(struct arena *arena, const cJSON *queue, const char *key)
+{
+	const char *quality = answer_text(answer_list(queue, "quality"), key);
+
+	if (text_equal(quality, "not-applicable"))
+		return "-";
+	return arena_format(arena, "%s%s", answer_number(arena, queue, key),
+	    text_equal(quality, "at-least") ? "+" : "");
+}
+
 static void
 print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -140,20 +152,18 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 		const cJSON *oldest =
 		    cJSON_GetObjectItemCaseSensitive(queue, "oldest_ms");
 		const char *error = answer_text(queue, "error");
-		/* some kinds count to a bound only */
-		const char *bound =
-		    text_equal(
-		        answer_text(answer_list(queue, "quality"), "waiting"),
-		        "at-least")
-		        ? "+"
-		        : "";
-		buffer_format(out,
-		    "queue %s  waiting %s%s  active %s  dead %s  consumers %s",
+		const cJSON *failed =
+		    cJSON_GetObjectItemCaseSensitive(queue, "failed");
+		buffer_format(out, "queue %s  waiting %s  active %s",
 		    answer_text(queue, "name"),
-		    answer_number(arena, queue, "waiting"), bound,
-		    answer_number(arena, queue, "active"),
-		    answer_number(arena, queue, "dead"),
-		    answer_number(arena, queue, "consumers"));
+		    queue_number(arena, queue, "waiting"),
+		    queue_number(arena, queue, "active"));
+		if (cJSON_IsNumber(failed) && failed->valuedouble > 0)
+			buffer_format(out, "  failed %s",
+			    queue_number(arena, queue, "failed"));
+		buffer_format(out, "  dead %s  consumers %s",
+		    queue_number(arena, queue, "dead"),
+		    queue_number(arena, queue, "consumers"));
 		if (cJSON_IsNumber(oldest))
 			buffer_format(out, "  oldest %s",
 			    text_ms_for_people((int64_t)oldest->valuedouble,

@@ -157,6 +157,16 @@ read_workers(struct top_model *model, const cJSON *workers, int64_t now_ms)
 /* --- the rest ---------------------------------------------------------------
  */
 
+/* Where failed jobs are the dead letters, as in BullMQ, these. */
+static int64_t
+dead_of(struct top_model *model, const cJSON *queue)
+{
+	bool none = text_equal(
+	    text_of(model, member(queue, "quality"), "dead"), "not-applicable");
+
+	return number_of(queue, none ? "failed" : "dead");
+}
+
 static void
 read_queues(struct top_model *model, const cJSON *queues)
 {
@@ -174,7 +184,7 @@ read_queues(struct top_model *model, const cJSON *queues)
 	        text_equal(text_of(model, member(queue, "quality"), "waiting"),
 	            "at-least"),
 	    .active = number_of(queue, "active"),
-	    .dead = number_of(queue, "dead"),
+	    .dead = dead_of(model, queue),
 	    .consumers = number_of(queue, "consumers"),
 	    .oldest_ms = number_of(queue, "oldest_ms"),
 	};

@@ -86,6 +86,30 @@ pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 	is talker/0 ready
 }
 
+@test "a worker that isn't there: the nearest is named, exit 4, and nothing is done to the others" {
+	manifest
+	run_manifest child
+	pids >"$T/before"
+	for what in "restart a talkre" "stop a talkre" "start talkre" "scale talkre 3" \
+	    "logs talkre" "logs talkre --follow" "events talkre" "events talkre --follow"; do
+		# shellcheck disable=SC2086 # words
+		run "$REEVE" $what
+		[ "$status" -eq 4 ]
+		[ "$output" = "reeve ${what%% *}: no worker 'talkre'; did you mean 'talker'?" ]
+	done
+	run "$REEVE" restart elsewhere
+	[ "$status" -eq 4 ]
+	[ "$output" = "reeve restart: no worker 'elsewhere'; there are a, talker" ]
+	run "$REEVE" logs a/2
+	[ "$status" -eq 4 ]
+	[ "$output" = "reeve logs: 'a' has no replica 2: it has 2, counted from 0" ]
+	run "$REEVE" events a --since 1ms
+	[ "$status" -eq 0 ]
+	run "$REEVE" logs a # which says nothing
+	[ "$status" -eq 0 ]
+	[ "$(pids)" = "$(<"$T/before")" ]
+}
+
 @test "where no directory can be written, status finds the supervisor by itself" {
 	needs_root
 	local dir as

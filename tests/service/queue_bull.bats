@@ -87,7 +87,10 @@ keys_are() {
 		same_counts
 		field paused True
 		run "$REEVE_TOOL" diagnose "$URL"
+		[[ "$output" == *" 1 failed"* ]]
 		run "$REEVE_TOOL" queue ls "$URL"
+		[[ "${lines[0]}" == *DELAYED*FAILED*DEAD* ]]
+		[ "$(awk 'NR == 2 { print $5, $6 }' <<<"$output")" = "1 -" ]
 		diff <(echo "$before") <(redis_keys)
 	done
 }

@@ -148,3 +148,14 @@ read_only() {
 @test "Redis: a replica takes no jobs" {
 	each read_only
 }
+
+@test "by a URL alone: the evidence names no manifest, and how to look again is this URL" {
+	local url
+	url="redis://127.0.0.1:$(free_port)/0?list=jobs"
+	run "$REEVE_TOOL" diagnose "$url"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"RV131"*"ladder: TCP failed"* ]]
+	[[ "$output" == *"verify      reeve diagnose '$url'"* ]]
+	[[ "$output" != *declared* ]]
+	[[ "$output" != *asked* ]]
+}

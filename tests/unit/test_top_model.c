@@ -127,18 +127,22 @@ the_worst_trouble_comes_first_and_a_bound_is_one(void **state)
 {
 	(void)state;
 	assert_int_equal(
-	    read_it("{\"name\":\"shop\",\"queues\":[{\"name\":\"a\","
-	            "\"waiting\":5001,\"quality\":{\"waiting\":"
-	            "\"at-least\"}},{\"name\":\"b\",\"waiting\":7,"
-	            "\"quality\":{\"dead\":\"at-least\"}}],\"alerts\":["
-	            "{\"severity\":\"warning\",\"subject\":\"a\"},"
-	            "{\"severity\":\"critical\",\"subject\":\"b\"},"
-	            "{\"severity\":\"warning\",\"subject\":\"c\"},"
-	            "{\"severity\":\"error\",\"subject\":\"d\"}],"
-	            "\"drift\":[{\"worker\":\"e\"}]}"),
+	    read_it(
+	        "{\"name\":\"shop\",\"queues\":[{\"name\":\"a\","
+	        "\"failed\":4,\"dead\":null,"
+	        "\"waiting\":5001,\"quality\":{\"waiting\":"
+	        "\"at-least\",\"dead\":\"not-applicable\"}},{\"name\":\"b\",\"waiting\":7,"
+	        "\"quality\":{\"dead\":\"at-least\"}}],\"alerts\":["
+	        "{\"severity\":\"warning\",\"subject\":\"a\"},"
+	        "{\"severity\":\"critical\",\"subject\":\"b\"},"
+	        "{\"severity\":\"warning\",\"subject\":\"c\"},"
+	        "{\"severity\":\"error\",\"subject\":\"d\"}],"
+	        "\"drift\":[{\"worker\":\"e\"}]}"),
 	    0);
 	assert_true(model.queues[0].at_least);
 	assert_false(model.queues[1].at_least);
+	assert_int_equal(model.queues[0].dead, 4); /* what failed is that */
+	assert_int_equal(model.queues[1].dead, TOP_UNKNOWN);
 	assert_int_equal(model.ntroubles, 5);
 	assert_string_equal(model.troubles[0].text, "b: ");
 	assert_string_equal(model.troubles[1].text, "d: ");
