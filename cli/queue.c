@@ -27,7 +27,6 @@ static const struct {
     {"waiting", "WAITING"},
     {"active", "ACTIVE"},
     {"delayed", "DELAYED"},
-    {"failed", "FAILED"},
     {"dead", "DEAD"},
     {"oldest_ms", "OLDEST"},
     {"consumers", "CONSUMERS"},
@@ -238,7 +237,7 @@ write_cell(struct buffer *out, const struct queue_number *number, bool age)
 	else
 		(void)snprintf(text, sizeof(text), "%" PRId64 "%s",
 		    number->value, marks[number->know]);
-	buffer_format(out, " %9s", text);
+	buffer_format(out, " %10s", text);
 }
 
 /* Of an empty queue nothing is the oldest; JSON says it in `why`. */
@@ -253,7 +252,7 @@ write_row(const struct queue_row *row, struct buffer *out)
 {
 	const struct queue_number none = {.know = KNOW_NOT_APPLICABLE};
 
-	buffer_format(out, "%-24s", row->queue.name);
+	buffer_format(out, "%-28s", row->queue.name);
 	if (!queue_row_readable(row)) {
 		buffer_format(out, " %s\n", queue_row_error(row));
 		return;
@@ -337,9 +336,9 @@ write_text(const void *what, struct buffer *out)
 {
 	const struct queue_rows *rows = what;
 
-	buffer_format(out, "%-24s", "QUEUE");
+	buffer_format(out, "%-28s", "QUEUE");
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		buffer_format(out, " %9s", columns[i].title);
+		buffer_format(out, " %10s", columns[i].title);
 	buffer_text(out, "\n");
 	for (size_t i = 0; i < rows->count; i++)
 		write_row(&rows->all[i], out);

@@ -152,17 +152,16 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 		const cJSON *oldest =
 		    cJSON_GetObjectItemCaseSensitive(queue, "oldest_ms");
 		const char *error = answer_text(queue, "error");
-		const cJSON *failed =
-		    cJSON_GetObjectItemCaseSensitive(queue, "failed");
-		buffer_format(out, "queue %s  waiting %s  active %s",
+		/* as in `queue ls`: what failed, where that is all there is */
+		bool none = text_equal(
+		    answer_text(answer_list(queue, "quality"), "dead"),
+		    "not-applicable");
+		buffer_format(out,
+		    "queue %s  waiting %s  active %s  dead %s  consumers %s",
 		    answer_text(queue, "name"),
 		    queue_number(arena, queue, "waiting"),
-		    queue_number(arena, queue, "active"));
-		if (cJSON_IsNumber(failed) && failed->valuedouble > 0)
-			buffer_format(out, "  failed %s",
-			    queue_number(arena, queue, "failed"));
-		buffer_format(out, "  dead %s  consumers %s",
-		    queue_number(arena, queue, "dead"),
+		    queue_number(arena, queue, "active"),
+		    queue_number(arena, queue, none ? "failed" : "dead"),
 		    queue_number(arena, queue, "consumers"));
 		if (cJSON_IsNumber(oldest))
 			buffer_format(out, "  oldest %s",

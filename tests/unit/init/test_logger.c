@@ -385,8 +385,10 @@ expect_record(int fd, const char *worker, const char *want)
 {
 	struct logs_record record;
 	static char text[LOGS_TEXT_MAX];
+	struct err err = ERR_INIT;
 
-	assert_int_equal(logs_next(fd, &record, text, 20000, NULL), 1);
+	if (logs_next(fd, &record, text, 20000, &err) != 1)
+		fail_msg("no record '%s': %s", want, err.text);
 	assert_string_equal(record.worker, worker);
 	assert_int_equal(record.len, strlen(want));
 	assert_memory_equal(text, want, record.len);
