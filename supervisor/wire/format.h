@@ -3,14 +3,16 @@
 #define REEVE_SUPERVISOR_WIRE_FORMAT_H
 
 #include "base/base.h"
+#include "base/calendar.h"
 #include "worker/process.h"
 #include "worker/spec.h"
 
 /*
- * The bytes of a plan, shared by plan.c (reads) and plan_encode.c (writes).
- * docs/design/plan.md says the same in words. Sections follow one another in
- * the order of enum plan_section, each starting at a multiple of eight, the gap
- * filled with zeroes; nothing lies behind the last one.
+ * The bytes of a plan, shared by plan_decode.c and plan.c (read) and
+ * plan_encode.c (writes). docs/design/plan.md says the same in words. Sections
+ * follow one another in the order of enum plan_section, each starting at a
+ * multiple of eight, the gap filled with zeroes; nothing lies behind the last
+ * one.
  */
 #define PLAN_MAGIC "REEVEPLN"
 
@@ -165,8 +167,28 @@ struct err;
 int plan_check_numbers(const struct plan_record *record, struct err *err);
 int plan_check_options(const struct plan_options *options, struct err *err);
 int plan_check_name(const char *name, struct err *err);
-struct calendar_rule;
 void plan_rule_of(
     const struct plan_schedule *schedule, struct calendar_rule *ret);
+
+/* The sections as arrays, once their bounds are known to be right. */
+struct plan_view {
+	struct plan_header *header;
+	struct plan_record *workers;
+	uint32_t *order;
+	union plan_slot *slots;
+	struct plan_port *ports;
+	struct plan_dependency *dependencies;
+	struct calendar_change *changes;
+	int64_t *numbers;
+	const char *texts;
+	uint64_t count[SECTION_COUNT];
+};
+/* Of a plan whose sections lie within it. */
+void plan_view_of(uint8_t *bytes, struct plan_view *ret);
+struct calendar_zone plan_view_zone(
+    const struct plan_view *view, const struct plan_schedule *schedule);
+const char *plan_view_name(const struct plan_view *view, uint32_t index);
+/* The index of a worker; -1: none. */
+int32_t plan_view_find(const struct plan_view *view, const char *name);
 
 #endif
