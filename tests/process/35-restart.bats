@@ -111,9 +111,7 @@ herd() {
 	: >"$T/crash"
 }
 in_state() { "$CTL" show | awk -v s="$1" '$1 == "instance" && $3 == s { n++ } END { print n + 0 }'; }
-restarted() { "$CTL" show | awk '$1 == "instance" { n += $7 } END { print n + 0 }'; }
 so_many_wait() { [ "$(in_state backoff)" = "$1" ]; }
-so_many_restarted() { (($(restarted) >= $1)); }
 
 @test "50 replicas that crash together: so many start at once, the rest in their turn; an order doesn't wait" {
 	for backoff in 10ms 0s; do

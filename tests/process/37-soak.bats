@@ -11,8 +11,6 @@ setup() {
 }
 teardown() { finish; }
 
-restarted() { "$CTL" show | awk '$1 == "instance" { n += $7 } END { print n + 0 }'; }
-so_many_restarted() { (($(restarted) >= $1)); }
 all_stopped() {
 	[[ $("$CTL" show | awk '$1 == "instance" && $3 == "stopped" { n++ } END { print n + 0 }') == 10 ]]
 }

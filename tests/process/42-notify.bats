@@ -33,7 +33,6 @@ heard() {
 	tell barrier "$T/heard"
 	until_ok file_there "$T/heard"
 }
-open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
 logged() { grep -q "$1" "$T/err"; }
 
 start() {

@@ -20,13 +20,6 @@ all_counted() {
 		    $(figure "$1" "held-$what") == received)) || return 1
 	done
 }
-logger_pid() { "$CTL" show | sed -n 's/.* logger \([0-9]*\) .*/\1/p'; }
-another_logger() {
-	local pid
-	pid=$(logger_pid)
-	((pid > 1 && pid != $1))
-}
-none_held() { [[ $(figure "$1" held-bytes) == 0 ]]; }
 
 # One worker that writes 50,000 lines of 100 bytes: 5 MB.
 writer() {

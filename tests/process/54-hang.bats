@@ -20,12 +20,6 @@ teardown() {
 	[ -z "$DISK" ] || umount -l "$DISK" 2>/dev/null || :
 }
 
-logger_pid() { "$CTL" show | sed -n 's/.* logger \([0-9]*\) .*/\1/p'; }
-another_logger() {
-	local pid
-	pid=$(logger_pid)
-	((pid > 1 && pid != $1))
-}
 # Of the children of the init, one that writes a file in its place.
 writer_pid() {
 	local pid
@@ -34,7 +28,6 @@ writer_pid() {
 	done
 }
 writes() { [[ -n $(writer_pid) ]]; }
-none_held() { [[ $(figure "$1" held-bytes) == 0 ]]; }
 # What WORKER/N wrote is somewhere, to the last byte.
 all_counted() {
 	local what

@@ -23,7 +23,6 @@ fault() {
 	until_ok faulted $((before + 1))
 	until_ok "$CTL" live
 }
-open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
 # More than one worker of a name: never.
 running() { pgrep -fc "^$HELPER wait $1\$" || :; }
 
@@ -302,11 +301,6 @@ all_once() { [[ $(replicas_of "$T/c") == "$(printf 'REEVE_REPLICA=%s\n' 0 1 2 3)
 	done
 }
 
-word_of_init() { "$CTL" show | awk -v at="$1" '$1 == "init" { print $at }'; }
-operator_runs() { [[ $(word_of_init 4) == running ]]; }
-pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
-lines_of() { grep -c '^line ' "$T/out"; }
-more_lines() { (($(lines_of) >= $1)); }
 
 @test "operator, logger and their wires outlive faults; no line is lost, none comes twice" {
 	needs_faults

@@ -16,14 +16,8 @@ UPGRADES=${REEVE_UPGRADES:-20} WORKERS=${REEVE_UPGRADE_WORKERS:-100}
 needs_faults() {
 	grep -q REEVE_TEST_TAKE_OVER "$REEVE" || skip "needs a build for tests"
 }
-open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
-pids_of() { "$CTL" show | awk -v who="^$1/" '$2 ~ who { print $2, $5 }' | sort; }
 version_is() { [[ $("$CTL" version) == "$1" ]]; }
-word_of_init() { "$CTL" show | awk -v at="$1" '$1 == "init" { print $at }'; }
-operator_runs() { [[ $(word_of_init 4) == running ]]; }
 another_operator() { operator_runs && [[ $(word_of_init 5) != "$1" ]]; }
-lines_of() { grep -c '^line ' "$T/out"; }
-more_lines() { (($(lines_of) >= $1)); }
 this_version() { "$REEVE" --version | cut -d' ' -f2; }
 # reeve upgrade, against the supervisor of this test.
 upgrade() { "$REEVE" upgrade --name t "$@"; }

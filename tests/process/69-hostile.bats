@@ -23,8 +23,6 @@ two_workers() {
 		backoff 20ms 20ms
 	END
 }
-pids_of() { "$CTL" show | awk -v who="^$1/" '$2 ~ who { print $2, $5 }' | sort; }
-open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
 
 @test "a flood of wrong messages changes nothing; restarts and orders go on meanwhile" {
 	two_workers

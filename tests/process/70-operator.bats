@@ -36,8 +36,6 @@ operator() {
 	"$CTL" show | awk -v word="$1" '$1 == "init" { print $(3 + word) }'
 }
 operator_is() { [[ $(operator 1) == "$1" ]]; }
-# "worker/replica pid" of all.
-pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 
 @test "as PID 1 and not: workers run, status tells, TERM ends all of it" {
 	manifest

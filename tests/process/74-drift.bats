@@ -45,7 +45,6 @@ differs() {
 }
 # replaced PID: another process is ready in its place.
 replaced() { [[ $(figure a/0 pid) != "$1" ]] && worker_has a ready 1; }
-pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
 # plan [OPTION…]: into $T/plan, its code in $CODE.
 plan() {
 	CODE=0

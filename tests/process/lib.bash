@@ -162,6 +162,18 @@ figure() {
 		for (i = 4; i < NF; i++) if ($i == what) print $(i + 1) }'
 }
 at_least() { (($(figure "$1" "$2") >= $3)); }
+none_held() { [[ $(figure "$1" held-bytes) == 0 ]]; }
+# "worker/replica pid" of all, and of a worker.
+pids() { "$CTL" show | awk '$1 == "instance" { print $2, $5 }' | sort; }
+pids_of() { "$CTL" show | awk -v who="^$1/" '$2 ~ who { print $2, $5 }' | sort; }
+# How often one was started again, of all together.
+restarted() { "$CTL" show | awk '$1 == "instance" { n += $7 } END { print n + 0 }'; }
+so_many_restarted() { (($(restarted) >= $1)); }
+# Descriptors of the init.
+open_files() { find "/proc/$INIT/fd" -mindepth 1 | wc -l; }
+# What a worker that counts has said: "line N".
+lines_of() { grep -c '^line ' "$T/out"; }
+more_lines() { (($(lines_of) >= $1)); }
 # So much as when it was asked before.
 nothing_comes() {
 	local now before=${received:-}
@@ -169,7 +181,16 @@ nothing_comes() {
 	received=$now
 	[[ $now == "$before" ]]
 }
-operator_pid() { "$CTL" show | awk '$1 == "init" { print $5 }'; }
+# A word of its line about itself: 4 is the state of the operator, 5 its pid.
+word_of_init() { "$CTL" show | awk -v at="$1" '$1 == "init" { print $at }'; }
+operator_runs() { [[ $(word_of_init 4) == running ]]; }
+operator_pid() { word_of_init 5; }
+logger_pid() { "$CTL" show | sed -n 's/.* logger \([0-9]*\) .*/\1/p'; }
+another_logger() {
+	local pid
+	pid=$(logger_pid)
+	((pid > 1 && pid != $1))
+}
 # Line WORKER: its desired, running, ready.
 worker_figure() {
 	"$CTL" show | awk -v who="$1" -v what="$2" '$1 == "worker" && $2 == who {
