@@ -319,6 +319,12 @@ need() {
 	done
 }
 
+# What `reeve status` says of the supervisor that REEVE_SOCKET names. A file whose
+# supervisor lives elsewhere defines `status` anew.
+status() { "$REEVE" status --output json; }
+in_status() { status | jq -e "$1"; }
+operator_pid() { status | jq '.operator.pid'; }
+
 # expect_status N, has TEXT, lacks TEXT: after `run`; they show what came.
 # shellcheck disable=SC2154
 expect_status() {

@@ -43,9 +43,6 @@ supervise() {
 	LOG=$BACKGROUND_LOG
 	wait_until in_status '.workers[0].ready == 1'
 }
-status() { "$REEVE" status --output json; }
-in_status() { status | jq -e "$1"; }
-operator_pid() { status | jq '.operator.pid'; }
 # drift; mend: an alert is raised; it is over.
 drift() { declare_label b && wait_until in_status '.alerts[] | select(.kind == "drift")'; }
 mend() { declare_label a && wait_until in_status '.alerts | map(select(.kind == "drift")) == []'; }

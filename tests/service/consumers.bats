@@ -35,7 +35,6 @@ supervise() {
 	start_background reeve "$REEVE" run -f reeve.yaml
 	wait_until in_status '.queues[0].error == null and .queues[0].waiting != null'
 }
-in_status() { "$REEVE" status --output json | jq -e "$1"; }
 drifts() { in_status ".drift | any(.worker == \"$1\" and .class == \"$2\")"; }
 no_drift() { in_status ".drift_known and (.drift | any(.worker == \"$1\" and .class == \"$2\") | not)"; }
 on_redis() { echo "{name: jobs, kind: redis, url: '$REDIS_URL/0', list: jobs$1}"; }

@@ -35,9 +35,6 @@ supervise() {
 	start_background reeve "$REEVE" run -f reeve.yaml
 	wait_until in_status '.queues[0].waiting != null and .workers[0].ready == 2'
 }
-status() { "$REEVE" status --output json; }
-in_status() { status | jq -e "$1"; }
-operator_pid() { status | jq '.operator.pid'; }
 tried() { [ "$(wc -l <"$EFFECTS.tries")" -ge "$1" ]; }
 # The replica that holds the job, by what `status` says.
 HOLDER='[.queues[0].consumer_list[] | select(.holds_lease) | .worker] | unique'

@@ -45,8 +45,6 @@ manifest() {
 # world COMMAND…: where the supervisor is.
 world() { "${WORLD[@]}" "$@"; }
 status() { world "$REEVE" status --output json; }
-in_status() { status | jq -e "$1"; }
-operator_pid() { status | jq '.operator.pid'; }
 page() { world curl -sS --max-time 10 "http://127.0.0.1:$PORT/"; }
 page_has() { grep -qF "$1" <<<"$(page)"; }
 # A queue on the page, alone: the word "unknown" is elsewhere on it too.

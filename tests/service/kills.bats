@@ -51,8 +51,6 @@ manifest() {
 	alertRules: [{kind: operator-restarted, send: false}]
 	YAML
 }
-status() { "$REEVE" status --output json; }
-in_status() { status | jq -e "$1"; }
 operator_runs() { in_status '.operator.state == "running"'; }
 pids_of() { status | jq -c "[.workers[] | select(.name == \"$1\") | .instances[].pid]"; }
 all_ready() { in_status '[.workers[].instances[] | select(.ready)] | length == 7'; }

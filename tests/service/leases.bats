@@ -33,7 +33,6 @@ setup() {
 	wait_until in_status '.queues[0].active == 1'
 }
 
-in_status() { "$REEVE" status --output json | jq -e "$1"; }
 extended() { grep -q 'drain.extended.*w/0 holds a job of queue jobs' "$BACKGROUND_LOG"; }
 granted() { grep -q 'worker.extended.*w/0' "$BACKGROUND_LOG"; }
 # done once, by whoever took it first
@@ -67,7 +66,7 @@ beyond_the_grace() {
 
 @test "with the operator dead the grace is what was declared" {
 	local operator
-	operator=$("$REEVE" status --output json | jq .operator.pid)
+	operator=$(operator_pid)
 	kill -STOP "$operator"
 	"$REEVE_BUILD/tests/process/ctl" stop w
 	wait_until grep -q 'worker=w/0.*SIGKILL' "$BACKGROUND_LOG"

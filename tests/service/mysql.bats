@@ -157,7 +157,7 @@ setup() {
 	run "$REEVE" check -f reeve.yaml
 	lacks 'not acted on'
 	start_background run "$REEVE" run -f reeve.yaml
-	wait_until clerk_is_ready
+	wait_until in_status '.workers[0].ready == 1'
 	run "$REEVE" smoke -f reeve.yaml --output text --output json=smoke.json
 	expect_status 0
 	jq -e '[.findings[] | select(.id == "RV619") | .result] == ["passed"]' smoke.json
@@ -168,8 +168,4 @@ setup() {
 	run "$REEVE" smoke -f reeve.yaml --output text
 	expect_status 1
 	has RV602
-}
-
-clerk_is_ready() {
-	"$REEVE" status --output json | jq -e '.workers[0].ready == 1'
 }

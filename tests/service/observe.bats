@@ -30,9 +30,8 @@ supervise() {
 	start_background reeve "$REEVE" run -f reeve.yaml
 }
 
-in_status() { "$REEVE" status --output json | jq -e "$1"; }
 queue() { printf '.queues[] | select(.name == "%s") | %s' "$1" "$2"; }
-probers() { pgrep -P "$("$REEVE" status --output json | jq .operator.pid)" -f ' probe'; }
+probers() { pgrep -P "$(operator_pid)" -f ' probe'; }
 
 @test "a prober that hangs is killed: its queues become unknown and say why, the others go on" {
 	start_redis
@@ -70,7 +69,7 @@ looks_are() {
 	# what is older than the last look is in the file
 	wait_until looks_are '[.looks[] | select(.waiting == 3)] | length >= 2'
 	local operator
-	operator=$("$REEVE" status --output json | jq .operator.pid)
+	operator=$(operator_pid)
 	kill -KILL "$operator"
 	wait_until in_status ".operator.state == \"running\" and .operator.pid != $operator"
 	looks_are '.schema == "reeve.history/1" and (.looks | any(.waiting == 2) and any(.waiting == 3))'
@@ -101,7 +100,7 @@ no_alert() { in_status ".alerts | any(.key == \"$1\") | not"; }
 	run "$REEVE" status
 	has 'depth is above 2'
 	local operator
-	operator=$("$REEVE" status --output json | jq .operator.pid)
+	operator=$(operator_pid)
 	kill -STOP "$REDIS_PID"
 	wait_until in_status "$(queue jobs '.waiting == null')"
 	# the new one knows it by the history; unknown isn't well

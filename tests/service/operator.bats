@@ -51,11 +51,9 @@ supervise() {
 	wait_until all_ready "${REPLICAS:-2}"
 }
 
-status() { "$REEVE" status --output json; }
 pids() { status | jq -c '[.workers[].instances[].pid]'; }
 other_pids() { [ "$(pids)" != "$1" ]; }
 all_ready() { [ "$(status | jq '[.workers[].instances[] | select(.ready)] | length')" = "$1" ]; }
-in_status() { status | jq -e "$1"; }
 logged() { grep -q -- "$1" "$LOG"; }
 history_is() { [ "$(tr '\n' ' ' <"$STATE/history")" = "$1 " ]; }
 environ_of() { tr '\0' '\n' <"/proc/$1/environ"; }
@@ -67,7 +65,6 @@ all_have() {
 	done
 	all_ready "${REPLICAS:-2}"
 }
-operator_pid() { status | jq '.operator.pid'; }
 # Another operator than PID answers.
 operator_after() { in_status ".operator.state == \"running\" and .operator.pid != $1"; }
 environ_has() { environ_of "$(status | jq '.workers[0].instances[0].pid')" | grep -qx "$1"; }

@@ -60,11 +60,7 @@ setup_file() {
 	: >worker.log
 	manifest '{name: said, within: 40s, log: {worker: clerk, marker: "document done"}}' >reeve.yaml
 	start_background run "$REEVE" run -f reeve.yaml
-	wait_until clerk_is_ready
-}
-
-clerk_is_ready() {
-	"$REEVE" status --output json | jq -e '.workers[0].ready == 1'
+	wait_until in_status '.workers[0].ready == 1'
 }
 
 # manifest STAGE…: with these stages beside the one that reads the effect.

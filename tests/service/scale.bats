@@ -40,7 +40,6 @@ supervise() {
 	wait_until in_status '.queues[] | select(.name == "jobs" and .waiting != null)'
 }
 
-in_status() { "$REEVE" status --output json | jq -e "$1"; }
 replicas_are() { in_status ".workers[0] | .desired == $1 and .ready == $1"; }
 effects_are() { [ "$(wc -l <"$EFFECTS")" = "$1" ]; }
 held_by() { redis ZRANGE jobs:reeve:lease 0 -1 | grep -q ":$1:"; }
@@ -123,7 +122,7 @@ scaler() {
 	"$REEVE" scale w 3
 	wait_until replicas_are 3
 	local before
-	before=$("$REEVE" status --output json | jq .operator.pid)
+	before=$(operator_pid)
 	kill -KILL "$before"
 	wait_until in_status ".operator.state == \"running\" and .operator.pid != $before"
 	wait_until in_status '.workers[0].scale | .by_order and .replicas != null'
@@ -139,7 +138,7 @@ scaler() {
 	wait_until replicas_are 2
 	local before pids
 	pids=$("$REEVE" status --output json | jq -c '[.workers[].instances[].pid]')
-	before=$("$REEVE" status --output json | jq .operator.pid)
+	before=$(operator_pid)
 	release_blocked
 	wait_until effects_are 4
 	kill -KILL "$before"
