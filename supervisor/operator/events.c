@@ -33,7 +33,13 @@ struct events {
 	struct loop_timer commit;
 	sqlite3_stmt *insert, *read;
 	int64_t boot_ms;
-	uint64_t last;    /* of the init's events */
+	uint64_t last; /* of the init's events */
+	uint64_t safe; /* up to here all of them are in the store */
+	/* Those that could not be written, as far as the init still has them:
+	 * the last that came again, and the last of them. */
+	uint64_t redo_from, redo_to;
+	events_again_fn *again;
+	void *again_arg;
 	unsigned written; /* since the last pruning */
 	struct known_drift *drift;
 	size_t ndrift;
@@ -70,19 +76,29 @@ prune(struct events *events)
 	(void)!store_run(events->store, statement);
 }
 
-/* Also of what others wrote into the store: whoever commits may be the first
- * for whom it works again. */
+/* After a commit. The gap is also of what others wrote into the store: whoever
+ * commits may be the first for whom it works again. */
 static void
 tell_gap(struct events *events)
 {
 	char since[CLOCK_TEXT_SIZE];
 	int64_t since_wall_ms = store_take_gap(events->store);
 
-	if (since_wall_ms != 0)
-		events_say(events, "lost", NULL,
-		    "the history could not be written since %s: what happened "
-		    "until now isn't in it",
-		    clock_text(since_wall_ms, since));
+	if (since_wall_ms == 0) {
+		if (events->store->trouble_wall_ms == 0)
+			events->safe = events->redo_from < events->redo_to
+			                   ? events->redo_from
+			                   : events->last;
+		return;
+	}
+	events->redo_from = events->safe;
+	events->redo_to = events->last;
+	events_say(events, "lost", NULL,
+	    "the history could not be written since %s: of what happened until "
+	    "now it gets what the init keeps",
+	    clock_text(since_wall_ms, since));
+	if (events->redo_from < events->redo_to && events->again != NULL)
+		events->again(events->again_arg, events->redo_from);
 }
 
 static void
@@ -254,14 +270,20 @@ events_take(struct events *events, const struct wire_event *wire)
 	struct buffer detail;
 	bool ended = wire->event == EVENT_EXITED;
 
-	if (events == NULL || wire->number <= events->last)
+	if (events == NULL)
 		return;
-	if (wire->number > events->last + 1)
+	bool again = wire->number <= events->last;
+	uint64_t *before = again ? &events->redo_from : &events->last;
+
+	if (wire->number <= *before ||
+	    (again && wire->number > events->redo_to))
+		return;
+	if (wire->number > *before + 1)
 		events_say(events, "lost", NULL,
 		    "%" PRIu64 " events came while the operator was away, more "
 		    "than the init keeps",
-		    wire->number - events->last - 1);
-	events->last = wire->number;
+		    wire->number - *before - 1);
+	*before = wire->number;
 	buffer_init(&detail, DETAIL_MAX);
 	if (ended) {
 		exit_words(wire, text, sizeof(text));
@@ -280,6 +302,15 @@ events_take(struct events *events, const struct wire_event *wire)
 	                 .text = text,
 	                 .detail = ended ? detail.data : NULL});
 	buffer_fini(&detail);
+}
+
+void
+events_ask_again(struct events *events, events_again_fn *again, void *arg)
+{
+	if (events == NULL)
+		return;
+	events->again = again;
+	events->again_arg = arg;
 }
 
 uint64_t
@@ -484,7 +515,7 @@ events_new(
 	    "text, detail FROM events WHERE at_ms >= ?1 AND id > ?2 AND "
 	    "(?3 IS NULL OR worker = ?3) ORDER BY id DESC LIMIT ?4) "
 	    "ORDER BY id");
-	events->last = read_last(events);
+	events->last = events->safe = read_last(events);
 	drift_recall(events);
 	prune(events);
 	store_commit(store);

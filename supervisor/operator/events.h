@@ -28,6 +28,11 @@ struct events *events_new(struct store *store, struct loop *loop,
     int64_t boot_ms, struct err *err) MUST_CHECK;
 void events_free(struct events *events);
 
+/* Called when the store works again and the init's events above `number` are to
+ * come once more. */
+typedef void events_again_fn(void *arg, uint64_t number);
+void events_ask_again(struct events *events, events_again_fn *again, void *arg);
+
 /* The init's last event that is kept: it is asked for those above. */
 uint64_t events_last(const struct events *events);
 void events_take(struct events *events, const struct wire_event *wire);

@@ -237,22 +237,36 @@ receiver_told(void *arg, const char *name, const char *why)
 	    NULL, "%s: %s", name, why == NULL ? "takes alerts again" : why);
 }
 
-void
-notes_open_history(struct operator_core *op)
+/* The init tells what came after the event of this number, and goes on. */
+static void
+ask_events(void *arg, uint64_t number)
 {
+	struct operator_core *op = arg;
 	union wire_message message;
 	struct err err = ERR_INIT;
 
 	memset(&message, 0, sizeof(message));
+	message.since.number = number;
+	if (wire_client_send(
+	        &op->init, WIRE_EVENTS, &message, -1, NULL, &err) == -1)
+		log_warning("history", "no events: %s", err.text);
+}
+
+void
+notes_open_history(struct operator_core *op)
+{
+	struct err err = ERR_INIT;
+
 	if (store_open(&op->store, op->state_dir, &err) == 0)
 		op->events = events_new(&op->store, &op->loop,
 		    op->init.hello.started_wall_ms, &err);
 	op->trend = trend_new(&op->store, &op->loop, &err);
-	message.since.number = events_last(op->events);
-	op->counters.last_event = message.since.number;
-	if (op->events == NULL || wire_client_send(&op->init, WIRE_EVENTS,
-	                              &message, -1, NULL, &err) == -1)
+	op->counters.last_event = events_last(op->events);
+	if (op->events == NULL)
 		log_warning("history", "no events: %s", err.text);
+	else
+		ask_events(op, op->counters.last_event);
+	events_ask_again(op->events, ask_events, op);
 	events_say(
 	    op->events, "operator", NULL, "started, pid %d", (int)getpid());
 	op->alerts.told = alert_told;

@@ -63,12 +63,12 @@ both_ready() { in_status '.workers[0].ready == 2'; }
 # Everything else: the other queue is looked at, a worker that dies is started
 # again, an order is done, the page and status answer.
 goes_on() {
-	local before pid
+	local before
 	before=$(near_at)
 	wait_until -t 60 newer_look "$before"
-	pid=$(status | jq '.workers[0].instances[0].pid')
-	kill -KILL "$pid"
-	wait_until -t 60 another_process "$pid"
+	KILLED=$(status | jq '.workers[0].instances[0].pid')
+	kill -KILL "$KILLED"
+	wait_until -t 60 another_process "$KILLED"
 	world "$REEVE" scale w 3
 	wait_until -t 60 in_status '.workers[0].ready == 3'
 	world "$REEVE" scale w 2
@@ -213,11 +213,17 @@ disk_in_trouble() {
 	wait_until -t 60 in_status '.operator.spool == "disk" and .operator.spool_trouble == null'
 	wait_until -t 60 in_status '.operator.history_trouble == null'
 	wait_until -t 60 gap_told
+	# who ended meanwhile is told by the init once more, and kept once
+	wait_until -t 60 end_kept
 	kill -KILL "$(operator_pid)"
 	wait_until -t 60 in_status '.operator.state == "running"'
 	rm got.code
 	wait_until -t 90 got 'drift resolved'
 	[ "$(jq -s '[.[] | select(.kind == "drift")] | length' got)" = 2 ]
+}
+end_kept() {
+	world "$REEVE" events --tail 10000 --output json |
+	    jq -es "map(select(.kind == \"exited\" and .pid == $KILLED)) | length == 1"
 }
 empty() { world rm "$PWD/run/filler"; }
 
