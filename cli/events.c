@@ -2,8 +2,9 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -128,14 +129,16 @@ ask_once(struct cli *cli, struct asking *asking)
 static int
 follow(struct cli *cli, struct asking *asking)
 {
-	const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000L};
+	struct pollfd out = {.fd = STDOUT_FILENO};
 	int rc = EXIT_PASSED;
 
 	asking->since_ms = 0;
 	asking->tail = TAIL_MAX;
 	asking->patience = PATIENCE;
 	while (rc == EXIT_PASSED) {
-		(void)nanosleep(&pause, NULL);
+		/* whoever read it is gone: `… | head -1` */
+		if (poll(&out, 1, FOLLOW_MS) == 1)
+			return EXIT_PASSED;
 		if (!cli->timeout_given)
 			cli->deadline_ms =
 			    clock_after(clock_ms(), cli->timeout_ms);

@@ -98,11 +98,19 @@ connect_name(const char *name, int *ret_fd, struct err *err)
 {
 	const char *const *environment = (const char *const *)environ;
 	struct place_socket place;
+	struct err refused = ERR_INIT;
 
 	for (unsigned i = 0;
-	     place_candidate(name, environment, i, &place, NULL) == 0; i++)
-		if (connect_place(&place, ret_fd, err) == 0)
+	     place_candidate(name, environment, i, &place, NULL) == 0; i++) {
+		struct err one = ERR_INIT;
+		if (connect_place(&place, ret_fd, &one) == 0)
 			return 0;
+		if (one.sys == EACCES)
+			refused = one;
+	}
+	if (refused.sys == EACCES)
+		return err_set(
+		    err, ERR_REFUSED, "another user's: %s", refused.text);
 	if (name[0] == '\0')
 		return err_set(
 		    err, ERR_REFUSED, "none listens where $REEVE_SOCKET says");
@@ -111,9 +119,10 @@ connect_name(const char *name, int *ret_fd, struct err *err)
 }
 
 /* Without a name: the only directory in /run/reeve (or the user's own) whose
- * socket answers. */
+ * socket answers. `refused` is why another user's doesn't. */
 static int
-connect_only(const char *parent, int *ret_fd, char *others, size_t size)
+connect_only(const char *parent, int *ret_fd, char *others, size_t size,
+    struct err *refused)
 {
 	DIR *dir = opendir(parent);
 	int found = -1, count = 0;
@@ -123,11 +132,16 @@ connect_only(const char *parent, int *ret_fd, char *others, size_t size)
 	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
 		struct place_socket place = {.explicit_dir = true};
 		int fd = -1;
+		struct err one = ERR_INIT;
 		if (entry->d_name[0] == '.' ||
 		    text_format(place.dir, sizeof(place.dir), NULL, "%s/%s",
-		        parent, entry->d_name) == -1 ||
-		    connect_place(&place, &fd, NULL) == -1)
+		        parent, entry->d_name) == -1)
 			continue;
+		if (connect_place(&place, &fd, &one) == -1) {
+			if (one.sys == EACCES)
+				*refused = one;
+			continue;
+		}
 		size_t used = strlen(others);
 		if (text_format(others + used, size - used, NULL, " %s",
 		        entry->d_name) == -1)
@@ -213,12 +227,15 @@ static int
 connect_any(int *ret_fd, struct err *err)
 {
 	char others[256] = "", own[PLACE_DIR_MAX];
+	struct err refused = ERR_INIT;
 	const char *runtime = environment_value("XDG_RUNTIME_DIR");
-	int count = connect_only("/run/reeve", ret_fd, others, sizeof(others));
+	int count = connect_only(
+	    "/run/reeve", ret_fd, others, sizeof(others), &refused);
 
 	if (count == 0 && runtime != NULL &&
 	    text_format(own, sizeof(own), NULL, "%s/reeve", runtime) == 0)
-		count = connect_only(own, ret_fd, others, sizeof(others));
+		count =
+		    connect_only(own, ret_fd, others, sizeof(others), &refused);
 	if (count == 0)
 		count = connect_abstract(ret_fd, others, sizeof(others));
 	if (count == 1)
@@ -226,6 +243,9 @@ connect_any(int *ret_fd, struct err *err)
 	if (count > 1)
 		return err_set(err, ERR_INPUT,
 		    "several supervisors run here, name one of:%s", others);
+	if (refused.sys == EACCES)
+		return err_set(
+		    err, ERR_REFUSED, "another user's: %s", refused.text);
 	return err_set(err, ERR_REFUSED, "none listens on this host");
 }
 

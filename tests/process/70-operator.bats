@@ -108,6 +108,23 @@ operator_is() { [[ $(operator 1) == "$1" ]]; }
 	[ "$(pids)" = "$(<"$T/before")" ]
 }
 
+@test "another user is told that it is another user's" {
+	[ "$(id -u)" -eq 0 ] || skip "needs another user"
+	manifest
+	run_manifest child
+	chmod 711 "$T"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups "$REEVE" status
+	[ "$status" -eq 69 ]
+	[[ $output == *"no supervisor answers: another user's: connect"*"Permission denied"* ]]
+}
+
+@test "follow ends when its reader has gone, though nothing happens" {
+	manifest
+	run_manifest child
+	"$REEVE" events --follow | head -1 >"$T/first"
+	[ -s "$T/first" ]
+}
+
 @test "where no directory can be written, status finds the supervisor by itself" {
 	needs_root
 	local dir as
