@@ -24,7 +24,22 @@ struct flag_row {
 	const char *summary; /* when it is; what the server says follows */
 	const char *passed;
 	const char *expected, *fix;
+	const char *near; /* the type of the near names that help; NULL */
 };
+
+/* "; near: NAME (WHERE)" of the nearest name of that type, or nothing. */
+static const char *
+nearest(struct check *check, const struct queue_state *state, const char *type)
+{
+	for (size_t i = 0; type != NULL && i < state->nnear; i++) {
+		const struct queue_near *near = &state->near[i];
+
+		if (text_equal(near->type, type))
+			return check_text(
+			    check, "; near: %s (%s)", near->name, near->where);
+	}
+	return "";
+}
 
 /* A technology without the notion has no finding; one that could not be looked
  * at says why. */
@@ -49,8 +64,9 @@ judge_flag(struct check *check, const struct queue_look *look,
 		check_set(check, finding, RESULT_PASSED, "%s", row->passed);
 		return;
 	}
-	check_set(check, finding, RESULT_FAILED, "%s%s%s", row->summary,
-	    why[0] != '\0' ? ": " : "", why);
+	check_set(check, finding, RESULT_FAILED, "%s%s%s%s", row->summary,
+	    why[0] != '\0' ? ": " : "", why,
+	    nearest(check, look->state, row->near));
 	queue_evidence(check, finding, look,
 	    why[0] != '\0' ? why : row->summary, row->expected);
 	check_fix(check, finding, row->fix, NULL, "reeve check");
@@ -64,7 +80,8 @@ judge_bound(struct check *check, const struct queue_look *look)
 	    .passed = "what is sent under its name arrives in it",
 	    .expected = "a stream that takes the subject, or a binding",
 	    .fix = "correct the subject or routing key, or bind the queue to "
-	           "it"};
+	           "it",
+	    .near = "subject"};
 
 	judge_flag(check, look, &look->state->bound, &row);
 }

@@ -363,6 +363,9 @@ counted_quorum() {
 	[ "$(answer cause)" = not-found ]
 	has "vhost 'nov' not found"
 	has "near: 'nova'"
+	run "$REEVE_TOOL" diagnose "$wrong"
+	has RV209
+	has "near: 'nova'"
 	look submit "$wrong" x
 	[ "$(answer result)" = failed ]
 	[ "$(answer code)" = 530 ]

@@ -88,6 +88,7 @@ keys_are() {
 		field paused True
 		run "$REEVE_TOOL" diagnose "$URL"
 		[[ "$output" == *" 1 failed"* ]]
+		has RV228
 		run "$REEVE_TOOL" queue ls "$URL"
 		[ "$(awk 'NR == 2 { print $5 }' <<<"$output")" = 1 ] # DEAD
 		diff <(echo "$before") <(redis_keys)

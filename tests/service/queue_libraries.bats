@@ -85,6 +85,8 @@ queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
 	rq_python 'import rq.suspension; rq.suspension.suspend(connection)'
 	same_rq_counts
 	field paused True
+	run "$REEVE_TOOL" diagnose "$URL"
+	has RV228
 	run_ls "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
 	look observe "rq+redis://127.0.0.1:$REDIS_PORT/0?queue=job"
 	jq -e ".queue.near[] | select(.name == \"jobs\")" <<<"$(tail -n 1 <<<"$output")"

@@ -172,6 +172,9 @@ state() {
 	printf '%s\n' "$output" | tail -n 1 | jq -e '.queue.bound.is == "no"
 	    and (.queue.bound.why | contains("stored by no stream"))
 	    and .queue.near[0].name == "'"$SUBJECT"'"'
+	run "$REEVE_TOOL" diagnose "$QUEUE&subject=p8fs.storage.events.${TIER}x"
+	has RV222
+	has "near: $SUBJECT (stream $STREAM)"
 }
 
 @test "a canary goes where it is said to go, through the worker, and away" {
