@@ -352,18 +352,6 @@ struct moving {
 	size_t count;
 };
 
-/* Which of those that are asked for it is, and not moved yet; `nids`: none. */
-static size_t
-wanted(const struct moving *moving, const char *id)
-{
-	size_t i = 0;
-
-	while (i < moving->move->nids &&
-	       (moving->moved[i] || !text_equal(moving->move->ids[i], id)))
-		i++;
-	return i;
-}
-
 static int
 move_some(struct queue *queue, struct moving *moving,
     struct amqp_trouble *trouble, struct err *err)
@@ -381,7 +369,8 @@ move_some(struct queue *queue, struct moving *moving,
 		    &message, trouble, err);
 		size_t at =
 		    rc == 0 && message.tag != 0 && is_ours(queue, &message)
-		        ? wanted(moving, message.id)
+		        ? queue_move_wanted(
+		              moving->move, moving->moved, message.id)
 		        : moving->move->nids;
 
 		arena_fini(&arena);

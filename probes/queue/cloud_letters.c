@@ -213,19 +213,6 @@ struct moving {
 	size_t count;
 };
 
-/* Which of those that are asked for it is, and not moved yet; `nids`: none. */
-static size_t
-wanted(const struct moving *moving, const struct cloud_letter *letter)
-{
-	size_t i = 0;
-
-	while (i < moving->move->nids &&
-	       (!letter->ours || moving->moved[i] ||
-	           !text_equal(moving->move->ids[i], letter->id)))
-		i++;
-	return i;
-}
-
 static int
 move_one(struct receiving *receiving, struct moving *moving,
     const struct cloud_letter *letter, size_t at, struct arena *scratch,
@@ -274,8 +261,10 @@ move_some(struct receiving *receiving, struct moving *moving, struct err *err)
 		/* after a failure the rest of them is given back */
 		for (size_t i = 0; i < batch.count; i++) {
 			const struct cloud_letter *letter = &batch.letters[i];
-			size_t at = rc == 0 ? wanted(moving, letter)
-			                    : moving->move->nids;
+			size_t at = rc == 0 && letter->ours
+			                ? queue_move_wanted(moving->move,
+			                      moving->moved, letter->id)
+			                : moving->move->nids;
 
 			if (at == moving->move->nids)
 				hold(receiving, letter);

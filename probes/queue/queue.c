@@ -798,6 +798,17 @@ queue_mark_holders(struct arena *arena, struct queue_state *state,
 	state->who = who;
 }
 
+size_t
+queue_move_wanted(
+    const struct queue_move *move, const bool *moved, const char *id)
+{
+	size_t i = 0;
+
+	while (i < move->nids && (moved[i] || !text_equal(move->ids[i], id)))
+		i++;
+	return i;
+}
+
 int
 queue_moved_so_far(
     struct queue *queue, size_t count, size_t wanted, struct err *err)

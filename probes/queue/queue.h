@@ -333,6 +333,9 @@ struct queue_number queue_exact(int64_t value);
 struct queue_number queue_counted(int64_t count, int64_t count_to);
 struct queue_number queue_unknown(const char *why);
 struct queue_number queue_inapplicable(void);
+/* Which of a move's ids `id` is, and not moved yet; `move->nids`: none. */
+size_t queue_move_wanted(
+    const struct queue_move *move, const bool *moved, const char *id);
 /* The error of a move that came as far as `count` of `wanted`: where any was
  * moved it is no refusal any more. Returns -1. */
 int queue_moved_so_far(

@@ -191,12 +191,9 @@ static bool
 take(const struct failed *failed, void *arg)
 {
 	struct search *search = arg;
-	size_t i = 0;
+	size_t i =
+	    queue_move_wanted(search->move, search->taken, failed->digest);
 
-	while (i < search->move->nids &&
-	       (search->taken[i] ||
-	           !text_equal(search->move->ids[i], failed->digest)))
-		i++;
 	if (i == search->move->nids)
 		return true;
 	search->taken[i] = true;

@@ -480,18 +480,6 @@ struct moving {
 	struct walk walk;
 };
 
-/* Which of those that are asked for it is, and not moved yet; `nids`: none. */
-static size_t
-wanted(const struct moving *moving, const char *id)
-{
-	size_t i = 0;
-
-	while (i < moving->move->nids &&
-	       (moving->moved[i] || !text_equal(moving->move->ids[i], id)))
-		i++;
-	return i;
-}
-
 static int
 send_copy(struct queue *queue, struct arena *arena, const struct letter *letter,
     struct err *err)
@@ -529,8 +517,9 @@ move_one(struct moving *moving, struct arena *arena, struct letter *letter,
 
 	if (walk_on(walk, arena, letter, err) == -1)
 		return -1;
-	size_t at =
-	    walk->over ? moving->move->nids : wanted(moving, letter->id);
+	size_t at = walk->over ? moving->move->nids
+	                       : queue_move_wanted(
+	                             moving->move, moving->moved, letter->id);
 
 	if (at == moving->move->nids)
 		return 0;
