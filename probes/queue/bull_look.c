@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "probes/json_read.h"
 #include "probes/queue/bull.h"
 
 /* What is in a queue of BullMQ or Bull: three rounds. */
@@ -21,7 +22,7 @@ struct asked {
 	size_t wait_last, heads[HEADS], some_active;
 	size_t check; /* PTTL of stalled-check */
 	/* of the second round */
-	size_t head_jobs[HEADS], nheads;
+	size_t head_jobs[HEADS], head_opts[HEADS], nheads;
 	size_t locks[ACTIVE_MAX], jobs[ACTIVE_MAX], nactive;
 	int64_t markers; /* entries of `wait` that are no jobs */
 	const char *version;
@@ -143,6 +144,9 @@ ask_heads(struct redis_look *look)
 			continue;
 		if (look->state->head[0] == '\0')
 			look->state->head = arena_text(look->arena, id);
+		asked->head_opts[asked->nheads] =
+		    redis_batch_ask(look->batch, "HMGET",
+		        prefixed_key(look->queue, look->arena, id), "opts");
 		asked->head_jobs[asked->nheads++] = ask_job(look, id);
 	}
 }
@@ -297,6 +301,60 @@ read_ages(struct redis_look *look)
 		                       : "the oldest job has no timestamp");
 }
 
+/* Whether a job that may be tried more than once waits in between: its own
+ * options say so, `backoff` a number of milliseconds or {type, delay}, of
+ * which a type of the application's own knows the delay itself. */
+static enum holds
+backs_off(const redisReply *opts)
+{
+	int64_t attempts = 0, delay_ms = 0;
+
+	if (opts->type != REDIS_REPLY_ARRAY || opts->elements == 0 ||
+	    opts->element[0]->type != REDIS_REPLY_STRING)
+		return HOLDS_UNKNOWN;
+	CLEANUP(json_free)
+	cJSON *json =
+	    json_read(opts->element[0]->str, opts->element[0]->len, NULL);
+	const cJSON *backoff =
+	    cJSON_GetObjectItemCaseSensitive(json, "backoff");
+	const char *type = cJSON_GetStringValue(
+	    cJSON_GetObjectItemCaseSensitive(backoff, "type"));
+
+	if (!cJSON_IsObject(json) ||
+	    json_i64(json, "attempts", 1, &attempts, NULL) == -1 ||
+	    attempts <= 1)
+		return HOLDS_UNKNOWN;
+	if (backoff == NULL || cJSON_IsNull(backoff))
+		return HOLDS_NO;
+	if (type != NULL && !text_equal(type, "fixed") &&
+	    !text_equal(type, "exponential"))
+		return HOLDS_YES;
+	if (cJSON_IsObject(backoff)
+	        ? json_i64(backoff, "delay", 0, &delay_ms, NULL) == -1
+	        : json_item_i64(backoff, &delay_ms, NULL) == -1)
+		return HOLDS_UNKNOWN;
+	return delay_ms > 0 ? HOLDS_YES : HOLDS_NO;
+}
+
+static void
+read_backoff(struct redis_look *look)
+{
+	const struct asked *asked = look->own;
+	struct queue_flag *flag = &look->state->backs_off;
+
+	for (size_t i = 0; i < asked->nheads && flag->is != HOLDS_NO; i++) {
+		enum holds holds = backs_off(
+		    redis_batch_reply(look->batch, asked->head_opts[i]));
+
+		if (holds == HOLDS_UNKNOWN)
+			continue;
+		*flag = redis_flag(look, holds,
+		    holds == HOLDS_NO
+		        ? "the job at the head has 'attempts' and no 'backoff'"
+		        : "the jobs at the head have a 'backoff'");
+	}
+}
+
 /* A job whose lock is gone is stalled: its worker died, or lost it. */
 static bool
 read_locks(struct redis_look *look)
@@ -336,6 +394,7 @@ read_all(struct redis_look *look, struct err *err)
 	read_meta(look);
 	read_counts(look);
 	read_ages(look);
+	read_backoff(look);
 	bool held = read_locks(look);
 	struct queue_number check = redis_number(look, asked->check);
 

@@ -104,6 +104,38 @@ keys_are() {
 	field oldest_ms null
 }
 
+@test "a job that is tried again at once says so by its options" {
+	backs_off() { run_ls "$URL" && field "server.backs_off.is" "$1"; }
+	says_nothing() {
+		run_ls "$URL"
+		expect_status 0
+		[ "$(command jq '.queues[0].server | has("backs_off")' <<<"$output")" = false ]
+	}
+	options() { redis HSET bull:fileprocess:1 opts "$1" >/dev/null; }
+	# as the libraries write them
+	for lib in bullmq4 bullmq6 bull; do
+		redis FLUSHALL >/dev/null
+		use "$lib"
+		lib add '[{"opts":{"attempts":3}},{"opts":{"attempts":3,"backoff":{"type":"exponential","delay":1000}}}]'
+		backs_off False
+		has "'attempts' and no 'backoff'"
+		options "$(redis HGET bull:fileprocess:2 opts)"
+		backs_off True
+	done
+	run "$REEVE_TOOL" diagnose "$URL" --verbose
+	has RV212
+	options '{"attempts":3,"backoff":{"type":"fixed","delay":0}}'
+	backs_off False
+	options '{"attempts":3,"backoff":2000}'
+	backs_off True
+	options '{"attempts":3,"backoff":{"type":"jitter-of-ours"}}'
+	backs_off True
+	options '{"attempts":1}'
+	says_nothing
+	options '{"attempts":"many","backoff":['
+	says_nothing
+}
+
 @test "ages and attempts by the server's clock; what works and what is stalled" {
 	for lib in bullmq5 bull; do
 		redis FLUSHALL >/dev/null
