@@ -197,6 +197,10 @@ no_descriptor() {
 
 # --- 18 ------------------------------------------------------------------------
 
+# MiB; a sanitizer's own memory comes on top.
+MEMORY=48
+[[ -z ${ASAN_OPTIONS:-} ]] || MEMORY=256
+
 # A memory limit for the first two modes: cgroup v1 or v2, whichever there is.
 limit_memory() {
 	local base=/sys/fs/cgroup/memory file=memory.limit_in_bytes
@@ -205,13 +209,13 @@ limit_memory() {
 	fi
 	CGROUP=$base/reeve-pid1-$$-$BATS_TEST_NUMBER
 	mkdir "$CGROUP"
-	echo $((48 << 20)) >"$CGROUP/$file"
+	echo $((MEMORY << 20)) >"$CGROUP/$file"
 	AS=(sh -c "echo \$\$ >$CGROUP/cgroup.procs && exec \"\$@\"" -)
 }
 
 out_of_memory() {
 	local pid
-	CONTAINER=(--memory 48m --memory-swap 48m)
+	CONTAINER=(--memory "${MEMORY}m" --memory-swap "${MEMORY}m")
 	[[ $MODE == container ]] || limit_memory
 	plan_of a.plan <<-END
 		worker hungry
