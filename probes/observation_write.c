@@ -334,16 +334,6 @@ observed_vantage_write(
 	buffer_text(out, "\n");
 }
 
-void
-observed_write(struct buffer *out, const struct observed *observed)
-{
-	observed_vantage_write(out, observed->vantage, observed->at_wall_ms);
-	for (size_t i = 0; i < observed->nobservations; i++)
-		observation_write(out, &observed->observations[i]);
-	for (size_t i = 0; i < observed->nsmokes; i++)
-		observed_smoke_write(out, &observed->smokes[i]);
-}
-
 static void
 clean(const struct redactor *redactor, struct arena *arena, const char **text)
 {

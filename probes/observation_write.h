@@ -20,8 +20,6 @@ void observed_smoke_write(
     struct buffer *out, const struct observed_smoke *smoke);
 void observed_vantage_write(
     struct buffer *out, const char *vantage, int64_t at_wall_ms);
-/* Every line of a whole look, for a bundle. */
-void observed_write(struct buffer *out, const struct observed *observed);
 
 /* The queue part by itself, as the object `key` of something that is being
  * written (NULL inside arrays). */

@@ -93,13 +93,6 @@ redis_command_text(struct redis_command *command, const char *word)
 	redis_command_bytes(command, word, strlen(word));
 }
 
-void
-redis_command_i64(
-    struct redis_command *command, struct arena *arena, int64_t value)
-{
-	redis_command_text(command, arena_format(arena, "%" PRId64, value));
-}
-
 static int
 broken(struct redis_connection *redis, enum cause cause)
 {
@@ -625,12 +618,6 @@ redis_connection_open(const char *url, const char *name, struct ladder *ladder,
     struct redis_connection **ret)
 {
 	return redis_connection_open_at(url, NULL, name, ladder, ret);
-}
-
-int
-redis_connection_fd(const struct redis_connection *redis)
-{
-	return stream_fd(redis->stream);
 }
 
 int

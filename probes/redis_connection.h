@@ -65,8 +65,6 @@ void redis_command_init(struct redis_command *command);
 void redis_command_text(struct redis_command *command, const char *word);
 void redis_command_bytes(
     struct redis_command *command, const void *bytes, size_t len);
-void redis_command_i64(
-    struct redis_command *command, struct arena *arena, int64_t value);
 int redis_connection_run(struct redis_connection *redis, int64_t deadline_ms,
     const struct redis_command *command, redisReply **ret,
     struct err *err) MUST_CHECK;
@@ -92,7 +90,6 @@ enum cause redis_connection_cause(const struct redis_connection *redis);
 enum cause redis_error_cause(
     const redisReply *reply, struct arena *arena, const char **ret_code);
 
-int redis_connection_fd(const struct redis_connection *redis);
 int redis_connection_db(const struct redis_connection *redis);
 const char *redis_connection_address(const struct redis_connection *redis);
 const char *redis_connection_local(const struct redis_connection *redis);
