@@ -378,8 +378,8 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	"$REEVE" start w
 	wait_until all_ready 2
 	run "$REEVE" restart nobody
-	expect_status 1
-	has nobody
+	expect_status 4
+	has "no worker 'nobody'; there "
 }
 
 @test "curl speaks to the operator; without it, the init answers" {
