@@ -158,6 +158,15 @@ same_celery_counts() {
 	}
 }
 
+# All that was sent is done: both say so of the same moment.
+celery_rests() {
+	same_celery_counts 1 && field waiting 0 && field active 0
+}
+
+celery_works() {
+	same_celery_counts 1 && [ "$(get active)" -ge 2 ]
+}
+
 @test "celery: each state as Celery itself counts it, and a canary by the task that every worker has" {
 	URL="celery+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
 	celery_app
@@ -176,15 +185,12 @@ app.work.apply_async((0,), priority=6)'
 	start_celery threads
 	wait_until place "$URL" gone
 	[ "$(fact "done")" = yes ]
-	wait_until seen_in "$URL" active 0
-	same_celery_counts 1
-	field waiting 0
+	wait_until celery_rests
 	# one worker takes four: it works on one, two wait in it, one for its time
 	"$PYTHON" -c 'import app
 app.work.apply_async((0,), countdown=3600)
 for i in range(4): app.work.delay(600)'
-	wait_until same_celery_counts 1
-	[ "$(get active)" -ge 2 ]
+	wait_until celery_works
 }
 
 @test "celery: what a killed worker had goes back as kombu would put it, once" {
