@@ -216,8 +216,8 @@ the_step_where_it_hung_is_said(void **state)
 	struct observation seen = run_one(*state, "hang-at-dns", SHORT_MS);
 
 	/* a busy machine may end a short time before the prober says a word */
-	for (int64_t ms = 2 * SHORT_MS; seen.code[0] == '\0' && ms < LONG_MS;
-	     ms *= 2)
+	for (int64_t ms = INT64_C(2) * SHORT_MS;
+	     seen.code[0] == '\0' && ms < LONG_MS; ms *= 2)
 		seen = run_one(*state, "hang-at-dns", ms);
 	assert_int_equal(seen.cause, CAUSE_DEADLINE);
 	assert_string_equal(seen.code, "dns");
