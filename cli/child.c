@@ -42,6 +42,9 @@ child_reeve_path(char *ret, size_t size, struct err *err)
 	    self);
 }
 
+/* What child_run() waits for; for child_interrupt(). */
+static volatile pid_t running;
+
 static int
 start(const char *const *argv, int out_fd, pid_t *ret, struct err *err)
 {
@@ -121,10 +124,12 @@ child_run(const char *const *argv, int64_t deadline_ms, struct buffer *out,
 		fd_close(&fds[1]);
 		return -1;
 	}
+	running = pid;
 	fd_close(&fds[1]);
 	bool ended = drain(fds[0], deadline_ms, out);
 
 	fd_close(&fds[0]);
+	running = 0; /* before its number may be another's */
 	if (!ended)
 		(void)kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
@@ -133,6 +138,13 @@ child_run(const char *const *argv, int64_t deadline_ms, struct buffer *out,
 		return err_set(err, ERR_TIMEOUT, "'%s' took too long", argv[0]);
 	*ret_exit = exit_of(status);
 	return 0;
+}
+
+void
+child_interrupt(void)
+{
+	if (running > 1)
+		(void)kill(-running, SIGTERM);
 }
 
 int

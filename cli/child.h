@@ -20,6 +20,10 @@ int child_reeve_path(char *ret, size_t size, struct err *err) MUST_CHECK;
 int child_run(const char *const *argv, int64_t deadline_ms, struct buffer *out,
     int *ret_exit, struct err *err) MUST_CHECK;
 
+/* For a signal handler: TERM to what child_run() waits for at the moment, and
+ * to all that it started. */
+void child_interrupt(void);
+
 /* Starts argv with its output going to the file `log`; its own session. */
 int child_start(const char *const *argv, const char *log, pid_t *ret,
     struct err *err) MUST_CHECK;

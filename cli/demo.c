@@ -50,11 +50,12 @@ struct demo {
 /* For the signal handler alone. */
 static volatile pid_t running_supervisor;
 
-/* Interrupted: the supervisor isn't left behind. The directory stays, to look
- * into. */
+/* Interrupted: neither the supervisor nor a command is left behind. The
+ * directory stays, to look into. */
 static void
 interrupted(int signo)
 {
+	child_interrupt();
 	if (running_supervisor > 1)
 		(void)kill(running_supervisor, SIGTERM);
 	_exit(128 + signo);

@@ -47,10 +47,12 @@ struct foreseen {
 	struct foreseen *next, **before; /* what points to it */
 };
 
-/* `reeve reload`, likewise. */
-struct reloading {
+/* What is answered when the manifest has been read: `reeve reload`, and orders
+ * that came too early. */
+struct later {
 	struct operator_core *op;
 	struct http_request *request;
+	const struct route *route;
 };
 
 /* One request. */
@@ -61,11 +63,19 @@ struct ask {
 
 typedef void ask_fn(struct ask *ask);
 
+/* An operator that has just begun knows neither yet. */
+enum needs {
+	NEEDS_NOTHING,
+	NEEDS_RUNNING,  /* what the init says of the workers */
+	NEEDS_DECLARED, /* and a manifest in force */
+};
+
 struct route {
 	const char *method, *path;
 	ask_fn *run;
 	bool guarded; /* not for everybody who can connect */
 	bool order;   /* changes something: kept in the history */
+	enum needs needs;
 };
 
 static void
@@ -428,34 +438,40 @@ post_scale(struct ask *ask)
 static void
 reloaded(void *arg, bool ok, const char *text)
 {
-	struct reloading *reloading = arg;
-	struct ask ask = {.op = reloading->op, .request = reloading->request};
+	struct later *later = arg;
+	struct ask ask = {.op = later->op, .request = later->request};
 
 	say(&ask, ok ? MHD_HTTP_OK : MHD_HTTP_CONFLICT, ok, text);
 	if (ok)
 		note_order(&ask, "/reload");
-	http_answer_deferred(reloading->request);
-	free(reloading);
+	http_answer_deferred(later->request);
+	free(later);
+}
+
+static void
+after_reading(struct ask *ask, const struct route *route, const char *why,
+    reload_done_fn *done)
+{
+	struct later *later = calloc(1, sizeof(*later));
+	struct err err = ERR_INIT;
+
+	if (later != NULL)
+		*later = (struct later){.op = ask->op,
+		    .request = http_defer(ask->request),
+		    .route = route};
+	if (later == NULL || later->request == NULL) {
+		free(later);
+		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
+		return;
+	}
+	if (operator_reload_then(ask->op, why, done, later, &err) == -1)
+		done(later, false, err.text);
 }
 
 static void
 post_reload(struct ask *ask)
 {
-	struct reloading *reloading = calloc(1, sizeof(*reloading));
-	struct err err = ERR_INIT;
-
-	if (reloading != NULL) {
-		reloading->op = ask->op;
-		reloading->request = http_defer(ask->request);
-	}
-	if (reloading == NULL || reloading->request == NULL) {
-		free(reloading);
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
-		return;
-	}
-	if (operator_reload_then(
-	        ask->op, "asked for", reloaded, reloading, &err) == -1)
-		reloaded(reloading, false, err.text);
+	after_reading(ask, NULL, "asked for", reloaded);
 }
 
 static void
@@ -558,25 +574,56 @@ post_moved(struct ask *ask)
 }
 
 static const struct route routes[] = {
-    {"GET", "/status", get_status, false, false},
-    {"GET", "/diff", get_diff, false, false},
-    {"GET", "/plan", get_plan, false, false},
-    {"POST", "/plan", post_plan, true, false},
-    {"GET", "/events", get_events, false, false},
-    {"GET", "/history", get_history, false, false},
-    {"GET", "/scaler", get_scaler, false, false},
-    {"POST", "/restart", post_restart, true, true},
-    {"POST", "/stop", post_stop, true, true},
-    {"POST", "/start", post_start, true, true},
-    {"POST", "/scale", post_scale, true, true},
-    {"POST", "/reload", post_reload, true, true},
-    {"POST", "/alert-test", post_alert_test, true, true},
-    {"POST", "/silence", post_silence, true, false},
-    {"POST", "/unsilence", post_unsilence, true, false},
-    {"POST", "/moved", post_moved, true, false},
+    {"GET", "/status", get_status, false, false, NEEDS_NOTHING},
+    {"GET", "/diff", get_diff, false, false, NEEDS_NOTHING},
+    {"GET", "/plan", get_plan, false, false, NEEDS_NOTHING},
+    {"POST", "/plan", post_plan, true, false, NEEDS_NOTHING},
+    {"GET", "/events", get_events, false, false, NEEDS_NOTHING},
+    {"GET", "/history", get_history, false, false, NEEDS_NOTHING},
+    {"GET", "/scaler", get_scaler, false, false, NEEDS_NOTHING},
+    {"POST", "/restart", post_restart, true, true, NEEDS_DECLARED},
+    {"POST", "/stop", post_stop, true, true, NEEDS_RUNNING},
+    {"POST", "/start", post_start, true, true, NEEDS_RUNNING},
+    {"POST", "/scale", post_scale, true, true, NEEDS_DECLARED},
+    {"POST", "/reload", post_reload, true, true, NEEDS_NOTHING},
+    {"POST", "/alert-test", post_alert_test, true, true, NEEDS_NOTHING},
+    {"POST", "/silence", post_silence, true, false, NEEDS_NOTHING},
+    {"POST", "/unsilence", post_unsilence, true, false, NEEDS_NOTHING},
+    {"POST", "/moved", post_moved, true, false, NEEDS_NOTHING},
 };
 
 /* --- which it is -------------------------------------------------------- */
+
+static void
+run(struct ask *ask, const struct route *one)
+{
+	one->run(ask);
+	if (one->order && !ask->request->deferred &&
+	    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
+		note_order(ask, one->path);
+}
+
+/* Whether it could be or not, the order itself says what it lacks. */
+static void
+manifest_read(void *arg, bool ok, const char *text)
+{
+	struct later *later = arg;
+	struct ask ask = {.op = later->op, .request = later->request};
+
+	(void)ok;
+	(void)text;
+	run(&ask, later->route);
+	http_answer_deferred(later->request);
+	free(later);
+}
+
+static bool
+is_too_early(const struct operator_core *op, enum needs needs)
+{
+	return needs != NEEDS_NOTHING &&
+	       (!op->running.known ||
+	           (needs == NEEDS_DECLARED && op->intent == NULL));
+}
 
 static void
 route(struct ask *ask, const char *method, const char *path)
@@ -594,11 +641,10 @@ route(struct ask *ask, const char *method, const char *path)
 			say(ask, MHD_HTTP_FORBIDDEN, false,
 			    "only root, the supervisor's user and its control "
 			    "group may change things");
+		else if (is_too_early(ask->op, one->needs))
+			after_reading(ask, one, "an order", manifest_read);
 		else
-			one->run(ask);
-		if (one->order && !ask->request->deferred &&
-		    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
-			note_order(ask, path);
+			run(ask, one);
 		return;
 	}
 	if (exists)

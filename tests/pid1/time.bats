@@ -144,12 +144,12 @@ other_clocks() {
 	cd "$REEVE_ROOT"
 	while read -r file; do
 		# starts and ends are stamped there for people, and a seed is made
-		[[ $file == */@(schedule|reap|init|table).c ]] || deadlines+=("$file")
+		[[ $file == */@(schedule|reap|core|table).c ]] || deadlines+=("$file")
 	done < <(grep -lE 'instance_wake_at|core_wake' supervisor/init/*.c)
 	((${#deadlines[@]} > 10))
 	run ! grep -nE 'clock_wall|CLOCK_REALTIME|gettimeofday|[^_[:alnum:]]time\(' "${deadlines[@]}"
 	# ... once each
-	for file in reap init table; do
+	for file in reap core table; do
 		[ "$(grep -cE 'clock_wall|CLOCK_REALTIME' supervisor/init/$file.c)" = 1 ]
 	done
 }

@@ -21,17 +21,33 @@ load ../lib
 	[ ! -e "$dir" ]
 }
 
-@test "a demo that is interrupted takes its supervisor with it" {
+@test "a demo that is interrupted takes its supervisor and its commands with it" {
 	start_background demo "$REEVE" demo
-	local demo=$BACKGROUND_PID supervisor
+	local demo=$BACKGROUND_PID supervisor dir
 	wait_until grep -q "both workers are ready" "$BACKGROUND_LOG"
+	dir=$(sed -n 's/^Everything lies in \([^;]*\);.*/\1/p' "$BACKGROUND_LOG")
+	[ -d "$dir" ]
 	supervisor=$(child_of "$demo")
 	[ -n "$supervisor" ]
 	born=$(start_time "$supervisor")
+	# it is in the middle of one
+	wait_until command_runs "$demo" "$supervisor"
 	kill -TERM "$demo"
 	wait_until gone "$supervisor" "$born"
-	rm -rf "$(sed -n 's/^Everything lies in \([^;]*\);.*/\1/p' "$BACKGROUND_LOG")"
+	wait_until nobody_has "$dir"
+	rm -rf "$dir"
 }
+
+command_runs() {
+	local pid
+	for pid in $(<"/proc/$1/task/$1/children"); do
+		[ "$pid" = "$2" ] || return 0
+	done
+	return 1
+}
+
+# Nobody's command line names it; grep's own doesn't either.
+nobody_has() { ! grep -sqF -f <(echo "$1") /proc/[0-9]*/cmdline; }
 
 child_of() {
 	local pid

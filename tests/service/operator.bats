@@ -178,6 +178,43 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	no_secret
 }
 
+@test "an order to an operator that has just begun is done when it has read the manifest" {
+	cat >source <<-END
+	#!/bin/sh
+	echo >$PWD/asked
+	while [ -e $PWD/hold ]; do sleep 0.1; done
+	echo TOKEN=first-secret-value
+	END
+	chmod 755 source
+	SOURCE="command: [$PWD/source]"
+	manifest
+	supervise
+	local before
+	before=$(pids)
+	touch hold
+	rm asked
+	kill -KILL "$(operator_pid)"
+	wait_until test -e asked
+	start_background restart "$REEVE" restart w
+	wait_until asks_operator "$BACKGROUND_PID"
+	rm hold
+	wait "$BACKGROUND_PID"
+	wait_until others_all "$before"
+	wait_until all_ready 2
+	[ "$("$REEVE" events --output json | jq -c 'select(.kind == "order")' | wc -l)" -eq 1 ]
+}
+
+# A command has one socket to the init, then one to the operator; or it has
+# ended.
+asks_operator() {
+	[ ! -e "/proc/$1/exe" ] || (($(readlink "/proc/$1"/fd/* | grep -c '^socket:') >= 2))
+}
+# No process is one of those before: $1, as pids() has them.
+others_all() {
+	jq -ne --argjson before "$1" --argjson now "$(pids)" \
+		'($now | length) == ($before | length) and ($now - $before) == $now' >/dev/null
+}
+
 @test "a configuration that never becomes ready is rolled back, held down and alerted" {
 	manifest
 	supervise

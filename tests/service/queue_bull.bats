@@ -306,7 +306,7 @@ barred_seen() {
 		command jq -e '.outcome == "unknown" and (.why | length > 10)' <<<"$output"
 		case $how in
 		before) wait_until counts_are failed 3 ;;
-		*) wait_until counts_are waiting 3 ;;
+		*) wait_until keys_are LLEN wait 3 ;;
 		esac
 		same_counts
 		run "$REEVE_TOOL" queue requeue "$URL" --yes --log "$log"
