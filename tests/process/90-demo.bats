@@ -30,21 +30,28 @@ load ../lib
 	supervisor=$(child_of "$demo")
 	[ -n "$supervisor" ]
 	born=$(start_time "$supervisor")
-	# it is in the middle of one
-	wait_until command_runs "$demo" "$supervisor"
+	# it is in the middle of one, which doesn't end by itself
+	wait_until command_stops "$demo" "$supervisor"
+	remember "$COMMAND_PID"
 	kill -TERM "$demo"
 	wait_until gone "$supervisor" "$born"
+	wait_until told_to_end "$COMMAND_PID"
+	kill -CONT "$COMMAND_PID"
 	wait_until nobody_has "$dir"
 	rm -rf "$dir"
 }
 
-command_runs() {
-	local pid
-	for pid in $(<"/proc/$1/task/$1/children"); do
-		[ "$pid" = "$2" ] || return 0
+# Stops a command of the demo's; sets COMMAND_PID.
+command_stops() {
+	for COMMAND_PID in $(<"/proc/$1/task/$1/children"); do
+		[ "$COMMAND_PID" != "$2" ] && kill -STOP "$COMMAND_PID" &&
+		    wait_until -t 5 has_state "$COMMAND_PID" T && return 0
 	done
 	return 1
 }
+has_state() { grep -q "^State:	$2" "/proc/$1/status"; }
+# TERM, 15, waits for it: bit 14.
+told_to_end() { ((0x$(sed -n 's/^ShdPnd:	//p' "/proc/$1/status") & 1 << 14)); }
 
 # Nobody's command line names it; grep's own doesn't either.
 nobody_has() { ! grep -sqF -f <(echo "$1") /proc/[0-9]*/cmdline; }
