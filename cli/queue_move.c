@@ -44,16 +44,6 @@ read_options(struct moving *moving)
 }
 
 static bool
-is_asked(const struct moving *moving, const char *id)
-{
-	for (size_t i = 0; i < moving->nasked; i++) {
-		if (text_equal(moving->asked[i], id))
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_found(const struct moving *moving, const char *id)
 {
 	for (size_t i = 0; i < moving->nfound; i++) {
@@ -71,13 +61,7 @@ add_unseen(struct moving *moving, bool whole)
 		if (is_found(moving, moving->asked[i]))
 			continue;
 		moving->found[moving->nfound++] =
-		    (struct queue_item){.id = moving->asked[i],
-		        .error = "",
-		        .owner = "",
-		        .payload = "",
-		        .payload_whole = -1,
-		        .age_ms = -1,
-		        .attempts = -1};
+		    storm_unseen(moving->asked[i]);
 	}
 }
 
@@ -122,67 +106,19 @@ look(struct moving *moving)
 	return 0;
 }
 
-/* Came back with the error that it had when it was moved: so would it again.
- * Of a job that wasn't looked at only the id can be compared. */
-static const struct moved_job *
-came_back(const struct moving *moving, const struct queue_item *item)
-{
-	const struct move_history *history = &moving->history;
-	bool unseen = item->payload_whole == -1 && item->payload_len == 0 &&
-	              item->age_ms == -1 && item->attempts == -1;
-
-	if (!unseen)
-		return move_history_find(history, item->id, item->error);
-	for (size_t i = history->count; i-- > 0;) {
-		if (text_equal(history->jobs[i].id, item->id))
-			return &history->jobs[i];
-	}
-	return NULL;
-}
-
-/* Itself, or another job with its error, which evidently has its cause still.
- */
-static const struct moved_job *
-would_fail_again(const struct moving *moving, size_t index)
-{
-	const char *error = moving->found[index].error;
-
-	if (moving->back[index].before != NULL || error[0] == '\0')
-		return moving->back[index].before;
-	for (size_t i = 0; i < moving->nfound; i++) {
-		if (moving->back[i].before != NULL &&
-		    move_error_same(moving->found[i].error, error))
-			return moving->back[i].before;
-	}
-	return NULL;
-}
-
 static void
 choose(struct moving *moving)
 {
-	struct arena *arena = &moving->rows.cli->arena;
-
-	moving->chosen =
-	    arena_array(arena, moving->nfound + 1, sizeof(*moving->chosen));
-	moving->held =
-	    arena_array(arena, moving->nfound + 1, sizeof(*moving->held));
-	moving->back =
-	    arena_array(arena, moving->nfound + 1, sizeof(*moving->back));
-	for (size_t i = 0; i < moving->nfound && !moving->force; i++)
-		moving->back[i].before = came_back(moving, &moving->found[i]);
-	for (size_t i = 0; i < moving->nfound; i++) {
-		const struct queue_item *item = &moving->found[i];
-
-		if (moving->nasked > 0 && !is_asked(moving, item->id))
-			continue;
-		const struct moved_job *before = would_fail_again(moving, i);
-
-		if (before != NULL)
-			moving->held[moving->nheld++] =
-			    (struct held){item, before};
-		else if ((int64_t)moving->nchosen < moving->limit)
-			moving->chosen[moving->nchosen++] = *item;
-	}
+	storm_choose(&moving->rows.cli->arena,
+	    &(struct storm_question){.found = moving->found,
+	        .nfound = moving->nfound,
+	        .asked = moving->asked,
+	        .nasked = moving->nasked,
+	        .limit = (size_t)moving->limit,
+	        .force = moving->force,
+	        .before = moving->history.jobs,
+	        .nbefore = moving->history.count},
+	    &moving->choice);
 }
 
 /* --- moving ----------------------------------------------------------------
@@ -205,8 +141,8 @@ look_again(struct moving *moving)
 {
 	struct cli *cli = moving->rows.cli;
 	const struct queue_row *row = &moving->rows.all[0];
-	const char **still =
-	    arena_array(&cli->arena, moving->nchosen + 1, sizeof(*still));
+	const char **still = arena_array(
+	    &cli->arena, moving->choice.nchosen + 1, sizeof(*still));
 	int code = queue_rows_ask(&moving->rows, &cli->arena, "list",
 	    &(struct gather_request){
 	        .part = queue_part_name(moving->verb->from),
@@ -220,9 +156,10 @@ look_again(struct moving *moving)
 	for (size_t i = 0; i < row->seen->jobs->page.count; i++) {
 		const char *id = row->seen->jobs->page.items[i].id;
 
-		for (size_t k = 0; k < moving->nchosen; k++) {
-			if (text_equal(moving->chosen[k].id, id)) {
-				still[moving->nmoved++] = moving->chosen[k].id;
+		for (size_t k = 0; k < moving->choice.nchosen; k++) {
+			if (text_equal(moving->choice.chosen[k].id, id)) {
+				still[moving->nmoved++] =
+				    moving->choice.chosen[k].id;
 				break;
 			}
 		}
@@ -248,8 +185,9 @@ ask_to_move(struct moving *moving)
 	int code = queue_rows_ask(&moving->rows, &cli->arena, "move",
 	    &(struct gather_request){
 	        .part = queue_part_name(moving->verb->from),
-	        .ids = ids_of(&cli->arena, moving->chosen, moving->nchosen),
-	        .nids = moving->nchosen,
+	        .ids = ids_of(
+	            &cli->arena, moving->choice.chosen, moving->choice.nchosen),
+	        .nids = moving->choice.nchosen,
 	        .force = moving->force});
 
 	if (code != 0)
@@ -293,7 +231,7 @@ tell_supervisor(const struct moving *moving)
 	const char *text =
 	    arena_format(&cli->arena, "%zu of %zu were moved back%s (%s)",
 	        moving->outcome == OUTCOME_MOVED ? moving->nmoved : 0,
-	        moving->nchosen,
+	        moving->choice.nchosen,
 	        moving->outcome == OUTCOME_UNKNOWN ? ", or not: no answer came"
 	                                           : "",
 	        moving->move);
@@ -319,8 +257,8 @@ act(struct moving *moving)
 	    .verb = moving->verb->name,
 	    .queue = moving->key,
 	    .forced = moving->force,
-	    .items = moving->chosen,
-	    .nitems = moving->nchosen};
+	    .items = moving->choice.chosen,
+	    .nitems = moving->choice.nchosen};
 
 	if (move_log_begun(&moving->log, &entry, &err) == -1)
 		return cli_fail(
@@ -350,7 +288,7 @@ exit_code_of(const struct moving *moving)
 {
 	switch (moving->outcome) {
 	case OUTCOME_NOTHING:
-		if (moving->nasked > 0 && moving->nheld == 0)
+		if (moving->nasked > 0 && moving->choice.nheld == 0)
 			return EXIT_NOTHING;
 		break;
 	case OUTCOME_DRY_RUN:
@@ -361,7 +299,7 @@ exit_code_of(const struct moving *moving)
 	case OUTCOME_UNKNOWN:
 		return EXIT_INCONCLUSIVE;
 	}
-	return moving->nheld > 0 ? EXIT_FAILED : EXIT_PASSED;
+	return moving->choice.nheld > 0 ? EXIT_FAILED : EXIT_PASSED;
 }
 
 /* A crash of ours between the two lines of a move. */
@@ -396,13 +334,35 @@ move_locked(struct moving *moving)
 		return code;
 	choose(moving);
 	moving->outcome =
-	    moving->nchosen == 0 ? OUTCOME_NOTHING : OUTCOME_DRY_RUN;
-	if (moving->yes && moving->nchosen > 0)
+	    moving->choice.nchosen == 0 ? OUTCOME_NOTHING : OUTCOME_DRY_RUN;
+	if (moving->yes && moving->choice.nchosen > 0)
 		code = act(moving);
 	if (code == 0)
 		code = queue_output(
 		    cli, moving, queue_moving_json, queue_moving_text);
 	return code != 0 ? code : exit_code_of(moving);
+}
+
+static int
+open_log(struct moving *moving)
+{
+	struct cli *cli = moving->rows.cli;
+	const char *path = NULL;
+	struct err err = ERR_INIT;
+	int rc = move_log_path(&cli->arena, cli_value(cli, "log"), &path, &err);
+
+	if (rc == 0 && moving->yes)
+		rc = move_log_lock(
+		    &cli->arena, path, cli->deadline_ms, &moving->log, &err);
+	else if (rc == 0)
+		rc = move_log_open(path, &moving->log, &err);
+	if (rc == 0)
+		return 0;
+	return cli_fail(cli,
+	    err.kind == ERR_INPUT     ? EXIT_USAGE
+	    : err.kind == ERR_TIMEOUT ? EXIT_AGAIN
+	                              : EXIT_BUG,
+	    "%s", err.text);
 }
 
 int
@@ -420,8 +380,7 @@ queue_move_jobs(
 		return code;
 	moving.by_name = !queue_is_url(argv[0]);
 	moving.key = move_log_key(&cli->arena, &moving.rows.all[0].queue);
-	code = moving.yes ? move_log_lock(cli, &moving.log)
-	                  : move_log_open(cli, &moving.log);
+	code = open_log(&moving);
 	if (code == 0)
 		code = move_locked(&moving);
 	move_log_close(&moving.log);

@@ -38,8 +38,8 @@ static void
 write_held(struct jsonw *json, const struct moving *moving)
 {
 	jsonw_array(json, "held_back");
-	for (size_t i = 0; i < moving->nheld; i++) {
-		const struct held *held = &moving->held[i];
+	for (size_t i = 0; i < moving->choice.nheld; i++) {
+		const struct held_job *held = &moving->choice.held[i];
 
 		jsonw_object(json, NULL);
 		jsonw_text(json, "id", held->item->id);
@@ -69,8 +69,8 @@ queue_moving_json(const void *what, struct buffer *out)
 	else
 		jsonw_i64(&json, "total", moving->total.value);
 	jsonw_array(&json, "chosen");
-	for (size_t i = 0; i < moving->nchosen; i++)
-		queue_item_write(&json, &moving->chosen[i]);
+	for (size_t i = 0; i < moving->choice.nchosen; i++)
+		queue_item_write(&json, &moving->choice.chosen[i]);
 	jsonw_end(&json);
 	write_held(&json, moving);
 	write_ids(&json, "moved",
@@ -105,16 +105,17 @@ show_target(const struct moving *moving, struct buffer *out)
 static void
 show_held(const struct moving *moving, struct buffer *out)
 {
-	size_t shown = moving->rows.cli->verbose ? moving->nheld : SAMPLE;
+	size_t shown =
+	    moving->rows.cli->verbose ? moving->choice.nheld : SAMPLE;
 
-	if (moving->nheld == 0)
+	if (moving->choice.nheld == 0)
 		return;
 	buffer_format(out,
 	    "held back: %zu that would fail again (--force moves them all the "
 	    "same)\n",
-	    moving->nheld);
-	for (size_t i = 0; i < MIN(shown, moving->nheld); i++) {
-		const struct held *held = &moving->held[i];
+	    moving->choice.nheld);
+	for (size_t i = 0; i < MIN(shown, moving->choice.nheld); i++) {
+		const struct held_job *held = &moving->choice.held[i];
 		bool itself = text_equal(held->before->id, held->item->id);
 
 		buffer_format(out,
@@ -132,20 +133,20 @@ static void
 show_chosen(const struct moving *moving, struct buffer *out)
 {
 	struct cli *cli = moving->rows.cli;
-	size_t shown = cli->verbose ? moving->nchosen : SAMPLE;
+	size_t shown = cli->verbose ? moving->choice.nchosen : SAMPLE;
 
-	for (size_t i = 0; i < MIN(shown, moving->nchosen); i++)
-		queue_item_show(cli, &moving->chosen[i], out);
-	if (shown < moving->nchosen)
+	for (size_t i = 0; i < MIN(shown, moving->choice.nchosen); i++)
+		queue_item_show(cli, &moving->choice.chosen[i], out);
+	if (shown < moving->choice.nchosen)
 		buffer_format(out, "… and %zu more (--verbose shows them)\n",
-		    moving->nchosen - shown);
+		    moving->choice.nchosen - shown);
 }
 
 static void
 show_unknown(const struct moving *moving, struct buffer *out)
 {
 	buffer_format(out, "It is not known whether the %zu were moved: %s\n",
-	    moving->nchosen, moving->why);
+	    moving->choice.nchosen, moving->why);
 	if (!moving->looked_again)
 		buffer_format(out,
 		    "Nobody could look again; those that are still %s were not "
@@ -174,13 +175,13 @@ queue_moving_text(const void *what, struct buffer *out)
 	switch (moving->outcome) {
 	case OUTCOME_NOTHING:
 		buffer_format(out, "Nothing to be moved%s.\n",
-		    moving->nasked > 0 && moving->nheld == 0
+		    moving->nasked > 0 && moving->choice.nheld == 0
 		        ? ": no such id is among them"
 		        : "");
 		return;
 	case OUTCOME_DRY_RUN:
-		buffer_format(
-		    out, "would be moved: %zu, to the queue", moving->nchosen);
+		buffer_format(out, "would be moved: %zu, to the queue",
+		    moving->choice.nchosen);
 		show_target(moving, out);
 		buffer_text(out, "\n");
 		show_chosen(moving, out);
@@ -190,11 +191,11 @@ queue_moving_text(const void *what, struct buffer *out)
 		buffer_format(out, "moved: %zu, to the queue", moving->nmoved);
 		show_target(moving, out);
 		buffer_text(out, "\n");
-		if (moving->nmoved < moving->nchosen)
+		if (moving->nmoved < moving->choice.nchosen)
 			buffer_format(out,
 			    "%zu were no longer there: somebody else took "
 			    "them\n",
-			    moving->nchosen - moving->nmoved);
+			    moving->choice.nchosen - moving->nmoved);
 		buffer_format(out, "logged in %s as %s\n", moving->log.path,
 		    moving->move);
 		return;

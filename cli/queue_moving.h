@@ -2,19 +2,14 @@
 #ifndef REEVE_CLI_QUEUE_MOVING_H
 #define REEVE_CLI_QUEUE_MOVING_H
 
-#include "cli/move_log.h"
+#include "checks/retry_storm.h"
 #include "cli/queue_move.h"
 #include "cli/queue_rows.h"
 #include "probes/queue/queue.h"
+#include "supervisor/operator/move_log.h"
 
 /* One requeue or reclaim under way: what cli/queue_move.c finds out and does,
  * and cli/queue_move_write.c shows. */
-
-/* A job that is not moved, and why not. */
-struct held {
-	const struct queue_item *item;
-	const struct moved_job *before; /* itself, or one with its error */
-};
 
 enum outcome {
 	OUTCOME_DRY_RUN,
@@ -38,14 +33,9 @@ struct moving {
 
 	struct queue_item *found; /* cleaned; asked for and not seen last */
 	size_t nfound;
-	struct held
-	    *back; /* each of them; `before` NULL: it didn't come back */
 	struct queue_number total;
 	const struct queue_state *state; /* of the queue; NULL: not known */
-	struct queue_item *chosen;
-	size_t nchosen;
-	struct held *held;
-	size_t nheld;
+	struct storm_choice choice;
 
 	enum outcome outcome;
 	const char *why; /* refused, unknown */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef REEVE_CLI_MOVE_LOG_H
-#define REEVE_CLI_MOVE_LOG_H
+#ifndef REEVE_SUPERVISOR_OPERATOR_MOVE_LOG_H
+#define REEVE_SUPERVISOR_OPERATOR_MOVE_LOG_H
 
-#include "cli/cli.h"
+#include "base/arena.h"
+#include "checks/retry_storm.h"
 #include "manifests/declared.h"
 #include "probes/queue/state.h"
 
@@ -23,13 +24,6 @@
 struct move_log {
 	const char *path;
 	int fd; /* -1: closed, or not there yet */
-};
-
-/* One job that was moved before, as its line says. */
-struct moved_job {
-	const char *id;    /* by which it is called since */
-	const char *error; /* that it had then */
-	const char *at;    /* RFC 3339 */
 };
 
 /* A move that was begun, and of which no end is in the log. */
@@ -65,11 +59,18 @@ struct move_entry {
 	const char *error;
 };
 
-/* To read only; that it doesn't exist is no error. 0, or an exit code. */
-int move_log_open(struct cli *cli, struct move_log *ret) MUST_CHECK;
-/* Made where it isn't there, and locked: waits for another move until the
- * command's deadline. */
-int move_log_lock(struct cli *cli, struct move_log *ret) MUST_CHECK;
+/* Where it is: `given`, or what the environment says. */
+int move_log_path(struct arena *arena, const char *given, const char **ret,
+    struct err *err) MUST_CHECK;
+/* To read only; that it doesn't exist is no error. `path` must outlive the log,
+ * here and below. */
+int move_log_open(
+    const char *path, struct move_log *ret, struct err *err) MUST_CHECK;
+/* Made where it isn't there, and locked: waits for another move until
+ * `deadline_ms` (CLOCK_MONOTONIC), then ERR_TIMEOUT. Close it on failure too.
+ */
+int move_log_lock(struct arena *arena, const char *path, int64_t deadline_ms,
+    struct move_log *ret, struct err *err) MUST_CHECK;
 void move_log_close(struct move_log *log);
 
 /* Which queue it is, as the log knows it: by its server, database and name and
@@ -89,12 +90,5 @@ int move_log_begun(const struct move_log *log, const struct move_entry *entry,
     struct err *err) MUST_CHECK;
 int move_log_ended(const struct move_log *log, const struct move_entry *entry,
     struct err *err) MUST_CHECK;
-
-/* When the job was moved before with this same error; NULL: it wasn't. Numbers
- * in errors may differ: "timed out after 31 ms" is the same error as with 29.
- */
-const struct moved_job *move_history_find(
-    const struct move_history *history, const char *id, const char *error);
-bool move_error_same(const char *a, const char *b);
 
 #endif

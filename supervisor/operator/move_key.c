@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "checks/names.h"
-#include "cli/move_log.h"
+#include "supervisor/operator/move_log.h"
 
 /*
  * A queue in the log of moves. The same queue must have the same key whoever

@@ -17,58 +17,48 @@
 #include "base/fd.h"
 #include "base/jsonw.h"
 #include "base/text.h"
-#include "cli/move_log.h"
 #include "probes/json_read.h"
+#include "supervisor/operator/move_log.h"
 
 #define MOVE_SCHEMA "reeve.move/1"
 
 enum {
-	LINE_MAX_BYTES = 4 << 20,
-	ERROR_KEPT = 256, /* bytes of an error: to know it again by */
+	LINE_MAX_BYTES = 4 << 20
 };
 static const long LOCK_POLL_NS = 50L * 1000 * 1000;
 
 /* --- the file --------------------------------------------------------------
  */
 
-static int
-log_path(struct cli *cli, const char **ret)
+int
+move_log_path(
+    struct arena *arena, const char *given, const char **ret, struct err *err)
 {
-	const char *given = cli_value(cli, "log");
 	const char *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 
 	if (given != NULL)
 		*ret = given;
 	else if (state != NULL && state[0] == '/')
-		*ret = arena_format(&cli->arena, "%s/reeve/moves.jsonl", state);
+		*ret = arena_format(arena, "%s/reeve/moves.jsonl", state);
 	else if (home != NULL && home[0] == '/')
 		*ret = arena_format(
-		    &cli->arena, "%s/.local/state/reeve/moves.jsonl", home);
+		    arena, "%s/.local/state/reeve/moves.jsonl", home);
 	else
-		return cli_usage(cli,
+		return err_set(err, ERR_INPUT,
 		    "neither XDG_STATE_HOME nor HOME says where the log of what "
 		    "was moved is to be: give --log FILE");
 	return 0;
 }
 
-static int
-cannot_open(struct cli *cli, const struct move_log *log)
-{
-	return cli_fail(cli, EXIT_BUG, "the log '%s': %s", log->path,
-	    strerrordesc_np(errno));
-}
-
 int
-move_log_open(struct cli *cli, struct move_log *ret)
+move_log_open(const char *path, struct move_log *ret, struct err *err)
 {
-	ret->fd = -1;
-	int code = log_path(cli, &ret->path);
-
-	if (code != 0)
-		return code;
-	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return ret->fd == -1 && errno != ENOENT ? cannot_open(cli, ret) : 0;
+	*ret = (struct move_log){
+	    .path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+	return ret->fd == -1 && errno != ENOENT
+	           ? err_sys(err, "the log '%s'", path)
+	           : 0;
 }
 
 /* The name is on the disk too, and not only the bytes. */
@@ -92,18 +82,18 @@ sync_directory(const char *path, struct err *err)
 }
 
 static int
-make_parent(struct cli *cli, const char *path, struct err *err)
+make_parent(struct arena *arena, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 
 	if (slash == NULL || slash == path)
 		return 0;
 	return fd_make_dirs(
-	    arena_bytes(&cli->arena, path, (size_t)(slash - path)), 0700, err);
+	    arena_bytes(arena, path, (size_t)(slash - path)), 0700, err);
 }
 
 static int
-open_locked(struct cli *cli, struct move_log *ret)
+open_locked(struct move_log *ret, int64_t deadline_ms, struct err *err)
 {
 	const struct timespec pause = {.tv_nsec = LOCK_POLL_NS};
 	struct stat st;
@@ -111,15 +101,15 @@ open_locked(struct cli *cli, struct move_log *ret)
 	ret->fd = open(ret->path,
 	    O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (ret->fd == -1 || fstat(ret->fd, &st) == -1)
-		return cannot_open(cli, ret);
+		return err_sys(err, "the log '%s'", ret->path);
 	if (!S_ISREG(st.st_mode))
-		return cli_fail(
-		    cli, EXIT_USAGE, "the log '%s' is no file", ret->path);
+		return err_set(
+		    err, ERR_INPUT, "the log '%s' is no file", ret->path);
 	while (flock(ret->fd, LOCK_EX | LOCK_NB) == -1) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return cannot_open(cli, ret);
-		if (clock_ms() >= cli->deadline_ms)
-			return cli_fail(cli, EXIT_AGAIN,
+			return err_sys(err, "the log '%s'", ret->path);
+		if (clock_ms() >= deadline_ms)
+			return err_set(err, ERR_TIMEOUT,
 			    "another move with the log '%s' is under way",
 			    ret->path);
 		(void)nanosleep(&pause, NULL);
@@ -137,14 +127,15 @@ older_path(struct arena *arena, const char *path)
 /* Locked, it may be another's older file by now, or long enough to become ours:
  * then the next one is to be locked. */
 static int
-settle(struct cli *cli, struct move_log *log, bool *ret_settled)
+settle(struct arena *arena, struct move_log *log, bool *ret_settled,
+    struct err *err)
 {
 	struct stat mine;
 	struct stat named;
 
 	*ret_settled = false;
 	if (fstat(log->fd, &mine) == -1)
-		return cannot_open(cli, log);
+		return err_sys(err, "the log '%s'", log->path);
 	if (stat(log->path, &named) == -1 || named.st_ino != mine.st_ino ||
 	    named.st_dev != mine.st_dev) {
 		fd_close(&log->fd);
@@ -154,36 +145,27 @@ settle(struct cli *cli, struct move_log *log, bool *ret_settled)
 		*ret_settled = true;
 		return 0;
 	}
-	if (rename(log->path, older_path(&cli->arena, log->path)) == -1)
-		return cannot_open(cli, log);
+	if (rename(log->path, older_path(arena, log->path)) == -1)
+		return err_sys(err, "the log '%s'", log->path);
 	fd_close(&log->fd);
 	return 0;
 }
 
 int
-move_log_lock(struct cli *cli, struct move_log *ret)
+move_log_lock(struct arena *arena, const char *path, int64_t deadline_ms,
+    struct move_log *ret, struct err *err)
 {
-	struct err err = ERR_INIT;
 	bool settled = false;
 
-	ret->fd = -1;
-	int code = log_path(cli, &ret->path);
-
-	if (code != 0)
-		return code;
-	if (make_parent(cli, ret->path, &err) == -1)
-		return cli_fail(
-		    cli, EXIT_BUG, "the log '%s': %s", ret->path, err.text);
+	*ret = (struct move_log){.path = path, .fd = -1};
+	if (make_parent(arena, path, err) == -1)
+		return err_wrap(err, "the log '%s'", path);
 	while (!settled) {
-		code = open_locked(cli, ret);
-		if (code == 0)
-			code = settle(cli, ret, &settled);
-		if (code != 0)
-			return code;
+		if (open_locked(ret, deadline_ms, err) == -1 ||
+		    settle(arena, ret, &settled, err) == -1)
+			return -1;
 	}
-	if (sync_directory(ret->path, &err) == -1)
-		return cli_fail(cli, EXIT_BUG, "the log: %s", err.text);
-	return 0;
+	return sync_directory(path, err) == -1 ? err_wrap(err, "the log") : 0;
 }
 
 void
@@ -333,39 +315,6 @@ move_log_read(const struct move_log *log, struct arena *arena,
 	return 0;
 }
 
-bool
-move_error_same(const char *a, const char *b)
-{
-	static const char digits[] = "0123456789";
-	size_t seen = 0;
-
-	/* what is kept of an error is its beginning */
-	for (; *a != '\0' && *b != '\0' && seen < ERROR_KEPT; seen++) {
-		size_t in_a = strspn(a, digits);
-		size_t in_b = strspn(b, digits);
-
-		if ((in_a == 0) != (in_b == 0) || (in_a == 0 && *a != *b))
-			return false;
-		a += MAX(in_a, (size_t)1);
-		b += MAX(in_b, (size_t)1);
-	}
-	return seen == ERROR_KEPT || *a == *b;
-}
-
-const struct moved_job *
-move_history_find(
-    const struct move_history *history, const char *id, const char *error)
-{
-	for (size_t i = history->count; i-- > 0;) {
-		const struct moved_job *job = &history->jobs[i];
-
-		if (text_equal(job->id, id) &&
-		    move_error_same(job->error, error))
-			return job;
-	}
-	return NULL;
-}
-
 /* --- writing ---------------------------------------------------------------
  */
 
@@ -406,7 +355,7 @@ write_job(struct jsonw *json, const char *id, const char *as, const char *error)
 	jsonw_text(json, "id", id);
 	if (as != NULL)
 		jsonw_text(json, "as", as);
-	jsonw_bytes(json, "error", error, strnlen(error, ERROR_KEPT));
+	jsonw_bytes(json, "error", error, strnlen(error, STORM_ERROR_KEPT));
 	jsonw_end(json);
 }
 
