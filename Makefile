@@ -48,7 +48,7 @@ HEADERS   := $(shell find $(ROOMS) tests $(OURS) -name '*.h' -print)
 
 # Queue backends that few need can be left out: `make WITH_NATS=no`. A row: its
 # sources under probes/queue/, its package of pkg-config; -DWITH_X says that it
-# is in (queue.c). Asked for a queue of a kind that isn't, reeve says so.
+# is in (left_out.c). Asked for a queue of a kind that isn't, reeve says so.
 BACKENDS := NATS AMQP MYSQL ODBC KAFKA
 SRC_NATS := probes/queue/nats*.c probes/nats.c
 PKG_NATS := libnats

@@ -4,7 +4,16 @@
 
 #include "probes/queue/queue.h"
 
-/* One row a technology; the table in queue.c lists them all. */
+/* The driver whose one-URL scheme `url` begins with, or NULL; the scheme's
+ * length without "://" goes to `ret_len`. */
+const struct queue_driver *queue_driver_of_url(
+    const char *url, size_t *ret_len);
+/* A key that queues of this kind don't have is an error that says which it
+ * might be. */
+int queue_key_check(const struct queue_driver *driver, const char *key,
+    struct err *err) MUST_CHECK;
+
+/* One row a technology; the table in drivers.c lists them all. */
 extern const struct queue_driver queue_redis_list;
 extern const struct queue_driver queue_redis_stream;
 extern const struct queue_driver queue_bullmq;
