@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <ctype.h>
-#include <string.h>
-
 #include "base/text.h"
 #include "checks/names.h"
 #include "checks/rows.h"
 #include "checks/smoke.h"
+#include "checks/smoke_look.h"
 
 /* 6xx: what the canary's travel proves, and what not. */
 
@@ -16,136 +14,6 @@ enum {
 };
 /* Stages are looked at in turns: earlier than this is no contradiction. */
 static const int64_t ORDER_SLACK_MS = 1000;
-
-/* A declared smoke beside what was seen of it. */
-struct smoke_look {
-	const struct declared_smoke *smoke;
-	const struct observed_smoke *seen; /* NULL: it did not run */
-	size_t passed, failed, unknown;    /* stages */
-	bool has_take, taken; /* a queue stage says that it was taken */
-	bool has_effect,
-	    dead;        /* stages that read a side effect; a dead letter */
-	int64_t last_ms; /* the latest stage that was reached; -1 */
-};
-
-static const struct observed_stage *
-stage_seen(const struct smoke_look *look, size_t index)
-{
-	const struct declared_stage *stage = &look->smoke->stages[index];
-
-	for (size_t i = 0; look->seen != NULL && i < look->seen->nstages; i++)
-		if (text_equal(look->seen->stages[i].stage, stage->name))
-			return &look->seen->stages[i];
-	return NULL;
-}
-
-static bool
-is_take(const struct declared_stage *stage)
-{
-	return stage->queue != NULL && (text_equal(stage->state, "taken") ||
-	                                   text_equal(stage->state, "gone"));
-}
-
-static void
-count_stages(struct smoke_look *look)
-{
-	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
-		enum result after = seen == NULL ? RESULT_UNKNOWN : seen->after;
-
-		look->has_take = look->has_take || is_take(stage);
-		look->has_effect =
-		    look->has_effect || smoke_stage_is_effect(stage);
-		look->dead = look->dead || text_equal(stage->state, "dead");
-		if (after == RESULT_PASSED) {
-			look->passed++;
-			look->taken = look->taken || is_take(stage);
-			look->last_ms = MAX(look->last_ms, seen->reached_ms);
-		} else if (after == RESULT_FAILED) {
-			look->failed++;
-		} else {
-			look->unknown++;
-		}
-	}
-}
-
-typedef void smoke_fn(struct check *check, const struct smoke_look *look);
-
-static void
-smokes_each(struct check *check, bool also_not_run, smoke_fn *judge)
-{
-	for (size_t s = 0; s < check->declared->nsmokes; s++) {
-		struct smoke_look look = {
-		    .smoke = &check->declared->smokes[s],
-		    .last_ms = -1,
-		};
-
-		for (size_t i = 0; i < check->observed->nsmokes; i++)
-			if (text_equal(check->observed->smokes[i].name,
-			        look.smoke->name))
-				look.seen = &check->observed->smokes[i];
-		count_stages(&look);
-		if (also_not_run || (look.seen != NULL && look.seen->submitted))
-			judge(check, &look);
-	}
-}
-
-static struct report_finding *
-smoke_begin(struct check *check, const struct smoke_look *look)
-{
-	const struct subject subject = {.smoke = look->smoke->name};
-	struct report_finding *finding = check_begin(check, &subject);
-
-	if (finding != NULL)
-		finding->confirmed = true;
-	return finding;
-}
-
-static struct report_finding *
-stage_begin(struct check *check, const struct smoke_look *look, size_t index)
-{
-	const struct subject subject = {
-	    .smoke = look->smoke->name,
-	    .stage = look->smoke->stages[index].name,
-	};
-	struct report_finding *finding = check_begin(check, &subject);
-
-	if (finding != NULL)
-		finding->confirmed = true;
-	return finding;
-}
-
-/* Each stage: when it was reached, or what was seen instead. */
-static void
-say_stages(struct check *check, struct report_finding *finding,
-    const struct smoke_look *look)
-{
-	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
-		char took[AGE_TEXT_SIZE], within[AGE_TEXT_SIZE];
-		const char *text = "not looked at";
-
-		if (seen != NULL && seen->after == RESULT_PASSED)
-			text = check_text(check, "reached after %s",
-			    text_ms_for_people(
-			        seen->reached_ms, took, sizeof(took)));
-		else if (seen != NULL)
-			text = check_text(check, "not reached%s%s",
-			    seen->summary == NULL ? "" : ": ",
-			    seen->summary == NULL ? "" : seen->summary);
-		check_evidence(check, finding,
-		    check_text(check, "stage %s (%s)", stage->name,
-		        check_place(check, &stage->place)),
-		    text,
-		    check_text(check, "within %s",
-		        text_ms_for_people(
-		            stage->within_ms, within, sizeof(within))));
-	}
-	check_evidence(check, finding, "canary",
-	    look->seen->canary == NULL ? "" : look->seen->canary, NULL);
-}
 
 /* --- RV601 canary-completes ------------------------------------------------
  */
@@ -180,7 +48,7 @@ static const char *
 first_missing(const struct smoke_look *look)
 {
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		if (seen == NULL || seen->after != RESULT_PASSED)
 			return look->smoke->stages[i].name;
@@ -215,7 +83,7 @@ judge_completes(struct check *check, const struct smoke_look *look)
 	    look->failed > 0 ? RESULT_FAILED : RESULT_UNKNOWN,
 	    "%zu of %zu stages; '%s' was not reached", look->passed,
 	    look->smoke->nstages, first_missing(look));
-	say_stages(check, finding, look);
+	smoke_say_stages(check, finding, look);
 	check_fix(check, finding,
 	    look->taken ? "a worker took it: read what it says of this canary"
 	                : "nobody took it: see who consumes the queue",
@@ -252,7 +120,7 @@ effects(const struct smoke_look *look)
 	enum result all = RESULT_PASSED;
 
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		if (!smoke_stage_is_effect(&look->smoke->stages[i]))
 			continue;
@@ -303,7 +171,7 @@ judge_success(struct check *check, const struct smoke_look *look)
 	    "consumed 1, succeeded 0: the job was taken, and '%s' did not "
 	    "come",
 	    first_missing(look));
-	say_stages(check, finding, look);
+	smoke_say_stages(check, finding, look);
 	check_fix(check, finding,
 	    "an emptier queue is no success: read what the worker says of "
 	    "this canary, and the dead letters",
@@ -341,7 +209,7 @@ judge_stages(struct check *check, const struct smoke_look *look)
 	    look->failed > 0 ? RESULT_FAILED : RESULT_UNKNOWN,
 	    "%zu of %zu stages, then it stopped before '%s'", look->passed,
 	    look->smoke->nstages, first_missing(look));
-	say_stages(check, finding, look);
+	smoke_say_stages(check, finding, look);
 	check_fix(check, finding,
 	    check_text(check,
 	        "look at what lies between the last stage that "
@@ -382,7 +250,7 @@ judge_duration(struct check *check, const struct smoke_look *look)
 	    "done after %s, which real work can't be (floor %s): the result "
 	    "is invalid, not fast",
 	    took, least);
-	say_stages(check, finding, look);
+	smoke_say_stages(check, finding, look);
 	check_fix(check, finding,
 	    "see who answered: a mock, a cache, a row from an earlier run; or "
 	    "lower the floor if the work is really that quick",
@@ -412,11 +280,11 @@ judge_times(struct check *check, const struct smoke_look *look)
 	check_set(check, finding, RESULT_PASSED, "in order");
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
 		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		if (seen == NULL || seen->after != RESULT_PASSED)
 			continue;
-		if (is_take(stage))
+		if (smoke_stage_takes(stage))
 			taken_ms = MAX(taken_ms, seen->reached_ms);
 		if (seen->reached_ms >= 0 &&
 		    (taken_ms < 0 ||
@@ -427,7 +295,7 @@ judge_times(struct check *check, const struct smoke_look *look)
 		        ? "stage '%s' was reached before the canary was sent"
 		        : "stage '%s' was reached before the job was taken",
 		    stage->name);
-		say_stages(check, finding, look);
+		smoke_say_stages(check, finding, look);
 		check_fix(check, finding,
 		    "what was found is not this canary's work: bind the "
 		    "expectation to $(CANARY), and compare the clocks",
@@ -454,7 +322,7 @@ judge_ack(struct check *check, const struct smoke_look *look)
 
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
 		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		if (stage->queue != NULL && stage->queue != look->smoke->queue)
 			return;
@@ -481,7 +349,7 @@ judge_ack(struct check *check, const struct smoke_look *look)
 	    "dies between loses the job",
 	    text_ms_for_people(acked_ms, acked, sizeof(acked)),
 	    text_ms_for_people(effect_ms, effect, sizeof(effect)));
-	say_stages(check, finding, look);
+	smoke_say_stages(check, finding, look);
 	check_fix(check, finding,
 	    "have the worker acknowledge when the work is done, and do it so "
 	    "that twice is harmless",
@@ -502,11 +370,12 @@ judge_effects(struct check *check, const struct smoke_look *look)
 {
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
 		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		if (!smoke_stage_is_effect(stage) || seen == NULL)
 			continue;
-		struct report_finding *finding = stage_begin(check, look, i);
+		struct report_finding *finding =
+		    smoke_stage_begin(check, look, i);
 
 		if (finding == NULL)
 			continue;
@@ -545,13 +414,14 @@ judge_vacuous(struct check *check, const struct smoke_look *look)
 		return;
 	for (size_t i = 0; i < look->smoke->nstages; i++) {
 		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
+		const struct observed_stage *seen = smoke_stage_seen(look, i);
 
 		/* Only side effects (decisions.md 28). */
 		if (stage->queue != NULL || seen == NULL ||
 		    seen->before == RESULT_SKIPPED)
 			continue;
-		struct report_finding *finding = stage_begin(check, look, i);
+		struct report_finding *finding =
+		    smoke_stage_begin(check, look, i);
 
 		if (finding == NULL)
 			continue;
@@ -582,219 +452,6 @@ void
 check_rv919(struct check *check)
 {
 	smokes_each(check, true, judge_vacuous);
-}
-
-/* --- RV619 processed-by-known-worker, RV620 processed-by-producer ----------
- */
-
-/* Is `word` a whole word of `text`? ("17" in "host:17", not in "1170") */
-static bool
-has_word(const char *text, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = strstr(text, word); len > 0 && p != NULL;
-	     p = strstr(p + 1, word))
-		if ((p == text || !isalnum((unsigned char)p[-1])) &&
-		    !isalnum((unsigned char)p[len]))
-			return true;
-	return false;
-}
-
-static const char *
-known_instance(struct check *check, const char *by)
-{
-	const struct observed_supervisor *supervisor =
-	    &check->observed->supervisor;
-
-	for (size_t w = 0; w < supervisor->nworkers; w++) {
-		const struct observed_worker *worker = &supervisor->workers[w];
-
-		for (size_t i = 0; i < worker->ninstances; i++) {
-			const struct observed_instance *instance =
-			    &worker->instances[i];
-			const char *pid =
-			    check_text(check, "%lld", (long long)instance->pid);
-			const char *index = check_text(
-			    check, "%lld", (long long)instance->index);
-
-			if (instance->pid <= 0)
-				continue;
-			if (has_word(by, pid) ||
-			    strcmp(by, worker->name) == 0 ||
-			    (has_word(by, worker->name) && has_word(by, index)))
-				return check_text(check, "%s/%s, pid %s",
-				    worker->name, index, pid);
-		}
-	}
-	for (size_t i = 0; i < check->observed->nprocesses; i++) {
-		const struct observed_process *process =
-		    &check->observed->processes[i];
-
-		if (has_word(
-		        by, check_text(check, "%lld", (long long)process->pid)))
-			return check_text(check, "worker %s, pid %lld",
-			    process->worker, (long long)process->pid);
-	}
-	return NULL;
-}
-
-static const char *
-consumer_named(
-    struct check *check, const struct smoke_look *look, const char *by)
-{
-	const struct observation *seen =
-	    check_observation(check, "queue %s", look->smoke->queue->name);
-
-	if (seen == NULL || seen->queue == NULL)
-		return NULL;
-	for (size_t i = 0; i < seen->queue->nwho; i++) {
-		const struct queue_consumer *who = &seen->queue->who[i];
-
-		if (who->id[0] != '\0' && strcmp(who->id, by) == 0)
-			return check_text(check, "consumer %s", who->id);
-	}
-	return NULL;
-}
-
-/* Nothing to hold the name against: then it is unknown, not wrong. */
-static bool
-knows_workers(const struct observed *observed)
-{
-	return observed->supervisor.reached == RESULT_PASSED ||
-	       observed->processes_searched == RESULT_PASSED;
-}
-
-static void
-judge_processor(
-    struct check *check, const struct smoke_look *look, size_t index)
-{
-	const struct declared_stage *stage = &look->smoke->stages[index];
-	const struct observed_stage *seen = stage_seen(look, index);
-	struct report_finding *finding = stage_begin(check, look, index);
-
-	if (finding == NULL || seen == NULL)
-		return;
-	if (seen->by == NULL || seen->by[0] == '\0') {
-		check_set(check, finding, RESULT_FAILED,
-		    "'%s' is empty: nobody says that he did it", stage->by);
-		check_evidence(check, finding,
-		    check_place(check, &stage->place),
-		    check_text(check, "%s is empty", stage->by),
-		    "a worker's name");
-		check_fix(check, finding,
-		    "have the worker write who it is (REEVE_WORKER and "
-		    "REEVE_REPLICA are in its environment)",
-		    NULL, "reeve smoke");
-		return;
-	}
-	const char *known = known_instance(check, seen->by);
-
-	if (known == NULL)
-		known = consumer_named(check, look, seen->by);
-	if (known != NULL) {
-		check_set(check, finding, RESULT_PASSED, "by '%s' (%s)",
-		    seen->by, known);
-		return;
-	}
-	if (!knows_workers(check->observed)) {
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "by '%s'; which workers live is not known from here",
-		    seen->by);
-		return;
-	}
-	check_set(check, finding, RESULT_FAILED,
-	    "by '%s', which is no worker that we know to live", seen->by);
-	check_evidence(check, finding, check_place(check, &stage->place),
-	    check_text(check, "%s = '%s'", stage->by, seen->by),
-	    "an instance of a declared worker");
-	check_fix(check, finding,
-	    "find who that is: an old deployment, another host, a developer's "
-	    "machine reads this queue too",
-	    NULL, "reeve smoke");
-}
-
-static void
-judge_processors(struct check *check, const struct smoke_look *look)
-{
-	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct observed_stage *seen = stage_seen(look, i);
-
-		if (seen == NULL || seen->after != RESULT_PASSED ||
-		    look->smoke->stages[i].queue != NULL)
-			continue;
-		if (look->smoke->stages[i].by != NULL) {
-			judge_processor(check, look, i);
-			continue;
-		}
-		struct report_finding *finding = stage_begin(check, look, i);
-
-		if (finding == NULL)
-			continue;
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "the stage has no `by`: who did the work can't be said");
-		report_not_checked(check->report,
-		    "smoke %s stage %s: who did the work (no `by`)",
-		    look->smoke->name, look->smoke->stages[i].name);
-	}
-}
-
-void
-check_rv619(struct check *check)
-{
-	smokes_each(check, false, judge_processors);
-}
-
-static void
-judge_producers(struct check *check, const struct smoke_look *look)
-{
-	for (size_t i = 0; i < look->smoke->nstages; i++) {
-		const struct declared_stage *stage = &look->smoke->stages[i];
-		const struct observed_stage *seen = stage_seen(look, i);
-		const char *producer = NULL;
-
-		if (stage->queue != NULL || seen == NULL ||
-		    seen->after != RESULT_PASSED)
-			continue;
-		struct report_finding *finding = stage_begin(check, look, i);
-
-		if (finding == NULL)
-			continue;
-		if (stage->by == NULL || seen->by == NULL ||
-		    seen->by[0] == '\0') {
-			check_set(check, finding, RESULT_UNKNOWN,
-			    stage->by == NULL ? "the stage has no `by`"
-			                      : "nobody says that he did it");
-			continue;
-		}
-		for (size_t p = 0; p < check->declared->nproducers; p++)
-			if (has_word(
-			        seen->by, check->declared->producers[p].name))
-				producer = check->declared->producers[p].name;
-		if (producer == NULL) {
-			check_set(
-			    check, finding, RESULT_PASSED, "not by a producer");
-			continue;
-		}
-		check_set(check, finding, RESULT_FAILED,
-		    "producer '%s' did the work itself: no worker had a part "
-		    "in it",
-		    producer);
-		check_evidence(check, finding,
-		    check_place(check, &stage->place),
-		    check_text(check, "%s = '%s'", stage->by, seen->by),
-		    "a worker");
-		check_fix(check, finding,
-		    "have the producer only submit; a job that it does itself "
-		    "proves nothing about the workers",
-		    NULL, "reeve smoke");
-	}
-}
-
-void
-check_rv620(struct check *check)
-{
-	smokes_each(check, false, judge_producers);
 }
 
 /* --- RV908 test-data-pollution ---------------------------------------------

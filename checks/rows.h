@@ -38,8 +38,9 @@ check_fn check_rv501, check_rv506, check_rv507;
 check_fn check_rv325, check_rv326, check_rv503, check_rv511;
 /* checks/end_to_end.c */
 check_fn check_rv215, check_rv601, check_rv602, check_rv604, check_rv607,
-    check_rv611, check_rv612, check_rv619, check_rv620, check_rv624,
-    check_rv908, check_rv919;
+    check_rv611, check_rv612, check_rv624, check_rv908, check_rv919;
+/* checks/processor.c */
+check_fn check_rv619, check_rv620;
 /* checks/metrics.c */
 check_fn check_rv701, check_rv702, check_rv703, check_rv715;
 
