@@ -72,7 +72,7 @@ static const struct cli_option queue_options[] = {
         "($XDG_STATE_HOME/reeve/moves.jsonl)"},
     {"interval", "DURATION", "watch: from look to look (1s)"},
     {"for", "DURATION", "watch: so long (until Ctrl-C)"},
-    {"until-drained", NULL, "watch: until nothing waits or is in work"},
+    {"until-drained", NULL, "watch: until nothing waits or is in hand"},
     {"name", "NAME", "history: which supervisor, where several run"},
     {"since", "DURATION", "history: from when on (1h)"},
     {0},

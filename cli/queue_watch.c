@@ -12,121 +12,25 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "checks/draining.h"
 #include "cli/queue_rows.h"
 #include "cli/queue_watch.h"
 
 enum {
 	OUTPUT_MAX = 4 << 20,
 	LOOK_ARENA_MAX = 256 << 20,
-	HEAD_MAX = 256,
 };
 static const int64_t INTERVAL_MS = 1000;
 static const int64_t INTERVAL_MIN_MS = 100;
 static const int64_t LOOK_MS = 5000;
 
-/* What is remembered of a queue from one look to the next. */
-struct track {
-	bool known; /* there was a look */
-	int64_t at_ms;
-	struct queue_number jobs;      /* waiting, active and delayed */
-	struct queue_number completed; /* ever */
-	char head[HEAD_MAX];
-	int64_t head_since_ms;
-	/* of the last look */
-	enum result drained;
-	double net, out; /* per second; NAN: not known */
-	int moving;      /* the head: -1 not known, 0, 1 */
-};
-
 struct watch {
 	struct queue_rows rows;
-	struct track *tracks;
+	struct draining *drains;
 	bool terminal, until_drained;
 	size_t lines; /* written by the last look on the terminal */
 	int64_t interval_ms, end_ms;
 };
-
-static bool
-exact(const struct queue_number *number)
-{
-	return number->know == KNOW_EXACT;
-}
-
-/* All jobs that are not done: what leaves it is done, or dead. */
-static struct queue_number
-jobs_of(const struct queue_state *state)
-{
-	const struct queue_number *parts[] = {
-	    &state->waiting, &state->active, &state->delayed};
-	struct queue_number sum = {.know = KNOW_EXACT};
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		if (exact(parts[i]))
-			sum.value += parts[i]->value;
-		else if (i == 0 || parts[i]->know == KNOW_AT_LEAST ||
-		         parts[i]->know == KNOW_ESTIMATE)
-			sum.know = KNOW_UNKNOWN;
-	}
-	return sum;
-}
-
-static double
-rate(const struct queue_number *now, const struct queue_number *before,
-    int64_t ms)
-{
-	if (!exact(now) || !exact(before) || ms <= 0)
-		return (double)NAN;
-	return (double)(now->value - before->value) * 1000 / (double)ms;
-}
-
-static void
-track_head(struct track *track, const char *head, int64_t now_ms)
-{
-	bool same = text_equal(track->head, head);
-
-	track->moving = -1;
-	if (head[0] != '\0' && track->head[0] != '\0')
-		track->moving = same ? 0 : 1;
-	if (!same || track->head_since_ms == 0)
-		track->head_since_ms = now_ms;
-	(void)snprintf(track->head, sizeof(track->head), "%s", head);
-}
-
-static enum result
-is_drained(const struct queue_state *state)
-{
-	if (state->waiting.know == KNOW_UNKNOWN)
-		return RESULT_UNKNOWN;
-	if (state->waiting.value > 0 ||
-	    (state->active.know != KNOW_UNKNOWN && state->active.value > 0))
-		return RESULT_FAILED;
-	return RESULT_PASSED;
-}
-
-static void
-track_look(struct track *track, const struct queue_row *row)
-{
-	int64_t now_ms = clock_ms();
-
-	if (!queue_row_readable(row)) {
-		track->drained = RESULT_UNKNOWN;
-		track->known = false;
-		return;
-	}
-	const struct queue_state *state = row->seen->queue;
-	struct queue_number jobs = jobs_of(state);
-	int64_t ms = track->known ? now_ms - track->at_ms : 0;
-
-	track->net = rate(&jobs, &track->jobs, ms);
-	track->out = rate(&state->completed, &track->completed, ms);
-	track_head(track, state->head, now_ms);
-	track->drained = is_drained(state);
-	track->jobs = jobs;
-	track->completed = state->completed;
-	track->completed.why = NULL; /* the look's arena goes */
-	track->at_ms = now_ms;
-	track->known = true;
-}
 
 /* --- what is written -------------------------------------------------------
  */
@@ -154,7 +58,7 @@ static void
 write_json(struct watch *watch, size_t index, struct buffer *out)
 {
 	const struct queue_row *row = &watch->rows.all[index];
-	const struct track *track = &watch->tracks[index];
+	const struct draining *drain = &watch->drains[index];
 	char at[CLOCK_TEXT_SIZE];
 	struct jsonw json;
 
@@ -172,18 +76,21 @@ write_json(struct watch *watch, size_t index, struct buffer *out)
 		write_number(&json, "dead", &state->dead);
 		write_number(&json, "oldest_ms", &state->oldest_ms);
 		write_number(&json, "consumers", &state->consumers);
-		write_rate(&json, "net_per_s", track->net);
-		write_rate(&json, "out_per_s", track->out);
-		write_rate(&json, "in_per_s", track->net + track->out);
-		if (track->moving < 0)
+		write_rate(&json, "net_per_s", drain->net);
+		write_rate(&json, "out_per_s", drain->out);
+		write_rate(&json, "in_per_s", drain->net + drain->out);
+		if (drain->head_moving < 0)
 			jsonw_null(&json, "head_moving");
 		else
-			jsonw_bool(&json, "head_moving", track->moving == 1);
+			jsonw_bool(
+			    &json, "head_moving", drain->head_moving == 1);
 	}
-	if (track->drained == RESULT_UNKNOWN)
+	if (drain->drained == RESULT_UNKNOWN)
 		jsonw_null(&json, "drained");
 	else
-		jsonw_bool(&json, "drained", track->drained == RESULT_PASSED);
+		jsonw_bool(&json, "drained", drain->drained == RESULT_PASSED);
+	jsonw_text(
+	    &json, "why", drain->drained == RESULT_UNKNOWN ? drain->why : NULL);
 	jsonw_text(&json, "error", queue_row_error(row));
 	jsonw_end(&json);
 	buffer_text(out, "\n");
@@ -210,7 +117,7 @@ static void
 show_row(struct watch *watch, size_t index, struct buffer *out)
 {
 	const struct queue_row *row = &watch->rows.all[index];
-	const struct track *track = &watch->tracks[index];
+	const struct draining *drain = &watch->drains[index];
 	char age[32];
 
 	buffer_format(out, "%s", row->queue.name);
@@ -225,19 +132,22 @@ show_row(struct watch *watch, size_t index, struct buffer *out)
 	show_number(out, "dead", &state->dead, false);
 	show_number(out, "oldest", &state->oldest_ms, true);
 	show_number(out, "consumers", &state->consumers, false);
-	if (!isnan(track->out))
+	if (!isnan(drain->out))
 		buffer_format(out, "  in %.1f/s  out %.1f/s",
-		    track->net + track->out, track->out);
-	else if (!isnan(track->net))
-		buffer_format(out, "  %+.1f/s", track->net);
-	if (track->moving == 1)
+		    drain->net + drain->out, drain->out);
+	else if (!isnan(drain->net))
+		buffer_format(out, "  %+.1f/s", drain->net);
+	if (drain->head_moving == 1)
 		buffer_text(out, "  head moves");
-	else if (track->moving == 0)
+	else if (drain->head_moving == 0)
 		buffer_format(out, "  same head for %s",
 		    text_ms_for_people(
-		        clock_ms() - track->head_since_ms, age, sizeof(age)));
-	if (track->drained == RESULT_PASSED)
+		        clock_ms() - drain->head_since_ms, age, sizeof(age)));
+	if (drain->drained == RESULT_PASSED)
 		buffer_text(out, "  drained");
+	else if (drain->drained == RESULT_UNKNOWN)
+		buffer_format(
+		    out, "  whether it drained isn't known: %s", drain->why);
 }
 
 static int
@@ -273,7 +183,7 @@ static bool
 all_drained(const struct watch *watch)
 {
 	for (size_t i = 0; i < watch->rows.count; i++) {
-		if (watch->tracks[i].drained != RESULT_PASSED)
+		if (watch->drains[i].drained != RESULT_PASSED)
 			return false;
 	}
 	return true;
@@ -287,6 +197,15 @@ signal_waits(void)
 	return sigpending(&pending) == 0 &&
 	       (sigismember(&pending, SIGINT) == 1 ||
 	           sigismember(&pending, SIGTERM) == 1);
+}
+
+static void
+look_at(struct watch *watch, size_t index)
+{
+	const struct queue_row *row = &watch->rows.all[index];
+
+	draining_look(&watch->drains[index],
+	    queue_row_readable(row) ? row->seen->queue : NULL, clock_ms());
 }
 
 /* A Ctrl-C reaches the probers too: what a look says that it ended isn't so. */
@@ -304,11 +223,13 @@ look_once(struct watch *watch, bool *ret_end)
 	*ret_end = signal_waits();
 	if (code == 0 && !*ret_end) {
 		for (size_t i = 0; i < watch->rows.count; i++)
-			track_look(&watch->tracks[i], &watch->rows.all[i]);
+			look_at(watch, i);
 		code = show(watch);
 	}
-	for (size_t i = 0; i < watch->rows.count; i++)
+	for (size_t i = 0; i < watch->rows.count; i++) {
 		watch->rows.all[i].seen = NULL; /* it was in the arena */
+		watch->drains[i].why = NULL;    /* so may this have been */
+	}
 	arena_fini(&arena);
 	*ret_end = *ret_end || (watch->until_drained && all_drained(watch)) ||
 	           clock_ms() >= watch->end_ms;
@@ -332,7 +253,7 @@ static int
 exit_code_of(const struct watch *watch)
 {
 	for (size_t i = 0; i < watch->rows.count; i++) {
-		if (watch->tracks[i].drained == RESULT_FAILED)
+		if (watch->drains[i].drained == RESULT_FAILED)
 			return EXIT_FAILED;
 	}
 	return all_drained(watch) ? EXIT_PASSED : EXIT_INCONCLUSIVE;
@@ -381,8 +302,8 @@ queue_watch(struct cli *cli, int argc, char **argv)
 	if (code != 0)
 		return code;
 	cli->quiet = true; /* the looks themselves are the progress */
-	watch.tracks = arena_array(
-	    &cli->arena, watch.rows.count + 1, sizeof(*watch.tracks));
+	watch.drains = arena_array(
+	    &cli->arena, watch.rows.count + 1, sizeof(*watch.drains));
 	(void)sigemptyset(&ending);
 	(void)sigaddset(&ending, SIGINT);
 	(void)sigaddset(&ending, SIGTERM);

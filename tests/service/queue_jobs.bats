@@ -413,7 +413,13 @@ expired_is() {
 }
 
 @test "watch says whether the queue drained, a line a look" {
+	# what was taken from a plain list can't be seen
 	queue watch "$LIST" --for 100ms
+	expect_status 3
+	has "no 'processing' list is declared"
+	queue watch "$LIST" --for 100ms --output json
+	[ "$(jq -s 'all(.drained == null and .waiting == 0)' <<<"$output")" = true ]
+	queue watch "$LIST&processing=jobs:taken" --for 100ms
 	expect_status 0
 	redis LPUSH jobs a b >/dev/null
 	queue watch "$LIST" --for 300ms --interval 100ms --output json
