@@ -57,41 +57,55 @@ look_at_head(struct draining *draining, const char *head, int64_t now_ms)
 	memcpy(draining->head, kept, sizeof(kept));
 }
 
-/* Is there any of it? An estimate of none, or at least none, says nothing. */
+/* Is there any of it? At least none says nothing. */
 static enum result
 is_none(const struct queue_number *number)
 {
-	switch (number->know) {
-	case KNOW_NOT_APPLICABLE:
+	if (number->know == KNOW_NOT_APPLICABLE)
 		return RESULT_PASSED;
-	case KNOW_EXACT:
-		return number->value > 0 ? RESULT_FAILED : RESULT_PASSED;
-	case KNOW_AT_LEAST:
-	case KNOW_ESTIMATE:
-		return number->value > 0 ? RESULT_FAILED : RESULT_UNKNOWN;
-	case KNOW_UNKNOWN:
-		break;
-	}
-	return RESULT_UNKNOWN;
+	if (number->know == KNOW_UNKNOWN)
+		return RESULT_UNKNOWN;
+	if (number->value > 0)
+		return RESULT_FAILED;
+	return number->know == KNOW_AT_LEAST ? RESULT_UNKNOWN : RESULT_PASSED;
+}
+
+static const char *
+why_open(const struct queue_number *number)
+{
+	return number->why != NULL && number->why[0] != '\0'
+	           ? number->why
+	           : "there may be more than what was counted";
 }
 
 static void
-look_at_rest(struct draining *draining, const struct queue_state *state)
+look_at_rest(
+    struct draining *draining, const struct queue_state *state, int64_t now_ms)
 {
 	enum result waiting = is_none(&state->waiting);
 	enum result active = is_none(&state->active);
-	const struct queue_number *open =
-	    waiting == RESULT_UNKNOWN ? &state->waiting : &state->active;
+	bool none = waiting == RESULT_PASSED && active == RESULT_PASSED;
+	bool about = state->waiting.know == KNOW_ESTIMATE ||
+	             state->active.know == KNOW_ESTIMATE;
 
+	if (!none)
+		draining->none_since_ms = -1;
+	else if (draining->none_since_ms == -1)
+		draining->none_since_ms = now_ms;
 	draining->why = NULL;
 	draining->drained = RESULT_PASSED;
 	if (waiting == RESULT_FAILED || active == RESULT_FAILED) {
 		draining->drained = RESULT_FAILED;
-	} else if (waiting == RESULT_UNKNOWN || active == RESULT_UNKNOWN) {
+	} else if (!none) {
 		draining->drained = RESULT_UNKNOWN;
-		draining->why = open->why != NULL && open->why[0] != '\0'
-		                    ? open->why
-		                    : "its numbers are no exact ones";
+		draining->why =
+		    why_open(waiting == RESULT_UNKNOWN ? &state->waiting
+		                                       : &state->active);
+	} else if (about &&
+	           now_ms - draining->none_since_ms < DRAINING_REST_MS) {
+		draining->drained = RESULT_UNKNOWN;
+		draining->why = "these are estimates: drained once they stay "
+		                "at none for a minute";
 	}
 }
 
@@ -103,15 +117,19 @@ draining_look(
 		draining->drained = RESULT_UNKNOWN;
 		draining->why = "it could not be looked at";
 		draining->known = false;
+		draining->none_since_ms = -1;
 		return;
 	}
 	struct queue_number jobs = jobs_of(state);
 	int64_t ms = draining->known ? now_ms - draining->at_ms : 0;
 
+	if (!draining->known)
+		draining->none_since_ms = -1;
+
 	draining->net = rate(&jobs, &draining->jobs, ms);
 	draining->out = rate(&state->completed, &draining->completed, ms);
 	look_at_head(draining, state->head, now_ms);
-	look_at_rest(draining, state);
+	look_at_rest(draining, state, now_ms);
 	draining->jobs = jobs;
 	draining->completed = state->completed;
 	draining->completed.why = NULL; /* the state's */

@@ -11,13 +11,18 @@
  * the moment of the look in.
  */
 enum {
-	DRAINING_HEAD_MAX = 256 /* bytes of the oldest job, to know it again */
+	DRAINING_HEAD_MAX = 256, /* bytes of the oldest job, to know it again */
+	/* How long estimates must say that nothing is left. RabbitMQ's lag by 5
+	 * s; SQS' are right a minute after the last message was sent (AWS,
+	 * GetQueueAttributes). */
+	DRAINING_REST_MS = 60 * 1000,
 };
 
 struct draining { /* zero: not looked at yet */
-	/* Passed: nothing waits and nothing is in hand, exactly. Failed: there
-	 * is something. Unknown: neither is known, and `why` says why, for as
-	 * long as the state lives. */
+	/* Passed: nothing waits and nothing is in hand, exactly, or by
+	 * estimates for DRAINING_REST_MS. Failed: there is something. Unknown:
+	 * neither is known, and `why` says why, for as long as the state lives.
+	 */
 	enum result drained;
 	const char *why;
 	/* Jobs a second, of all that aren't done and of those that are; NAN:
@@ -29,6 +34,7 @@ struct draining { /* zero: not looked at yet */
 	/* what the next look is held against */
 	bool known;
 	int64_t at_ms;
+	int64_t none_since_ms; /* -1: there was something, or it isn't known */
 	struct queue_number jobs, completed;
 	char head[DRAINING_HEAD_MAX];
 };

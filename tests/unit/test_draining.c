@@ -71,6 +71,32 @@ only_exact_numbers_say_that_a_queue_drained(void **state)
 }
 
 static void
+estimates_of_none_must_stay_for_a_minute(void **state)
+{
+	struct queue_state seen = {
+	    .waiting = ESTIMATE(0), .active = EXACT(0), .head = ""};
+	struct draining draining = {0};
+
+	(void)state;
+	draining_look(&draining, &seen, 1000);
+	draining_look(&draining, &seen, 1000 + DRAINING_REST_MS - 1);
+	assert_int_equal(draining.drained, RESULT_UNKNOWN);
+	draining_look(&draining, &seen, 1000 + DRAINING_REST_MS);
+	assert_int_equal(draining.drained, RESULT_PASSED);
+	/* one came and went */
+	seen.waiting.value = 1;
+	draining_look(&draining, &seen, 100000);
+	assert_int_equal(draining.drained, RESULT_FAILED);
+	seen.waiting.value = 0;
+	draining_look(&draining, &seen, 100000 + DRAINING_REST_MS);
+	assert_int_equal(draining.drained, RESULT_UNKNOWN);
+	/* or nobody could look */
+	draining_look(&draining, NULL, 100000 + DRAINING_REST_MS + 1);
+	draining_look(&draining, &seen, 100000 + 2 * DRAINING_REST_MS);
+	assert_int_equal(draining.drained, RESULT_UNKNOWN);
+}
+
+static void
 what_is_not_known_is_told(void **state)
 {
 	const struct queue_state seen = {
@@ -145,6 +171,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(only_exact_numbers_say_that_a_queue_drained),
+	    cmocka_unit_test(estimates_of_none_must_stay_for_a_minute),
 	    cmocka_unit_test(what_is_not_known_is_told),
 	    cmocka_unit_test(rates_are_of_two_looks_in_a_row),
 	    cmocka_unit_test(a_head_moves_or_stays_by_what_is_kept_of_it),
