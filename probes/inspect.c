@@ -96,7 +96,7 @@ look_around(struct inspection *inspection, struct err *err)
 		    text_i64(entry->d_name, 1, INT32_MAX, &pid, NULL) == -1)
 			continue;
 		/* Of the workers, which may be thousands, it is known. */
-		if (processes_is_known(&inspection->workers, pid))
+		if (pids_have(&inspection->workers, pid))
 			*next = (struct seen){.pid = pid,
 			    .parent = inspection->init,
 			    .session = pid};
@@ -172,39 +172,6 @@ tell_target(
 }
 
 static int
-by_number(const void *a, const void *b)
-{
-	const int64_t *x = a;
-	const int64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* A list of pids, in order. */
-static int
-take_pids(struct inspection *inspection, const char *key,
-    struct processes_known *ret, struct err *err)
-{
-	const cJSON *list = NULL;
-	const cJSON *item = NULL;
-	size_t count = 0;
-
-	if (json_array(inspection->request, key, &list, err) == -1)
-		return -1;
-	int64_t *pids = arena_array(&inspection->arena,
-	    (size_t)cJSON_GetArraySize(list) + 1, sizeof(*pids));
-
-	cJSON_ArrayForEach(item, list)
-	{
-		if (json_item_i64(item, &pids[count], NULL) == 0)
-			count++;
-	}
-	qsort(pids, count, sizeof(*pids), by_number);
-	*ret = (struct processes_known){pids, count};
-	return 0;
-}
-
-static int
 take_key(struct inspection *inspection, struct err *err)
 {
 	const char *hex = NULL;
@@ -230,8 +197,10 @@ answer(struct inspection *inspection, struct err *err)
 	struct buffer text;
 
 	if (take_key(inspection, err) == -1 ||
-	    take_pids(inspection, "workers", &inspection->workers, err) == -1 ||
-	    take_pids(inspection, "known", &inspection->known, err) == -1 ||
+	    pids_read(&inspection->arena, inspection->request, "workers",
+	        &inspection->workers, err) == -1 ||
+	    pids_read(&inspection->arena, inspection->request, "known",
+	        &inspection->known, err) == -1 ||
 	    json_array(inspection->request, "targets", &targets, err) == -1 ||
 	    look_around(inspection, err) == -1)
 		return -1;

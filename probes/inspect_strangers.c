@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "probes/inspection.h"
+#include "probes/processes.h"
 
 enum {
 	STRANGERS_MAX = 64,
@@ -15,8 +16,8 @@ enum {
 static bool
 is_ours(const struct inspection *inspection, const struct seen *seen)
 {
-	return processes_is_known(&inspection->workers, seen->session) ||
-	       processes_is_known(&inspection->workers, seen->pid);
+	return pids_have(&inspection->workers, seen->session) ||
+	       pids_have(&inspection->workers, seen->pid);
 }
 
 static bool
@@ -50,7 +51,7 @@ static bool
 same_as_a_worker(const struct inspection *inspection, int64_t pid)
 {
 	for (size_t i = 0; i < inspection->workers.count; i++) {
-		int64_t one = inspection->workers.pids[i];
+		int64_t one = inspection->workers.all[i];
 		if (same_link(one, pid, "exe") && same_link(one, pid, "cwd"))
 			return true;
 	}
@@ -76,9 +77,8 @@ tell_children(struct inspection *inspection, struct buffer *text)
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct seen *one = &inspection->all[i];
 		if (one->parent != inspection->init || one->zombie ||
-		    one->own ||
-		    processes_is_known(&inspection->known, one->pid) ||
-		    processes_is_known(&inspection->known, one->session) ||
+		    one->own || pids_have(&inspection->known, one->pid) ||
+		    pids_have(&inspection->known, one->session) ||
 		    is_ours(inspection, one))
 			continue;
 		/* Its name only: arguments may hold anything. */

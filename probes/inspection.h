@@ -9,7 +9,7 @@
 #include "base/jsonw.h"
 #include "base/secret.h"
 #include "probes/json_read.h"
-#include "probes/processes.h"
+#include "probes/pids.h"
 #include "probes/words.h"
 
 /*
@@ -35,7 +35,7 @@ struct inspection {
 	struct peer *peers; /* established connections, by inode; owned */
 	size_t npeers, peers_room;
 	enum result peers_read; /* unknown: nobody asked yet */
-	struct processes_known workers, known;
+	struct pids workers, known;
 	struct jsonw *json;
 	size_t told; /* strangers */
 };

@@ -426,27 +426,11 @@ say_scope(struct search *search)
 	                             : "");
 }
 
-static int
-by_number(const void *a, const void *b)
-{
-	const int64_t *x = a;
-	const int64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-bool
-processes_is_known(const struct processes_known *known, int64_t pid)
-{
-	return known->count > 0 && bsearch(&pid, known->pids, known->count,
-	                               sizeof(pid), by_number) != NULL;
-}
-
 int
 processes_find(const struct processes_command *commands, size_t count,
     struct arena *arena, struct processes_found *ret, struct err *err)
 {
-	static const struct processes_known nobody = {.count = 0};
+	static const struct pids nobody = {.count = 0};
 
 	return processes_find_others(commands, count, &nobody, arena, ret, err);
 }
@@ -455,8 +439,8 @@ processes_find(const struct processes_command *commands, size_t count,
  * goes */
 int
 processes_find_others(const struct processes_command *commands, size_t count,
-    const struct processes_known *known, struct arena *arena,
-    struct processes_found *ret, struct err *err)
+    const struct pids *known, struct arena *arena, struct processes_found *ret,
+    struct err *err)
 {
 	struct processes_found found = {
 	    .all = arena_array(arena, FOUND_MAX, sizeof(*found.all))};
@@ -473,7 +457,7 @@ processes_find_others(const struct processes_command *commands, size_t count,
 		int64_t pid = 0;
 		if (!is_pid(entry->d_name, &pid) || pid == getpid())
 			continue;
-		if (processes_is_known(known, pid))
+		if (pids_have(known, pid))
 			search.seen++;
 		else
 			look_at(&search, pid);

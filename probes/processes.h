@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "probes/observed.h"
+#include "probes/pids.h"
 
 /*
  * What runs on this host, read from /proc: processes that look like a declared
@@ -35,13 +36,8 @@ int processes_find(const struct processes_command *commands, size_t count,
     struct arena *arena, struct processes_found *ret,
     struct err *err) MUST_CHECK;
 /* The same, without those that the caller knows already. */
-struct processes_known {
-	const int64_t *pids; /* ascending */
-	size_t count;
-};
-bool processes_is_known(const struct processes_known *known, int64_t pid);
 int processes_find_others(const struct processes_command *commands,
-    size_t count, const struct processes_known *known, struct arena *arena,
+    size_t count, const struct pids *known, struct arena *arena,
     struct processes_found *ret, struct err *err) MUST_CHECK;
 
 /*

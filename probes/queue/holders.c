@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -13,30 +12,12 @@ enum {
 	PASSERS_MAX = 4, /* of others, beside the asker's own */
 };
 
-static int
-by_number(const void *a, const void *b)
-{
-	const int64_t *x = a;
-	const int64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static bool
-is_asked_for(const struct queue_asker *asker, int64_t pid)
-{
-	return pid > 0 && asker->npids > 0 &&
-	       bsearch(&pid, asker->pids, asker->npids, sizeof(pid),
-	           by_number) != NULL;
-}
-
 bool
 queue_lists(
     const struct queue *queue, int64_t pid, int64_t session, size_t *passers)
 {
-	return queue->asker.pids == NULL || is_asked_for(&queue->asker, pid) ||
-	       is_asked_for(&queue->asker, session) ||
-	       (*passers)++ < PASSERS_MAX;
+	return queue->asker.all == NULL || pids_have(&queue->asker, pid) ||
+	       pids_have(&queue->asker, session) || (*passers)++ < PASSERS_MAX;
 }
 
 bool

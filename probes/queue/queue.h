@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "probes/ladder.h"
 #include "probes/observed.h"
+#include "probes/pids.h"
 #include "probes/queue/state.h"
 
 /*
@@ -58,14 +59,6 @@ struct queue_consuming {
 	                         a table's own column wins where declared */
 };
 
-/* The processes that the asker knows as its own. A server with many clients can
- * show each of them for each of its queues: an asker that says so gets its own
- * and a few others. Borrowed. */
-struct queue_asker {
-	const int64_t *pids; /* ascending; NULL: all consumers are listed */
-	size_t npids;
-};
-
 struct queue_driver;
 struct queue {
 	const struct queue_driver *driver;
@@ -78,7 +71,10 @@ struct queue {
 	char code[QUEUE_CODE_SIZE];
 	struct ladder ladder; /* how far open came */
 	struct queue_consuming consuming;
-	struct queue_asker asker;
+	/* The processes that the asker knows as its own. A server with many
+	 * clients can show each of them for each of its queues: an asker that
+	 * says so gets its own and a few others. NULL: all are listed. */
+	struct pids asker;
 	void *state; /* the driver's own */
 };
 
