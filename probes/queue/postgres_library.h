@@ -50,4 +50,29 @@ struct pg_library {
 extern const struct pg_library pg_libraries[];
 extern const size_t pg_libraries_count;
 
+/* For the files of it. A layout's text with the names filled in. */
+const char *pg_library_text(
+    struct arena *arena, const struct pg_queue *pg, const char *text);
+/* Begins the parameters: the queue's name. */
+struct pg_sql pg_library_bind(struct arena *arena, const struct queue *queue);
+/* What went wrong, into the handle; a statement that the tables don't fit says
+ * whose layout was expected. Returns -1. */
+int pg_library_refused(struct queue *queue, struct err *err);
+/* Runs a layout's text, within a transaction that is open; and one that writes,
+ * in a transaction of its own. */
+int pg_library_ask(struct queue *queue, const char *text,
+    const struct pg_sql *sql, PGresult **ret, struct err *err) MUST_CHECK;
+int pg_library_change(struct queue *queue, const char *text,
+    const struct pg_sql *sql, PGresult **ret, struct err *err) MUST_CHECK;
+
+/* What struct queue_driver says of each: postgres_library_look.c, …_jobs.c. */
+int pg_library_observe(struct queue *queue, struct arena *arena,
+    struct queue_state *ret, struct err *err) MUST_CHECK;
+int pg_library_near(struct queue *queue, struct arena *arena,
+    struct queue_state *state, struct err *err) MUST_CHECK;
+int pg_library_list(struct queue *queue, enum queue_part part, size_t limit,
+    struct arena *arena, struct queue_page *ret, struct err *err) MUST_CHECK;
+int pg_library_move(struct queue *queue, const struct queue_move *move,
+    struct arena *arena, struct queue_moved *ret, struct err *err) MUST_CHECK;
+
 #endif
