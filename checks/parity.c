@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
+
 #include "base/text.h"
 #include "checks/component.h"
 #include "checks/engine.h"
