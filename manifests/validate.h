@@ -36,6 +36,21 @@ void manifest_validate(struct validation *v);
 /* Rows are right or complained about; this is about what they say together:
  * references, `$(NAME)`, probes and ports. */
 void validate_together(struct validation *v);
+/* Of one item of 'queues' and, of the manifest, what names must match
+ * (validate_queue.c). */
+void validate_queue(struct validation *v, const struct node *queue);
+void validate_queue_names(struct validation *v);
+/* validate_worker.c */
+void validate_worker(struct validation *v, const struct node *worker);
+void validate_init_worker(struct validation *v, const struct node *worker);
+/* $(NAME) within the 'env' of its owner, and everywhere else
+ * (validate_names.c). */
+void validate_env(struct validation *v, const struct node *owner);
+void validate_expansions(struct validation *v);
+/* A complaint where `what` is there without `needs`, as it says nothing then.
+ */
+void validate_goes_with(struct validation *v, const struct node *map,
+    const char *what, const char *needs);
 /* dependsOn: conditions that can come true, and no cycle. */
 void validate_order(struct validation *v);
 /* Names under the key `name` of the items of root's list `key`. */
