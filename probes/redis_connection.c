@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 
 #include "base/clock.h"
-#include "base/text.h"
-#include "base/url.h"
 #include "probes/redis_connection.h"
-#include "probes/stream.h"
+#include "probes/redis_login.h"
 
 enum {
-	REDIS_PORT = 6379,
 	REDIS_READ_BYTES = 16 * 1024,
 	REDIS_INFO_MAX = 64,
 	/* a list of more can't come whole: an item takes four bytes or more */
 	REDIS_ITEMS_MAX = REDIS_REPLY_MAX_BYTES / 4,
-	REDIS_DB_MAX = 1 << 20
 };
 
 struct redis_connection {
@@ -44,14 +37,6 @@ struct redis_connection {
 };
 
 void
-redis_reply_free(redisReply **reply)
-{
-	if (*reply != NULL)
-		freeReplyObject(*reply);
-	*reply = NULL;
-}
-
-void
 redis_connection_closep(struct redis_connection **redis)
 {
 	redis_connection_close(*redis);
@@ -70,27 +55,6 @@ redis_connection_close(struct redis_connection *redis)
 		explicit_bzero(redis->unsent, redis->unsent_len);
 	free(redis->unsent);
 	free(redis);
-}
-
-void
-redis_command_init(struct redis_command *command)
-{
-	command->argc = 0;
-}
-
-void
-redis_command_bytes(
-    struct redis_command *command, const void *bytes, size_t len)
-{
-	assert(command->argc < REDIS_ARGV_MAX);
-	command->argv[command->argc] = bytes;
-	command->len[command->argc++] = len;
-}
-
-void
-redis_command_text(struct redis_command *command, const char *word)
-{
-	redis_command_bytes(command, word, strlen(word));
 }
 
 static int
@@ -128,25 +92,6 @@ redis_connection_append_wire(struct redis_connection *redis, const char *wire,
 	}
 	memcpy(redis->unsent + redis->unsent_len, wire, len);
 	redis->unsent_len += len;
-	return 0;
-}
-
-int
-redis_command_wire(
-    const struct redis_command *command, char **ret, size_t *ret_len)
-{
-	const char *argv[REDIS_ARGV_MAX];
-	char *wire = NULL;
-
-	/* hiredis wants an array that it could change */
-	memcpy(argv, command->argv, (size_t)command->argc * sizeof(*argv));
-	int len =
-	    redisFormatCommandArgv(&wire, command->argc, argv, command->len);
-
-	if (len < 0 || wire == NULL)
-		return -1;
-	*ret = wire;
-	*ret_len = (size_t)len;
 	return 0;
 }
 
@@ -317,273 +262,6 @@ redis_connection_cause(const struct redis_connection *redis)
 	return redis->cause;
 }
 
-/* queues.md part 5: matched at the beginning, the words behind differ between
- * versions. */
-static const struct {
-	const char *prefix;
-	enum cause cause;
-} error_causes[] = {
-    {"NOAUTH", CAUSE_AUTH},
-    {"WRONGPASS", CAUSE_AUTH},
-    {"ERR AUTH <password> called without any password configured", CAUSE_AUTH},
-    {"ERR Client sent AUTH, but no password is set", CAUSE_AUTH},
-    {"ERR invalid password", CAUSE_AUTH},
-    {"NOPERM", CAUSE_PERMISSION},
-    {"DENIED", CAUSE_PERMISSION},
-    {"ERR unknown command", CAUSE_PERMISSION}, /* renamed away, managed */
-    {"ERR DB index is out of range", CAUSE_WRONG_DATABASE},
-    {"ERR invalid DB index", CAUSE_WRONG_DATABASE},
-    {"ERR SELECT is not allowed in cluster mode", CAUSE_WRONG_DATABASE},
-    {"WRONGTYPE", CAUSE_WRONG_TYPE},
-    {"READONLY", CAUSE_UNAVAILABLE},
-    {"MISCONF", CAUSE_UNAVAILABLE},
-    {"OOM", CAUSE_UNAVAILABLE},
-    {"LOADING", CAUSE_UNAVAILABLE},
-    {"BUSY", CAUSE_UNAVAILABLE},
-    {"MASTERDOWN", CAUSE_UNAVAILABLE},
-    {"CLUSTERDOWN", CAUSE_UNAVAILABLE},
-    {"TRYAGAIN", CAUSE_UNAVAILABLE},
-    {"NOREPLICAS", CAUSE_UNAVAILABLE},
-    {"ERR max number of clients reached", CAUSE_UNAVAILABLE},
-    {"MOVED", CAUSE_MISMATCH},
-    {"ASK", CAUSE_MISMATCH},
-    {"CROSSSLOT", CAUSE_MISMATCH},
-    {"NOSCRIPT", CAUSE_NOT_FOUND},
-};
-
-enum cause
-redis_error_cause(
-    const redisReply *reply, struct arena *arena, const char **ret_code)
-{
-	const char *text = reply->str != NULL ? reply->str : "";
-
-	if (ret_code != NULL)
-		*ret_code = arena_bytes(arena, text, strcspn(text, " "));
-	for (size_t i = 0; i < ARRAY_LEN(error_causes); i++)
-		if (text_starts(text, error_causes[i].prefix))
-			return error_causes[i].cause;
-	return CAUSE_MISMATCH;
-}
-
-/* What the URL says. */
-struct redis_target {
-	struct endpoint endpoint;
-	const char *user, *password;
-	int64_t db;
-};
-
-static int
-target_db(const char *text, int64_t *ret, struct err *err)
-{
-	if (text == NULL || text[0] == '\0')
-		return 0;
-	if (text_i64(text, 0, REDIS_DB_MAX, ret, err) == -1)
-		return err_wrap(err, "database");
-	return 0;
-}
-
-static int
-target_parse(struct arena *arena, const char *text, struct redis_target *ret,
-    struct err *err)
-{
-	struct url url = {.port = -1};
-
-	if (url_parse(arena, text, &url, err) == -1)
-		return -1;
-	*ret = (struct redis_target){.user = url.user,
-	    .password = url.password,
-	    .endpoint.host = url.host,
-	    .endpoint.port = url.port == -1 ? REDIS_PORT : url.port,
-	    .endpoint.ca = url_query(&url, "tls.ca")};
-	if (text_equal(url.scheme, "unix") ||
-	    text_equal(url.scheme, "redis+unix")) {
-		ret->endpoint.unix_path = url.path;
-		return target_db(url_query(&url, "db"), &ret->db, err);
-	}
-	if (!text_equal(url.scheme, "redis") &&
-	    !text_equal(url.scheme, "rediss"))
-		return err_set(err, ERR_INPUT,
-		    "'%s' is no scheme of a Redis URL: redis, rediss, redis+unix "
-		    "or redis+sentinel",
-		    url.scheme);
-	ret->endpoint.tls = text_equal(url.scheme, "rediss");
-	if (url.host[0] == '\0')
-		return err_set(err, ERR_INPUT, "the URL names no host");
-	const char *path = url.path[0] == '/' ? url.path + 1 : url.path;
-	if (path[0] == '\0')
-		path = url_query(&url, "db");
-	return target_db(path, &ret->db, err);
-}
-
-/* Another server of the same URL. A certificate seldom names an address: of a
- * server that was named by its number, it has to be the one of the URL. */
-static void
-target_move(struct redis_target *target, const struct redis_place *place)
-{
-	struct in6_addr address;
-	bool number = inet_pton(AF_INET, place->host, &address) == 1 ||
-	              inet_pton(AF_INET6, place->host, &address) == 1;
-
-	target->endpoint.server_name = number ? target->endpoint.host : NULL;
-	target->endpoint.host = place->host;
-	target->endpoint.port = place->port;
-	target->endpoint.unix_path = NULL;
-	if (place->anonymous)
-		target->user = target->password = NULL;
-	if (place->no_db)
-		target->db = 0;
-}
-
-/* A call of ours failed: the first failure of the ladder. */
-static int
-login_broken(struct redis_connection *redis, struct ladder *ladder,
-    const struct err *err)
-{
-	if (redis->cause == CAUSE_SILENT)
-		return ladder_unknown(ladder, CAUSE_SILENT, "",
-		    "%s accepts connections but answers nothing",
-		    stream_address(redis->stream));
-	if (redis->cause == CAUSE_UNAVAILABLE)
-		return ladder_fail(ladder, CAUSE_UNAVAILABLE, "closed",
-		    "%s at the first command: it is not Redis, or it wants "
-		    "TLS",
-		    err->text);
-	return ladder_fail(ladder, redis->cause, "", "%s", err->text);
-}
-
-static int
-login_refused(const redisReply *reply, struct ladder *ladder, const char *doing)
-{
-	const char *code = "";
-	enum cause cause = redis_error_cause(reply, ladder->arena, &code);
-
-	return ladder_fail(ladder, cause, code, "%s: %s", doing, reply->str);
-}
-
-static int
-login_auth(struct redis_connection *redis, const struct redis_target *target,
-    struct ladder *ladder)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err err = ERR_INIT;
-	struct redis_command command;
-
-	if (target->password == NULL)
-		return 0;
-	ladder_begin(ladder, STEP_AUTH, target->user);
-	redis_command_init(&command);
-	redis_command_text(&command, "AUTH");
-	if (target->user != NULL && target->user[0] != '\0')
-		redis_command_text(&command, target->user);
-	redis_command_text(&command, target->password);
-	if (redis_connection_run(
-	        redis, ladder->deadline_ms, &command, &reply, &err) == -1)
-		return login_broken(redis, ladder, &err);
-	assert(reply != NULL);
-	if (reply->type == REDIS_REPLY_ERROR)
-		return login_refused(reply, ladder, "log in");
-	ladder_pass(ladder, "logged in as %s",
-	    target->user != NULL && target->user[0] != '\0' ? target->user
-	                                                    : "default");
-	return 0;
-}
-
-/* " (keys are in db0, db1)": what may have been meant; "" when that isn't
- * told. */
-static const char *
-databases_with_keys(struct redis_connection *redis, struct ladder *ladder)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err ignored = ERR_INIT;
-	const char *list = "";
-
-	if (redis_connection_do(redis, ladder->deadline_ms, &reply, &ignored,
-	        "INFO", "keyspace", NULL) == -1 ||
-	    reply->type != REDIS_REPLY_STRING)
-		return "";
-	for (const char *at = strstr(reply->str, "\ndb"); at != NULL;
-	     at = strstr(at + 1, "\ndb"))
-		list = arena_format(ladder->arena, "%s%s%.*s", list,
-		    list[0] == '\0' ? "" : ", ", (int)strcspn(at + 1, ":\r\n"),
-		    at + 1);
-	return list[0] == '\0'
-	           ? ""
-	           : arena_format(ladder->arena, " (keys are in %s)", list);
-}
-
-static int
-login_select(struct redis_connection *redis, int64_t db, struct ladder *ladder)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err err = ERR_INIT;
-	char text[24];
-
-	redis->db = (int)db;
-	if (db == 0)
-		return 0;
-	(void)snprintf(text, sizeof(text), "%" PRId64, db);
-	if (redis_connection_do(redis, ladder->deadline_ms, &reply, &err,
-	        "SELECT", text, NULL) == -1)
-		return login_broken(redis, ladder, &err);
-	if (reply->type != REDIS_REPLY_ERROR)
-		return 0;
-	return login_refused(reply, ladder,
-	    arena_format(ladder->arena, "select db %s%s", text,
-	        databases_with_keys(redis, ladder)));
-}
-
-/* PING says whether it is Redis at all, and whether we are let in: NOAUTH comes
- * here when the URL holds no password. NOPERM of PING is still a login. */
-static int
-login_ping(struct redis_connection *redis, struct ladder *ladder)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-	struct err err = ERR_INIT;
-
-	if (redis_connection_do(
-	        redis, ladder->deadline_ms, &reply, &err, "PING", NULL) == -1)
-		return login_broken(redis, ladder, &err);
-	if (reply->type == REDIS_REPLY_ERROR &&
-	    !text_starts(reply->str, "NOPERM"))
-		return login_refused(reply, ladder, "PING");
-	if (reply->type != REDIS_REPLY_ERROR &&
-	    reply->type != REDIS_REPLY_STATUS)
-		return ladder_fail(ladder, CAUSE_WRONG_TYPE, "",
-		    "%s does not answer PING as Redis does",
-		    stream_address(redis->stream));
-	return 0;
-}
-
-static void
-login_name(
-    struct redis_connection *redis, const char *name, struct ladder *ladder)
-{
-	CLEANUP(redis_reply_free) redisReply *reply = NULL;
-
-	/* refused where CLIENT is renamed or not allowed: no matter */
-	(void)!redis_connection_do(redis, ladder->deadline_ms, &reply, NULL,
-	    "CLIENT", "SETNAME", name, NULL);
-}
-
-static int
-login(struct redis_connection *redis, const struct redis_target *target,
-    const char *name, struct ladder *ladder)
-{
-	if (login_auth(redis, target, ladder) == -1)
-		return -1;
-	ladder_begin(ladder, STEP_PROTOCOL, "PING");
-	if (login_ping(redis, ladder) == -1 ||
-	    login_select(redis, target->db, ladder) == -1)
-		return -1;
-	login_name(redis, name != NULL ? name : "reeve:probe", ladder);
-	if (redis->broken)
-		return ladder_unknown(ladder, redis->cause, "",
-		    "%s broke off after the login",
-		    stream_address(redis->stream));
-	ladder_pass(ladder, "PING answered, db %d", redis->db);
-	return 0;
-}
-
 int
 redis_connection_open_at(const char *url, const struct redis_place *place,
     const char *name, struct ladder *ladder, struct redis_connection **ret)
@@ -592,20 +270,21 @@ redis_connection_open_at(const char *url, const struct redis_place *place,
 	struct err err = ERR_INIT;
 	struct redis_connection *redis = NULL;
 
-	if (target_parse(ladder->arena, url, &target, &err) == -1) {
+	if (redis_target_parse(ladder->arena, url, &target, &err) == -1) {
 		ladder_begin(ladder, STEP_DNS, "");
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
 	}
 	if (place != NULL)
-		target_move(&target, place);
+		redis_target_move(&target, place);
 	redis = calloc(1, sizeof(*redis));
 	if (redis == NULL || reader_create(redis) == -1) {
 		redis_connection_close(redis);
 		return ladder_unknown(
 		    ladder, CAUSE_INTERNAL, "", "out of memory");
 	}
+	redis->db = (int)target.db;
 	if (stream_open(&target.endpoint, ladder, &redis->stream) == -1 ||
-	    login(redis, &target, name, ladder) == -1) {
+	    redis_login(redis, &target, name, ladder) == -1) {
 		redis_connection_close(redis);
 		return -1;
 	}
