@@ -13,7 +13,7 @@ struct redis_target {
 	int64_t db;
 };
 
-int redis_target_parse(struct arena *arena, const char *url,
+int redis_target_parse(struct arena *arena, const char *text,
     struct redis_target *ret, struct err *err) MUST_CHECK;
 /* Another server of the same URL. */
 void redis_target_move(
