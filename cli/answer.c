@@ -23,6 +23,22 @@ answer_number(struct arena *arena, const cJSON *object, const char *key)
 	           : "?";
 }
 
+const char *
+answer_queue_number(struct arena *arena, const cJSON *queue, const char *key)
+{
+	const char *quality = answer_text(answer_list(queue, "quality"), key);
+	const char *number = answer_number(arena, queue, key);
+
+	if (text_equal(quality, "not-applicable") && text_equal(key, "dead"))
+		return answer_queue_number(arena, queue, "failed");
+	if (text_equal(quality, "not-applicable"))
+		return "-";
+	if (text_equal(quality, "at-least") || text_equal(quality, "estimate"))
+		return arena_format(arena, "%s%c", number,
+		    text_equal(quality, "at-least") ? '+' : '~');
+	return number;
+}
+
 const cJSON *
 answer_list(const cJSON *object, const char *key)
 {

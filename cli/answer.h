@@ -23,6 +23,12 @@ const char *answer_text(const cJSON *object, const char *key);
 const char *answer_number(
     struct arena *arena, const cJSON *object, const char *key);
 
+/* One of a queue's numbers as people read it: "5001+" counted to a bound, "40~"
+ * an estimate, "?" not known, "-" no such thing. `dead` is what failed, where
+ * that is all that a kind has of it, as in `queue ls`. */
+const char *answer_queue_number(
+    struct arena *arena, const cJSON *queue, const char *key);
+
 /* A member, meant to be walked: NULL where it isn't there. */
 const cJSON *answer_list(const cJSON *object, const char *key);
 

@@ -61,23 +61,6 @@ flag_of(const struct queue_state *state, size_t index)
 	    const void *)((const char *)state + queue_flag_keys[index].offset);
 }
 
-static const char *
-quality_of(enum know know)
-{
-	switch (know) {
-	case KNOW_UNKNOWN:
-	case KNOW_EXACT:
-		return NULL;
-	case KNOW_AT_LEAST:
-		return "at-least";
-	case KNOW_ESTIMATE:
-		return "estimate";
-	case KNOW_NOT_APPLICABLE:
-		return "not-applicable";
-	}
-	UNREACHABLE("know");
-}
-
 static void
 write_numbers(struct jsonw *json, const struct queue_state *state)
 {
@@ -134,7 +117,7 @@ write_quality(struct jsonw *json, const struct queue_state *state)
 {
 	jsonw_object(json, "quality");
 	for (size_t i = 0; state != NULL && i < QUEUE_NUMBERS; i++) {
-		const char *word = quality_of(number_of(state, i)->know);
+		const char *word = know_quality(number_of(state, i)->know);
 
 		if (word != NULL)
 			jsonw_text(json, queue_number_keys[i].key, word);
@@ -221,23 +204,9 @@ write_json(const void *what, struct buffer *out)
 static void
 write_cell(struct buffer *out, const struct queue_number *number, bool age)
 {
-	char text[32];
-	static const char *const marks[] = {
-	    [KNOW_UNKNOWN] = "?",
-	    [KNOW_EXACT] = "",
-	    [KNOW_AT_LEAST] = "+",
-	    [KNOW_ESTIMATE] = "~",
-	    [KNOW_NOT_APPLICABLE] = "-",
-	};
+	char text[QUEUE_NUMBER_SIZE];
 
-	if (number->know == KNOW_UNKNOWN || number->know == KNOW_NOT_APPLICABLE)
-		(void)snprintf(text, sizeof(text), "%s", marks[number->know]);
-	else if (age)
-		(void)text_ms_for_people(number->value, text, sizeof(text));
-	else
-		(void)snprintf(text, sizeof(text), "%" PRId64 "%s",
-		    number->value, marks[number->know]);
-	buffer_format(out, " %10s", text);
+	buffer_format(out, " %10s", queue_row_number(number, age, text));
 }
 
 /* Of an empty queue nothing is the oldest; JSON says it in `why`. */
@@ -278,7 +247,7 @@ write_rest(const struct queue_row *row, struct buffer *out)
 
 	for (size_t i = 0; i < QUEUE_NUMBERS; i++) {
 		const struct queue_number *number = number_of(state, i);
-		const char *quality = quality_of(number->know);
+		const char *quality = know_quality(number->know);
 		bool shown = number->know == KNOW_UNKNOWN ||
 		             number->know == KNOW_NOT_APPLICABLE;
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/text.h"
@@ -215,6 +218,27 @@ queue_row_write(
 	jsonw_text(json, "url",
 	    row->queue.url != NULL ? url_shown(arena, row->queue.url) : NULL);
 	jsonw_text(json, "kind", row->queue.kind);
+}
+
+const char *
+queue_row_number(
+    const struct queue_number *number, bool age, char dst[QUEUE_NUMBER_SIZE])
+{
+	char words[QUEUE_NUMBER_SIZE - 1];
+
+	if (number->know == KNOW_UNKNOWN)
+		return "?";
+	if (number->know == KNOW_NOT_APPLICABLE)
+		return "-";
+	if (age)
+		(void)text_ms_for_people(number->value, words, sizeof(words));
+	else
+		(void)snprintf(words, sizeof(words), "%" PRId64, number->value);
+	(void)snprintf(dst, QUEUE_NUMBER_SIZE, "%s%s", words,
+	    number->know == KNOW_AT_LEAST   ? "+"
+	    : number->know == KNOW_ESTIMATE ? "~"
+	                                    : "");
+	return dst;
 }
 
 int

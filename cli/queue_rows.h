@@ -49,6 +49,14 @@ bool queue_row_readable(const struct queue_row *row);
 void queue_row_write(
     struct jsonw *json, const struct queue_row *row, struct arena *arena);
 
+/* "37", "5001+" counted to a bound, "40~" an estimate, "?" not known, "-" no
+ * such thing; `age`: a duration for people, instead of its milliseconds. */
+enum {
+	QUEUE_NUMBER_SIZE = 32
+};
+const char *queue_row_number(
+    const struct queue_number *number, bool age, char dst[QUEUE_NUMBER_SIZE]);
+
 typedef void queue_write_fn(const void *what, struct buffer *out);
 /* Writes `what` to each --output. 0, or an exit code. */
 int queue_output(struct cli *cli, const void *what, queue_write_fn *write_json,

@@ -15,6 +15,7 @@
 #include "checks/draining.h"
 #include "cli/queue_rows.h"
 #include "cli/queue_watch.h"
+#include "probes/words.h"
 
 enum {
 	OUTPUT_MAX = 4 << 20,
@@ -35,14 +36,46 @@ struct watch {
 /* --- what is written -------------------------------------------------------
  */
 
-static void
-write_number(
-    struct jsonw *json, const char *key, const struct queue_number *number)
+/* Of all its numbers, those that tell how it drains. */
+static const struct {
+	const char *key;
+	size_t offset;
+} watched[] = {
+    {"waiting", offsetof(struct queue_state, waiting)},
+    {"active", offsetof(struct queue_state, active)},
+    {"delayed", offsetof(struct queue_state, delayed)},
+    {"dead", offsetof(struct queue_state, dead)},
+    {"oldest_ms", offsetof(struct queue_state, oldest_ms)},
+    {"consumers", offsetof(struct queue_state, consumers)},
+};
+
+static const struct queue_number *
+watched_number(const struct queue_state *state, size_t index)
 {
-	if (number->know == KNOW_UNKNOWN || number->know == KNOW_NOT_APPLICABLE)
-		jsonw_null(json, key);
-	else
-		jsonw_i64(json, key, number->value);
+	return (const void *)((const char *)state + watched[index].offset);
+}
+
+static void
+write_numbers(struct jsonw *json, const struct queue_state *state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(watched); i++) {
+		const struct queue_number *number = watched_number(state, i);
+
+		if (number->know == KNOW_UNKNOWN ||
+		    number->know == KNOW_NOT_APPLICABLE)
+			jsonw_null(json, watched[i].key);
+		else
+			jsonw_i64(json, watched[i].key, number->value);
+	}
+	jsonw_object(json, "quality");
+	for (size_t i = 0; i < ARRAY_LEN(watched); i++) {
+		const char *quality =
+		    know_quality(watched_number(state, i)->know);
+
+		if (quality != NULL)
+			jsonw_text(json, watched[i].key, quality);
+	}
+	jsonw_end(json);
 }
 
 static void
@@ -68,14 +101,7 @@ write_json(struct watch *watch, size_t index, struct buffer *out)
 	jsonw_text(&json, "at", clock_text(clock_wall_ms(), at));
 	jsonw_text(&json, "queue", row->queue.name);
 	if (queue_row_readable(row)) {
-		const struct queue_state *state = row->seen->queue;
-
-		write_number(&json, "waiting", &state->waiting);
-		write_number(&json, "active", &state->active);
-		write_number(&json, "delayed", &state->delayed);
-		write_number(&json, "dead", &state->dead);
-		write_number(&json, "oldest_ms", &state->oldest_ms);
-		write_number(&json, "consumers", &state->consumers);
+		write_numbers(&json, row->seen->queue);
 		write_rate(&json, "net_per_s", drain->net);
 		write_rate(&json, "out_per_s", drain->out);
 		write_rate(&json, "in_per_s", drain->net + drain->out);
@@ -100,17 +126,11 @@ static void
 show_number(struct buffer *out, const char *what,
     const struct queue_number *number, bool age)
 {
-	char text[32];
+	char text[QUEUE_NUMBER_SIZE];
 
-	if (number->know == KNOW_NOT_APPLICABLE)
-		return;
-	if (number->know == KNOW_UNKNOWN)
-		(void)snprintf(text, sizeof(text), "?");
-	else if (age)
-		(void)text_ms_for_people(number->value, text, sizeof(text));
-	else
-		(void)snprintf(text, sizeof(text), "%" PRId64, number->value);
-	buffer_format(out, "  %s %s", what, text);
+	if (number->know != KNOW_NOT_APPLICABLE)
+		buffer_format(
+		    out, "  %s %s", what, queue_row_number(number, age, text));
 }
 
 static void

@@ -127,18 +127,6 @@ print_workers(struct arena *arena, struct buffer *out, const cJSON *status)
 	}
 }
 
-/* "-": this kind of queue has no such thing; "5001+": counted to a bound. */
-static const char *
-queue_number(struct arena *arena, const cJSON *queue, const char *key)
-{
-	const char *quality = answer_text(answer_list(queue, "quality"), key);
-
-	if (text_equal(quality, "not-applicable"))
-		return "-";
-	return arena_format(arena, "%s%s", answer_number(arena, queue, key),
-	    text_equal(quality, "at-least") ? "+" : "");
-}
-
 static void
 print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 {
@@ -152,17 +140,13 @@ print_queues(struct arena *arena, struct buffer *out, const cJSON *status)
 		const cJSON *oldest =
 		    cJSON_GetObjectItemCaseSensitive(queue, "oldest_ms");
 		const char *error = answer_text(queue, "error");
-		/* as in `queue ls`: what failed, where that is all there is */
-		bool none = text_equal(
-		    answer_text(answer_list(queue, "quality"), "dead"),
-		    "not-applicable");
 		buffer_format(out,
 		    "queue %s  waiting %s  active %s  dead %s  consumers %s",
 		    answer_text(queue, "name"),
-		    queue_number(arena, queue, "waiting"),
-		    queue_number(arena, queue, "active"),
-		    queue_number(arena, queue, none ? "failed" : "dead"),
-		    queue_number(arena, queue, "consumers"));
+		    answer_queue_number(arena, queue, "waiting"),
+		    answer_queue_number(arena, queue, "active"),
+		    answer_queue_number(arena, queue, "dead"),
+		    answer_queue_number(arena, queue, "consumers"));
 		if (cJSON_IsNumber(oldest))
 			buffer_format(out, "  oldest %s",
 			    text_ms_for_people((int64_t)oldest->valuedouble,

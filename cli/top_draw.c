@@ -126,16 +126,6 @@ number_text(int64_t number, char dst[32])
 	return dst;
 }
 
-/* Some kinds count to a bound only. */
-static const char *
-at_least_text(const struct top_queue *queue, char dst[32])
-{
-	if (!queue->at_least || queue->waiting == TOP_UNKNOWN)
-		return number_text(queue->waiting, dst);
-	(void)snprintf(dst, 32, "%" PRId64 "+", queue->waiting);
-	return dst;
-}
-
 static const char *
 duration_text(int64_t ms, char dst[32])
 {
@@ -230,23 +220,20 @@ put_queue(int y, int x, const char *const cells[QUEUE_CELLS])
 static void
 draw_queue(const struct top *top, int y, const struct top_queue *queue)
 {
-	char waiting[32], active[32], dead[32], consumers[32], oldest[32];
+	char oldest[32];
 	char label[TOP_LABEL_SIZE];
-	bool bad = *queue->error != '\0' || queue->consumers == 0;
+	bool bad = *queue->error != '\0' || queue->nobody;
 	int x = name_width(top);
 
 	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
 	top_label(queue->name, TOP_UNKNOWN, (size_t)x, label);
 	put(y, 0, x, label);
 	if (*queue->error != '\0') {
-		put_format(y, x, COLS - x, " %9s  %s",
-		    number_text(queue->waiting, waiting), queue->error);
+		put_format(
+		    y, x, COLS - x, " %9s  %s", queue->waiting, queue->error);
 	} else {
-		const char *const cells[QUEUE_CELLS] = {
-		    at_least_text(queue, waiting),
-		    number_text(queue->active, active),
-		    number_text(queue->dead, dead),
-		    number_text(queue->consumers, consumers),
+		const char *const cells[QUEUE_CELLS] = {queue->waiting,
+		    queue->active, queue->dead, queue->consumers,
 		    duration_text(queue->oldest_ms, oldest)};
 		put_queue(y, x, cells);
 	}

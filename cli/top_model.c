@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/text.h"
+#include "cli/answer.h"
 #include "cli/top_model.h"
 
 enum {
@@ -157,14 +158,12 @@ read_workers(struct top_model *model, const cJSON *workers, int64_t now_ms)
 /* --- the rest ---------------------------------------------------------------
  */
 
-/* Where failed jobs are the dead letters, as in BullMQ, these. */
-static int64_t
-dead_of(struct top_model *model, const cJSON *queue)
+/* Nobody at all; of an uncertain number that isn't known. */
+static bool
+has_nobody(struct top_model *model, const cJSON *queue)
 {
-	bool none = text_equal(
-	    text_of(model, member(queue, "quality"), "dead"), "not-applicable");
-
-	return number_of(queue, none ? "failed" : "dead");
+	return number_of(queue, "consumers") == 0 &&
+	       text_of(model, member(queue, "quality"), "consumers")[0] == '\0';
 }
 
 static void
@@ -179,13 +178,11 @@ read_queues(struct top_model *model, const cJSON *queues)
 	    model->queues[model->nqueues++] = (struct top_queue){
 	    .name = text_of(model, queue, "name"),
 	    .error = text_of(model, queue, "error"),
-	    .waiting = number_of(queue, "waiting"),
-	    .at_least =
-	        text_equal(text_of(model, member(queue, "quality"), "waiting"),
-	            "at-least"),
-	    .active = number_of(queue, "active"),
-	    .dead = dead_of(model, queue),
-	    .consumers = number_of(queue, "consumers"),
+	    .waiting = answer_queue_number(&model->arena, queue, "waiting"),
+	    .active = answer_queue_number(&model->arena, queue, "active"),
+	    .dead = answer_queue_number(&model->arena, queue, "dead"),
+	    .consumers = answer_queue_number(&model->arena, queue, "consumers"),
+	    .nobody = has_nobody(model, queue),
 	    .oldest_ms = number_of(queue, "oldest_ms"),
 	};
 }

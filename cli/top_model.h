@@ -36,9 +36,10 @@ struct top_row {
 };
 
 struct top_queue {
-	const char *name, *error;                            /* "" none */
-	int64_t waiting, active, dead, consumers, oldest_ms; /* TOP_UNKNOWN */
-	bool at_least; /* `waiting`: it was counted to a bound */
+	const char *name, *error;                        /* "" none */
+	const char *waiting, *active, *dead, *consumers; /* answer.h */
+	bool nobody;                                     /* consumes it */
+	int64_t oldest_ms;                               /* TOP_UNKNOWN */
 };
 
 struct top_trouble {

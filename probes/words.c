@@ -65,6 +65,13 @@ know_name(enum know know)
 }
 
 const char *
+know_quality(enum know know)
+{
+	return know == KNOW_UNKNOWN || know == KNOW_EXACT ? NULL
+	                                                  : know_name(know);
+}
+
+const char *
 exists_name(enum queue_exists exists)
 {
 	switch (exists) {

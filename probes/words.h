@@ -15,6 +15,9 @@
 #define VANTAGE_SCHEMA     "reeve.vantage/1"
 
 const char *know_name(enum know know); /* "exact", "at-least"… */
+/* The same of a number that isn't exact, for reports; NULL: it is, or it isn't
+ * known. */
+const char *know_quality(enum know know);
 const char *exists_name(enum queue_exists exists);
 
 const char *holds_name(enum holds holds);

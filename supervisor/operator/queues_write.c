@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/text.h"
+#include "probes/words.h"
 #include "supervisor/operator/operator.h"
 
 /* The queues in reeve.status/1. */
@@ -18,14 +19,6 @@ struct number {
 static void
 write_numbers(struct jsonw *json, const struct number *numbers, size_t count)
 {
-	static const char *const qualities[] = {
-	    [KNOW_UNKNOWN] = NULL,
-	    [KNOW_EXACT] = NULL,
-	    [KNOW_AT_LEAST] = "at-least",
-	    [KNOW_ESTIMATE] = "estimate",
-	    [KNOW_NOT_APPLICABLE] = "not-applicable",
-	};
-
 	for (size_t i = 0; i < count; i++) {
 		enum know know = numbers[i].number.know;
 		if (know == KNOW_UNKNOWN || know == KNOW_NOT_APPLICABLE)
@@ -36,9 +29,9 @@ write_numbers(struct jsonw *json, const struct number *numbers, size_t count)
 	}
 	jsonw_object(json, "quality");
 	for (size_t i = 0; i < count; i++)
-		if (qualities[numbers[i].number.know] != NULL)
+		if (know_quality(numbers[i].number.know) != NULL)
 			jsonw_text(json, numbers[i].key,
-			    qualities[numbers[i].number.know]);
+			    know_quality(numbers[i].number.know));
 	jsonw_end(json);
 	jsonw_object(json, "why");
 	for (size_t i = 0; i < count; i++)

@@ -69,9 +69,10 @@ a_status_becomes_rows_and_what_is_unknown_stays_unknown(void **state)
 	assert_int_equal(model.rows[1].memory_bytes, TOP_UNKNOWN);
 	assert_int_equal(model.rows[1].pid, TOP_UNKNOWN);
 	assert_int_equal(model.nqueues, 1);
-	assert_int_equal(model.queues[0].waiting, 3);
-	assert_int_equal(model.queues[0].active, TOP_UNKNOWN);
-	assert_int_equal(model.queues[0].consumers, TOP_UNKNOWN);
+	assert_string_equal(model.queues[0].waiting, "3");
+	assert_string_equal(model.queues[0].active, "?");
+	assert_string_equal(model.queues[0].consumers, "?");
+	assert_false(model.queues[0].nobody);
 	assert_int_equal(model.ntroubles, 2);
 	assert_string_equal(model.troubles[0].text, "worker mailer: not ready");
 	assert_string_equal(model.troubles[1].severity, "drift");
@@ -131,18 +132,25 @@ the_worst_trouble_comes_first_and_a_bound_is_one(void **state)
 	        "{\"name\":\"shop\",\"queues\":[{\"name\":\"a\","
 	        "\"failed\":4,\"dead\":null,"
 	        "\"waiting\":5001,\"quality\":{\"waiting\":"
-	        "\"at-least\",\"dead\":\"not-applicable\"}},{\"name\":\"b\",\"waiting\":7,"
-	        "\"quality\":{\"dead\":\"at-least\"}}],\"alerts\":["
+	        "\"at-least\",\"dead\":\"not-applicable\",\"active\":\"not-applicable\"},"
+	        "\"active\":null,\"consumers\":0},"
+	        "{\"name\":\"b\",\"waiting\":7,\"consumers\":0,"
+	        "\"quality\":{\"waiting\":\"estimate\",\"consumers\":\"at-least\"}}],\"alerts\":["
 	        "{\"severity\":\"warning\",\"subject\":\"a\"},"
 	        "{\"severity\":\"critical\",\"subject\":\"b\"},"
 	        "{\"severity\":\"warning\",\"subject\":\"c\"},"
 	        "{\"severity\":\"error\",\"subject\":\"d\"}],"
 	        "\"drift\":[{\"worker\":\"e\"}]}"),
 	    0);
-	assert_true(model.queues[0].at_least);
-	assert_false(model.queues[1].at_least);
-	assert_int_equal(model.queues[0].dead, 4); /* what failed is that */
-	assert_int_equal(model.queues[1].dead, TOP_UNKNOWN);
+	assert_string_equal(model.queues[0].waiting, "5001+");
+	assert_string_equal(
+	    model.queues[0].dead, "4"); /* what failed is that */
+	assert_string_equal(model.queues[0].active, "-");
+	assert_true(model.queues[0].nobody);
+	assert_string_equal(model.queues[1].waiting, "7~");
+	assert_string_equal(model.queues[1].dead, "?");
+	assert_string_equal(model.queues[1].consumers, "0+");
+	assert_false(model.queues[1].nobody);
 	assert_int_equal(model.ntroubles, 5);
 	assert_string_equal(model.troubles[0].text, "b: ");
 	assert_string_equal(model.troubles[1].text, "d: ");
