@@ -189,7 +189,14 @@ $(PAGES_OBJ): $(B)/made/%.o: $(B)/made/%.c $(B)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -MMD -MP -c -o $@ $<
 
-$(B)/reeve: $(REEVE_OBJ)
+# What the sanitizer is told where the environment can't tell it.
+SANITIZER_OBJ := $(if $(filter asan,$(VARIANT)),$(B)/tests/sanitizer.o)
+$(SANITIZER_OBJ): $(B)/%.o: %.c $(B)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/reeve: $(REEVE_OBJ) $(SANITIZER_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) $(INIT_LINK) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ \
 	    $(if $(MUSL),$(MUSL_START) $^ $(MUSL_END),$^)
@@ -252,10 +259,10 @@ HELPERS_TOOL := $(filter-out $(HELPER) $(if $(filter KAFKA,$(WITHOUT)),$(B)/test
   $(wildcard tests/process/*.c tests/service/*.c tests/incidents/*/*.c)))
 HELPERS      := $(HELPER) $(HELPERS_TOOL) $(B)/tests/process/next/reeve \
                 $(B)/tests/cgroup2/xstate.so
-$(HELPER): $(B)/%: %.c $(B)/flags
+$(HELPER): $(B)/%: %.c $(SANITIZER_OBJ) $(B)/flags
 	$(call say,LD)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) $(INIT_LINK) -o $@ $< $(SANITIZER_OBJ)
 
 # The init once more, as another version with another layout of its state: what
 # an upgrade leads to.

@@ -214,14 +214,10 @@ wait_ms(const struct loop *loop, int64_t deadline_ms)
 	return (int)MIN(gap_ms, INT_MAX);
 }
 
-/* Only time spent waiting counts: what our own callbacks take is no freeze. */
 static void
-credit_stall(struct loop *loop, int64_t began_ms, int64_t due_ms)
+credit_stall(struct loop *loop, int64_t late_ms)
 {
-	int64_t late_ms = loop->now_ms - MAX(began_ms, due_ms);
-
-	if (loop->stall_ms == 0 || due_ms == CLOCK_NEVER ||
-	    late_ms < loop->stall_ms)
+	if (loop->stall_ms == 0 || late_ms < loop->stall_ms)
 		return;
 	loop_credit(loop, late_ms);
 	loop->credited_ms += late_ms;
@@ -229,15 +225,24 @@ credit_stall(struct loop *loop, int64_t began_ms, int64_t due_ms)
 		loop->stalled(loop, late_ms);
 }
 
+/* CLOCK_NEVER: nothing is to come, so nothing can be late. */
+static int64_t
+next_due(const struct loop *loop, int64_t deadline_ms)
+{
+	return loop->heap_len == 0 ? deadline_ms
+	                           : MIN(deadline_ms, loop->heap[0]->at_ms);
+}
+
 int
 loop_turn(struct loop *loop, int64_t deadline_ms, struct err *err)
 {
 	struct epoll_event events[LOOP_BATCH];
 	int64_t began_ms = clock_ms();
-	int64_t due_ms = deadline_ms;
 
-	if (loop->heap_len > 0)
-		due_ms = MIN(due_ms, loop->heap[0]->at_ms);
+	/* a freeze may hit within the turn before, too */
+	if (next_due(loop, deadline_ms) != CLOCK_NEVER)
+		credit_stall(loop, began_ms - loop->now_ms);
+	int64_t due_ms = next_due(loop, deadline_ms);
 
 	assert(loop->batch == NULL); /* a callback must not turn its own loop */
 	int count = epoll_wait(
@@ -245,7 +250,8 @@ loop_turn(struct loop *loop, int64_t deadline_ms, struct err *err)
 	if (count == -1 && errno != EINTR)
 		return err_sys(err, "epoll_wait");
 	loop->now_ms = clock_ms();
-	credit_stall(loop, began_ms, due_ms);
+	if (due_ms != CLOCK_NEVER)
+		credit_stall(loop, loop->now_ms - MAX(began_ms, due_ms));
 	if (count > 0)
 		run_sources(loop, events, count);
 	run_timers(loop);

@@ -41,8 +41,9 @@ struct loop {
 	    batch; /* events of the turn under way, to forget removed sources */
 	int batch_len;
 	int64_t now_ms; /* read once a turn */
-	/* A wait that ends so much later than it should (the container was
-	 * frozen, the machine slept) is credited to all timers; 0: never. */
+	/* A wait that ends so much later than it should, or a turn that takes
+	 * so long (the container was frozen, the machine slept), is credited to
+	 * all timers; 0: never, as where a turn may well take so long. */
 	int64_t stall_ms;
 	int64_t credited_ms; /* all that was credited so far */
 	/* told of it before anything else runs; may be NULL */

@@ -266,6 +266,9 @@ no_core() {
 	# shellcheck disable=SC2016 # its own number
 	echo 'kill -SEGV $$' >"$T/crash"
 	AS=(env "OF_PID1=$SECRET")
+	# AddressSanitizer would limit core dumps, and catch faults itself
+	[[ -z ${ASAN_OPTIONS:-} ]] ||
+		AS+=("ASAN_OPTIONS=$ASAN_OPTIONS:disable_coredump=0:handle_segv=0")
 	cat >"$T/reeve.yaml" <<-END
 		apiVersion: reeve/v1
 		name: t

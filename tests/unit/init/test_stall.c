@@ -12,7 +12,7 @@
 #include "supervisor/init/core.h"
 #include "supervisor/init/finish.h"
 
-/* Time stands still but in the wait, which takes as long as the test says. */
+/* Time stands still but where the test says how long something takes. */
 static int64_t fake_now_ms, wait_takes_ms;
 
 int64_t __wrap_clock_ms(void);
@@ -91,18 +91,35 @@ a_freeze_is_credited_to_every_deadline(void **state)
 	loop_fini(&loop);
 }
 
+/* After a turn that is over at 1000, and whose callbacks end at `ms`. */
 static void
-what_is_overdue_before_the_wait_is_no_freeze(void **state)
+turn_until(int64_t ms)
 {
 	struct err err = ERR_INIT;
 
-	(void)state;
 	wait_for(0);
-	fake_now_ms = 100000; /* spent in callbacks */
-	wait_takes_ms = 0;
+	fake_now_ms = ms;
 	assert_int_equal(loop_turn(&loop, CLOCK_NEVER, &err), 0);
+}
+
+static void
+a_turn_that_takes_a_while_is_no_freeze(void **state)
+{
+	(void)state;
+	turn_until(2999);
 	assert_int_equal(loop.credited_ms, 0);
 	assert_int_equal(fired, 1);
+	loop_fini(&loop);
+}
+
+static void
+a_freeze_within_a_turn_is_credited_too(void **state)
+{
+	(void)state;
+	turn_until(100000);
+	assert_int_equal(loop.credited_ms, 99000);
+	assert_int_equal(fired, 0);
+	assert_int_equal(near_one.at_ms, 2000 + 99000);
 	loop_fini(&loop);
 }
 
@@ -166,7 +183,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_little_late_is_only_late),
 	    cmocka_unit_test(a_freeze_is_credited_to_every_deadline),
-	    cmocka_unit_test(what_is_overdue_before_the_wait_is_no_freeze),
+	    cmocka_unit_test(a_turn_that_takes_a_while_is_no_freeze),
+	    cmocka_unit_test(a_freeze_within_a_turn_is_credited_too),
 	    cmocka_unit_test(times_that_timers_are_made_of_move_too),
 	};
 
