@@ -10,7 +10,8 @@
 
 enum {
 	FIRST_MS = 500,
-	CAP_MS = 60000
+	CAP_MS = 60000,
+	HOUR_MS = 3600 * 1000
 };
 
 static const uint32_t least_noise = 0, most_noise = UINT32_MAX;
@@ -95,11 +96,18 @@ health_forgives_but_only_when_it_lasted(void **state)
 	assert_int_equal(backoff_next(&backoff, CLASS_CRASH, BACKOFF_HEALTHY_MS,
 	                     FIRST_MS, CAP_MS, least_noise),
 	    FIRST_MS / 2);
-	/* after a delay of an hour a minute is not enough */
-	backoff.last_delay_ms = 3600 * 1000;
-	assert_int_equal(backoff_next(&backoff, CLASS_CRASH, BACKOFF_HEALTHY_MS,
-	                     FIRST_MS, CAP_MS, least_noise),
-	    FIRST_MS);
+	/* after a delay of half an hour a minute is not enough, twice it is */
+	int64_t last_ms = 0;
+	for (int i = 0; i < 20; i++)
+		last_ms = backoff_next(&backoff, CLASS_CRASH,
+		    BACKOFF_HEALTHY_MS - 1, FIRST_MS, HOUR_MS, least_noise);
+	assert_int_equal(last_ms, HOUR_MS / 2);
+	assert_int_equal(backoff_next(&backoff, CLASS_CRASH, HOUR_MS - 1,
+	                     FIRST_MS, HOUR_MS, least_noise),
+	    HOUR_MS / 2);
+	assert_int_equal(backoff_next(&backoff, CLASS_CRASH, HOUR_MS, FIRST_MS,
+	                     HOUR_MS, least_noise),
+	    FIRST_MS / 2);
 }
 
 static void

@@ -55,7 +55,7 @@ struct process {
 	bool family; /* leaves a member of its group behind */
 	bool member; /* that member lives */
 	bool member_deaf;
-	bool told; /* what the report pipe said was read */
+	bool told; /* its group heard TERM */
 };
 
 static struct process processes[PROCESSES]; /* pid - 2 */
@@ -203,6 +203,7 @@ __wrap_send_to_group(pid_t pgid, int pidfd, int signo)
 	struct process *process = process_of(pgid);
 
 	(void)pidfd;
+	process->told = process->told || signo == SIGTERM;
 	hears(process, signo);
 	return 0;
 }
@@ -697,6 +698,99 @@ a_worker_does_not_wait_for_the_orphans_before_it(void **state)
 	}
 }
 
+/* A drain of one that takes no notice of TERM: when its group was told, and
+ * when it was killed, in ms of it; -1: not. */
+static void
+drains_deaf(int64_t budget_ms, int64_t *ret_told_ms, int64_t *ret_killed_ms)
+{
+	begin(9);
+	core->settings.grace_ms = budget_ms;
+	struct process *process = process_of(core->instances[0].pid);
+	process->exec_fails = false;
+	process->deaf = true;
+	while (process->life == LIFE_CLONED)
+		exec_news();
+	*ret_told_ms = *ret_killed_ms = -1;
+	drain_signal(core, SIGTERM);
+	int64_t began_ms = fake_now_ms;
+	for (; *ret_killed_ms < 0 && fake_now_ms < began_ms + 60000;
+	     fake_now_ms += 10) {
+		struct err err = ERR_INIT;
+		assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
+		if (process->told && *ret_told_ms < 0)
+			*ret_told_ms = fake_now_ms - began_ms;
+		if (process->life != LIFE_RUNS)
+			*ret_killed_ms = fake_now_ms - began_ms;
+	}
+	free(core);
+}
+
+/* pid1.md 5.4 rule 10: of the budget where it is the shorter one. */
+static void
+the_shorter_one_of_grace_and_budget_ends_it(void **state)
+{
+	static const struct {
+		int64_t budget_ms, told_ms, killed_ms;
+	} rows[] = {
+	    {3600 * 1000, -1, 3000},
+	    {3400, -1, 3000}, /* seven tenths of it are within the grace */
+	    {3000, 2100, 2700},
+	    {1000, 700, 900},
+	    {-1, -1, 3000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t told_ms = 0, killed_ms = 0;
+		drains_deaf(rows[i].budget_ms, &told_ms, &killed_ms);
+		assert_int_equal(told_ms, rows[i].told_ms);
+		assert_int_equal(killed_ms, rows[i].killed_ms);
+	}
+}
+
+/* b/0 is executed, is ready for so long, and crashes. Returns how many crashes
+ * its next delay is made of. */
+static unsigned
+crashes_after(int32_t slot, int64_t ready_ms)
+{
+	const struct instance *instance = &core->instances[slot];
+	struct err err = ERR_INIT;
+
+	for (int turns = 0; instance->state != INSTANCE_READY; turns++) {
+		assert_true(turns < 10000);
+		if (instance->pid > 0)
+			process_of(instance->pid)->exec_fails = false;
+		exec_news();
+		time_passes();
+	}
+	fake_now_ms = instance->ready_ms + ready_ms;
+	assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
+	process_of(instance->pid)->family = false;
+	dies(process_of(instance->pid), CLD_KILLED, SIGSEGV);
+	core->reaped = 0;
+	reap(core);
+	assert_int_equal(instance->state, INSTANCE_BACKOFF);
+	return past_of(core, slot)->backoff.failures[CLASS_CRASH];
+}
+
+static void
+only_a_long_time_of_being_ready_forgives_crashes(void **state)
+{
+	int32_t slot = 0;
+
+	(void)state;
+	begin(9);
+	while (strcmp(instance_label(core, slot), "b/0") != 0)
+		slot++;
+	assert_int_equal(crashes_after(slot, 0), 1);
+	assert_int_equal(crashes_after(slot, BACKOFF_HEALTHY_MS - 1), 2);
+	assert_int_equal(crashes_after(slot, 0), 3);
+	assert_int_equal(crashes_after(slot, BACKOFF_HEALTHY_MS), 1);
+	/* that was the last process, and says nothing of this one */
+	assert_int_equal(crashes_after(slot, 0), 2);
+	free(core);
+}
+
 static void
 safety_timer_fires(void)
 {
@@ -741,6 +835,8 @@ main(void)
 	    cmocka_unit_test(a_storm_of_orphans_is_reaped_in_turns),
 	    cmocka_unit_test(a_turn_of_a_storm_ends_in_time),
 	    cmocka_unit_test(a_worker_does_not_wait_for_the_orphans_before_it),
+	    cmocka_unit_test(the_shorter_one_of_grace_and_budget_ends_it),
+	    cmocka_unit_test(only_a_long_time_of_being_ready_forgives_crashes),
 	    cmocka_unit_test(nobody_looks_for_ends_at_rest),
 	    cmocka_unit_test(whatever_happens_the_invariants_hold),
 	};

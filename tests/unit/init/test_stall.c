@@ -148,8 +148,9 @@ times_that_timers_are_made_of_move_too(void **state)
 	instances[0] = (struct instance){.state = INSTANCE_STOPPING,
 	    .rows = ROW_PAST,
 	    .started_ms = 10,
-	    .ready_ms = 20};
-	pasts[0] = (struct past){.kill_at_ms = 5000};
+	    .ready_ms = 20,
+	    .active_ms = 700};
+	pasts[0] = (struct past){.kill_at_ms = 5000, .watchdog_at_ms = 4000};
 	instances[1] =
 	    (struct instance){.state = INSTANCE_BACKOFF, .rows = ROW_PAST};
 	pasts[1] = (struct past){.next_start_ms = 3000};
@@ -159,10 +160,14 @@ times_that_timers_are_made_of_move_too(void **state)
 	runs[0].limit.full_at_us = 2000000;
 	core.drain_started_ms = 900;
 	core.drain_deadline_ms = 9000;
+	core.operate.heard_ms = 800;
 	assert_int_equal(loop_timer_set(&core.loop, &near_one, 2000, &err), 0);
 	assert_int_equal(loop_turn(&core.loop, CLOCK_NEVER, &err), 0);
 	assert_int_equal(core.loop.credited_ms, 599000);
 	assert_int_equal(pasts[0].kill_at_ms, 604000);
+	assert_int_equal(pasts[0].watchdog_at_ms, 603000);
+	assert_int_equal(instances[0].active_ms, 599700);
+	assert_int_equal(core.operate.heard_ms, 599800);
 	assert_int_equal(pasts[2].kill_at_ms, 7);
 	assert_int_equal(pasts[1].next_start_ms, 602000);
 	assert_int_equal(runs[0].limit.full_at_us, 601000000);
@@ -171,7 +176,8 @@ times_that_timers_are_made_of_move_too(void **state)
 	/* what wasn't set stays so, and the past stays what it was */
 	assert_int_equal(pasts[0].next_start_ms, 0);
 	assert_int_equal(pasts[1].kill_at_ms, 0);
-	assert_int_equal(core.operate.heard_ms, 0);
+	assert_int_equal(pasts[1].watchdog_at_ms, 0);
+	assert_int_equal(instances[1].active_ms, 0);
 	assert_int_equal(instances[0].started_ms, 10);
 	assert_int_equal(instances[0].ready_ms, 20);
 	loop_fini(&core.loop);
