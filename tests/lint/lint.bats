@@ -170,3 +170,16 @@ good_header='/* SPDX-License-Identifier: Apache-2.0 */
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"RV999 has no row"* ]]
 }
+
+@test "each fuzz target has a row in docs/design/build.md, and a corpus" {
+	local source name
+	for source in "$REEVE_ROOT"/tests/fuzz/fuzz_*.c; do
+		name=${source##*/fuzz_}
+		name=${name%.c}
+		grep '^|' "$REEVE_ROOT/docs/design/build.md" | grep -qF "\`$name\`" || {
+			echo "no row: $name"
+			return 1
+		}
+		[ -n "$(ls "$REEVE_ROOT/tests/fuzz/corpus/$name")" ]
+	done
+}
