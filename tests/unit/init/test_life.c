@@ -698,54 +698,102 @@ a_worker_does_not_wait_for_the_orphans_before_it(void **state)
 	}
 }
 
-/* A drain of one that takes no notice of TERM: when its group was told, and
- * when it was killed, in ms of it; -1: not. */
+/* A drain of one that takes no notice of TERM. All times in ms of it. */
+struct drain_case {
+	int64_t budget_ms;
+	bool stopping; /* by an order, already */
+	enum plan_second_term second;
+	int64_t second_ms; /* when the second TERM comes; 0: never */
+	int64_t extend_ms; /* so much more is asked for after half a second */
+	/* when its group was told, -1: never; and when it was killed */
+	int64_t told_ms, killed_ms;
+};
+
 static void
-drains_deaf(int64_t budget_ms, int64_t *ret_told_ms, int64_t *ret_killed_ms)
+drain_is(const struct drain_case *expected)
 {
+	int64_t told_ms = -1, at_ms = 0;
+	struct err err = ERR_INIT;
+
 	begin(9);
-	core->settings.grace_ms = budget_ms;
+	core->settings.grace_ms = expected->budget_ms;
+	core->settings.second_term = expected->second;
 	struct process *process = process_of(core->instances[0].pid);
 	process->exec_fails = false;
 	process->deaf = true;
 	while (process->life == LIFE_CLONED)
 		exec_news();
-	*ret_told_ms = *ret_killed_ms = -1;
+	if (expected->stopping)
+		instance_stop(core, 0, WHY_ORDER_STOP);
 	drain_signal(core, SIGTERM);
-	int64_t began_ms = fake_now_ms;
-	for (; *ret_killed_ms < 0 && fake_now_ms < began_ms + 60000;
-	     fake_now_ms += 10) {
-		struct err err = ERR_INIT;
+	for (; process->life == LIFE_RUNS; at_ms += 10) {
+		assert_true(at_ms < 60000);
 		assert_int_equal(loop_turn(&core->loop, 0, &err), 0);
-		if (process->told && *ret_told_ms < 0)
-			*ret_told_ms = fake_now_ms - began_ms;
-		if (process->life != LIFE_RUNS)
-			*ret_killed_ms = fake_now_ms - began_ms;
+		if (expected->second_ms > 0 && at_ms == expected->second_ms)
+			drain_signal(core, SIGTERM);
+		if (expected->extend_ms > 0 && at_ms == 500)
+			instance_extend(core, 0, expected->extend_ms);
+		if (process->told && told_ms < 0)
+			told_ms = at_ms;
+		fake_now_ms += 10;
 	}
+	assert_int_equal(told_ms, expected->told_ms);
+	assert_int_equal(at_ms - 10, expected->killed_ms);
 	free(core);
 }
 
-/* pid1.md 5.4 rule 10: of the budget where it is the shorter one. */
+/* pid1.md 5.4 rules 9 and 10; the grace is 3 s. */
 static void
-the_shorter_one_of_grace_and_budget_ends_it(void **state)
+a_drain_kills_when_the_shorter_one_of_grace_and_budget_is_over(void **state)
 {
-	static const struct {
-		int64_t budget_ms, told_ms, killed_ms;
-	} rows[] = {
-	    {3600 * 1000, -1, 3000},
-	    {3400, -1, 3000}, /* seven tenths of it are within the grace */
-	    {3000, 2100, 2700},
-	    {1000, 700, 900},
-	    {-1, -1, 3000},
+	static const int64_t hour = 3600 * 1000;
+	const struct drain_case cases[] = {
+	    {.budget_ms = hour, .told_ms = -1, .killed_ms = 3000},
+	    {.budget_ms = -1, .told_ms = -1, .killed_ms = 3000},
+	    /* seven tenths of it are within the grace, nine are not */
+	    {.budget_ms = 3400, .told_ms = -1, .killed_ms = 3000},
+	    {.budget_ms = 3000, .told_ms = 2100, .killed_ms = 2700},
+	    {.budget_ms = 1000, .told_ms = 700, .killed_ms = 900},
+	    {.budget_ms = 1000,
+	        .stopping = true,
+	        .told_ms = 700,
+	        .killed_ms = 900},
+	    {.budget_ms = hour,
+	        .second = SECOND_TERM_IGNORE,
+	        .second_ms = 1000,
+	        .told_ms = -1,
+	        .killed_ms = 3000},
+	    {.budget_ms = hour,
+	        .second = SECOND_TERM_HASTEN,
+	        .second_ms = 1000,
+	        .told_ms = -1,
+	        .killed_ms = 2000},
+	    {.budget_ms = hour,
+	        .second = SECOND_TERM_KILL,
+	        .second_ms = 1000,
+	        .told_ms = -1,
+	        .killed_ms = 1000},
+	    {.budget_ms = hour,
+	        .second = SECOND_TERM_HASTEN,
+	        .extend_ms = 5000,
+	        .told_ms = 3500,
+	        .killed_ms = 5500},
+	    {.budget_ms = 10000,
+	        .extend_ms = 50000,
+	        .told_ms = 6000,
+	        .killed_ms = 8000},
+	    /* who is in a hurry gives nothing */
+	    {.budget_ms = hour,
+	        .second = SECOND_TERM_HASTEN,
+	        .second_ms = 200,
+	        .extend_ms = 5000,
+	        .told_ms = -1,
+	        .killed_ms = 1600},
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int64_t told_ms = 0, killed_ms = 0;
-		drains_deaf(rows[i].budget_ms, &told_ms, &killed_ms);
-		assert_int_equal(told_ms, rows[i].told_ms);
-		assert_int_equal(killed_ms, rows[i].killed_ms);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		drain_is(&cases[i]);
 }
 
 /* b/0 is executed, is ready for so long, and crashes. Returns how many crashes
@@ -835,7 +883,8 @@ main(void)
 	    cmocka_unit_test(a_storm_of_orphans_is_reaped_in_turns),
 	    cmocka_unit_test(a_turn_of_a_storm_ends_in_time),
 	    cmocka_unit_test(a_worker_does_not_wait_for_the_orphans_before_it),
-	    cmocka_unit_test(the_shorter_one_of_grace_and_budget_ends_it),
+	    cmocka_unit_test(
+	        a_drain_kills_when_the_shorter_one_of_grace_and_budget_is_over),
 	    cmocka_unit_test(only_a_long_time_of_being_ready_forgives_crashes),
 	    cmocka_unit_test(nobody_looks_for_ends_at_rest),
 	    cmocka_unit_test(whatever_happens_the_invariants_hold),

@@ -372,6 +372,123 @@ an_end_that_was_reaped_and_not_noted_is_known(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* What says how far a drain is, who works for the init and what was counted. */
+#define KEPT_FACTS(X)                    \
+	X(started_wall_ms)               \
+	X(nofile_soft)                   \
+	X(no_pidfd)                      \
+	X(die_with_parent)               \
+	X(allow_exec_changes)            \
+	X(orphans_reaped)                \
+	X(notify.dropped)                \
+	X(notify.gone)                   \
+	X(snapshots)                     \
+	X(journalled)                    \
+	X(limits_told)                   \
+	X(swept)                         \
+	X(budget_ms)                     \
+	X(drain_started_ms)              \
+	X(drain_deadline_ms)             \
+	X(terms)                         \
+	X(exit_code)                     \
+	X(first_code)                    \
+	X(worst_code)                    \
+	X(operate.restarts)              \
+	X(operate.replaced)              \
+	X(operate.started_ms)            \
+	X(operate.backoff.last_delay_ms) \
+	X(logger.started_ms)             \
+	X(logger.protocol)               \
+	X(logger.wanted)                 \
+	X(logger.closing)                \
+	X(logger.json)                   \
+	X(logger.counted)                \
+	X(logger.killed)                 \
+	X(logger.backoff.last_delay_ms)  \
+	X(guard.waits)                   \
+	X(guard.started_ms)              \
+	X(guard.backoff.last_delay_ms)   \
+	X(answer.port)                   \
+	X(answer.started_ms)             \
+	X(answer.backoff.last_delay_ms)
+
+#define SET_FACT(fact) kept->fact = ++number;
+#define COMPARE_FACT(fact)                  \
+	if (after.fact != kept->fact) {     \
+		print_error("%s\n", #fact); \
+		wrong++;                    \
+	}
+
+/* How many facts a drain's image did not take over. */
+static int
+facts_not_taken(void)
+{
+	static struct core before, after;
+	struct err err = ERR_INIT;
+	uint8_t number = 1;
+	int wrong = 0;
+
+	(void)alarm(SECONDS);
+	int fd = leave_state(&before);
+	struct core *kept = &before.kept->core;
+	kept->phase = PHASE_DRAIN;
+	KEPT_FACTS(SET_FACT)
+	kept->operate.pid = next_pid++;
+	kept->logger.pid = next_pid++;
+	kept->answer.pid = next_pid++;
+	kept->guard.pid = next_pid++;
+	if (resume_state(&after, fd, &err) == -1)
+		return 100;
+	KEPT_FACTS(COMPARE_FACT)
+	wrong += after.phase != PHASE_DRAIN;
+	wrong += owner_of(&after, kept->operate.pid).kind != OWNER_OPERATOR;
+	wrong += owner_of(&after, kept->logger.pid).kind != OWNER_LOGGER;
+	wrong += owner_of(&after, kept->answer.pid).kind != OWNER_ANSWER;
+	wrong += owner_of(&after, kept->guard.pid).kind != OWNER_GUARD;
+	return wrong;
+}
+
+/* A signal that was read before the fault, and the look for ends after it. */
+static int
+signal_not_taken(int signo, bool ends)
+{
+	static struct core before, after;
+	struct err err = ERR_INIT;
+
+	(void)alarm(SECONDS);
+	int fd = leave_state(&before);
+	before.kept->core.came = UINT64_C(1) << signo;
+	if (resume_state(&after, fd, &err) == -1)
+		return 100;
+	resume_work(&after);
+	return ((after.phase != PHASE_RUN) != ends) + !after.reap_again;
+}
+
+static void
+facts_signals_and_ends_outlive_a_fault(void **state)
+{
+	static const struct {
+		int signo; /* 0: the facts */
+		bool ends;
+	} cases[] = {{0, false}, {SIGTERM, true}, {SIGINT, true},
+	    {SIGQUIT, true}, {SIGHUP, false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int status = 0;
+		pid_t pid = fork();
+		if (pid == 0) {
+			log_open(-1, LOG_TEXT, LOG_ERROR, "test");
+			_exit(cases[i].signo == 0
+			          ? facts_not_taken()
+			          : signal_not_taken(
+			                cases[i].signo, cases[i].ends));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 /* --- the words before an upgrade --- */
 
 static void
@@ -465,6 +582,7 @@ main(void)
 	    cmocka_unit_test(only_a_reeve_of_the_right_age_is_let_in),
 	    cmocka_unit_test(fields_are_found_by_name),
 	    cmocka_unit_test(an_end_that_was_reaped_and_not_noted_is_known),
+	    cmocka_unit_test(facts_signals_and_ends_outlive_a_fault),
 	    cmocka_unit_test(no_state_is_taken_unlooked_at),
 	};
 
