@@ -18,6 +18,9 @@ enum {
 	LOOKS_MAX = 8192,
 };
 static const int64_t LOOK_TIMEOUT_MS = 5000;
+/* Of a watch (probes/queue/arrivals.h): two seconds, five more for the last
+ * row, and a little. */
+static const int64_t ARRIVALS_TIMEOUT_MS = 8000;
 /* A prober that minds its own timeout answers before it is killed. */
 static const int64_t KILL_SLACK_MS = 1000;
 
@@ -93,6 +96,26 @@ gather_request_line(struct arena *arena, const char *kind, const char *params,
 	return finished(&line, arena);
 }
 
+/* What is asked of the jobs that wait, where the manifest says what they are
+ * like. */
+static void
+put_sample(struct jsonw *json, const struct declared_jobs *jobs)
+{
+	if (jobs->id == NULL && jobs->version == NULL && jobs->size == NULL)
+		return;
+	jsonw_object(json, "sample");
+	if (jobs->id != NULL)
+		jsonw_text(json, "id", jobs->id);
+	if (jobs->version != NULL)
+		jsonw_text(json, "version", jobs->version);
+	if (jobs->size != NULL) {
+		jsonw_text(json, "size", jobs->size);
+		jsonw_i64(json, "sizeFrom", jobs->size_from);
+		jsonw_i64(json, "sizeBelow", jobs->size_below);
+	}
+	jsonw_end(json);
+}
+
 const char *
 gather_queue_line(struct arena *arena, const struct declared_queue *queue,
     const char *op, const struct gather_request *request)
@@ -114,20 +137,12 @@ gather_queue_line(struct arena *arena, const struct declared_queue *queue,
 	jsonw_text(&json, "op", op);
 	if (text_equal(op, "observe"))
 		jsonw_bool(&json, "near", !request->alone);
-	if (text_equal(op, "observe") && !request->alone &&
-	    (queue->jobs.id != NULL || queue->jobs.version != NULL ||
-	        queue->jobs.size != NULL)) {
-		jsonw_object(&json, "sample");
-		if (queue->jobs.id != NULL)
-			jsonw_text(&json, "id", queue->jobs.id);
-		if (queue->jobs.version != NULL)
-			jsonw_text(&json, "version", queue->jobs.version);
-		if (queue->jobs.size != NULL) {
-			jsonw_text(&json, "size", queue->jobs.size);
-			jsonw_i64(&json, "sizeFrom", queue->jobs.size_from);
-			jsonw_i64(&json, "sizeBelow", queue->jobs.size_below);
-		}
-		jsonw_end(&json);
+	if (text_equal(op, "observe") && !request->alone)
+		put_sample(&json, &queue->jobs);
+	if (text_equal(op, "arrivals")) {
+		jsonw_text(&json, "id", queue->jobs.id);
+		jsonw_text(&json, "rowKind", queue->jobs.row.kind);
+		jsonw_raw(&json, "row", queue->jobs.row.json);
 	}
 	if (request->payload != NULL)
 		jsonw_text(&json, "payload", request->payload);
@@ -241,6 +256,41 @@ look_at_queues(struct looks *looks, const struct declared *declared,
 			    err);
 		else
 			rc = add_queue(looks, queue, subject, err);
+		if (rc == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Beside the queue's other look, in a prober of its own: it lasts. */
+static int
+look_at_arrivals(
+    struct looks *looks, const struct declared *declared, struct err *err)
+{
+	for (size_t i = 0; i < declared->nqueues; i++) {
+		const struct declared_queue *queue = &declared->queues[i];
+		const struct declared_probe_request *row = &queue->jobs.row;
+		const char *subject =
+		    arena_format(looks->arena, "queue %s rows", queue->name);
+		int64_t timeout_ms =
+		    look_timeout(looks->options, ARRIVALS_TIMEOUT_MS);
+		int rc;
+
+		if (row->kind == NULL || queue->url == NULL)
+			continue;
+		if (row->unresolved != NULL)
+			rc = cannot_look(looks, "queue", subject,
+			    cause_name(CAUSE_UNRESOLVED),
+			    arena_format(looks->arena,
+			        "its row needs $(%s), which isn't set",
+			        row->unresolved),
+			    err);
+		else
+			rc = add_look(looks, "queue", subject,
+			    gather_queue_line(looks->arena, queue, "arrivals",
+			        &(struct gather_request){.subject = subject,
+			            .timeout_ms = timeout_ms}),
+			    timeout_ms, err);
 		if (rc == -1)
 			return -1;
 	}
@@ -566,7 +616,8 @@ gather(const struct declared *declared, const struct gather_options *options,
 	if (look_at_queues(&looks, declared, "", err) == -1)
 		return -1;
 	if (!options->only_queues &&
-	    (look_at_checks(&looks, declared, err) == -1 ||
+	    (look_at_arrivals(&looks, declared, err) == -1 ||
+	        look_at_checks(&looks, declared, err) == -1 ||
 	        look_at_environments(&looks, declared, err) == -1 ||
 	        look_at_supervisor(&looks, declared, err) == -1 ||
 	        look_at_processes(&looks, declared, err) == -1 ||

@@ -16,6 +16,8 @@
  * Subjects, by which checks/ find the answers:
  *   "check NAME"        a declared check
  *   "queue NAME"        a queue's state and near names
+ *   "queue NAME rows"   whether its jobs come before their rows, where the
+ *                       manifest says which these are
  *   "queue NAME later"  the same, GATHER_TWICE_MS later: is its head moving?
  * Also without being asked for, where what was seen is normal for an instant
  *   "env WORKER NAME"   what a worker's URL-valued variable points at, with the

@@ -134,6 +134,109 @@ check_rv217(struct check *check)
 	queues_each(check, judge_duplicates);
 }
 
+/* --- RV216 enqueue-before-commit --------------------------------------------
+ */
+
+/* What the watch can't say anything about: neither early nor well. */
+static void
+tell_of_the_rest(struct check *check, struct report_finding *finding,
+    const struct observation *watch)
+{
+	static const struct {
+		const char *fact, *text;
+	} rest[] = {
+	    {"undecided", "jobs whose row wasn't there when the look ended"},
+	    {"odd", "jobs whose id no row can have"},
+	    {"unread", "jobs of a look that don't say their row"},
+	};
+	const char *never = look_fact(watch, "never");
+
+	if (never != NULL)
+		check_evidence(check, finding, watch->target,
+		    check_text(check,
+		        "%s jobs refer to a row that didn't come: deleted, "
+		        "rolled back, or never written (the first: job %s)",
+		        never, look_fact(watch, "never-job")),
+		    NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rest); i++)
+		if (look_fact(watch, rest[i].fact) != NULL)
+			check_evidence(check, finding, watch->target,
+			    check_text(check, "%s %s",
+			        look_fact(watch, rest[i].fact), rest[i].text),
+			    NULL);
+}
+
+/* No job was met before its row. Of one whose row never came nothing is known:
+ * it isn't early, and no other's proof. */
+static void
+none_early(struct check *check, struct report_finding *finding,
+    const struct observation *watch)
+{
+	const char *jobs = look_fact(watch, "jobs");
+	const char *looks = look_fact(watch, "looks");
+	const char *never = look_fact(watch, "never");
+
+	if (never == NULL && look_fact(watch, "undecided") == NULL &&
+	    !text_equal(jobs, "0")) {
+		check_set(check, finding, RESULT_PASSED,
+		    "%s jobs at %s looks, each with its row", jobs, looks);
+		return;
+	}
+	if (text_equal(jobs, "0"))
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "no job was there to be asked about, at %s looks", looks);
+	else
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "of %s jobs %s refer to a row that isn't there", jobs,
+		    never != NULL ? never : "some");
+}
+
+static void
+judge_early(struct check *check, const struct queue_look *look)
+{
+	const struct observation *watch =
+	    check_observation(check, "queue %s rows", look->queue->name);
+	const char *early = look_fact(watch, "early");
+
+	if (look->queue->jobs.row.kind == NULL || watch == NULL)
+		return;
+	struct report_finding *finding = queue_begin(check, look, NULL);
+
+	if (finding == NULL)
+		return;
+	if (early == NULL) {
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "no job's row was asked for: %s", watch->summary);
+		return;
+	}
+	if (text_equal(early, "0")) {
+		none_early(check, finding, watch);
+		tell_of_the_rest(check, finding, watch);
+		return;
+	}
+	check_set(check, finding, RESULT_FAILED,
+	    "%s of %s jobs were in the queue before their row was there, the "
+	    "longest for %s ms",
+	    early, look_fact(watch, "jobs"), look_fact(watch, "early-ms"));
+	queue_evidence(check, finding, look,
+	    check_text(check,
+	        "job %s was in the queue at %s, its row was not there until %s",
+	        look_fact(watch, "early-job"), look_fact(watch, "early-from"),
+	        look_fact(watch, "early-to")),
+	    "the row first");
+	tell_of_the_rest(check, finding, watch);
+	check_fix(check, finding,
+	    "commit, then put the job in; or write it to an outbox table in the "
+	    "row's own transaction, from where it is sent",
+	    NULL, "reeve check");
+}
+
+void
+check_rv216(struct check *check)
+{
+	queues_each(check, judge_early);
+}
+
 /* --- RV219 routing-boundaries ------------------------------------------------
  */
 

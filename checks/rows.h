@@ -29,7 +29,7 @@ check_fn check_rv209, check_rv212, check_rv213, check_rv222, check_rv224,
 check_fn check_rv205, check_rv207, check_rv208, check_rv214, check_rv218,
     check_rv220, check_rv221, check_rv227, check_rv231;
 /* checks/queue_samples.c */
-check_fn check_rv210, check_rv217, check_rv219;
+check_fn check_rv210, check_rv216, check_rv217, check_rv219;
 /* checks/deploy.c */
 check_fn check_rv301, check_rv304, check_rv318, check_rv327;
 /* checks/runtime.c */

@@ -90,6 +90,15 @@ struct declared_objectives { /* -1: not declared */
 	int64_t hold_ms, window_ms, min_count;
 };
 
+/* A check, a smoke stage or a job's row: its kind and its parameters as JSON,
+ * `$(NAME)` expanded, exactly what probes/ takes as a request
+ * (probes/request.h). */
+struct declared_probe_request {
+	const char *kind;       /* "http", "postgres", "queue", "redis", … */
+	const char *json;       /* parameters; may hold secrets: never print */
+	const char *unresolved; /* a $(NAME) that is missing, or NULL */
+};
+
 /* What a queue's jobs are like; 0 and NULL: not declared. */
 struct declared_jobs {
 	int64_t longest_ms;
@@ -98,7 +107,9 @@ struct declared_jobs {
 	const char *id, *version;    /* fields of a payload of JSON */
 	const char *const *versions; /* NULL-terminated */
 	const char *size;            /* likewise a field; NULL: not declared */
-	int64_t size_from, size_below; /* -1: no end */
+	int64_t size_from, size_below;     /* -1: no end */
+	struct declared_probe_request row; /* finds what `id` refers to; $(JOB)
+	                                      stays in it; kind NULL: none */
 };
 
 struct declared_queue {
@@ -318,14 +329,6 @@ struct declared_producer {
 	struct declared_import *imports;
 	size_t nimports;
 	struct declared_environment env;
-};
-
-/* A check or a smoke stage: its kind and its parameters as JSON, `$(NAME)`
- * expanded, exactly what probes/ takes as a request (probes/request.h). */
-struct declared_probe_request {
-	const char *kind;       /* "http", "postgres", "queue", "redis", … */
-	const char *json;       /* parameters; may hold secrets: never print */
-	const char *unresolved; /* a $(NAME) that is missing, or NULL */
 };
 
 struct declared_check {

@@ -78,16 +78,15 @@ skip_quoted(const char *p, bool escapes)
 }
 
 ptrdiff_t
-expand_sql_quoted_canary(const char *sql)
+expand_sql_quoted(const char *sql, const char *name)
 {
-	static const char canary[] = "$(CANARY)";
+	size_t len = strlen(name);
 
 	for (const char *p = sql; *p != '\0';) {
 		bool escapes =
 		    *p == '\'' && p > sql && (p[-1] == 'E' || p[-1] == 'e');
 		const char *after = skip_quoted(p, escapes);
-		const char *found =
-		    memmem(p, (size_t)(after - p), canary, sizeof(canary) - 1);
+		const char *found = memmem(p, (size_t)(after - p), name, len);
 		if (found != NULL)
 			return found - sql;
 		p = after == p ? p + 1 : after;

@@ -19,8 +19,9 @@ typedef bool expand_fn(
 void expand(struct buffer *out, const char *text, size_t len, expand_fn *lookup,
     void *arg);
 
-/* Whether an SQL text has `$(CANARY)` where a parameter can't be bound: within
- * quotes or a comment. Returns that place's offset, or -1. */
-ptrdiff_t expand_sql_quoted_canary(const char *sql);
+/* Whether an SQL text has `name`, "$(CANARY)" or "$(JOB)", where a parameter
+ * can't be bound: within quotes or a comment. Returns that place's offset, or
+ * -1. */
+ptrdiff_t expand_sql_quoted(const char *sql, const char *name);
 
 #endif

@@ -189,8 +189,11 @@ form_url(const char *text)
 static const char *
 form_sql(const char *text)
 {
-	if (expand_sql_quoted_canary(text) != -1)
+	if (expand_sql_quoted(text, "$(CANARY)") != -1)
 		return "has $(CANARY) within quotes or a comment: it is bound "
+		       "as a parameter, so write it bare";
+	if (expand_sql_quoted(text, "$(JOB)") != -1)
+		return "has $(JOB) within quotes or a comment: it is bound "
 		       "as a parameter, so write it bare";
 	return NULL;
 }

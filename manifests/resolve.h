@@ -86,10 +86,12 @@ struct resolved_text {
 	bool secret;
 };
 
-/* Outside env. `node` is where complaints point. Keeps $(CANARY). */
+/* Outside env. `node` is where complaints point. Keeps $(CANARY) and $(JOB). */
 struct resolved_text resolve_text(
     struct resolve *r, const char *text, const struct node *node);
-/* The parameters of a check, stage or cleanup: a mapping as JSON. */
+/* The one key of a mapping that says what is looked at. */
+const struct row *resolve_chosen(enum mapping_id id, const struct node *node);
+/* The parameters of a check, stage, cleanup or row: a mapping as JSON. */
 struct declared_probe_request resolve_request(struct resolve *r,
     const char *kind, enum mapping_id mapping, const struct node *node);
 

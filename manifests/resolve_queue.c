@@ -254,8 +254,19 @@ objectives_of(const struct resolve *r, const struct manifest_objectives *raw)
 	return ret;
 }
 
+static struct declared_probe_request
+row_of(struct resolve *r, const struct node *node)
+{
+	if (node == NULL)
+		return (struct declared_probe_request){.kind = NULL};
+	const struct row *row = resolve_chosen(MAPPING_row, node);
+
+	return resolve_request(r, row->key, row->sub, node_get(node, row->key));
+}
+
 static struct declared_jobs
-jobs_of(struct resolve *r, const struct manifest_jobs *raw)
+jobs_of(
+    struct resolve *r, const struct manifest_jobs *raw, const struct node *node)
 {
 	static const struct manifest_jobs none = {0};
 
@@ -277,6 +288,7 @@ jobs_of(struct resolve *r, const struct manifest_jobs *raw)
 	    .tries = resolve_int(raw->tries, DEFAULT_OF(jobs, tries)),
 	    .most_tries = resolve_int(raw->most_tries, "0"),
 	    .id = arena_text(r->arena, raw->id),
+	    .row = row_of(r, node_get(node, "row")),
 	    .version = arena_text(r->arena, raw->version),
 	    .versions = resolve_texts(r, raw->versions, raw->versions_count),
 	};
@@ -298,7 +310,7 @@ resolve_queues(struct resolve *r)
 		queue->name = arena_text(r->arena, raw->name);
 		queue->place = resolve_place(r, node);
 		queue->objectives = objectives_of(r, raw->objectives);
-		queue->jobs = jobs_of(r, raw->jobs);
+		queue->jobs = jobs_of(r, raw->jobs, node_get(node, "jobs"));
 		queue->enabled_by = arena_text(r->arena, raw->enabled_by);
 		queue->other_names =
 		    resolve_texts(r, raw->other_names, raw->other_names_count);

@@ -6,20 +6,6 @@
 
 /* --- checks --- */
 
-/* The one key of a mapping that says what is looked at. */
-static const struct row *
-chosen_row(enum mapping_id id, const struct node *node)
-{
-	const struct mapping *mapping = mapping_of(id);
-
-	for (size_t i = 0; i < mapping->nrows; i++) {
-		if (mapping->rows[i].need == NEED_ONE_OF &&
-		    node_get(node, mapping->rows[i].key) != NULL)
-			return &mapping->rows[i];
-	}
-	UNREACHABLE("validated: one of the keys is there");
-}
-
 void
 resolve_checks(struct resolve *r)
 {
@@ -31,7 +17,7 @@ resolve_checks(struct resolve *r)
 	    arena_array(r->arena, declared->nchecks, sizeof(*declared->checks));
 	for (size_t i = 0; i < declared->nchecks; i++, node = node->next) {
 		const struct manifest_check *raw = &r->raw->checks[i];
-		const struct row *row = chosen_row(MAPPING_check, node);
+		const struct row *row = resolve_chosen(MAPPING_check, node);
 		declared->checks[i] = (struct declared_check){
 		    .name = arena_text(r->arena, raw->name),
 		    .place = resolve_place(r, node),
@@ -89,7 +75,7 @@ static struct declared_stage
 stage_of(struct resolve *r, const struct manifest_stage *raw,
     const struct node *node, const struct declared_smoke *smoke)
 {
-	const struct row *row = chosen_row(MAPPING_stage, node);
+	const struct row *row = resolve_chosen(MAPPING_stage, node);
 	struct declared_stage stage = {.name = arena_text(r->arena, raw->name),
 	    .place = resolve_place(r, node),
 	    .within_ms =
@@ -299,7 +285,7 @@ resolve_alerts(struct resolve *r)
 		struct declared_alert *alert = &declared->alerts[i];
 		alert->name = arena_text(r->arena, raw->name);
 		alert->place = resolve_place(r, node);
-		alert->kind = chosen_row(MAPPING_alert, node)->key;
+		alert->kind = resolve_chosen(MAPPING_alert, node)->key;
 		alert->repeat_ms =
 		    resolve_duration(raw->repeat, DEFAULT_OF(alert, repeat));
 		alert->group_wait_ms = resolve_duration(

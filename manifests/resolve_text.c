@@ -68,8 +68,8 @@ look_up(void *arg, const char *text, size_t len, struct buffer *out)
 	struct resolve *r = look->r;
 	const char *name = arena_bytes(r->arena, text, len);
 
-	if (text_equal(name, "CANARY"))
-		return false; /* bound or filled in by whoever submits */
+	if (text_equal(name, "CANARY") || text_equal(name, "JOB"))
+		return false; /* bound or filled in by whoever asks */
 	const struct declared_env *found =
 	    declared_env_find(&r->declared->env, name);
 	if (found == NULL)
@@ -230,6 +230,19 @@ write_mapping(struct writing *writing, const struct mapping *mapping,
 		else if (row->dflt != NULL)
 			write_default(writing, row);
 	}
+}
+
+const struct row *
+resolve_chosen(enum mapping_id id, const struct node *node)
+{
+	const struct mapping *mapping = mapping_of(id);
+
+	for (size_t i = 0; i < mapping->nrows; i++) {
+		if (mapping->rows[i].need == NEED_ONE_OF &&
+		    node_get(node, mapping->rows[i].key) != NULL)
+			return &mapping->rows[i];
+	}
+	UNREACHABLE("validated: one of the keys is there");
 }
 
 struct declared_probe_request

@@ -96,7 +96,7 @@ validate_env(struct validation *v, const struct node *owner)
 struct place_look {
 	struct validation *v;
 	const struct node *at;
-	bool smoke;
+	enum mapping_id within; /* smoke, row; else the manifest */
 };
 
 static bool
@@ -143,9 +143,16 @@ look_at_name(void *arg, const char *name, size_t len, struct buffer *out)
 
 	(void)out;
 	if (len == 6 && strncmp(name, "CANARY", 6) == 0) {
-		if (!look->smoke)
+		if (look->within != MAPPING_smoke)
 			complain(v->complaints, look->at,
 			    "$(CANARY) has a value only within 'smoke'");
+		return false;
+	}
+	if (len == 3 && strncmp(name, "JOB", 3) == 0) {
+		if (look->within != MAPPING_row)
+			complain(v->complaints, look->at,
+			    "$(JOB) has a value only within 'row' of a "
+			    "queue's 'jobs'");
 		return false;
 	}
 	if (!names_from_outside(v) && !somebody_has(v, name, len))
@@ -200,19 +207,20 @@ check_expansions(struct place_look *look, const struct mapping *mapping,
 
 	for (; it != NULL; it = it->next) {
 		const struct row *row = mapping_row(mapping, it->key->text);
-		bool smoke = look->smoke;
+		enum mapping_id within = look->within;
 		if (row == NULL)
 			continue;
-		look->smoke = smoke || row->sub == MAPPING_smoke;
+		if (row->sub == MAPPING_smoke || row->sub == MAPPING_row)
+			look->within = row->sub;
 		check_expansion(look, row, it);
-		look->smoke = smoke;
+		look->within = within;
 	}
 }
 
 void
 validate_expansions(struct validation *v)
 {
-	struct place_look look = {.v = v};
+	struct place_look look = {.v = v, .within = MAPPING_manifest};
 
 	check_expansions(&look, mapping_of(MAPPING_manifest), v->root);
 }

@@ -77,6 +77,21 @@ check_jobs(struct validation *v, const struct node *queue)
 
 	validate_goes_with(v, jobs, "version", "versions");
 	validate_goes_with(v, jobs, "versions", "version");
+	validate_goes_with(v, jobs, "row", "id");
+	const struct node *row = node_get(jobs, "row");
+
+	/* which kind of database it is doesn't matter */
+	for (const struct node *it =
+	         row != NULL && row->kind == NODE_MAPPING ? row->first : NULL;
+	     it != NULL; it = it->next) {
+		const struct node *query = node_get(it, "query");
+
+		if (node_text(query) != NULL &&
+		    strstr(query->text, "$(JOB)") == NULL)
+			complain(v->complaints, query,
+			    "'query' must hold $(JOB): without it no job's row "
+			    "can be told from another's");
+	}
 }
 
 void

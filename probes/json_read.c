@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -199,7 +200,14 @@ json_at(const cJSON *json, const char *path, struct arena *arena)
 
 		if (dot != NULL)
 			*dot++ = '\0';
-		json = cJSON_GetObjectItemCaseSensitive(json, part);
+		int64_t index = -1;
+
+		if (cJSON_IsArray(json))
+			json = text_i64(part, 0, INT_MAX, &index, NULL) == 0
+			           ? cJSON_GetArrayItem(json, (int)index)
+			           : NULL;
+		else
+			json = cJSON_GetObjectItemCaseSensitive(json, part);
 		part = dot;
 	}
 	return json;

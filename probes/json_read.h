@@ -32,7 +32,7 @@ int json_object(const cJSON *object, const char *key, const cJSON **ret,
     struct err *err) MUST_CHECK;
 int json_array(const cJSON *object, const char *key, const cJSON **ret,
     struct err *err) MUST_CHECK;
-/* What lies at a path ("order.id") of an object; NULL: nothing. */
+/* What lies at a path ("order.id", "args.0") of an object; NULL: nothing. */
 const cJSON *json_at(const cJSON *json, const char *path, struct arena *arena);
 /* One value by itself, of an array: -1 when it is no text / number. */
 int json_item_text(

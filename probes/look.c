@@ -61,6 +61,24 @@ look_passed(struct look *look, const char *fmt, ...)
 }
 
 void
+look_init(struct look *look, const struct look *base, struct arena *arena,
+    const cJSON *request)
+{
+	*look = *base;
+	look->arena = arena;
+	look->request = request;
+	look->out = (struct observation){.kind = "",
+	    .subject = "",
+	    .target = "",
+	    .code = "",
+	    .summary = "the look ended without an answer",
+	    .identity = "",
+	    .cause = CAUSE_INTERNAL,
+	    .at_wall_ms = clock_wall_ms()};
+	ladder_init(&look->ladder, arena, CLOCK_NEVER);
+}
+
+void
 look_failed(
     struct look *look, enum cause cause, const char *code, const char *fmt, ...)
 {
@@ -275,24 +293,42 @@ look_expect(struct look *look, const char *what, const char *value)
 	look_passed(look, "%s gives '%.200s'", what, value);
 }
 
+/* The next place of what is bound; NULL: none. */
+static const char *
+next_bound(const char *text, size_t *ret_len)
+{
+	static const char *const marks[] = {"$(CANARY)", "$(JOB)"};
+	const char *next = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		const char *at = strstr(text, marks[i]);
+
+		if (at == NULL || (next != NULL && next < at))
+			continue;
+		next = at;
+		*ret_len = strlen(marks[i]);
+	}
+	return next;
+}
+
 int
 look_bind_canary(struct look *look, const char *sql, const char *prefix,
     const char **ret_sql, int *ret_count)
 {
-	static const char mark[] = "$(CANARY)";
 	const char *done = "";
 	const char *rest = sql;
+	size_t len = 0;
 	bool numbered = text_equal(prefix, "$");
 	int count = 0;
 
-	for (const char *at = strstr(rest, mark); at != NULL;
-	     at = strstr(rest, mark)) {
+	for (const char *at = next_bound(rest, &len); at != NULL;
+	     at = next_bound(rest, &len)) {
 		count++;
 		done = numbered ? arena_format(look->arena, "%s%.*s$%d", done,
 		                      (int)(at - rest), rest, count)
 		                : arena_format(look->arena, "%s%.*s%s", done,
 		                      (int)(at - rest), rest, prefix);
-		rest = at + sizeof(mark) - 1;
+		rest = at + len;
 	}
 	if (count > 0 && look->canary == NULL) {
 		look_unknown(look, CAUSE_UNRESOLVED, "",

@@ -25,13 +25,21 @@ struct look {
 	struct ladder ladder;      /* deadline, steps, first failure */
 	struct redactor *redactor; /* secrets of the process so far */
 	const cJSON *request; /* an object; kind and subject were checked */
-	const char *canary;   /* NULL: none */
+	const char *canary;   /* or the job's id that is bound; NULL: none */
 	struct observation out;
 	struct fact facts[LOOK_FACTS_MAX];
 	struct look_kept *kept; /* connections between requests */
 };
 
 typedef void look_fn(struct look *look);
+
+/* A look that has no answer yet, of the same process as `base`: its secrets and
+ * its kept connections are the same. Texts go into `arena`; it has no deadline.
+ */
+void look_init(struct look *look, const struct look *base, struct arena *arena,
+    const cJSON *request);
+/* The function of a kind; NULL: there is none (in this build). */
+look_fn *look_of_kind(const char *kind);
 
 /* Parameters. On a wrong type the answer is set (INTERNAL: the asker's fault)
  * and -1 returned. `look_need` also refuses what is absent or empty. */
@@ -62,9 +70,10 @@ int64_t look_left_ms(const struct look *look);
 void look_expect(struct look *look, const char *what, const char *value);
 /* A text that is a number as a whole. */
 bool look_number(const char *text, double *ret);
-/* `sql` with each $(CANARY) replaced by a placeholder of its own: "$" and 1,
- * 2…, or "?", since each may stand where another type is due. `ret_count`
- * says how many there are; -1 (answer set) when there is one but no canary. */
+/* `sql` with each $(CANARY), or $(JOB), replaced by a placeholder of its own:
+ * "$" and 1, 2…, or "?", since each may stand where another type is due.
+ * `ret_count` says how many there are; -1 (answer set) when there is one but no
+ * canary. */
 int look_bind_canary(struct look *look, const char *sql, const char *prefix,
     const char **ret_sql, int *ret_count) MUST_CHECK;
 

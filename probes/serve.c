@@ -69,6 +69,15 @@ static const struct {
 #endif
 };
 
+look_fn *
+look_of_kind(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (text_equal(kinds[i].kind, kind))
+			return kinds[i].run;
+	return NULL;
+}
+
 static void
 progress_line(enum step_kind kind, const char *detail)
 {
@@ -123,9 +132,9 @@ learn_secrets(struct look *look)
 	return 0;
 }
 
-/* Reads what every kind has; the kind's index, or -1 with the answer set. The
- * deadline begins. */
-static int
+/* Reads what every kind has; the kind's function, or NULL with the answer set.
+ * The deadline begins. */
+static look_fn *
 look_begin(struct look *look)
 {
 	int64_t timeout_ms = 0;
@@ -134,34 +143,34 @@ look_begin(struct look *look)
 	if (!cJSON_IsObject(look->request)) {
 		look_unknown(
 		    look, CAUSE_INTERNAL, "", "the request is no JSON object");
-		return -1;
+		return NULL;
 	}
 	if (look_text(look, "subject", "", &look->out.subject) == -1 ||
 	    look_text(look, "canary", NULL, &look->canary) == -1 ||
 	    look_i64(look, "timeout_ms", TIMEOUT_DEFAULT_MS, &timeout_ms) ==
 	        -1 ||
 	    look_need(look, "kind", &text) == -1 || learn_secrets(look) == -1)
-		return -1;
+		return NULL;
 	look->out.kind = text;
 	timeout_ms = MIN(MAX(timeout_ms, 1), TIMEOUT_MAX_MS);
 	watchdog(timeout_ms + ALARM_SLACK_MS);
 	look->ladder.deadline_ms = clock_after(
 	    clock_ms(), timeout_ms - MIN(timeout_ms / 10, MARGIN_MAX_MS));
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (text_equal(kinds[i].kind, text))
-			return (int)i;
-	look_unknown(look, CAUSE_INTERNAL, "",
-	    "this reeve can't look at kind '%s'", text);
-	return -1;
+	look_fn *run = look_of_kind(text);
+
+	if (run == NULL)
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "this reeve can't look at kind '%s'", text);
+	return run;
 }
 
 static void
 look_run(struct look *look)
 {
-	int kind = look_begin(look);
+	look_fn *run = look_begin(look);
 
-	if (kind != -1)
-		kinds[kind].run(look);
+	if (run != NULL)
+		run(look);
 	watchdog(0);
 }
 
@@ -260,21 +269,12 @@ answer(
 static void
 look_open(struct look *look, const struct look *base, const cJSON *request)
 {
-	*look = *base;
-	look->arena = calloc(1, sizeof(*look->arena));
-	if (look->arena == NULL)
+	struct arena *arena = calloc(1, sizeof(*arena));
+
+	if (arena == NULL)
 		abort(); /* as an arena without memory ends us */
-	arena_init(look->arena, ARENA_MAX_BYTES);
-	look->request = request;
-	look->out = (struct observation){.kind = "",
-	    .subject = "",
-	    .target = "",
-	    .code = "",
-	    .summary = "the look ended without an answer",
-	    .identity = "",
-	    .cause = CAUSE_INTERNAL,
-	    .at_wall_ms = clock_wall_ms()};
-	ladder_init(&look->ladder, look->arena, CLOCK_NEVER);
+	arena_init(arena, ARENA_MAX_BYTES);
+	look_init(look, base, arena, request);
 }
 
 static int
@@ -320,7 +320,7 @@ serve_together(const cJSON *item, size_t count, int fd, struct look *base)
 		return -1;
 	for (size_t i = 0; i < count; i++, item = item->next)
 		look_open(&looks[i], base, item);
-	while (begun < count && look_begin(&looks[begun]) != -1)
+	while (begun < count && look_begin(&looks[begun]) != NULL)
 		begun++;
 	under_way.look = &looks[0];
 	probe_queues(looks, begun);

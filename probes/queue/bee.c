@@ -341,5 +341,6 @@ const struct queue_driver queue_bee = {
     .follow = bee_follow,
     .remove = bee_remove,
     .list = bee_list,
+    .newest = NEWEST_WAITING,
     .move = bee_move,
 };

@@ -41,9 +41,12 @@ take_id(struct listing *listing, const redisReply *id)
 
 /* Of a list, whose tail is the oldest, or of a zset. */
 static int
-find_ordered(
-    struct listing *listing, const char *word, bool tail, struct err *err)
+find_ordered(struct listing *listing, const char *word, enum queue_part part,
+    struct err *err)
 {
+	/* of a list the tail is the oldest */
+	bool list = part != PART_DELAYED;
+	bool tail = list && part != PART_NEWEST;
 	CLEANUP(redis_reply_free) redisReply *ids = NULL;
 	const char *key = prefixed_key(listing->queue, listing->arena, word);
 	const char *first = arena_format(listing->arena, "-%zu", listing->most);
@@ -51,7 +54,7 @@ find_ordered(
 	    arena_format(listing->arena, "%zu", listing->most - 1);
 
 	if (redis_ask(listing->queue, "look at the jobs", &ids, err,
-	        tail ? "LRANGE" : "ZRANGE", key, tail ? first : "0",
+	        list ? "LRANGE" : "ZRANGE", key, tail ? first : "0",
 	        tail ? "-1" : last) == -1)
 		return -1;
 	size_t count = library_count(ids);
@@ -182,7 +185,8 @@ find_part(struct listing *listing, enum queue_part part, size_t limit,
 	    [PART_ACTIVE] = "active",
 	    [PART_DELAYED] = "delayed",
 	    [PART_DEAD] = "failed",
-	    [PART_EXPIRED] = "active"};
+	    [PART_EXPIRED] = "active",
+	    [PART_NEWEST] = "waiting"};
 	bool some = part == PART_EXPIRED && !nobody_works(state);
 	int rc = 0;
 
@@ -194,8 +198,7 @@ find_part(struct listing *listing, enum queue_part part, size_t limit,
 	    state->lease_expired.value == 0)
 		return 0;
 	rc = part == PART_DEAD ? find_some(listing, words[part], err)
-	                       : find_ordered(listing, words[part],
-	                             part != PART_DELAYED, err);
+	                       : find_ordered(listing, words[part], part, err);
 	if (rc == 0 && some)
 		rc = keep_marked(listing, err);
 	return rc;
@@ -212,7 +215,8 @@ bee_list(struct queue *queue, enum queue_part part, size_t limit,
 	    [PART_ACTIVE] = &state.active,
 	    [PART_DELAYED] = &state.delayed,
 	    [PART_DEAD] = &state.failed,
-	    [PART_EXPIRED] = &state.lease_expired};
+	    [PART_EXPIRED] = &state.lease_expired,
+	    [PART_NEWEST] = &state.waiting};
 
 	if (redis_kind_observe(queue, arena, &state, err) == -1 ||
 	    library_now(queue, &listing.now_ms, err) == -1)

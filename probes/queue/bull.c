@@ -231,6 +231,7 @@ const struct queue_driver queue_bullmq = {
     .follow = bull_follow,
     .remove = bull_remove,
     .list = bull_list,
+    .newest = NEWEST_WAITING,
     .move = bull_move,
 };
 
@@ -250,5 +251,6 @@ const struct queue_driver queue_bull = {
     .follow = bull_follow,
     .remove = bull_remove,
     .list = bull_list,
+    .newest = NEWEST_WAITING,
     .move = bull_move,
 };

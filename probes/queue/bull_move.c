@@ -23,14 +23,19 @@ struct place {
 	const char *word;  /* of the key */
 	const char *count; /* its command */
 	bool tail;         /* a list whose tail is the oldest */
+	bool head;         /* of such a list the other end, the newest */
 };
 static const struct place places[][3] = {
-    [PART_WAITING] = {{"wait", "LLEN", true}, {"paused", "LLEN", true},
-        {"prioritized", "ZCARD", false}},
-    [PART_ACTIVE] = {{"active", "LLEN", true}},
-    [PART_DELAYED] = {{"delayed", "ZCARD", false}},
-    [PART_DEAD] = {{"failed", "ZCARD", false}},
-    [PART_EXPIRED] = {{"active", "LLEN", true}},
+    [PART_WAITING] = {{"wait", "LLEN", true, false},
+        {"paused", "LLEN", true, false},
+        {"prioritized", "ZCARD", false, false}},
+    [PART_ACTIVE] = {{"active", "LLEN", true, false}},
+    [PART_DELAYED] = {{"delayed", "ZCARD", false, false}},
+    [PART_DEAD] = {{"failed", "ZCARD", false, false}},
+    [PART_EXPIRED] = {{"active", "LLEN", true, false}},
+    /* of those with a priority the newest can't be told from the others */
+    [PART_NEWEST] = {{"wait", "LLEN", true, true},
+        {"paused", "LLEN", true, true}},
 };
 
 struct found {
@@ -87,11 +92,12 @@ find_ids(struct listing *listing, enum queue_part part, size_t limit,
 
 		counts[n] = redis_batch_ask(&listing->batch, place->count, key);
 		ids[n] =
-		    place->tail
+		    place->tail && !place->head
 		        ? redis_batch_ask(&listing->batch, "LRANGE", key,
 		              arena_format(listing->arena, "-%zu", most), "-1")
-		        : redis_batch_ask(
-		              &listing->batch, "ZRANGE", key, "0", last);
+		        : redis_batch_ask(&listing->batch,
+		              place->tail ? "LRANGE" : "ZRANGE", key, "0",
+		              last);
 	}
 	if (redis_batch_send(queue, &listing->batch, "look at the jobs", err) ==
 	    -1)
@@ -112,7 +118,7 @@ find_ids(struct listing *listing, enum queue_part part, size_t limit,
 			return -1;
 		listing->total += count->integer;
 		take_ids(listing, redis_batch_reply(&listing->batch, ids[i]),
-		    places[part][i].tail, most);
+		    places[part][i].tail && !places[part][i].head, most);
 	}
 	return 0;
 }

@@ -410,7 +410,7 @@ celery_list(struct queue *queue, enum queue_part part, size_t limit,
 	struct queue_state state = {.head = ""};
 	struct celery_keys unacked;
 	const struct library_peek peek = {
-	    library->list, true, &state.waiting, limit};
+	    library->list, part == PART_WAITING, &state.waiting, limit};
 
 	if (part == PART_ACTIVE || part == PART_EXPIRED)
 		return unacked_keys(queue, arena, &unacked, err) == -1
@@ -419,7 +419,7 @@ celery_list(struct queue *queue, enum queue_part part, size_t limit,
 		                 &(struct celery_page){
 		                     limit, part == PART_EXPIRED},
 		                 arena, ret, err);
-	if (part != PART_WAITING)
+	if (part != PART_WAITING && part != PART_NEWEST)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "Celery keeps no failed task, and what waits for its time "
 		    "is in the worker that will run it");
@@ -448,5 +448,6 @@ const struct queue_driver queue_celery = {
     .follow = celery_follow,
     .remove = celery_remove,
     .list = celery_list,
+    .newest = NEWEST_WAITING,
     .move = celery_move,
 };

@@ -190,6 +190,7 @@ const struct queue_driver queue_mysql_table = {
     .follow = sql_follow,
     .remove = sql_remove,
     .list = sql_list,
+    .newest = NEWEST_WAITING,
     .move = sql_move,
     .claim = sql_claim,
     .extend = sql_extend,

@@ -472,5 +472,6 @@ const struct queue_driver queue_mssql_table = {
     .follow = sql_follow,
     .remove = sql_remove,
     .list = sql_list,
+    .newest = NEWEST_WAITING,
     .move = sql_move,
 };

@@ -353,13 +353,15 @@ pg_ready(struct pg_sql *sql, const struct pg_queue *pg)
 }
 
 const char *
-pg_order(struct arena *arena, const struct pg_queue *pg)
+pg_order(struct arena *arena, const struct pg_queue *pg, bool newest_first)
 {
 	const char *first = pg->layout.created;
+	const char *down = newest_first ? " DESC" : "";
 
-	return arena_format(arena, "ORDER BY %s%s%s",
+	return arena_format(arena, "ORDER BY %s%s%s%s%s",
 	    first != NULL ? table_quote(arena, first) : "",
-	    first != NULL ? "," : "", table_quote(arena, pg->layout.id));
+	    first != NULL ? down : "", first != NULL ? "," : "",
+	    table_quote(arena, pg->layout.id), down);
 }
 
 /* --- times -----------------------------------------------------------------
@@ -484,6 +486,7 @@ const struct queue_driver queue_postgres_table = {
     .follow = pg_follow,
     .remove = pg_remove,
     .list = pg_list,
+    .newest = NEWEST_WAITING,
     .move = pg_move,
     .reap = pg_reap,
     .claim = pg_claim,

@@ -83,7 +83,8 @@ const char *pg_scope(struct pg_sql *sql, const struct pg_queue *pg);
 const char *pg_due(struct arena *arena, const struct pg_queue *pg);
 /* … that may be claimed now; and in which order. */
 const char *pg_ready(struct pg_sql *sql, const struct pg_queue *pg);
-const char *pg_order(struct arena *arena, const struct pg_queue *pg);
+const char *pg_order(
+    struct arena *arena, const struct pg_queue *pg, bool newest_first);
 
 /* Times by the column's type: now as the column keeps it, the column as unix
  * ms, and now plus a bound number of ms. NULL: the type is no time. */

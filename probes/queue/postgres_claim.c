@@ -188,8 +188,8 @@ claim_sql(struct pg_sql *sql, const struct queue *queue)
 	    "LIMIT 1 FOR UPDATE SKIP LOCKED) "
 	    "UPDATE %s AS t SET %s=%s,%s=coalesce(t.%s,0)+1,%s=%s%s%s "
 	    "FROM next WHERE t.%s=next.k RETURNING t.%s::text,t.%s,%s,%s",
-	    id, pg->table, pg_ready(sql, pg), pg_order(arena, pg), pg->table,
-	    table_quote(arena, layout->status),
+	    id, pg->table, pg_ready(sql, pg), pg_order(arena, pg, false),
+	    pg->table, table_quote(arena, layout->status),
 	    pg_bind_as(sql, pg, layout->status, layout->active.word[0]),
 	    attempts, attempts, table_quote(arena, layout->lease),
 	    pg_later(arena, pg, layout->lease,

@@ -83,6 +83,7 @@ part_sql(struct queue *queue, struct pg_sql *sql, enum queue_part part,
 
 	switch (part) {
 	case PART_WAITING:
+	case PART_NEWEST:
 		*ret = pg_ready(sql, pg);
 		return 0;
 	case PART_ACTIVE:
@@ -222,7 +223,8 @@ pg_list(struct queue *queue, enum queue_part part, size_t limit,
 	            column_or_null(arena, layout->error),
 	            column_or_null(arena, layout->owner), attempts,
 	            age_sql(arena, pg), payload_columns(arena, pg, &hex),
-	            pg->table, condition, pg_order(arena, pg), limit),
+	            pg->table, condition,
+	            pg_order(arena, pg, part == PART_NEWEST), limit),
 	        &sql, &rows, err) == -1)
 		return -1;
 	struct queue_item *items =

@@ -294,6 +294,7 @@ library_remove(struct queue *queue, const struct queue_submission *job,
 	    .follow = library_follow,                                       \
 	    .remove = library_remove,                                       \
 	    .list = pg_library_list,                                        \
+	    .newest = NEWEST_WAITING,                                       \
 	    .move = pg_library_move,                                        \
 	}
 

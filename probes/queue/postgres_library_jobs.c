@@ -12,6 +12,7 @@ part_rows(const struct pg_library *library, enum queue_part part)
 {
 	switch (part) {
 	case PART_WAITING:
+	case PART_NEWEST:
 		return library->rows[PG_WAITING];
 	case PART_ACTIVE:
 		return library->rows[PG_ACTIVE];
@@ -42,7 +43,7 @@ or_null(const char *expression)
 
 /* Columns in the order of read_item. */
 static const char *
-list_sql(struct arena *arena, const struct pg_queue *pg, const char *rows,
+list_sql(struct arena *arena, const struct pg_queue *pg, enum queue_part part,
     size_t limit)
 {
 	const struct pg_library *library = pg->library;
@@ -51,11 +52,12 @@ list_sql(struct arena *arena, const struct pg_queue *pg, const char *rows,
 	    "SELECT (%s)::text, left((%s)::text,%d), (%s)::text, "
 	    "left(%s,%d), octet_length(%s), CASE WHEN isfinite(%s) THEN "
 	    "(extract(epoch FROM now()-%s)*1000)::bigint END, (%s)::text %s "
-	    "ORDER BY %s LIMIT %zu",
+	    "ORDER BY %s%s LIMIT %zu",
 	    library->id, or_null(library->error), QUEUE_PEEK_MAX,
 	    or_null(library->owner), library->payload, QUEUE_PEEK_MAX,
 	    library->payload, library->since, library->since,
-	    or_null(library->attempts), rows, library->since, limit);
+	    or_null(library->attempts), part_rows(library, part),
+	    library->since, part == PART_NEWEST ? " DESC" : "", limit);
 }
 
 static int64_t
@@ -88,7 +90,7 @@ read_item(struct arena *arena, const PGresult *rows, int row)
 }
 
 static int
-list_within(struct queue *queue, const char *rows_text, size_t limit,
+list_within(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
 	const struct pg_queue *pg = queue->state;
@@ -96,12 +98,12 @@ list_within(struct queue *queue, const char *rows_text, size_t limit,
 	CLEANUP(postgres_result_free) PGresult *total = NULL;
 	struct pg_sql sql = pg_library_bind(arena, queue);
 
-	if (pg_library_ask(queue, list_sql(arena, pg, rows_text, limit), &sql,
-	        &rows, err) == -1 ||
+	if (pg_library_ask(queue, list_sql(arena, pg, part, limit), &sql, &rows,
+	        err) == -1 ||
 	    pg_library_ask(queue,
 	        arena_format(arena,
 	            "SELECT count(*) FROM (SELECT 1 %s LIMIT %" PRId64 ") s",
-	            rows_text, queue->spec.count_to),
+	            part_rows(pg->library, part), queue->spec.count_to),
 	        &sql, &total, err) == -1)
 		return -1;
 	size_t n = (size_t)PQntuples(rows);
@@ -121,13 +123,12 @@ pg_library_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
 	const struct pg_queue *pg = queue->state;
-	const char *rows = part_rows(pg->library, part);
 
-	if (rows == NULL)
+	if (part_rows(pg->library, part) == NULL)
 		return no_such_part(queue, queue_part_name(part), err);
 	if (pg_begin(queue, 0, err) == -1)
 		return -1;
-	int rc = list_within(queue, rows, limit, arena, ret, err);
+	int rc = list_within(queue, part, limit, arena, ret, err);
 
 	pg_end(queue, false);
 	return rc;

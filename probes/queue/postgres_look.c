@@ -60,9 +60,9 @@ head_figures(struct pg_figures *figures, struct arena *arena,
 {
 	const struct table_layout *layout = &pg->layout;
 
-	figures->text[PG_HEAD] =
-	    arena_format(arena, "SELECT %s::text %s %s LIMIT 1",
-	        table_quote(arena, layout->id), ready, pg_order(arena, pg));
+	figures->text[PG_HEAD] = arena_format(arena,
+	    "SELECT %s::text %s %s LIMIT 1", table_quote(arena, layout->id),
+	    ready, pg_order(arena, pg, false));
 	if (layout->created == NULL)
 		figures->why[PG_OLDEST] = "no column for 'created'";
 	else

@@ -322,6 +322,8 @@ queue_part_name(enum queue_part part)
 		return "dead";
 	case PART_EXPIRED:
 		return "expired";
+	case PART_NEWEST:
+		return "newest";
 	}
 	UNREACHABLE("queue_part");
 }
@@ -348,6 +350,11 @@ queue_list(struct queue *queue, enum queue_part part, size_t limit,
 	if (queue->driver->list == NULL)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "jobs of a queue of kind '%s' can't be shown",
+		    queue->driver->kind);
+	if (part == PART_NEWEST && queue->driver->newest == NEWEST_NONE)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "a queue of kind '%s' can't show its newest jobs without "
+		    "touching them",
 		    queue->driver->kind);
 	if (queue->driver->list(queue, part, limit, arena, &page, err) == -1)
 		return -1;

@@ -163,6 +163,13 @@ struct queue_pass {
 	bool done; /* for whoever goes through the many */
 };
 
+/* Which jobs PART_NEWEST is of. */
+enum queue_newest {
+	NEWEST_NONE = 0,
+	NEWEST_WAITING,
+	NEWEST_ALL /* those in work too */
+};
+
 struct queue_driver {
 	const char *kind;
 	const char *const *schemes; /* of the one-URL form, NULL-terminated */
@@ -178,6 +185,7 @@ struct queue_driver {
 	                      absent */
 	bool consumes;     /* claim … bury exist */
 	bool left_out;     /* of this build: its row is all that there is */
+	enum queue_newest newest; /* `list` has PART_NEWEST */
 	int (*open)(struct queue *queue, struct err *err);
 	void (*close)(struct queue *queue);
 	int (*observe)(struct queue *queue, struct arena *arena,

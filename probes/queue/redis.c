@@ -310,6 +310,7 @@ const struct queue_driver queue_redis_list = {
     .follow = redis_list_follow,
     .remove = redis_list_remove,
     .list = redis_list_list,
+    .newest = NEWEST_WAITING,
     .move = redis_list_move,
     .reap = redis_list_reap,
     .claim = redis_list_claim,

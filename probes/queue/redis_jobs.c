@@ -344,8 +344,8 @@ redis_list_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
 	const struct redis_queue *redis = queue->state;
-	struct redis_source source = {
-	    redis->key, redis->consume_left ? "left" : "right"};
+	bool left = redis->consume_left != (part == PART_NEWEST);
+	struct redis_source source = {redis->key, left ? "left" : "right"};
 	struct elements elements = {NULL, 0};
 
 	if (part == PART_ACTIVE || part == PART_EXPIRED)

@@ -364,5 +364,6 @@ const struct queue_driver queue_redis_stream = {
     .follow = stream_follow,
     .remove = stream_remove,
     .list = stream_list,
+    .newest = NEWEST_ALL,
     .move = stream_move,
 };

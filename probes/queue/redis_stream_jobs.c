@@ -30,16 +30,17 @@ enum {
 };
 
 /* ARGV: how many bytes of each are shown, of how many together, then FROM and
- * TO of each range; ends when that many bytes were read. Of each entry: its id,
- * its bytes, then fields and values, cut. */
+ * TO of each range (to `-`: backwards); ends when that many bytes were read. Of
+ * each entry: its id, its bytes, then fields and values, cut. */
 static const char content_script[] =
     "local shown,left=tonumber(ARGV[1]),tonumber(ARGV[2])\n"
     "local out={}\n"
     "for i=4,#ARGV,2 do\n"
     " local from=ARGV[i]\n"
+    " local read=ARGV[i+1]=='-' and 'XREVRANGE' or 'XRANGE'\n"
     " for n=1,tonumber(ARGV[3]) do\n"
     "  if left<0 then return out end\n"
-    "  local e=redis.call('XRANGE',KEYS[1],from,ARGV[i+1],'COUNT',1)[1]\n"
+    "  local e=redis.call(read,KEYS[1],from,ARGV[i+1],'COUNT',1)[1]\n"
     "  if not e then break end\n"
     "  local one,bytes={e[1],''},0\n"
     "  for k,v in ipairs(e[2]) do\n"
@@ -194,14 +195,17 @@ struct page {
 	int64_t now_ms;
 };
 
-/* The entries of a stream from `from` on; their ids get `prefix`. */
+/* The entries of a stream from `from` on, or back from `+`; their ids get
+ * `prefix`. */
 static int
 page_through(struct queue *queue, const char *key, const char *from,
     const char *prefix, struct page *page, struct err *err)
 {
+	bool back = text_equal(from, "+");
+
 	while (page->count < page->limit) {
 		CLEANUP(redis_reply_free) redisReply *reply = NULL;
-		const char *const range[] = {from, "+"};
+		const char *const range[] = {from, back ? "-" : "+"};
 		const struct reading reading = {key, range, 1,
 		    MIN(page->limit - page->count, (size_t)PENDING_PAGE)};
 
@@ -422,11 +426,12 @@ int
 stream_list(struct queue *queue, enum queue_part part, size_t limit,
     struct arena *arena, struct queue_page *ret, struct err *err)
 {
+	const struct stream_queue *stream = queue->state;
 	CLEANUP(redis_reply_free) redisReply *clock = NULL;
 	struct page page = {.arena = arena,
 	    .items = arena_array(arena, limit + 1, sizeof(*page.items)),
 	    .limit = limit};
-	const struct sieve sieve = sieve_of(queue->state, part);
+	const struct sieve sieve = sieve_of(stream, part);
 	int rc = -1;
 
 	if (part == PART_DELAYED)
@@ -439,6 +444,8 @@ stream_list(struct queue *queue, enum queue_part part, size_t limit,
 		rc = list_waiting(queue, &page, ret, err);
 	else if (part == PART_DEAD)
 		rc = list_dead(queue, &page, ret, err);
+	else if (part == PART_NEWEST)
+		rc = page_through(queue, stream->stream, "+", "", &page, err);
 	else if (list_pending(queue, &sieve, &page, &ret->total, err) == 0)
 		rc = fill_pending(queue, &page, 0, err);
 	ret->items = page.items;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "probes/queue/arrivals.h"
 #include "probes/queue/asked.h"
 #include "probes/queue/request.h"
 
@@ -203,6 +204,14 @@ op_reap(struct look *look, struct queue *queue, const struct asked *asked,
 	return 0;
 }
 
+static int
+op_arrivals(struct look *look, struct queue *queue, const struct asked *asked,
+    struct err *err)
+{
+	(void)asked;
+	return queue_arrivals(look, queue, err);
+}
+
 typedef int op_fn(struct look *look, struct queue *queue,
     const struct asked *asked, struct err *err);
 static const struct {
@@ -216,6 +225,7 @@ static const struct {
     {"list", op_list},
     {"move", op_move},
     {"reap", op_reap},
+    {"arrivals", op_arrivals},
 };
 
 void

@@ -7,7 +7,7 @@
 /*
  * The prober's side of kind "queue".
  *   {"kind":"queue","queueKind":"redis","url":…,"options":{…},
- *    "op":"observe|submit|follow|remove|list|move|reap","near":true,
+ *    "op":"observe|submit|follow|remove|list|move|reap|arrivals","near":true,
  *    "canary":UUID,"payload":…,"receipt":…,"workers":[…],
  *    "part":"waiting|active|delayed|dead|expired","limit":20,"ids":[…]}
  * Without "queueKind", "url" is the one-URL form; "op" is observe if absent.
@@ -24,6 +24,7 @@
  *   remove  removed ("yes", "no")
  *   reap    count: leases of dead processes of "workers" that were ended;
  *           reaped, one for each of the first few: "ID held by OWNER"
+ *   arrivals  whether jobs can be seen before their row: arrivals.h
  *   list    `out.jobs`: so many jobs of that part, the oldest first, as fit
  *           into an answer
  *   move    `out.moved`: which of "ids" were moved back. Failed: the server

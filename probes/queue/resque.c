@@ -319,12 +319,12 @@ resque_list(struct queue *queue, enum queue_part part, size_t limit,
 	const struct resque_failed failed = failed_keys(arena, queue);
 	struct queue_state state = {.head = ""};
 	const struct library_peek peek = {
-	    library->list, false, &state.waiting, limit};
+	    library->list, part == PART_NEWEST, &state.waiting, limit};
 
 	if (part == PART_DEAD)
 		return resque_list_failed(
 		    queue, &failed, limit, arena, ret, err);
-	if (part != PART_WAITING)
+	if (part != PART_WAITING && part != PART_NEWEST)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "Resque shows what waits, and what failed");
 	if (redis_kind_observe(queue, arena, &state, err) == -1)
@@ -365,5 +365,6 @@ const struct queue_driver queue_resque = {
     .follow = resque_follow,
     .remove = resque_remove,
     .list = resque_list,
+    .newest = NEWEST_WAITING,
     .move = resque_move,
 };

@@ -317,6 +317,8 @@ find_ids(struct queue *queue, enum queue_part part, size_t limit,
 		        : part == PART_DELAYED ? "scheduled"
 		                               : "failed"),
 		    "0", last);
+	case PART_NEWEST: /* the payload is pickled: of no use */
+		break;
 	case PART_EXPIRED:
 		if (library_now(queue, &now_ms, err) == -1)
 			return -1;

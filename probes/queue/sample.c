@@ -31,9 +31,23 @@ struct sample {
 	int64_t first_outside;
 };
 
-/* A field of a payload as text; NULL: it isn't there, or is no plain value. */
-static const char *
-field(struct arena *arena, const cJSON *json, const char *path)
+cJSON *
+sample_payload(struct arena *arena, const struct queue_item *item)
+{
+	if (item->payload_whole >= 0 &&
+	    item->payload_whole != (int64_t)item->payload_len)
+		return NULL; /* cut, it is no JSON any more */
+	cJSON *json =
+	    json_read(arena_bytes(arena, item->payload, item->payload_len),
+	        item->payload_len, NULL);
+
+	if (!cJSON_IsObject(json))
+		json_free(&json);
+	return json;
+}
+
+const char *
+sample_field(struct arena *arena, const cJSON *json, const char *path)
 {
 	const cJSON *item = json_at(json, path, arena);
 	int64_t number = 0;
@@ -142,26 +156,19 @@ take(struct sample *sample, const struct queue_page *page)
 
 	for (size_t i = 0; i < page->count && sample->count < SAMPLE_JOBS;
 	     i++) {
-		const struct queue_item *item = &page->items[i];
-		/* one that was cut is no JSON any more, and isn't counted */
-		bool whole = item->payload_whole < 0 ||
-		             item->payload_whole == (int64_t)item->payload_len;
 		CLEANUP(json_free)
 		cJSON *json =
-		    whole ? json_read(arena_bytes(sample->look->arena,
-		                          item->payload, item->payload_len),
-		                item->payload_len, NULL)
-		          : NULL;
+		    sample_payload(sample->look->arena, &page->items[i]);
 
-		if (!cJSON_IsObject(json))
+		if (json == NULL)
 			continue;
 		if (wanted->version != NULL)
 			count_version(
-			    sample, as_version(field(sample->look->arena, json,
-			                wanted->version)));
+			    sample, as_version(sample_field(sample->look->arena,
+			                json, wanted->version)));
 		if (wanted->id != NULL)
 			sample->ids[sample->count] =
-			    field(sample->look->arena, json, wanted->id);
+			    sample_field(sample->look->arena, json, wanted->id);
 		if (wanted->size != NULL)
 			count_size(sample, json);
 		sample->count++;

@@ -15,4 +15,11 @@
  */
 void queue_sample(struct look *look, struct queue *queue);
 
+/* A job's payload where that is a JSON object, for json_free(); NULL: it isn't,
+ * or is longer than what is shown of it. */
+cJSON *sample_payload(struct arena *arena, const struct queue_item *item);
+/* A field of it as text; NULL: it isn't there, or is no plain value. */
+const char *sample_field(
+    struct arena *arena, const cJSON *json, const char *path);
+
 #endif

@@ -436,6 +436,7 @@ sidekiq_list(struct queue *queue, enum queue_part part, size_t limit,
 	const struct library_queue *library = queue->state;
 	CLEANUP(redis_reply_free) redisReply *some = NULL;
 	struct queue_state state = {.head = ""};
+	bool list = part == PART_WAITING || part == PART_NEWEST;
 	int64_t now_ms = 0;
 
 	if (part == PART_ACTIVE || part == PART_EXPIRED)
@@ -449,6 +450,9 @@ sidekiq_list(struct queue *queue, enum queue_part part, size_t limit,
 	    part == PART_WAITING
 	        ? redis_ask(queue, "look at the jobs", &some, err, "LRANGE",
 	              library->list, arena_format(arena, "-%zu", limit), "-1")
+	    : part == PART_NEWEST
+	        ? redis_ask(queue, "look at the jobs", &some, err, "LRANGE",
+	              library->list, "0", arena_format(arena, "%zu", limit - 1))
 	        : redis_ask(queue, "look at the jobs", &some, err, "ZRANGE",
 	              part == PART_DEAD ? "dead" : "schedule", "0",
 	              arena_format(arena, "%d", DEAD_LOOKED_AT - 1));
@@ -464,14 +468,13 @@ sidekiq_list(struct queue *queue, enum queue_part part, size_t limit,
 		    some->element[part == PART_WAITING ? count - 1 - i : i];
 
 		if (one->type == REDIS_REPLY_STRING &&
-		    (part == PART_WAITING ||
-		        library_is_of(one->str, queue->name)))
+		    (list || library_is_of(one->str, queue->name)))
 			items[ret->count++] = item_of(arena, one, now_ms);
 	}
 	ret->items = items;
-	ret->total = part == PART_WAITING ? state.waiting
-	             : part == PART_DEAD  ? state.dead
-	                                  : state.delayed;
+	ret->total = list                ? state.waiting
+	             : part == PART_DEAD ? state.dead
+	                                 : state.delayed;
 	return 0;
 }
 
@@ -528,5 +531,6 @@ const struct queue_driver queue_sidekiq = {
     .follow = sidekiq_follow,
     .remove = sidekiq_remove,
     .list = sidekiq_list,
+    .newest = NEWEST_WAITING,
     .move = sidekiq_move,
 };

@@ -246,6 +246,7 @@ part_where(struct sql_bound *bound, const struct sql_table *table,
 
 	switch (part) {
 	case PART_WAITING:
+	case PART_NEWEST:
 		break;
 	case PART_ACTIVE:
 		words = &layout->active;
@@ -351,10 +352,11 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 
 	if (sql_run(queue,
 	        sql_limited(arena, table, columns,
-	            arena_format(arena, "%s ORDER BY %s", from,
+	            arena_format(arena, "%s ORDER BY %s%s", from,
 	                sql_quote(arena, table,
 	                    layout->created != NULL ? layout->created
-	                                            : layout->id)),
+	                                            : layout->id),
+	                part == PART_NEWEST ? " DESC" : ""),
 	            (int64_t)limit),
 	        &bound, &rows, err) == -1 ||
 	    sql_run(queue,

@@ -270,6 +270,8 @@ build_texts(struct queue *queue, struct sqlite_queue *sqlite)
 	first = first != NULL ? table_quote(arena, first) : sqlite->id;
 	sqlite->order =
 	    arena_format(arena, "ORDER BY %s,%s", first, sqlite->id);
+	sqlite->order_back =
+	    arena_format(arena, "ORDER BY %s DESC,%s DESC", first, sqlite->id);
 	sqlite->first = sqlite_first(arena, sqlite, first, "1");
 }
 
@@ -493,6 +495,7 @@ const struct queue_driver queue_sqlite_table = {
     .follow = sqlite_follow,
     .remove = sqlite_remove,
     .list = sqlite_list,
+    .newest = NEWEST_WAITING,
     .move = sqlite_move,
     .reap = sqlite_reap,
     .claim = sqlite_claim,
@@ -519,6 +522,7 @@ const struct queue_driver queue_sqlite_embedded = {
     .follow = sqlite_follow,
     .remove = sqlite_remove,
     .list = sqlite_list,
+    .newest = NEWEST_WAITING,
     .move = sqlite_move,
     .reap = sqlite_reap,
     .claim = sqlite_claim,

@@ -47,8 +47,8 @@ struct sqlite_queue {
 	const char *first;  /* "SELECT id …" of the one that is next */
 	const char *waiting; /* "(:waiting0,:waiting1)" */
 	const char *active;
-	const char *order; /* "ORDER BY …" */
-	char worker[160];  /* heartbeat: REEVE_WORKER/REEVE_REPLICA */
+	const char *order, *order_back; /* "ORDER BY …" */
+	char worker[160]; /* heartbeat: REEVE_WORKER/REEVE_REPLICA */
 	sqlite3_stmt *statements[SQL_STATEMENTS];
 };
 

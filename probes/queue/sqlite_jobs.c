@@ -59,6 +59,7 @@ part_sql(struct queue *queue, enum queue_part part, struct arena *arena,
 
 	switch (part) {
 	case PART_WAITING:
+	case PART_NEWEST:
 		*ret = sqlite->ready;
 		return 0;
 	case PART_ACTIVE:
@@ -94,7 +95,7 @@ column_or_null(struct arena *arena, const char *column)
 
 static const char *
 list_sql(struct arena *arena, const struct sqlite_queue *sqlite,
-    const char *condition, size_t limit)
+    const char *condition, const char *order, size_t limit)
 {
 	const struct table_layout *layout = &sqlite->layout;
 	const char *age = "NULL";
@@ -116,7 +117,7 @@ list_sql(struct arena *arena, const struct sqlite_queue *sqlite,
 	    sqlite->id, column_or_null(arena, layout->error),
 	    column_or_null(arena, layout->owner),
 	    column_or_null(arena, layout->attempts), age, payload,
-	    sqlite->table, condition, sqlite->order, limit);
+	    sqlite->table, condition, order, limit);
 }
 
 static const char *
@@ -190,7 +191,10 @@ sqlite_list(struct queue *queue, enum queue_part part, size_t limit,
 	int step;
 
 	if (part_sql(queue, part, arena, &condition, err) == -1 ||
-	    sqlite_prepare(queue, list_sql(arena, sqlite, condition, limit),
+	    sqlite_prepare(queue,
+	        list_sql(arena, sqlite, condition,
+	            part == PART_NEWEST ? sqlite->order_back : sqlite->order,
+	            limit),
 	        &row, err) == -1)
 		return -1;
 	sqlite_bind(queue, row, &bound);

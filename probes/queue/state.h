@@ -127,6 +127,9 @@ enum queue_part {
 	PART_DELAYED,
 	PART_DEAD,    /* dead letters, or failed for good: requeue's */
 	PART_EXPIRED, /* taken by somebody whose lease is over: reclaim's */
+	/* Of those that wait the newest, the newest first, by reading alone;
+	 * nothing that people ask for by name. Of a stream: taken or not. */
+	PART_NEWEST,
 };
 const char *queue_part_name(enum queue_part part); /* "waiting"… */
 /* The other way round; false: no such part. */

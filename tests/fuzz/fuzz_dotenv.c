@@ -41,7 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		assert(err.text[0] != '\0');
 	expand(&out, text, len, look_up, &wanted);
 	assert(!out.overflow && out.len <= len);
-	ptrdiff_t at = expand_sql_quoted_canary(text);
+	ptrdiff_t at = expand_sql_quoted(text, "$(CANARY)");
 	assert(at >= -1 && (at == -1 || (size_t)at < len));
 	buffer_fini(&out);
 	arena_fini(&arena);

@@ -13,6 +13,7 @@ struct wrong {
 };
 
 #define Q "queues: [{name: q, kind: redis, url: redis://h, list: l}]\n"
+#define J "queues: [{name: q, kind: redis, url: redis://h, list: l, jobs: {"
 #define V "- name: v\n  command: [/bin/v]\n"           /* two more */
 #define W "workers:\n- name: w\n  command: [/bin/w]\n" /* lines 3 to 5 */
 
@@ -187,6 +188,18 @@ static const struct wrong wrongs[] = {
         8, 32, "$(NOPE) is declared nowhere"},
     {TRY_HEAD "checks: [{name: c, dns: {host: $(CANARY)}}]\n", 3, 32,
         "only within 'smoke'"},
+    {TRY_HEAD "checks: [{name: c, dns: {host: $(JOB)}}]\n", 3, 32,
+        "only within 'row' of a queue's 'jobs'"},
+    {TRY_HEAD J "id: a, row: {sqlite: {path: /p, query: \"SELECT 1 WHERE "
+                "a = '$(JOB)'\"}}}}]\n",
+        3, 104, "write it bare"},
+    {TRY_HEAD J "id: a, row: {sqlite: {path: /p, query: SELECT 1}}}}]\n", 3,
+        104, "'query' must hold $(JOB)"},
+    {TRY_HEAD J "row: {sqlite: {path: /p, query: SELECT $(JOB)}}}}]\n", 3, 65,
+        "'row' needs 'id'"},
+    {TRY_HEAD J "id: a, row: {sqlite: {path: /p, query: SELECT $(CANARY) "
+                "$(JOB)}}}}]\n",
+        3, 104, "only within 'smoke'"},
     {TRY_HEAD "secrets: [{name: s, dir: /nonexistent}]\n" W
               "  args: [--port, $(PORT_HEALTH)]\n",
         7, 18, "differs between replicas"},

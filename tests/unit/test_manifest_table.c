@@ -225,9 +225,14 @@ static void
 minimal_value(struct buffer *out, enum mapping_id id, const struct row *row)
 {
 	bool canary = id == MAPPING_submit;
+	bool job = id == MAPPING_row_sql || id == MAPPING_row_sqlite;
 
 	switch (row->type) {
 	case ROW_TEXT:
+		if (job && row->form == FORM_SQL) {
+			buffer_text(out, "$(JOB)");
+			return;
+		}
 		buffer_text(out,
 		    row->form == FORM_ANY && !canary ? "x" : simple_value(row));
 		return;
@@ -320,6 +325,8 @@ minimal(struct buffer *out, enum mapping_id id, const struct row *given,
 	}
 	if (id == MAPPING_queue)
 		queue_extras(out, given);
+	if (given != NULL && given->sub == MAPPING_row)
+		buffer_text(out, ", id: x"); /* it goes with that */
 	buffer_text(out, "}");
 }
 

@@ -107,9 +107,36 @@ a_canary_is_bound_and_never_pasted(void **state)
 	assert_string_equal(sql, "SELECT $1 WHERE id = $2");
 	assert_int_equal(count, 2);
 	assert_int_equal(
+	    look_bind_canary(&look, "SELECT $(JOB) IN ($(CANARY), $(JOB))", "?",
+	        &sql, &count),
+	    0);
+	assert_string_equal(sql, "SELECT ? IN (?, ?)");
+	assert_int_equal(count, 3);
+	assert_int_equal(
 	    look_bind_canary(&look, "SELECT 1", "?", &sql, &count), 0);
 	assert_string_equal(sql, "SELECT 1");
 	assert_int_equal(count, 0);
+}
+
+static void
+a_path_goes_through_objects_and_lists(void **state)
+{
+	static const char text[] = "{\"a\":{\"b\":[7,{\"c\":8}],\"0\":9}}";
+	static const struct {
+		const char *path;
+		int value; /* -1: nothing there */
+	} cases[] = {{"a.b.0", 7}, {"a.b.1.c", 8}, {"a.0", 9}, {"a.b.2", -1},
+	    {"a.b.-1", -1}, {"a.b.x", -1}, {"a.b.0.c", -1}, {"b", -1}};
+	CLEANUP(json_free)
+	cJSON *json = json_read(text, sizeof(text) - 1, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const cJSON *at = json_at(json, cases[i].path, look.arena);
+
+		assert_int_equal(
+		    at == NULL ? -1 : at->valueint, cases[i].value);
+	}
 }
 
 static void
@@ -584,6 +611,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_value_is_compared_whole),
+	    TEST(a_path_goes_through_objects_and_lists),
 	    TEST(a_canary_is_bound_and_never_pasted),
 	    TEST(a_statement_that_needs_a_canary_is_unknown_without_one),
 	    TEST(a_canary_in_a_url_is_encoded),
