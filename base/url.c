@@ -89,6 +89,12 @@ is_scheme_char(char c)
 	       c == '.';
 }
 
+static bool
+is_name_char(char c)
+{
+	return is_scheme_char(c) || c == '_';
+}
+
 /* The parts of a URL as they stand in the text. */
 struct raw_url {
 	struct span scheme;
@@ -378,24 +384,93 @@ is_port(struct span span)
 	return true;
 }
 
-/* The '@' that ends the userinfo of the authority at `p`, or NULL. An authority
- * whose port is no number is taken for a password with a '/', '?' or '#' in it,
- * so that the '@' is looked for behind those. */
+/* A host, and if there is a port it is a number. */
+static bool
+is_host(struct span span)
+{
+	const char *colon = span_last(span, ':');
+
+	return span.at[0] == '[' || colon == NULL ||
+	       span_first(span, ',') != NULL ||
+	       is_port(span_of(colon + 1, span_end(span)));
+}
+
+/* Is one of the words of "nats+tls" the word? */
+static bool
+scheme_is(struct span scheme, const char *word)
+{
+	const char *end = span_end(scheme);
+	const char *next;
+
+	for (const char *p = scheme.at; p < end; p = next + 1) {
+		const char *plus = span_first(span_of(p, end), '+');
+		next = plus != NULL ? plus : end;
+		if (strlen(word) == (size_t)(next - p) &&
+		    strncasecmp(p, word, (size_t)(next - p)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+scheme_is_http(struct span scheme)
+{
+	return scheme_is(scheme, "http") || scheme_is(scheme, "https");
+}
+
+/* A lone name before the '@' is mostly a token, or a password without its
+ * colon. */
+static bool
+is_token_scheme(struct span scheme)
+{
+	return scheme_is_http(scheme) || scheme_is(scheme, "nats") ||
+	       scheme_is(scheme, "tls") || scheme_is(scheme, "redis") ||
+	       scheme_is(scheme, "rediss");
+}
+
+/* Where "?key=" begins, which a '?' within a password seldom does; or the end.
+ */
 static const char *
-userinfo_end(const char *p, const char *url_end)
+query_start(const char *p, const char *url_end)
+{
+	for (; p < url_end; p++) {
+		const char *key = p + 1;
+
+		if (*p != '?')
+			continue;
+		while (key < url_end && is_name_char(*key))
+			key++;
+		if (key > p + 1 && key < url_end && *key == '=')
+			return p;
+	}
+	return url_end;
+}
+
+/* The '@' that ends the userinfo of the authority at `p`, or NULL. A password
+ * with a bare '/', '?', '#' or '@' in it reaches beyond the authority that a
+ * parser would see: where what is left as the host has a port that is no
+ * number, and where an '@' stands in the path (which only HTTP has there), the
+ * userinfo ends at the last one. */
+static const char *
+userinfo_end(struct span scheme, const char *p, const char *url_end)
 {
 	const char *end = p + strcspn(p, "/?#");
 	end = MIN(end, url_end);
 	struct span authority = span_of(p, end);
 	const char *at = span_last(authority, '@');
 
-	if (at != NULL || end == url_end)
+	if (end == url_end || authority.len == 0)
 		return at;
-	const char *colon = span_last(authority, ':');
-	if (colon == NULL || authority.at[0] == '[' ||
-	    is_port(span_of(colon + 1, end)))
-		return NULL;
-	return span_last(span_of(p, url_end), '@');
+	const char *last = span_last(span_of(p, query_start(p, url_end)), '@');
+
+	if (!is_host(span_of(at != NULL ? at + 1 : p, end)))
+		return last != NULL ? last
+		                    : span_last(span_of(p, url_end), '@');
+	if (scheme_is_http(scheme) ||
+	    (at == NULL && span_first(authority, ':') == NULL &&
+	        !is_token_scheme(scheme)))
+		return at;
+	return last;
 }
 
 /* The userinfo from `p` to the '@'. */
@@ -403,12 +478,11 @@ static void
 hide_userinfo(struct hiding *hiding, struct span scheme, struct span userinfo)
 {
 	const char *colon = span_first(userinfo, ':');
-	bool http = scheme.len >= 4 && strncasecmp(scheme.at, "http", 4) == 0;
 
 	if (colon == NULL) {
-		/* a lone name: a user, but in HTTP mostly a token; with a
-		 * stray '@' or '/' in it, half a password */
-		bool plain = !http && span_first(userinfo, '@') == NULL &&
+		/* a user; with a stray '@' or '/' in it, half a password */
+		bool plain = !is_token_scheme(scheme) &&
+		             span_first(userinfo, '@') == NULL &&
 		             span_first(userinfo, '/') == NULL;
 		if (plain)
 			hide_put(hiding, userinfo.at, userinfo.len);
@@ -444,12 +518,6 @@ enum {
 	KEY_WORD_MAX = 5
 };
 
-static bool
-is_name_char(char c)
-{
-	return is_scheme_char(c) || c == '_';
-}
-
 /* Is the word that ends before this '=' one whose value is a secret? */
 static bool
 ends_secret_key(const char *text, const char *equals)
@@ -468,13 +536,41 @@ ends_secret_key(const char *text, const char *equals)
 	return false;
 }
 
-/* "password=…" of a query or a conninfo. Returns where the value ends. */
+/* Does the key before this '=' stand in a URL's query? */
+static bool
+in_query(const char *text, const char *equals)
+{
+	while (equals > text && is_name_char(equals[-1]))
+		equals--;
+	return equals > text && (equals[-1] == '?' || equals[-1] == '&');
+}
+
+/* Where a value of a URL's query ends: of a URL within a text, before what
+ * closes a bracket or a quote. */
 static const char *
-hide_value(struct hiding *hiding, const char *value)
+value_end(const struct hiding *hiding, const char *value)
+{
+	const char *end = up_to(value, "&");
+	end = MIN(end, up_to(value, hiding->boundary));
+
+	while (*hiding->boundary != '\0' && end > value &&
+	       strchr("'),;", end[-1]) != NULL)
+		end--;
+	return end;
+}
+
+/* "password=…" of a query or a conninfo. Returns where the value ends. Where a
+ * secret is ("pass=env:NAME") isn't one. */
+static const char *
+hide_value(struct hiding *hiding, const char *value, bool query)
 {
 	const char *end;
 
-	if (*value == '\'' || *value == '"') {
+	if (text_starts(value, "env:") || text_starts(value, "file:/"))
+		return value;
+	if (query)
+		end = value_end(hiding, value);
+	else if (*value == '\'' || *value == '"') {
 		char quote[2] = {*value, '\0'};
 		end = up_to(value + 1, quote);
 		end += *end != '\0' ? 1 : 0;
@@ -489,7 +585,7 @@ hide_value(struct hiding *hiding, const char *value)
 static const char *
 hide_encoded(struct hiding *hiding, const char *value)
 {
-	const char *end = up_to(value, "& \t\r\n\"'<>`");
+	const char *end = value_end(hiding, value);
 
 	if (memmem(value, (size_t)(end - value), "%40", 3) != NULL ||
 	    memchr(value, '@', (size_t)(end - value)) != NULL)
@@ -509,7 +605,7 @@ hide_after(struct hiding *hiding, const char *text, const char *p)
 		const char *start = p + 3;
 		const char *end = up_to(start, hiding->boundary);
 		const char *at =
-		    scheme.len > 0 ? userinfo_end(start, end) : NULL;
+		    scheme.len > 0 ? userinfo_end(scheme, start, end) : NULL;
 
 		hide_put(hiding, p, 3);
 		if (at == NULL)
@@ -521,7 +617,7 @@ hide_after(struct hiding *hiding, const char *text, const char *p)
 	if (*p != '=')
 		return p + 1;
 	if (ends_secret_key(text, p))
-		return hide_value(hiding, p + 1);
+		return hide_value(hiding, p + 1, in_query(text, p));
 	const char *value = p + 1;
 	size_t word = strspn(value, "abcdefghijklmnopqrstuvwxyz"
 	                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -544,6 +640,21 @@ hide(struct arena *arena, const char *text, const char *boundary)
 		p = hide_after(&hiding, text, p);
 	hiding.out[hiding.len] = '\0';
 	return hiding.out;
+}
+
+const char *
+url_userinfo(const char *text, size_t *ret_len)
+{
+	const char *mark = strstr(text, "://");
+
+	if (mark == NULL)
+		return NULL;
+	const char *start = mark + 3;
+	const char *at = userinfo_end(
+	    scheme_before(text, mark), start, start + strlen(start));
+	if (at != NULL)
+		*ret_len = (size_t)(at - start);
+	return at != NULL ? start : NULL;
 }
 
 char *

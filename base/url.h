@@ -31,8 +31,12 @@ struct url {
 int url_parse(struct arena *arena, const char *text, struct url *ret,
     struct err *err) MUST_CHECK;
 const char *url_query(const struct url *url, const char *key); /* or NULL */
-/* The URL without its password ("***"), for people. Works on a text that
- * doesn't parse too: anything before the last '@' of the authority is hidden.
+/* What stands before the '@' of a URL's host, as it is written there; NULL
+ * where nothing does. Of a URL that doesn't parse too: a password with a bare
+ * '/', '?', '#' or '@' is found whole. */
+const char *url_userinfo(const char *text, size_t *ret_len);
+/* The URL without its password ("***"), for people; of HTTP, NATS and Redis
+ * without a lone name too, which is a token, or a password without its colon.
  */
 char *url_redacted(struct arena *arena, const char *text);
 /* For a value that should be a URL: the same, and nothing of one that has no

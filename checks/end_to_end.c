@@ -175,7 +175,7 @@ judge_success(struct check *check, const struct smoke_look *look)
 	check_fix(check, finding,
 	    "an emptier queue is no success: read what the worker says of "
 	    "this canary, and the dead letters",
-	    check_text(check, "reeve queue ls %s",
+	    check_text(check, "reeve queue dead %s",
 	        shell_quote(check->report->arena, look->smoke->queue->name)),
 	    "reeve smoke");
 }

@@ -51,10 +51,15 @@ judge_step(struct check *check, const struct look *look, enum step_kind kind,
 static void
 judge_dns(struct check *check, const struct look *look)
 {
-	judge_step(check, look, STEP_DNS, LOOK_LABEL_HOST,
-	    look->seen != NULL && look->seen->cause == CAUSE_DNS,
-	    "correct the host's name, or make it resolve where the workers "
-	    "run (search domains, namespace, network)");
+	enum cause cause = look->seen != NULL ? look->seen->cause : CAUSE_NONE;
+
+	judge_step(check, look, STEP_DNS, LOOK_LABEL_HOST, cause == CAUSE_DNS,
+	    cause == CAUSE_URL
+	        ? "correct the URL: within a user or a password '%', '/', '?', "
+	          "'#', '@' and ':' are written as %25, %2F, %3F, %23, %40 and "
+	          "%3A"
+	        : "correct the host's name, or make it resolve where the "
+	          "workers run (search domains, namespace, network)");
 }
 
 void

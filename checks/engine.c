@@ -51,8 +51,7 @@ check_set(struct check *check, struct report_finding *finding,
 	va_list args;
 
 	va_start(args, fmt);
-	finding->finding.result = result;
-	finding->finding.summary = report_format_v(check->report, fmt, args);
+	report_set_v(check->report, finding, result, fmt, args);
 	va_end(args);
 }
 

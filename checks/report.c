@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "checks/names.h"
 #include "checks/rank.h"
 #include "checks/report.h"
 
@@ -64,6 +65,15 @@ report_format_v(struct report *report, const char *fmt, va_list args)
 
 	free(text);
 	return copy;
+}
+
+/* The text as it may be shown. */
+static const char *
+shown(const struct report *report, const char *text)
+{
+	return report->redactor == NULL
+	           ? text
+	           : redactor_clean(report->redactor, report->arena, text);
 }
 
 const char *
@@ -153,14 +163,22 @@ report_add(
 }
 
 void
+report_set_v(struct report *report, struct report_finding *finding,
+    enum result result, const char *fmt, va_list args)
+{
+	finding->finding.result = result;
+	finding->finding.summary =
+	    shown(report, report_format_v(report, fmt, args));
+}
+
+void
 report_set(struct report *report, struct report_finding *finding,
     enum result result, const char *fmt, ...)
 {
 	va_list args;
 
-	finding->finding.result = result;
 	va_start(args, fmt);
-	finding->finding.summary = report_format_v(report, fmt, args);
+	report_set_v(report, finding, result, fmt, args);
 	va_end(args);
 }
 
@@ -171,7 +189,12 @@ report_evidence(struct report *report, struct report_finding *finding,
 	struct finding *f = &finding->finding;
 
 	if (f->nevidence < FINDING_EVIDENCE_MAX) {
-		f->evidence[f->nevidence++] = *evidence;
+		struct evidence *added = &f->evidence[f->nevidence++];
+
+		*added = *evidence;
+		added->source = shown(report, evidence->source);
+		added->observed = shown(report, evidence->observed);
+		added->expected = shown(report, evidence->expected);
 		return;
 	}
 	finding->evidence_left_out += finding->evidence_left_out == 0 ? 2 : 1;
@@ -182,14 +205,26 @@ report_evidence(struct report *report, struct report_finding *finding,
 	};
 }
 
+/* A command of ours as it must be typed to be about this manifest. */
+static const char *
+with_manifest(const struct report *report, const char *command)
+{
+	if (report->manifest == NULL || command == NULL ||
+	    !text_starts(command, "reeve ") || strstr(command, " -f ") != NULL)
+		return command;
+	return arena_format(report->arena, "%s -f %s", command,
+	    shell_quote(report->arena, report->manifest));
+}
+
 void
 report_fix(struct report *report, struct report_finding *finding,
     const char *fix, const char *command, const char *verify)
 {
-	(void)report;
-	finding->finding.fix = fix;
-	finding->finding.fix_command = command;
-	finding->finding.fix_verify = verify;
+	finding->finding.fix = shown(report, fix);
+	finding->finding.fix_command =
+	    shown(report, with_manifest(report, command));
+	finding->finding.fix_verify =
+	    shown(report, with_manifest(report, verify));
 }
 
 void
@@ -198,7 +233,7 @@ report_not_checked(struct report *report, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	const char *text = report_format_v(report, fmt, args);
+	const char *text = shown(report, report_format_v(report, fmt, args));
 
 	va_end(args);
 	for (size_t i = 0; i < report->nnot_checked; i++)
@@ -219,15 +254,15 @@ report_target(struct report *report, const char *what, const char *target,
 			return;
 	report->targets = grown(report->arena, report->targets,
 	    report->ntargets, &report->targets_max, sizeof(*report->targets));
-	report->targets[report->ntargets++] =
-	    (struct report_target){what, target, identity};
+	report->targets[report->ntargets++] = (struct report_target){
+	    what, shown(report, target), shown(report, identity)};
 }
 
 void
 report_queue(
     struct report *report, const char *name, const char *text, bool backlog)
 {
-	struct report_queue queue = {name, text, backlog};
+	struct report_queue queue = {name, shown(report, text), backlog};
 
 	for (size_t i = 0; i < report->nqueues; i++)
 		if (text_equal(report->queues[i].name, name)) {

@@ -10,13 +10,15 @@
 #include "base/buffer.h"
 #include "base/exitcode.h"
 #include "base/finding.h"
+#include "base/secret.h"
 #include "checks/finding_table.h"
 
 /*
  * What a command has to say: findings with their labels, what was looked at,
  * what was not, the verdict and the exit code. Everything lives in the arena
- * of its caller; every text in it has passed the redactor or holds nothing
- * that could be secret.
+ * of its caller. Every text in it has passed the redactor: a secret may stand
+ * in a path, a host or a query of the manifest, and in a library's words about
+ * it.
  */
 
 enum verdict {
@@ -70,6 +72,12 @@ struct report {
 	const char *digest; /* SHA-256 of the declaration, or NULL */
 	const char *vantage;
 	const char *version;
+	/* -f, where it isn't what a command takes by itself: belongs to every
+	 * command that is suggested */
+	const char *manifest;
+	/* borrowed; what it knows is in no text that is set below. NULL: the
+	 * texts are as they come */
+	const struct redactor *redactor;
 	int64_t started_wall_ms, finished_wall_ms;
 
 	/* policy: set by the command between report_init and the first run */
@@ -122,6 +130,9 @@ void report_label(struct report *report, struct report_finding *finding,
 /* Each sets result and summary; `severity` stays the row's. */
 void report_set(struct report *report, struct report_finding *finding,
     enum result result, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void report_set_v(struct report *report, struct report_finding *finding,
+    enum result result, const char *fmt, va_list args)
+    __attribute__((format(printf, 4, 0)));
 /* `evidence`'s texts are borrowed: of the arena, or constants. When there are
  * more than FINDING_EVIDENCE_MAX the last one says how many were left out. */
 void report_evidence(struct report *report, struct report_finding *finding,

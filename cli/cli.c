@@ -142,6 +142,25 @@ cli_refuse(struct cli *cli, int code, const char *path,
 	    errors->count == 1 ? "" : "s", path);
 }
 
+void
+cli_try_manifest(const struct cli *cli)
+{
+	const char *name = command_name(cli);
+	const char *without = "";
+
+	if (cli->manifest_given)
+		return;
+	if (text_equal(name, "run"))
+		without = ", or reeve run -- CMD, which needs none";
+	else if (text_equal(name, "diagnose"))
+		without = ", or reeve diagnose URL, which needs none";
+	else if (text_equal(name, "queue"))
+		without = ", or the queue's URL instead of its name";
+	cli_try("reeve %s -f FILE%s; `reeve schema --markdown` says what "
+	        "stands in it, `reeve demo --keep` leaves one to play with",
+	    name, without);
+}
+
 int
 cli_load_or_errors(struct cli *cli, struct declared **ret,
     struct manifest_errors *errors, struct err *err)
@@ -155,10 +174,8 @@ cli_load_or_errors(struct cli *cli, struct declared **ret,
 	        ret, errors, err) == 0)
 		return 0;
 	(void)cli_refuse(cli, EXIT_MANIFEST, cli->manifest, errors, err);
-	if (errors->count == 0 && !cli->manifest_given)
-		cli_try("reeve %s -f FILE; docs/manifest.md shows what stands "
-		        "in it",
-		    command_name(cli));
+	if (errors->count == 0)
+		cli_try_manifest(cli);
 	return EXIT_MANIFEST;
 }
 

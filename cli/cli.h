@@ -106,7 +106,9 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads -f. 0, or an exit code after all errors were printed as
  * file:line:column: text. */
 int cli_load(struct cli *cli, struct declared **ret) MUST_CHECK;
-/* The same, with what was wrong for whoever reports it. */
+/* Says, where none was named, how one is, and what does without. */
+void cli_try_manifest(const struct cli *cli);
+/* The same as cli_load(), with what was wrong for whoever reports it. */
 int cli_load_or_errors(struct cli *cli, struct declared **ret,
     struct manifest_errors *errors, struct err *err) MUST_CHECK;
 /* Prints what is wrong with a file, each with its place, and returns `code`. */

@@ -5,6 +5,7 @@
 #include "base/url.h"
 #include "checks/engine.h"
 #include "cli/verify.h"
+#include "probes/look.h"
 #include "probes/queue/queue.h"
 
 static const int64_t DIAGNOSE_TIMEOUT_MS = 30000;
@@ -25,6 +26,7 @@ queue_from_url(struct cli *cli, const char *url, struct declared_queue *ret)
 	struct url parts;
 	struct err err = ERR_INIT;
 
+	look_learn_url(cli->redactor, url);
 	if (queue_spec_from_url(&cli->arena, url, &spec, &err) == -1)
 		return cli_usage(
 		    cli, "%s: %s", url_redacted(&cli->arena, url), err.text);
@@ -45,10 +47,8 @@ queue_from_url(struct cli *cli, const char *url, struct declared_queue *ret)
 		    .value = spec.options[i].value,
 		};
 	if (url_parse(&cli->arena, url, &parts, &err) == 0 &&
-	    parts.password != NULL) {
+	    parts.password != NULL)
 		ret->url_secret = true;
-		redactor_add(cli->redactor, parts.password);
-	}
 	return 0;
 }
 

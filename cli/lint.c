@@ -22,8 +22,12 @@ refuse(struct verify *verify, const char *path,
 
 	report_refused(
 	    &verify->report, verify->cli->redactor, path, errors, err);
-	return cli_refuse(
+	int code = cli_refuse(
 	    verify->cli, unread ? EXIT_DATA : EXIT_FAILED, path, errors, err);
+
+	if (unread && text_equal(path, verify->cli->manifest))
+		cli_try_manifest(verify->cli);
+	return code;
 }
 
 static int

@@ -18,12 +18,16 @@ cmd_operate(struct cli *cli, int argc, char **argv)
 	(void)argv;
 	log_open(STDERR_FILENO, LOG_TEXT, cli->verbose ? LOG_DEBUG : LOG_INFO,
 	    "operator");
-	return operator_run(&(struct operator_options){
+	int code = operator_run(&(struct operator_options){
 	    .manifest = cli->manifest,
 	    .environment = (const char *const *)environ,
 	    .secrets = cli->secrets,
 	    .wire_fd = WIRE_OPERATOR_FD,
 	});
+
+	if (code == EXIT_MANIFEST && access(cli->manifest, F_OK) == -1)
+		cli_try_manifest(cli);
+	return code;
 }
 
 /* The operator's child: takes one alert to one receiver. */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "cli/queue_rows.h"
+#include "probes/look.h"
 #include "probes/queue/queue.h"
 #include "probes/request.h"
 
@@ -23,6 +24,7 @@ row_from_url(struct cli *cli, const char *url, struct declared_queue *ret)
 	struct queue_spec spec;
 	struct err err = ERR_INIT;
 
+	look_learn_url(cli->redactor, url);
 	if (queue_spec_from_url(&cli->arena, url, &spec, &err) == -1)
 		return cli_usage(
 		    cli, "%s: %s", url_redacted(&cli->arena, url), err.text);

@@ -60,6 +60,9 @@ verify_begin(struct verify *verify, struct cli *cli, int64_t own_timeout_ms)
 	observed_init(&verify->observed, &cli->arena);
 	report_init(
 	    &verify->report, &cli->arena, cli->command->name, REEVE_VERSION);
+	verify->report.redactor = cli->redactor;
+	if (cli->manifest_given && !text_equal(cli->manifest, "reeve.yaml"))
+		verify->report.manifest = cli->manifest;
 	verify->report.fail_on = cli->fail_on;
 	verify->report.strict = cli->strict;
 	verify->report.started_wall_ms = clock_wall_ms();

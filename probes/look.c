@@ -340,30 +340,36 @@ look_bind_canary(struct look *look, const char *sql, const char *prefix,
 	return 0;
 }
 
-/* The part between ':' and the last '@' of the authority, as it stands there:
- * what a library that takes the URL apart otherwise may print. */
+/* The part between ':' and the '@' as it stands there: what a library that
+ * takes the URL apart otherwise may print. */
 static void
 learn_raw(struct redactor *redactor, struct arena *arena, const char *url)
 {
-	const char *authority = strstr(url, "://");
+	size_t len = 0;
+	const char *userinfo = url_userinfo(url, &len);
+	const char *colon =
+	    userinfo != NULL ? memchr(userinfo, ':', len) : NULL;
 
-	if (authority == NULL)
+	if (colon == NULL)
 		return;
-	authority += 3;
-	/* a password with a bare '/', '?' or '#' reaches beyond the authority
-	 * that a parser would see */
-	const char *at = strrchr(authority, '@');
-	const char *colon = strchr(authority, ':');
-	if (at == NULL || colon == NULL || colon > at)
-		return;
-	const char *raw =
-	    arena_bytes(arena, colon + 1, (size_t)(at - colon - 1));
-	redactor_add(redactor, raw);
+	len -= (size_t)(colon + 1 - userinfo);
+	redactor_add(redactor, arena_bytes(arena, colon + 1, len));
 	/* the same for the nearest '@' */
-	const char *first = strchr(colon, '@');
-	if (first != at)
+	const char *first = memchr(colon + 1, '@', len);
+	if (first != NULL)
 		redactor_add(redactor,
 		    arena_bytes(arena, colon + 1, (size_t)(first - colon - 1)));
+}
+
+/* Of NATS and HTTP a lone name is a token. */
+static bool
+is_token(const struct url *url)
+{
+	return url->user != NULL && url->password == NULL &&
+	       (text_equal(url->scheme, "nats") ||
+	           text_equal(url->scheme, "nats+tls") ||
+	           text_equal(url->scheme, "tls") ||
+	           text_starts(url->scheme, "http"));
 }
 
 void
@@ -377,6 +383,8 @@ look_learn_url(struct redactor *redactor, const char *url)
 	if (url_parse(&arena, url, &parsed, NULL) == 0) {
 		if (parsed.password != NULL)
 			redactor_add(redactor, parsed.password);
+		if (is_token(&parsed))
+			redactor_add(redactor, parsed.user);
 		const char *word = url_query(&parsed, "password");
 		if (word != NULL)
 			redactor_add(redactor, word);

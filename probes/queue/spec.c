@@ -65,15 +65,25 @@ queue_is_url(const char *text)
 	return strstr(text, "://") != NULL;
 }
 
-/* What people write when they paste a server's URL in front of our keys. */
+/* What people write when they paste a server's URL in front of our keys, or a
+ * password as it is. */
 static int
 check_shape(const char *text, struct err *err)
 {
 	const char *question = strchr(text, '?');
+	size_t len = 0;
+	const char *userinfo = url_userinfo(text, &len);
 
 	if (strlen(text) > URL_TEXT_MAX)
 		return err_set(err, ERR_CAPACITY,
 		    "the queue's URL is longer than %d bytes", URL_TEXT_MAX);
+	for (size_t i = 0; userinfo != NULL && i < len; i++) {
+		if (strchr("/?#", userinfo[i]) != NULL)
+			return err_set(err, ERR_INPUT,
+			    "within a password '/', '?' and '#' are written "
+			    "as %%2F, %%3F and %%23; or it stays outside the "
+			    "URL: pass=env:NAME");
+	}
 	if (question != NULL && strchr(question + 1, '?') != NULL)
 		return err_set(err, ERR_INPUT,
 		    "the queue's URL has a second '?': its keys are joined "

@@ -71,6 +71,54 @@ written(struct fixture *fixture, const char *format, bool verbose)
 	return text;
 }
 
+static void
+what_the_redactor_knows_is_in_no_text(void **state)
+{
+	struct fixture *fixture = *state;
+	struct report *report = &fixture->report;
+	struct redactor *redactor = redactor_new();
+
+	redactor_add(redactor, "s3cret-pw");
+	report->redactor = redactor;
+	struct report_finding *f = add(report, 110, "w", RESULT_UNKNOWN);
+	const struct evidence evidence = {.source = "http h/s3cret-pw",
+	    .observed = "s3cret-pw: 404",
+	    .expected = "not s3cret-pw"};
+
+	report_set(report, f, RESULT_FAILED, "no s3cret-pw");
+	report_evidence(report, f, &evidence);
+	report_fix(report, f, "drop s3cret-pw", "rm s3cret-pw", "ls s3cret-pw");
+	report_target(report, "check c", "h/s3cret-pw", "id s3cret-pw");
+	report_queue(report, "q", "s3cret-pw: refused", false);
+	report_not_checked(report, "s3cret-pw");
+	report_conclude(report);
+	assert_null(strstr(written(fixture, "text", true), "s3cret"));
+	assert_null(strstr(written(fixture, "json", true), "s3cret"));
+	assert_null(strstr(written(fixture, "junit", true), "s3cret"));
+	assert_non_null(strstr(written(fixture, "text", true), "no ***"));
+	redactor_free(redactor);
+}
+
+static void
+a_suggested_command_names_the_manifest_that_was_given(void **state)
+{
+	struct fixture *fixture = *state;
+	struct report *report = &fixture->report;
+	struct report_finding *f = add(report, 110, "w", RESULT_FAILED);
+
+	report_fix(report, f, "fix it", "reeve restart w", "reeve check");
+	assert_string_equal(f->finding.fix_verify, "reeve check");
+	report->manifest = "my manifest.yaml";
+	report_fix(report, f, "fix it", "reeve restart w", "reeve check");
+	assert_string_equal(
+	    f->finding.fix_command, "reeve restart w -f 'my manifest.yaml'");
+	assert_string_equal(
+	    f->finding.fix_verify, "reeve check -f 'my manifest.yaml'");
+	report_fix(report, f, "fix it", "kill 1", NULL);
+	assert_string_equal(f->finding.fix_command, "kill 1");
+	assert_null(f->finding.fix_verify);
+}
+
 static const struct finding *
 find(const struct report *report, const char *id, const char *subject)
 {
@@ -526,6 +574,8 @@ main(void)
 	    TEST(a_report_that_passed_is_short_and_quiet_when_asked),
 	    TEST(judging_again_replaces_what_was_said_before),
 	    TEST(a_bare_queue_without_a_manifest_can_be_judged),
+	    TEST(what_the_redactor_knows_is_in_no_text),
+	    TEST(a_suggested_command_names_the_manifest_that_was_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
