@@ -268,7 +268,9 @@ judge_table(struct check *check, const struct look *look)
 		    "the queue's table '%s' does not exist",
 		    look->queue->real_name);
 		check_evidence_of(check, finding, look->seen, "the table");
-		check_fix(check, finding, "run the migration that creates it",
+		check_fix(check, finding,
+		    "run the migration that creates it; or correct its name, "
+		    "schema or database (the nearest that exists is named)",
 		    NULL, "reeve check");
 		return;
 	}
@@ -314,6 +316,8 @@ check_rv402(struct check *check)
 static void
 judge_invariant(struct check *check, const struct look *look)
 {
+	if (look->of == LOOK_QUEUE)
+		return; /* RV204: it isn't laid out as such a queue */
 	judge_schema(check, look, "what the check declares",
 	    "mend the data, or what the check expects of it");
 }

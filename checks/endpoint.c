@@ -163,6 +163,9 @@ broker_fix(const struct observation *seen)
 	if (seen->cause == CAUSE_NOT_FOUND)
 		return "correct the path, or create the queue where the "
 		       "workers expect it";
+	if (seen->cause == CAUSE_WRONG_DATABASE)
+		return "correct the database or vhost in the URL, or grant the "
+		       "account access to it";
 	return "see what the broker says, and what listens there";
 }
 

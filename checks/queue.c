@@ -232,6 +232,17 @@ is_others(const struct declared_queue *queue, const char *name)
 	return false;
 }
 
+/* What tells it from the others: of a table that holds many, the value of its
+ * column. */
+static const char *
+called(const struct declared_queue *queue)
+{
+	for (size_t i = 0; i < queue->noptions; i++)
+		if (text_equal(queue->options[i].key, "queue"))
+			return queue->options[i].value;
+	return queue->real_name;
+}
+
 static bool
 is_orphaned(struct check *check, const struct queue_look *look, size_t index)
 {
@@ -248,6 +259,7 @@ judge_orphans(struct check *check, const struct queue_look *look)
 {
 	struct report_finding *finding = queue_begin(check, look, NULL);
 	const struct queue_near *first = NULL;
+	const char *name = called(look->queue);
 
 	if (finding == NULL)
 		return;
@@ -262,9 +274,8 @@ judge_orphans(struct check *check, const struct queue_look *look)
 		    check_text(check, "%s '%s'%s%s: %s", near->type, near->name,
 		        near->where[0] == '\0' ? "" : " in ", near->where,
 		        queue_number_text(check, "waiting", &near->waiting)),
-		    check_text(check, "'%s' (%s)", look->queue->real_name,
-		        difference_text(
-		            check, near->name, look->queue->real_name)));
+		    check_text(check, "'%s' (%s)", name,
+		        difference_text(check, near->name, name)));
 	}
 	if (first == NULL) {
 		check_set(check, finding, RESULT_PASSED,
@@ -273,12 +284,12 @@ judge_orphans(struct check *check, const struct queue_look *look)
 	}
 	check_set(check, finding, RESULT_FAILED,
 	    "'%s' holds %lld that nobody reads; the queue is '%s'", first->name,
-	    (long long)first->waiting.value, look->queue->real_name);
+	    (long long)first->waiting.value, name);
 	check_fix(check, finding,
 	    check_text(check,
 	        "find what fills '%s' and have it use '%s'; then move the jobs "
 	        "over. If it is another application's, name it in 'otherNames'",
-	        first->name, look->queue->real_name),
+	        first->name, name),
 	    text_equal(first->type, "list")
 	        ? check_text(check, "redis-cli LMOVE %s %s RIGHT LEFT",
 	              shell_quote(check->report->arena, first->name),
@@ -299,16 +310,22 @@ check_rv203(struct check *check)
 static void
 judge_type(struct check *check, const struct look *look)
 {
-	if (look->of != LOOK_QUEUE || look->seen == NULL ||
-	    (look->seen->cause != CAUSE_WRONG_TYPE &&
-	        look->seen->queue == NULL))
+	if (look->of != LOOK_QUEUE || look->seen == NULL)
+		return;
+	/* what an old or unknown layout answers is no such queue either */
+	bool laid_out = look->seen->cause == CAUSE_MISMATCH &&
+	                look->seen->result == RESULT_FAILED &&
+	                !queue_code_has_row(look->seen->code);
+	bool other = look->seen->cause == CAUSE_WRONG_TYPE || laid_out;
+
+	if (!other && look->seen->queue == NULL)
 		return;
 	struct report_finding *finding =
 	    look_begin(check, look, LOOK_LABEL_TARGET);
 
 	if (finding == NULL)
 		return;
-	if (look->seen->cause != CAUSE_WRONG_TYPE) {
+	if (!other) {
 		check_set(check, finding, RESULT_PASSED, "it is a %s queue",
 		    look->kind);
 		return;
@@ -316,8 +333,10 @@ judge_type(struct check *check, const struct look *look)
 	look_fail(check, finding, look,
 	    check_text(check, "a queue of kind %s", look->kind));
 	check_fix(check, finding,
-	    "correct the queue's kind in the manifest, or who writes there in "
-	    "another protocol",
+	    laid_out ? "correct the queue's kind, or the names of its columns, "
+	               "in the manifest; or migrate to a layout that is known"
+	             : "correct the queue's kind in the manifest, or who "
+	               "writes there in another protocol",
 	    NULL, "reeve check");
 }
 

@@ -29,6 +29,9 @@ void queue_evidence(struct check *check, struct report_finding *finding,
 /* "37 waiting", "at least 5000 waiting", "consumers unknown: why". */
 const char *queue_number_text(
     struct check *check, const char *what, const struct queue_number *number);
+/* Whether what a server answers with that code is a row of its own: RV225,
+ * RV232. */
+bool queue_code_has_row(const char *code);
 bool queue_number_known(const struct queue_number *number);
 
 #endif

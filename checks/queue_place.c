@@ -163,35 +163,78 @@ is_prefix(const char *where)
 	return text_starts(where, "prefix ");
 }
 
-/* The same name in another place holds jobs: seen, not declared. */
+/* The server has no such database, vhost or account at all. */
+static void
+judge_nowhere(struct check *check, const struct declared_queue *queue,
+    const struct observation *seen)
+{
+	const struct subject subject = {.queue = queue->name};
+
+	if (seen->cause != CAUSE_WRONG_DATABASE ||
+	    seen->result != RESULT_FAILED)
+		return;
+	struct report_finding *finding = check_begin(check, &subject);
+
+	if (finding == NULL)
+		return;
+	finding->confirmed = true;
+	check_set(check, finding, RESULT_FAILED, "%s", seen->summary);
+	check_evidence_of(
+	    check, finding, seen, "a database or vhost that is there");
+	check_fix(check, finding,
+	    "correct the database or vhost in the URL (those that exist are "
+	    "named where the server tells them), or create it",
+	    NULL, "reeve check");
+}
+
+/* That name in another place: jobs wait there, or it isn't here at all. */
+static bool
+is_elsewhere(const struct queue_look *look, const struct queue_near *near)
+{
+	return text_equal(near->name, look->queue->real_name) &&
+	       (look->state->exists == EXISTS_NO ||
+	           (queue_number_known(&near->waiting) &&
+	               near->waiting.value > 0));
+}
+
+/* Seen, not declared. */
 static void
 judge_elsewhere(struct check *check, const struct queue_look *look, bool prefix)
 {
 	for (size_t i = 0; i < look->state->nnear; i++) {
 		const struct queue_near *near = &look->state->near[i];
 		const struct subject subject = {.queue = look->queue->name};
+		bool holds = queue_number_known(&near->waiting) &&
+		             near->waiting.value > 0;
 
 		if (near->where == NULL || near->where[0] == '\0' ||
 		    is_prefix(near->where) != prefix ||
-		    !text_equal(near->name, look->queue->real_name) ||
-		    !queue_number_known(&near->waiting) ||
-		    near->waiting.value == 0)
+		    !is_elsewhere(look, near))
 			continue;
 		struct report_finding *finding = check_begin(check, &subject);
 
 		if (finding == NULL)
 			continue;
+		const char *waiting =
+		    queue_number_text(check, "waiting", &near->waiting);
+
 		finding->confirmed = true;
-		check_set(check, finding, RESULT_FAILED,
-		    "'%s' holds %s in %s, and is read in another place",
-		    near->name,
-		    queue_number_text(check, "waiting", &near->waiting),
-		    near->where);
+		if (holds)
+			check_set(check, finding, RESULT_FAILED,
+			    "'%s' holds %s in %s, and is read in another place",
+			    near->name, waiting, near->where);
+		else
+			check_set(check, finding, RESULT_FAILED,
+			    "'%s' is in %s, and not where it is looked for",
+			    near->name, near->where);
 		queue_evidence(check, finding, look,
-		    check_text(check, "in %s: %s '%s', %s", near->where,
-		        near->type, near->name,
-		        queue_number_text(check, "waiting", &near->waiting)),
+		    check_text(check, "in %s: %s '%s'%s%s", near->where,
+		        near->type, near->name, holds ? ", " : "",
+		        holds ? waiting : ""),
 		    look->state->target);
+		if (look->state->exists == EXISTS_NO)
+			queue_evidence(
+			    check, finding, look, look->seen->summary, NULL);
 		check_fix(check, finding,
 		    "find who fills it there, and give both sides one URL",
 		    NULL, "reeve check");
@@ -269,6 +312,8 @@ judge_places(struct check *check)
 		    .state = seen == NULL ? NULL : seen->queue,
 		};
 
+		if (seen != NULL)
+			judge_nowhere(check, look.queue, seen);
 		if (look.state == NULL)
 			continue;
 		judge_elsewhere(check, &look, false);

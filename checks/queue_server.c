@@ -433,30 +433,33 @@ judge_code(
 	check_fix(check, finding, row->fix, NULL, "reeve check");
 }
 
+static const struct code_row slots = {.engine = "redis",
+    .code = "CROSSSLOT",
+    .passed = "its keys lie on one node",
+    .fix = "put a hash tag around the queue's name or prefix, as {jobs}, "
+           "on both sides, so that its keys lie in one slot"};
+static const struct code_row arguments = {.engine = "rabbitmq",
+    .code = "406",
+    .passed = "nobody declared it otherwise",
+    .fix = "declare the queue with the same arguments on both sides, or "
+           "delete it while it is empty and let it be made anew"};
+
+bool
+queue_code_has_row(const char *code)
+{
+	return text_equal(code, slots.code) || text_equal(code, arguments.code);
+}
+
 static void
 judge_slots(struct check *check, const struct look *look)
 {
-	static const struct code_row row = {.engine = "redis",
-	    .code = "CROSSSLOT",
-	    .passed = "its keys lie on one node",
-	    .fix =
-	        "put a hash tag around the queue's name or prefix, as {jobs}, "
-	        "on both sides, so that its keys lie in one slot"};
-
-	judge_code(check, look, &row);
+	judge_code(check, look, &slots);
 }
 
 static void
 judge_arguments(struct check *check, const struct look *look)
 {
-	static const struct code_row row = {.engine = "rabbitmq",
-	    .code = "406",
-	    .passed = "nobody declared it otherwise",
-	    .fix =
-	        "declare the queue with the same arguments on both sides, or "
-	        "delete it while it is empty and let it be made anew"};
-
-	judge_code(check, look, &row);
+	judge_code(check, look, &arguments);
 }
 
 void

@@ -442,8 +442,8 @@ log_in(
 	return 0;
 }
 
-int
-mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
+static int
+session_open(const char *url, bool consumes, bool enters, struct ladder *ladder,
     struct mysql_session *ret)
 {
 	struct stream_addresses addresses;
@@ -454,6 +454,8 @@ mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
 	    .cell_max = consumes ? MYSQL_JOB_MAX : SQL_CELL_MAX, .server = ""};
 	if (url_parse(ladder->arena, url, &parts, &err) == -1)
 		return ladder_fail(ladder, CAUSE_URL, "", "%s", err.text);
+	if (!enters)
+		parts.path[0] = '\0';
 	ret->where = arena_format(ladder->arena, "%s:%d/%s", parts.host,
 	    parts.port > 0 ? parts.port : PORT,
 	    parts.path[0] == '/' ? parts.path + 1 : "");
@@ -470,6 +472,20 @@ mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
 		return -1;
 	}
 	return 0;
+}
+
+int
+mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
+    struct mysql_session *ret)
+{
+	return session_open(url, consumes, true, ladder, ret);
+}
+
+int
+mysql_session_open_server(
+    const char *url, struct ladder *ladder, struct mysql_session *ret)
+{
+	return session_open(url, false, false, ladder, ret);
 }
 
 void

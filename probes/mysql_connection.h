@@ -40,6 +40,9 @@ struct mysql_session {
  * arena's. */
 int mysql_session_open(const char *url, bool consumes, struct ladder *ladder,
     struct mysql_session *ret) MUST_CHECK;
+/* The same, in none of the server's databases: to see which there are. */
+int mysql_session_open_server(const char *url, struct ladder *ladder,
+    struct mysql_session *ret) MUST_CHECK;
 void mysql_session_close(struct mysql_session *session);
 
 /* One statement with text parameters (?); a NULL one is NULL. */

@@ -465,9 +465,9 @@ connect_params(struct params *params, struct ladder *ladder, PGconn **ret)
 	return ladder_unknown(ladder, CAUSE_DNS, "", "no address to try");
 }
 
-int
-postgres_connection_open(
-    const char *url, const char *name, struct ladder *ladder, PGconn **ret)
+static int
+connection_open(const char *url, const char *name, const char *database,
+    struct ladder *ladder, PGconn **ret)
 {
 	static const char *const variables[] = {"PGHOST", "PGHOSTADDR",
 	    "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE",
@@ -481,10 +481,26 @@ postgres_connection_open(
 		(void)unsetenv(variables[i]);
 	ladder_begin(ladder, STEP_DNS, "");
 	int rc = params_parse(url, name, ladder, &params);
+	if (rc == 0 && database != NULL)
+		param_add(&params, "dbname", database);
 	if (rc == 0)
 		rc = connect_params(&params, ladder, ret);
 	params_free(&params);
 	return rc;
+}
+
+int
+postgres_connection_open(
+    const char *url, const char *name, struct ladder *ladder, PGconn **ret)
+{
+	return connection_open(url, name, NULL, ladder, ret);
+}
+
+int
+postgres_connection_beside(
+    const char *url, const char *database, struct ladder *ladder, PGconn **ret)
+{
+	return connection_open(url, NULL, database, ladder, ret);
 }
 
 static int

@@ -28,6 +28,10 @@ enum {
 int postgres_connection_open(const char *url, const char *name,
     struct ladder *ladder, PGconn **ret) MUST_CHECK;
 
+/* The same server, credentials and options, but another database. */
+int postgres_connection_beside(const char *url, const char *database,
+    struct ladder *ladder, PGconn **ret) MUST_CHECK;
+
 /* What went wrong with a statement. */
 struct postgres_trouble {
 	enum cause cause;

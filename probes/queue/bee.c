@@ -310,8 +310,15 @@ static redis_round_fn *const rounds[] = {
 
 /* Every queue with a job has the hash; workers alone leave nothing that lasts.
  */
-static const struct prefixed_layout layout = {
-    .prefix = "bq", .waiting = "waiting", .trace = "jobs", .scans = "hash"};
+static const struct redis_key_type types[] = {{"waiting", "list"},
+    {"active", "list"}, {"delayed", "zset"}, {"failed", "set"},
+    {"succeeded", "set"}, {"stalling", "set"}, {"jobs", "hash"},
+    {"id", "string"}, {NULL, NULL}};
+static const struct prefixed_layout layout = {.prefix = "bq",
+    .waiting = "waiting",
+    .trace = "jobs",
+    .scans = "hash",
+    .types = types};
 
 static int
 bee_open(struct queue *queue, struct err *err)

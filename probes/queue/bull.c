@@ -15,10 +15,23 @@
  */
 
 /* What a queue of either leaves behind isn't the same. */
-static const struct prefixed_layout bullmq_layout = {
-    .prefix = "bull", .waiting = "wait", .trace = "meta", .scans = "hash"};
-static const struct prefixed_layout bull_layout = {
-    .prefix = "bull", .waiting = "wait", .trace = "id", .scans = "string"};
+static const struct redis_key_type bullmq_types[] = {{"wait", "list"},
+    {"active", "list"}, {"paused", "list"}, {"prioritized", "zset"},
+    {"delayed", "zset"}, {"failed", "zset"}, {"completed", "zset"},
+    {"meta", "hash"}, {"id", "string"}, {"events", "stream"}, {NULL, NULL}};
+static const struct redis_key_type bull_types[] = {{"wait", "list"},
+    {"active", "list"}, {"paused", "list"}, {"delayed", "zset"},
+    {"failed", "zset"}, {"completed", "zset"}, {"id", "string"}, {NULL, NULL}};
+static const struct prefixed_layout bullmq_layout = {.prefix = "bull",
+    .waiting = "wait",
+    .trace = "meta",
+    .scans = "hash",
+    .types = bullmq_types};
+static const struct prefixed_layout bull_layout = {.prefix = "bull",
+    .waiting = "wait",
+    .trace = "id",
+    .scans = "string",
+    .types = bull_types};
 
 static int
 bull_open_as(struct queue *queue, bool bullmq, struct err *err)

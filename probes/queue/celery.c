@@ -218,13 +218,17 @@ static redis_round_fn *const rounds[] = {ask, ask_expired, read_all, NULL};
 static int
 celery_open(struct queue *queue, struct err *err)
 {
+	static const struct redis_key_type types[] = {{"#", "list"},
+	    {"unacked", "hash"}, {"unacked_index", "zset"},
+	    {"_kombu.binding.#", "set"}, {NULL, NULL}};
 	const char *prefix = queue_option(queue, "keyprefix");
 
 	if (prefix == NULL)
 		prefix = "";
 	return library_open(queue,
-	    &(struct library_layout){.ns = prefix, .prefix = prefix}, rounds,
-	    err);
+	    &(struct library_layout){
+	        .ns = prefix, .prefix = prefix, .types = types, .base = prefix},
+	    rounds, err);
 }
 
 /* --- a canary ------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "probes/mysql_connection.h"
 #include "probes/queue/drivers.h"
+#include "probes/queue/near.h"
 #include "probes/queue/sql.h"
 
 /*
@@ -32,10 +33,12 @@ static const struct sql_dialect dialect = {
     .plus_end = "*1000 MICROSECOND",
     .skip_locked = " FOR UPDATE SKIP LOCKED",
     .last_id = "SELECT LAST_INSERT_ID()",
-    .tables = "SELECT table_name,CASE WHEN table_schema=DATABASE() THEN '' "
-              "ELSE table_schema END FROM information_schema.tables WHERE "
-              "table_schema NOT IN ('mysql','information_schema',"
-              "'performance_schema','sys') LIMIT 5000",
+    .place = "database",
+    .tables =
+        "SELECT table_name,CASE WHEN table_schema=COALESCE(NULLIF(?,"
+        "''),DATABASE()) THEN '' ELSE table_schema END FROM information_schema.tables WHERE "
+        "table_schema NOT IN ('mysql','information_schema',"
+        "'performance_schema','sys') LIMIT 5000",
     /* without PROCESS an account sees its own sessions only */
     .sessions = "SELECT CAST((SELECT COUNT(*)>0 FROM "
                 "information_schema.user_privileges WHERE "
@@ -44,6 +47,9 @@ static const struct sql_dialect dialect = {
                 "SELECT CONCAT(user,' ',id),host FROM "
                 "information_schema.processlist WHERE db=DATABASE() AND "
                 "id<>CONNECTION_ID() LIMIT 257",
+    /* server_uuid is MySQL's, server_uid MariaDB's */
+    .variables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ("
+                 "'server_uuid','server_uid','read_only','innodb_read_only')",
     .procedure = "SELECT COALESCE(routine_definition,'') FROM "
                  "information_schema.routines WHERE "
                  "routine_schema=DATABASE() AND routine_name=?",
@@ -132,6 +138,34 @@ describe(struct queue *queue, const char *column, struct sql_table *ret,
 
 static const struct sql_backend backend = {.run = run, .describe = describe};
 
+/* --- the server's databases ------------------------------------------------
+ */
+
+/* Those that this account sees, for the end of a message about another. */
+static const char *
+databases(struct queue *queue, const char *wanted)
+{
+	struct arena *arena = &queue->arena;
+	struct mysql_session session;
+	struct sql_rows rows;
+	struct ladder ladder;
+	const char *text = "";
+
+	ladder_init(&ladder, arena, queue->deadline_ms);
+	if (mysql_session_open_server(queue->spec.url, &ladder, &session) == -1)
+		return "";
+	if (mysql_session_run(&session,
+	        &(struct mysql_statement){
+	            "SELECT schema_name FROM information_schema.schemata WHERE "
+	            "schema_name NOT IN ('mysql','information_schema',"
+	            "'performance_schema','sys') LIMIT 100",
+	            0, NULL},
+	        arena, &rows, NULL) == 0)
+		text = near_text(arena, wanted, rows.cell, rows.rows);
+	mysql_session_close(&session);
+	return text;
+}
+
 /* --- open ------------------------------------------------------------------
  */
 
@@ -151,13 +185,21 @@ mysql_table_open(struct queue *queue, struct err *err)
 	queue->state = table;
 	if (sql_layout(queue, table, err) == -1)
 		return -1;
-	if (mysql_session_open(queue->spec.url, queue->consuming.owner != NULL,
-	        &queue->ladder, session) == -1)
+	int rc = mysql_session_open(queue->spec.url,
+	    queue->consuming.owner != NULL, &queue->ladder, session);
+
+	table->database =
+	    session->where != NULL ? strrchr(session->where, '/') + 1 : "";
+	if (rc == -1)
 		return queue_trouble(queue, queue->ladder.cause,
 		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
 		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
 		                                          : ERR_TIMEOUT,
-		    "%s", queue->ladder.summary);
+		    "%s%s", queue->ladder.summary,
+		    queue->ladder.cause == CAUSE_WRONG_DATABASE ||
+		            queue->ladder.cause == CAUSE_PERMISSION
+		        ? databases(queue, table->database)
+		        : "");
 	queue->target = session->where;
 	table->server = session->server;
 	sql_names(queue, table);

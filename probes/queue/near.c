@@ -117,6 +117,12 @@ near_offer(
 		near->count++;
 }
 
+bool
+near_has_name(const struct near *near)
+{
+	return near->count > 0 && near->found[0].distance == 0;
+}
+
 void
 near_finish(const struct near *near, struct queue_state *state)
 {
@@ -126,6 +132,27 @@ near_finish(const struct near *near, struct queue_state *state)
 	memcpy(list, near->found, near->count * sizeof(*list));
 	state->near = list;
 	state->nnear = near->count;
+}
+
+const char *
+near_text(struct arena *arena, const char *wanted, const char *const *names,
+    size_t count)
+{
+	enum {
+		SHOWN_MAX = 5
+	};
+	const char *near = text_nearest(wanted, names, count);
+	const char *text = "";
+
+	if (near != NULL)
+		return arena_format(arena, "; near: '%s'", near);
+	for (size_t i = 0; i < count && i < SHOWN_MAX; i++)
+		text = arena_format(arena, "%s%s'%s'", text,
+		    i == 0 ? "; there are: " : ", ", names[i]);
+	if (count > SHOWN_MAX)
+		text = arena_format(
+		    arena, "%s and %zu more", text, count - SHOWN_MAX);
+	return text;
 }
 
 static void

@@ -93,7 +93,10 @@ pg_connect(struct queue *queue, struct err *err)
 		    queue->ladder.code != NULL ? queue->ladder.code : "", err,
 		    queue->ladder.result == RESULT_FAILED ? ERR_REFUSED
 		                                          : ERR_TIMEOUT,
-		    "%s", queue->ladder.summary);
+		    "%s%s", queue->ladder.summary,
+		    queue->ladder.cause == CAUSE_WRONG_DATABASE
+		        ? pg_databases(queue)
+		        : "");
 	queue->target = arena_format(arena, "%s:%s/%s", PQhost(pg->session.db),
 	    PQport(pg->session.db), PQdb(pg->session.db));
 	return 0;

@@ -116,6 +116,14 @@ void pg_consumers(
     struct queue *queue, struct arena *arena, struct queue_state *ret);
 int pg_near(struct queue *queue, struct arena *arena, struct queue_state *state,
     struct err *err);
+/* Calls `look` for the server's other databases that may be entered, the
+ * handle's session being in a reading transaction there. */
+typedef void pg_database_fn(
+    struct queue *queue, const char *database, void *arg);
+void pg_each_database(struct queue *queue, pg_database_fn *look, void *arg);
+/* Of a database that isn't there: "; near: 'app'", or those that are; "" where
+ * they can't be seen. */
+const char *pg_databases(struct queue *queue);
 
 int pg_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err);

@@ -63,10 +63,13 @@ pg_library_refused(struct queue *queue, struct err *err)
 	const struct pg_queue *pg = queue->state;
 
 	(void)pg_failed(queue, err);
-	if (text_starts(queue->code, "42") && !text_equal(queue->code, "42501"))
+	if (text_starts(queue->code, "42") &&
+	    !text_equal(queue->code, "42501")) {
+		queue->cause = CAUSE_MISMATCH;
 		return err_wrap(err,
 		    "this is not the layout of %s that is known (%s)",
 		    pg->library->name, pg->library->versions);
+	}
 	return -1;
 }
 

@@ -6,7 +6,8 @@
 #include "probes/queue/postgres_library.h"
 
 enum {
-	LOOK_MS = 2000, /* for one look */
+	LOOK_MS = 2000,  /* for one look */
+	OTHER_MAX = 1001 /* jobs of another queue that are counted */
 };
 
 /* Within a transaction: whether the layout's tables are there at all. */
@@ -161,8 +162,14 @@ observe_within(struct queue *queue, struct arena *arena,
 	if (look_for_layout(queue, arena, &there, err) == -1)
 		return -1;
 	ret->exists = EXISTS_NO;
-	if (!there)
+	if (!there) {
+		ret->amiss = arena_format(arena,
+		    "there is no '%s': schema '%s' has no table '%s' of %s, "
+		    "whose migrations make it",
+		    queue->name, pg->layout.schema, pg->library->anchor,
+		    pg->library->name);
 		return 0;
+	}
 	if (look_for_queue(queue, arena, ret, err) == -1)
 		return -1;
 	if (ret->exists == EXISTS_NO)
@@ -194,33 +201,103 @@ pg_library_observe(struct queue *queue, struct arena *arena,
 static const char schemas_sql[] =
     "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON "
     "n.oid=c.relnamespace WHERE c.relname=$1 AND c.relkind IN ('r','p','v') "
-    "AND n.nspname NOT IN ('pg_catalog','information_schema') LIMIT 100";
+    "AND n.nspname NOT IN ('pg_catalog','information_schema') ORDER BY "
+    "n.nspname=$2 DESC, n.nspname LIMIT 16";
 
-static int
-offer(struct queue *queue, struct near *near, struct err *err)
+/* What waits in another queue of the schema in hand, by a statement that ends
+ * soon: where that is too short it stays unknown. PGMQ's tables are one
+ * queue's. */
+static struct queue_number
+count_other(struct queue *queue, struct arena *arena, const char *name)
 {
-	const struct pg_queue *pg = queue->state;
+	struct pg_queue *pg = queue->state;
+	CLEANUP(postgres_result_free) PGresult *rows = NULL;
+	struct pg_sql sql = {.arena = arena};
+	int64_t count = 0;
+	struct queue_number ret = queue_unknown("not counted");
+
+	(void)pg_bind(&sql, name);
+	if (pg->archive != NULL ||
+	    postgres_run(&pg->session,
+	        "SAVEPOINT other; SET LOCAL statement_timeout=300", NULL) == -1)
+		return ret;
+	if (pg_library_ask(queue,
+	        arena_format(arena,
+	            "SELECT count(*) FROM (SELECT 1 %s LIMIT %d) w",
+	            pg->library->rows[PG_WAITING], OTHER_MAX),
+	        &sql, &rows, NULL) == 0 &&
+	    text_i64(PQgetvalue(rows, 0, 0), 0, INT64_MAX, &count, NULL) == 0)
+		ret = queue_counted(count, OTHER_MAX);
+	if (!pg->session.trouble.lost)
+		(void)!postgres_run(
+		    &pg->session, "ROLLBACK TO SAVEPOINT other", NULL);
+	return ret;
+}
+
+/* The queues of one schema of the database that the session is in. */
+static int
+offer_queues(struct queue *queue, struct near *near, const char *schema,
+    const char *where, struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+	const char *own = pg->schema;
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	struct pg_sql sql = {.arena = near->arena};
-	bool there = false;
 
-	if (look_for_layout(queue, near->arena, &there, err) == -1)
+	pg->schema = table_quote(near->arena, schema);
+	int rc = pg_library_ask(queue, pg->library->queues, &sql, &rows, err);
+
+	for (int i = 0; rc == 0 && i < PQntuples(rows); i++)
+		near_offer(near, PQgetvalue(rows, i, 0), where, "queue");
+	for (size_t i = 0; rc == 0 && i < near->count; i++)
+		if (text_equal(near->found[i].where, where))
+			near->found[i].waiting = count_other(
+			    queue, near->arena, near->found[i].name);
+	pg->schema = own;
+	return rc;
+}
+
+/* Those of every schema that has the layout, our own first; `database` is ""
+ * for our own. Another's that only looks like it is passed over. */
+static int
+offer_schemas(struct queue *queue, struct near *near, const char *database,
+    struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+	CLEANUP(postgres_result_free) PGresult *rows = NULL;
+	struct pg_sql sql = {.arena = near->arena};
+	int rc = 0;
+
+	(void)pg_bind(&sql, pg->library->anchor);
+	(void)pg_bind(&sql, pg->layout.schema);
+	if (pg_library_ask(queue, schemas_sql, &sql, &rows, err) == -1)
 		return -1;
-	if (!there)
-		(void)pg_bind(&sql, pg->library->anchor);
-	if (pg_library_ask(queue, there ? pg->library->queues : schemas_sql,
-	        &sql, &rows, err) == -1)
-		return -1;
-	for (int i = 0; i < PQntuples(rows); i++) {
-		if (there)
-			near_offer(near, PQgetvalue(rows, i, 0), "", "queue");
-		else
-			near_offer(near, queue->name,
-			    arena_format(near->arena, "schema %s",
-			        PQgetvalue(rows, i, 0)),
-			    "queue");
+	for (int i = 0; rc == 0 && i < PQntuples(rows); i++) {
+		const char *schema = PQgetvalue(rows, i, 0);
+		bool ours = text_equal(schema, pg->layout.schema);
+		const char *where = arena_format(near->arena, "%s%s%s%s",
+		    database, ours || database[0] == '\0' ? "" : " ",
+		    ours ? "" : "schema ", ours ? "" : schema);
+
+		if (postgres_run(&pg->session, "SAVEPOINT schema", err) == -1)
+			return pg_failed(queue, err);
+		rc = offer_queues(queue, near, schema, where, err);
+		if (rc == -1 && where[0] != '\0' && !pg->session.trouble.lost)
+			rc = postgres_run(
+			    &pg->session, "ROLLBACK TO SAVEPOINT schema", err);
 	}
-	return 0;
+	return rc;
+}
+
+static void
+offer_beside(struct queue *queue, const char *database, void *arg)
+{
+	struct near *near = arg;
+	struct err ignored = ERR_INIT;
+
+	/* what can't be read there isn't offered */
+	(void)!offer_schemas(queue, near,
+	    arena_format(near->arena, "database %s", database), &ignored);
 }
 
 int
@@ -232,10 +309,13 @@ pg_library_near(struct queue *queue, struct arena *arena,
 	near_init(&near, arena, queue->name);
 	if (pg_begin(queue, LOOK_MS, err) == -1)
 		return -1;
-	int rc = offer(queue, &near, err);
+	int rc = offer_schemas(queue, &near, "", err);
 
 	pg_end(queue, false);
-	if (rc == 0)
-		near_finish(&near, state);
-	return rc;
+	if (rc == -1)
+		return -1;
+	if (state->exists != EXISTS_YES && !near_has_name(&near))
+		pg_each_database(queue, offer_beside, &near);
+	near_finish(&near, state);
+	return 0;
 }

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "probes/processes.h"
-#include "probes/queue/near.h"
 #include "probes/queue/owner.h"
 #include "probes/queue/postgres_count.h"
 
@@ -345,68 +344,5 @@ pg_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 		return -1;
 	pg_consumers(queue, arena, ret);
 	mark_holders(arena, ret);
-	return 0;
-}
-
-/* --- near names ------------------------------------------------------------
- */
-
-static const char tables_sql[] =
-    "SELECT c.relname, CASE WHEN n.nspname=$1::text OR ($1::text='' AND "
-    "pg_table_is_visible(c.oid)) THEN '' ELSE 'schema '||n.nspname END, CASE c.relkind WHEN 'v' THEN 'view' ELSE "
-    "'table' END FROM pg_class c JOIN pg_namespace n ON n.oid=c.relnamespace "
-    "WHERE c.relkind IN ('r','p','v','f') AND n.nspname NOT IN "
-    "('pg_catalog','information_schema') AND n.nspname NOT LIKE 'pg_toast%' "
-    "LIMIT 5000";
-
-/* Other values of the queue's column, each by one step in its index. */
-static int
-offer_queues(struct queue *queue, struct near *near, struct err *err)
-{
-	const struct pg_queue *pg = queue->state;
-	struct pg_sql sql = {.arena = near->arena};
-	CLEANUP(postgres_result_free) PGresult *rows = NULL;
-	const char *column = table_quote(near->arena, pg->layout.queue_column);
-	const char *text = arena_format(near->arena,
-	    "WITH RECURSIVE q(n) AS ((SELECT min(%s) FROM %s) UNION ALL "
-	    "SELECT (SELECT min(%s) FROM %s WHERE %s>q.n) FROM q WHERE q.n IS "
-	    "NOT NULL) SELECT n::text FROM q WHERE n IS NOT NULL LIMIT 500",
-	    column, pg->table, column, pg->table, column);
-
-	/* without an index each step is a scan: the server's timeout ends it */
-	if (pg_do(queue, COUNT_MS, text, &sql, &rows, err) == -1)
-		return text_equal(queue->code, "57014") ? 0 : -1;
-	for (int i = 0; i < PQntuples(rows); i++)
-		near_offer(near, PQgetvalue(rows, i, 0), "", "queue");
-	return 0;
-}
-
-int
-pg_near(struct queue *queue, struct arena *arena, struct queue_state *state,
-    struct err *err)
-{
-	const struct pg_queue *pg = queue->state;
-	CLEANUP(postgres_result_free) PGresult *rows = NULL;
-	struct near near;
-
-	if (pg->layout.queue_column != NULL && pg->columns != NULL) {
-		near_init(&near, arena, pg->layout.queue_value);
-		if (offer_queues(queue, &near, err) == -1)
-			return -1;
-		near_finish(&near, state);
-		return 0;
-	}
-	struct pg_sql sql = {.arena = arena};
-
-	(void)pg_bind(&sql, pg->layout.schema != NULL ? pg->layout.schema : "");
-	near_init(&near, arena, pg->layout.table);
-	if (pg_do(queue, COUNT_MS, tables_sql, &sql, &rows, err) == -1)
-		return -1;
-	for (int i = 0; i < PQntuples(rows); i++)
-		near_offer(&near, PQgetvalue(rows, i, 0),
-		    PQgetvalue(rows, i, 1),
-		    text_equal(PQgetvalue(rows, i, 2), "view") ? "view"
-		                                               : "table");
-	near_finish(&near, state);
 	return 0;
 }

@@ -41,6 +41,15 @@ read_keys(struct queue *queue, struct redis_queue *redis, struct err *err)
 	redis->delayed = arena_format(arena, "%s:reeve:delayed", key);
 	redis->dead = dead != NULL ? dead : arena_format(arena, "%s:dead", key);
 	redis->dead_declared = dead != NULL;
+	const struct redis_key_type types[] = {{key, "list"},
+	    {redis->processing, "list"}, {redis->dead, "list"},
+	    {redis->lease, "zset"}, {redis->attempts, "hash"},
+	    {redis->delayed, "zset"}, {NULL, NULL}};
+	struct redis_key_type *kept =
+	    arena_array(arena, ARRAY_LEN(types), sizeof(*kept));
+
+	memcpy(kept, types, sizeof(types));
+	redis->handle.types = kept;
 	redis->consume_left = text_equal(consume, "left");
 	if (consume != NULL && !redis->consume_left &&
 	    !text_equal(consume, "right"))

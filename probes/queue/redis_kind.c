@@ -54,6 +54,72 @@ redis_kind_close(struct queue *queue)
 /* --- one command -----------------------------------------------------------
  */
 
+static const char *
+key_of(const struct queue *queue, struct arena *arena, const char *base,
+    const char *key)
+{
+	size_t before = strcspn(key, "#");
+
+	return key[before] == '\0'
+	           ? arena_format(arena, "%s%s", base, key)
+	           : arena_format(arena, "%s%.*s%s%s", base, (int)before, key,
+	                 queue->name, key + before + 1);
+}
+
+const struct redis_key_type *
+redis_key_types(const struct queue *queue, struct arena *arena,
+    const char *base, const struct redis_key_type *rows)
+{
+	size_t count = 0;
+
+	while (rows[count].key != NULL)
+		count++;
+	struct redis_key_type *types =
+	    arena_array(arena, count + 1, sizeof(*types));
+
+	for (size_t i = 0; i < count; i++)
+		types[i] = (struct redis_key_type){
+		    key_of(queue, arena, base, rows[i].key), rows[i].type};
+	return types;
+}
+
+static const char *
+type_for_people(const char *type)
+{
+	return text_equal(type, "zset") ? "sorted set" : type;
+}
+
+/* The first key of the layout that is there and of another type. False: none
+ * is, or the server doesn't tell. */
+static bool
+find_foreign(struct queue *queue, struct err *err)
+{
+	const struct redis_handle *handle = redis_handle_of(queue);
+	const struct redis_key_type *types = handle->types;
+	struct redis_batch batch;
+	bool found = false;
+
+	redis_batch_init(&batch, handle->server);
+	for (size_t i = 0; types != NULL && types[i].key != NULL; i++)
+		(void)redis_batch_ask(&batch, "TYPE", types[i].key);
+	if (batch.count > 0 &&
+	    redis_batch_run(&batch, queue->deadline_ms, NULL) == 0) {
+		for (size_t i = 0; i < batch.count && !found; i++) {
+			const redisReply *reply = redis_batch_reply(&batch, i);
+
+			found = reply->type == REDIS_REPLY_STATUS &&
+			        !text_equal(reply->str, "none") &&
+			        !text_equal(reply->str, types[i].type);
+			if (found)
+				(void)!redis_wrong_type(queue, types[i].key,
+				    type_for_people(reply->str),
+				    type_for_people(types[i].type), err);
+		}
+	}
+	redis_batch_fini(&batch);
+	return found;
+}
+
 int
 redis_checked(struct queue *queue, const redisReply *reply, const char *doing,
     struct err *err)
@@ -66,8 +132,9 @@ redis_checked(struct queue *queue, const redisReply *reply, const char *doing,
 	arena_init(&arena, 64 << 10);
 	enum cause cause = redis_error_cause(reply, &arena, &code);
 
-	(void)queue_trouble(
-	    queue, cause, code, err, ERR_REFUSED, "%s: %s", doing, reply->str);
+	if (cause != CAUSE_WRONG_TYPE || !find_foreign(queue, err))
+		(void)queue_trouble(queue, cause, code, err, ERR_REFUSED,
+		    "%s: %s", doing, reply->str);
 	arena_fini(&arena);
 	return -1;
 }
@@ -436,6 +503,25 @@ say_server(struct redis_look *look)
 	state->evicts = evicts(look);
 }
 
+/* A number that the type of its key hides: the layout isn't this kind's. */
+static int
+check_layout(const struct redis_look *look, struct err *err)
+{
+	const struct queue_state *state = look->state;
+	const struct queue_number *const numbers[] = {&state->waiting,
+	    &state->active, &state->delayed, &state->failed, &state->dead,
+	    &state->completed, &state->lease_expired};
+	bool hidden = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		hidden |= numbers[i]->know == KNOW_UNKNOWN &&
+		          numbers[i]->why != NULL &&
+		          text_starts(numbers[i]->why, "WRONGTYPE");
+	if (!hidden)
+		return 0;
+	return find_foreign(look->queue, err) ? -1 : 0;
+}
+
 static void
 run_round(struct pass *pass, int round, bool *ret_more)
 {
@@ -451,6 +537,9 @@ run_round(struct pass *pass, int round, bool *ret_more)
 			say_server(&going->look);
 		going->item->rc =
 		    rounds[round](&going->look, &going->item->err);
+		if (going->item->rc == 0 && rounds[round + 1] == NULL)
+			going->item->rc =
+			    check_layout(&going->look, &going->item->err);
 		going->over =
 		    going->item->rc == -1 || rounds[round + 1] == NULL;
 		*ret_more |= !going->over;

@@ -20,11 +20,23 @@ struct redis_naming;
  * from the third. */
 typedef int redis_round_fn(struct redis_look *look, struct err *err);
 
+/* What type a key of a layout has, as TYPE says it. */
+struct redis_key_type {
+	const char *key, *type;
+};
+/* Rows of a layout, up to one without a key, for one queue: each key behind
+ * `base`, '#' being the queue's name. */
+const struct redis_key_type *redis_key_types(const struct queue *queue,
+    struct arena *arena, const char *base, const struct redis_key_type *rows);
+
 /* The first member of each driver's state. */
 struct redis_handle {
 	struct redis_server *server;
 	redis_round_fn *const *rounds;     /* NULL-terminated */
 	const struct redis_naming *naming; /* set before it is opened */
+	/* The layout's own keys, up to one that is NULL: one of another type
+	 * is another technology's. Set before it is opened; NULL: not known. */
+	const struct redis_key_type *types;
 };
 static inline struct redis_handle *
 redis_handle_of(const struct queue *queue)
@@ -41,7 +53,8 @@ void redis_kind_close(struct queue *queue);
 /* --- one command ---------------------------------------------------------- */
 
 /* An error reply as this queue's trouble; 0: it is none. `doing` begins the
- * text. */
+ * text. Of a key of another type it is looked up which it is (a round trip), by
+ * the handle's `types`: not while a batch is under way. */
 int redis_checked(struct queue *queue, const redisReply *reply,
     const char *doing, struct err *err) MUST_CHECK;
 /* The key is a `type`, and should be a `wanted` ("list"). Always -1. */

@@ -27,8 +27,17 @@ near_name(struct queue *queue, struct arena *arena, const char *key,
 {
 	const struct library_queue *library = queue->state;
 
-	if (!text_starts(key, library->prefix))
-		return false;
+	if (!text_starts(key, library->prefix)) {
+		const char *infix =
+		    library->infix != NULL ? strstr(key, library->infix) : NULL;
+
+		if (infix == NULL)
+			return false;
+		*ret_name = arena_text(arena, infix + strlen(library->infix));
+		*ret_where = arena_format(arena, "%s%.*s", REDIS_OTHER_PREFIX,
+		    (int)(infix - key), key);
+		return true;
+	}
 	*ret_name = arena_text(arena, key + strlen(library->prefix));
 	*ret_where = "";
 	return true;
@@ -38,7 +47,13 @@ static const char *
 near_waiting(
     struct queue *queue, struct arena *arena, const struct queue_near *found)
 {
-	return near_key(queue, arena, found->name);
+	const struct library_queue *library = queue->state;
+
+	return text_starts(found->where, REDIS_OTHER_PREFIX)
+	           ? arena_format(arena, "%s%s%s",
+	                 found->where + strlen(REDIS_OTHER_PREFIX),
+	                 library->infix, found->name)
+	           : near_key(queue, arena, found->name);
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -52,6 +67,7 @@ library_open(struct queue *queue, const struct library_layout *layout,
 
 	queue->state = library;
 	library->ns = layout->ns;
+	library->infix = layout->infix;
 	library->prefix = arena_text(&queue->arena, layout->prefix);
 	library->list =
 	    arena_format(&queue->arena, "%s%s", library->prefix, queue->name);
@@ -60,10 +76,14 @@ library_open(struct queue *queue, const struct library_layout *layout,
 	    .waiting = near_waiting,
 	    .type = arena_format(&queue->arena, "%s queue", queue->spec.kind),
 	    .scans = "list",
-	    .match = arena_format(&queue->arena, "%s*", library->prefix),
+	    .match = layout->infix != NULL
+	                 ? arena_format(&queue->arena, "*%s*", layout->infix)
+	                 : arena_format(&queue->arena, "%s*", library->prefix),
 	    .index = layout->index,
 	    .index_prefix = library->prefix}; /* RQ keeps their keys */
 	library->handle.naming = &library->naming;
+	library->handle.types =
+	    redis_key_types(queue, &queue->arena, layout->base, layout->types);
 	return redis_kind_open(queue, NULL,
 	    arena_format(
 	        &queue->arena, "%s queue %s", queue->spec.kind, queue->name),

@@ -22,13 +22,19 @@ struct library_queue {
 	const char *prefix; /* of every list: "rq:queue:"; "" */
 	const char *list;   /* the one that waits */
 	const char *ns;     /* Resque's; "" of the others */
+	const char *infix;  /* as of the layout */
 	struct redis_naming naming;
 };
 
 /* Opens `queue->spec`: the list is `prefix` and the queue's name. */
 struct library_layout {
 	const char *ns, *prefix;
+	/* Between a namespace that people choose and a queue's name: other
+	 * namespaces are looked through too; NULL: there are none */
+	const char *infix;
 	const char *index; /* the set of all queues' names; NULL: none */
+	const char *base;  /* of all keys, those of `types` */
+	const struct redis_key_type *types;
 };
 int library_open(struct queue *queue, const struct library_layout *layout,
     redis_round_fn *const *rounds, struct err *err) MUST_CHECK;

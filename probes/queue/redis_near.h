@@ -35,6 +35,9 @@ struct redis_naming {
 	const char *index, *index_prefix;
 };
 
+/* "prefix app": where a queue is that lies beside ours under another prefix. */
+#define REDIS_OTHER_PREFIX "prefix "
+
 /* For the table of drivers; the handle's `naming` is set. The key `budget`
  * (calls of SCAN) may be declared. */
 int redis_near(struct queue *queue, struct arena *arena,

@@ -4,8 +4,6 @@
 #include "base/text.h"
 #include "probes/queue/redis_prefixed.h"
 
-static const char OTHER_PREFIX[] = "prefix ";
-
 const char *
 prefixed_key(const struct queue *queue, struct arena *arena, const char *word)
 {
@@ -62,8 +60,8 @@ near_name(struct queue *queue, struct arena *arena, const char *key,
 	*ret_where = "";
 	if (!text_starts(key, prefixed->prefix) || key[skip] != ':') {
 		skip = strcspn(key, ":");
-		*ret_where =
-		    arena_format(arena, "%s%.*s", OTHER_PREFIX, (int)skip, key);
+		*ret_where = arena_format(
+		    arena, "%s%.*s", REDIS_OTHER_PREFIX, (int)skip, key);
 	}
 	if (skip >= len)
 		return false;
@@ -77,8 +75,8 @@ near_waiting(
     struct queue *queue, struct arena *arena, const struct queue_near *found)
 {
 	const struct prefixed_queue *prefixed = queue->state;
-	const char *prefix = text_starts(found->where, OTHER_PREFIX)
-	                         ? found->where + strlen(OTHER_PREFIX)
+	const char *prefix = text_starts(found->where, REDIS_OTHER_PREFIX)
+	                         ? found->where + strlen(REDIS_OTHER_PREFIX)
 	                         : prefixed->prefix;
 
 	return arena_format(
@@ -106,6 +104,8 @@ prefixed_open(struct queue *queue, const struct prefixed_layout *layout,
 	    .scans = layout->scans,
 	    .match = arena_format(&queue->arena, "*:%s", layout->trace)};
 	prefixed->handle.naming = &prefixed->naming;
+	prefixed->handle.types = redis_key_types(
+	    queue, &queue->arena, prefixed->base, layout->types);
 	return redis_kind_open(queue, NULL,
 	    arena_format(&queue->arena, "%s queue %s%s%s", queue->spec.kind,
 	        declared != NULL ? declared : "", declared != NULL ? ":" : "",

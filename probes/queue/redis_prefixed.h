@@ -17,6 +17,7 @@ struct prefixed_layout {
 	const char *waiting; /* the list of what waits: "wait" */
 	const char *trace;   /* the key that a queue leaves behind: "meta" */
 	const char *scans;   /* its type, for SCAN */
+	const struct redis_key_type *types; /* behind PREFIX:QUEUE: */
 };
 
 /* The first member of the driver's state. Texts live as long as the queue. */

@@ -203,12 +203,19 @@ resque_open(struct queue *queue, struct err *err)
 {
 	const char *ns = queue_option(queue, "ns");
 
+	static const struct redis_key_type types[] = {{"queue:#", "list"},
+	    {"failed", "list"}, {"delayed_queue_schedule", "zset"},
+	    {"queues", "set"}, {"workers", "set"}, {NULL, NULL}};
+
 	if (ns == NULL)
 		ns = "resque";
 	return library_open(queue,
 	    &(struct library_layout){.ns = ns,
 	        .prefix = arena_format(&queue->arena, "%s:queue:", ns),
-	        .index = arena_format(&queue->arena, "%s:queues", ns)},
+	        .infix = ":queue:",
+	        .index = arena_format(&queue->arena, "%s:queues", ns),
+	        .types = types,
+	        .base = arena_format(&queue->arena, "%s:", ns)},
 	    rounds, err);
 }
 

@@ -194,9 +194,17 @@ static redis_round_fn *const rounds[] = {ask, ask_jobs, read_all, NULL};
 static int
 rq_open(struct queue *queue, struct err *err)
 {
+	static const struct redis_key_type types[] = {{"queue:#", "list"},
+	    {"wip:#", "zset"}, {"scheduled:#", "zset"}, {"failed:#", "zset"},
+	    {"finished:#", "zset"}, {"queues", "set"}, {"workers:#", "set"},
+	    {NULL, NULL}};
+
 	return library_open(queue,
-	    &(struct library_layout){
-	        .ns = "", .prefix = "rq:queue:", .index = QUEUES},
+	    &(struct library_layout){.ns = "",
+	        .prefix = "rq:queue:",
+	        .index = QUEUES,
+	        .types = types,
+	        .base = "rq:"},
 	    rounds, err);
 }
 

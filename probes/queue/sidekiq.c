@@ -256,9 +256,16 @@ static redis_round_fn *const rounds[] = {ask, ask_processes, read_all, NULL};
 static int
 sidekiq_open(struct queue *queue, struct err *err)
 {
+	static const struct redis_key_type types[] = {{"queue:#", "list"},
+	    {"schedule", "zset"}, {"retry", "zset"}, {"dead", "zset"},
+	    {"queues", "set"}, {"processes", "set"}, {NULL, NULL}};
+
 	return library_open(queue,
-	    &(struct library_layout){
-	        .ns = "", .prefix = "queue:", .index = "queues"},
+	    &(struct library_layout){.ns = "",
+	        .prefix = "queue:",
+	        .index = "queues",
+	        .base = "",
+	        .types = types},
 	    rounds, err);
 }
 

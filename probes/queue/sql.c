@@ -425,6 +425,37 @@ clock_of(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	return 0;
 }
 
+/* Who the server is, and whether it takes writes; what it doesn't tell stays
+ * unknown. */
+static void
+look_at_server(
+    struct queue *queue, struct arena *arena, struct queue_state *ret)
+{
+	const struct sql_table *table = queue->state;
+	struct sql_bound none = {.arena = arena};
+	struct sql_rows rows;
+
+	if (table->dialect->variables == NULL ||
+	    sql_run(queue, table->dialect->variables, &none, &rows, NULL) == -1)
+		return;
+	for (size_t i = 0; i < rows.rows && rows.columns == 2; i++) {
+		const char *name = rows.cell[2 * i];
+		const char *value = rows.cell[2 * i + 1];
+
+		if (name == NULL || value == NULL)
+			continue;
+		if (!text_ends(name, "read_only"))
+			ret->identity = arena_format(
+			    arena, "%s/%s", value, table->database);
+		else if (text_equal(value, "ON"))
+			ret->read_only = (struct queue_flag){
+			    HOLDS_YES, arena_format(arena, "%s is on", name)};
+		else if (ret->read_only.is == HOLDS_UNKNOWN)
+			ret->read_only =
+			    (struct queue_flag){HOLDS_NO, "it takes writes"};
+	}
+}
+
 static int
 observe_within(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err)
@@ -454,6 +485,7 @@ sql_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 		return -1;
 	ret->engine = table->server;
 	ret->identity = table->identity;
+	look_at_server(queue, arena, ret);
 	ret->as_of_wall_ms = clock_wall_ms();
 	ret->exists = table->columns != NULL ? EXISTS_YES : EXISTS_NO;
 	if (table->columns == NULL)
@@ -471,26 +503,74 @@ sql_observe(struct queue *queue, struct arena *arena, struct queue_state *ret,
 	return rc;
 }
 
+/* Other values of the queue's column, with what waits there. They are of every
+ * row, so not where that is too many. */
+static int
+near_queues(struct queue *queue, struct arena *arena, struct queue_state *state,
+    struct err *err)
+{
+	const struct sql_table *table = queue->state;
+	const struct table_words *words = &table->layout.waiting;
+	struct sql_bound bound = {.arena = arena};
+	struct sql_rows rows;
+	struct near near;
+	const char *marks = "";
+	const char *column =
+	    sql_quote(arena, table, table->layout.queue_column);
+
+	if (table->about_rows > SQL_SCAN_ROWS_MAX)
+		return 0;
+	for (size_t i = 0; i < words->count; i++)
+		marks = arena_format(arena, "%s%s%s", marks, i > 0 ? "," : "",
+		    sql_bind(&bound, words->word[i]));
+	if (sql_run(queue,
+	        arena_format(arena,
+	            "SELECT %s,SUM(CASE WHEN %s IN (%s) THEN 1 ELSE 0 END) "
+	            "FROM %s%s GROUP BY %s",
+	            sql_text(arena, table, table->layout.queue_column),
+	            sql_quote(arena, table, table->layout.status), marks,
+	            table->table, table->dialect->hint, column),
+	        &bound, &rows, err) == -1)
+		return timed_out(queue);
+	near_init(&near, arena, table->layout.queue_value);
+	for (size_t i = 0; i < rows.rows; i++)
+		if (rows.cell[2 * i] != NULL)
+			near_offer(&near, rows.cell[2 * i], "", "queue");
+	for (size_t i = 0; i < rows.rows; i++)
+		for (size_t k = 0; k < near.count; k++)
+			if (text_equal(rows.cell[2 * i], near.found[k].name))
+				near.found[k].waiting =
+				    number_of(rows.cell[2 * i + 1], "");
+	near_finish(&near, state);
+	return 0;
+}
+
 int
 sql_near(struct queue *queue, struct arena *arena, struct queue_state *state,
     struct err *err)
 {
 	const struct sql_table *table = queue->state;
+	const char *place = table->dialect->place;
+	const char *schema = table->layout.schema;
 	struct sql_bound bound = {.arena = arena};
 	struct sql_rows rows;
 	struct near near;
 
+	if (table->layout.queue_column != NULL && table->columns != NULL)
+		return near_queues(queue, arena, state, err);
+	(void)sql_bind(&bound, schema != NULL ? schema : "");
 	if (sql_run(queue, table->dialect->tables, &bound, &rows, err) == -1)
 		return -1;
 	near_init(&near, arena, table->layout.table);
 	for (size_t i = 0; i < rows.rows; i++) {
 		const char *name = rows.cell[i * rows.columns];
-		const char *schema = rows.cell[i * rows.columns + 1];
+		const char *other = rows.cell[i * rows.columns + 1];
 
-		if (name != NULL && schema != NULL)
+		if (name != NULL && other != NULL)
 			near_offer(&near, name,
-			    schema[0] != '\0'
-			        ? arena_format(arena, "schema %s", schema)
+			    other[0] != '\0'
+			        ? arena_format(arena, "%s %s",
+			              place != NULL ? place : "schema", other)
 			        : "",
 			    "table");
 	}

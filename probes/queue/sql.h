@@ -38,8 +38,13 @@ struct sql_dialect {
 	                                nobody consumes by this dialect */
 	const char *output, *returning; /* INSERT gives the id … */
 	const char *last_id;            /* … or this does */
-	/* SELECT name, other schema or '' */
+	/* SELECT name, another schema than ? (or, where that is '', than the
+	 * session's) or '' */
 	const char *tables;
+	const char *place; /* what people call a schema; NULL: that */
+	/* Names and values: …_uuid or …_uid is the server's identity,
+	 * …read_only is ON where it takes no writes; NULL: not asked */
+	const char *variables;
 	/* SELECT who, address; the first row: '1' when all can be seen */
 	const char *sessions;
 	const char *procedure; /* SELECT of the text of the procedure named ? */
@@ -74,6 +79,7 @@ struct sql_table {
 	void *connection;  /* the backend's */
 	const char *table; /* quoted, with its schema */
 	const char *server, *identity;
+	const char *database;  /* that the session is in */
 	const char *procedure; /* that acquires a lease; NULL: none */
 	const struct sql_column *columns; /* NULL: not looked up, or absent */
 	size_t ncolumns;

@@ -25,8 +25,8 @@ const struct sql_dialect odbc_dialects[] = {
         .as_text_end = " AS NVARCHAR(MAX))",
         .output = " OUTPUT INSERTED.",
         .tables = "SELECT TOP (5000) TABLE_NAME,CASE WHEN "
-                  "TABLE_SCHEMA=SCHEMA_NAME() THEN '' ELSE TABLE_SCHEMA END "
-                  "FROM INFORMATION_SCHEMA.TABLES",
+                  "TABLE_SCHEMA=COALESCE(NULLIF(?,''),SCHEMA_NAME()) THEN "
+                  "'' ELSE TABLE_SCHEMA END FROM INFORMATION_SCHEMA.TABLES",
         .sessions = "SELECT CAST(COALESCE(HAS_PERMS_BY_NAME(NULL,NULL,"
                     "'VIEW SERVER STATE'),0) AS NVARCHAR(400)) AS who,'' AS "
                     "host UNION ALL SELECT TOP (256) CONCAT(login_name,' ',"
@@ -54,10 +54,11 @@ const struct sql_dialect odbc_dialects[] = {
         .as_text = "CAST(",
         .as_text_end = " AS TEXT)",
         .returning = " RETURNING ",
-        .tables = "SELECT table_name,CASE WHEN table_schema="
-                  "current_schema() THEN '' ELSE table_schema END FROM "
-                  "information_schema.tables WHERE table_schema NOT IN "
-                  "('pg_catalog','information_schema') LIMIT 5000",
+        .tables =
+            "SELECT table_name,CASE WHEN table_schema=COALESCE("
+            "NULLIF(CAST(? AS TEXT),''),current_schema()) THEN '' "
+            "ELSE table_schema END FROM information_schema.tables "
+            "WHERE table_schema NOT IN ('pg_catalog','information_schema') LIMIT 5000",
         .sessions = "SELECT '1' AS who,'' AS host UNION ALL SELECT "
                     "usename||' '||pid,coalesce(host(client_addr),'') FROM "
                     "pg_stat_activity WHERE datname=current_database() AND "
@@ -80,8 +81,8 @@ const struct sql_dialect odbc_dialects[] = {
         .as_text = "CAST(",
         .as_text_end = " AS TEXT)",
         .returning = " RETURNING ",
-        .tables = "SELECT name,'' FROM sqlite_master WHERE type IN "
-                  "('table','view') LIMIT 5000",
+        .tables = "SELECT name,'' FROM sqlite_master WHERE ? IS NOT NULL "
+                  "AND type IN ('table','view') LIMIT 5000",
     },
 };
 const size_t odbc_dialects_count = ARRAY_LEN(odbc_dialects);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,10 +14,12 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/queue/drivers.h"
+#include "probes/queue/near.h"
 #include "probes/queue/sqlite.h"
 
 enum {
 	BUSY_MS_MAX = 5000,
+	FILES_MAX = 200, /* of a folder that are compared */
 	PROGRESS_STEPS =
 	    4000, /* virtual machine steps between deadline looks */
 	SQL_TEXT_MAX = 16 << 10,
@@ -75,6 +78,35 @@ sqlite_failed(struct queue *queue, const char *doing, struct err *err)
 	    doing, sqlite->path, sqlite3_errmsg(sqlite->db));
 }
 
+/* Files beside one that isn't there: the nearest name, or some. */
+static const char *
+files_beside(struct arena *arena, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *folder = slash == NULL ? "."
+	                                   : arena_format(arena, "%.*s",
+	                                         (int)(slash + 1 - path), path);
+	const char *names[FILES_MAX];
+	const struct dirent *entry;
+	size_t count = 0;
+	DIR *dir = opendir(folder);
+
+	if (dir == NULL)
+		return arena_format(
+		    arena, ": the folder '%s': %s", folder, strerror(errno));
+	while (count < FILES_MAX && (entry = readdir(dir)) != NULL) {
+		bool file = entry->d_type == DT_REG || entry->d_type == DT_LNK;
+
+		/* the journal of a database is none */
+		if (file && !text_ends(entry->d_name, "-wal") &&
+		    !text_ends(entry->d_name, "-shm") &&
+		    !text_ends(entry->d_name, "-journal"))
+			names[count++] = arena_text(arena, entry->d_name);
+	}
+	(void)closedir(dir);
+	return near_text(arena, slash == NULL ? path : slash + 1, names, count);
+}
+
 /* What is asked of a file that isn't there. */
 int
 sqlite_need(struct queue *queue, struct err *err)
@@ -84,7 +116,8 @@ sqlite_need(struct queue *queue, struct err *err)
 	if (sqlite->db != NULL)
 		return 0;
 	return queue_trouble(queue, CAUSE_NOT_FOUND, "ENOENT", err, ERR_REFUSED,
-	    "there is no database file '%s'", sqlite->path);
+	    "there is no database file '%s'%s", sqlite->path,
+	    files_beside(&queue->arena, sqlite->path));
 }
 
 int

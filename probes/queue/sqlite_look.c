@@ -16,6 +16,7 @@
 enum {
 	COLUMNS_MAX = 16,
 	NAMES_MAX = 500,          /* looked at for near names */
+	NEAR_ROWS_MAX = 50000,    /* of a table, for the names in a column */
 	CONSUMER_STALE_MS = 15000 /* three heartbeats */
 };
 
@@ -377,6 +378,18 @@ look_at_consumers(
 	sqlite_holders(queue, arena, ret);
 }
 
+/* Of the file alone: a folder in which no journal can be made shows when
+ * somebody writes. */
+static struct queue_flag
+read_only(const struct sqlite_queue *sqlite, struct arena *arena)
+{
+	if (sqlite3_db_readonly(sqlite->db, "main") == 0)
+		return (struct queue_flag){HOLDS_NO, "it may be written"};
+	return (struct queue_flag){HOLDS_YES,
+	    arena_format(
+	        arena, "'%s' may not be written by this user", sqlite->path)};
+}
+
 int
 sqlite_observe(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err)
@@ -392,8 +405,14 @@ sqlite_observe(struct queue *queue, struct arena *arena,
 		ret->identity = arena_format(arena, "%s inode %llu",
 		    sqlite->path, (unsigned long long)st.st_ino);
 	ret->as_of_wall_ms = clock_wall_ms();
+	ret->read_only = read_only(sqlite, arena);
 	if (check_table(queue, arena, ret, err) == -1)
 		return -1;
+	if (ret->exists == EXISTS_NO && sqlite->embedded)
+		ret->amiss = arena_format(arena,
+		    "there is no '%s': '%s' is a database without the tables "
+		    "of reeve's own queue",
+		    queue->name, sqlite->path);
 	if (ret->exists == EXISTS_NO)
 		return 0;
 	sqlite->looked = looked_at(queue, arena);
@@ -411,7 +430,8 @@ sqlite_observe(struct queue *queue, struct arena *arena,
 }
 
 /* The queues that a database has: tables, or in the embedded layout values of
- * the queue's column (each found by one step in the index) and of readers. */
+ * the queue's column (each found by one step in the index), or of a table's own
+ * column for queues, among so many rows. */
 static const char tables_sql[] =
     "SELECT name FROM sqlite_schema WHERE type IN ('table','view') AND name "
     "NOT LIKE 'sqlite!_%' ESCAPE '!' LIMIT 500";
@@ -420,40 +440,77 @@ static const char queues_sql[] =
     "SELECT (SELECT min(queue) FROM reeve_jobs WHERE queue>q.n) FROM q WHERE "
     "q.n IS NOT NULL) SELECT n FROM q WHERE n IS NOT NULL LIMIT 500";
 
+/* What waits in another queue of the same table. */
+static int
+count_other(struct queue *queue, const char *name, struct queue_number *ret,
+    struct err *err)
+{
+	const struct sqlite_queue *sqlite = queue->state;
+	const struct table_layout *layout = &sqlite->layout;
+	struct arena arena;
+	CLEANUP(sqlite_statement_free) sqlite3_stmt *count = NULL;
+
+	arena_init(&arena, 64 << 10);
+	int rc = sqlite_prepare(queue,
+	    arena_format(&arena,
+	        "SELECT count(*) FROM %s WHERE %s=:near AND %s IN %s",
+	        sqlite->table, table_quote(&arena, layout->queue_column),
+	        sqlite->status, sqlite->waiting),
+	    &count, err);
+
+	arena_fini(&arena);
+	if (rc == -1)
+		return -1;
+	sqlite_bind(queue, count, &(struct sqlite_bound){0});
+	(void)sqlite3_bind_text(count,
+	    sqlite3_bind_parameter_index(count, ":near"), name, -1,
+	    SQLITE_TRANSIENT);
+	if (sqlite3_step(count) == SQLITE_ROW)
+		*ret = queue_exact(sqlite3_column_int64(count, 0));
+	return 0;
+}
+
+static const char *
+names_sql(const struct sqlite_queue *sqlite, struct arena *arena)
+{
+	if (sqlite->embedded)
+		return queues_sql;
+	return arena_format(arena,
+	    "SELECT DISTINCT n FROM (SELECT %s AS n FROM %s LIMIT %d) LIMIT "
+	    "500",
+	    table_quote(arena, sqlite->layout.queue_column), sqlite->table,
+	    NEAR_ROWS_MAX);
+}
+
 int
 sqlite_near(struct queue *queue, struct arena *arena, struct queue_state *state,
     struct err *err)
 {
 	const struct sqlite_queue *sqlite = queue->state;
+	bool there = state->exists != EXISTS_NO;
+	bool queues = there && sqlite->layout.queue_column != NULL;
 	struct near near;
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *row = NULL;
 	int rc;
 
-	near_init(&near, arena, queue->name);
-	if (sqlite_prepare(queue, sqlite->embedded ? queues_sql : tables_sql,
-	        &row, err) == -1)
+	/* another's tables are no queues of reeve's */
+	if (sqlite->embedded && !there)
+		return 0;
+	near_init(
+	    &near, arena, queues ? sqlite->layout.queue_value : queue->name);
+	if (sqlite_prepare(queue,
+	        queues ? names_sql(sqlite, arena) : tables_sql, &row,
+	        err) == -1)
 		return -1;
 	while ((rc = sqlite3_step(row)) == SQLITE_ROW)
 		near_offer(&near, text_at(arena, row, 0), "",
-		    sqlite->embedded ? "queue" : "table");
+		    queues ? "queue" : "table");
 	if (rc != SQLITE_DONE)
 		return sqlite_failed(queue, "list the names in", err);
-	for (size_t i = 0; i < near.count; i++) {
-		if (!sqlite->embedded)
-			continue;
-		const char *sql =
-		    "SELECT count(*) FROM reeve_jobs WHERE queue=:near AND "
-		    "status='waiting'";
-		CLEANUP(sqlite_statement_free) sqlite3_stmt *count = NULL;
-
-		if (sqlite_prepare(queue, sql, &count, err) == -1)
+	for (size_t i = 0; queues && i < near.count; i++)
+		if (count_other(queue, near.found[i].name,
+		        &near.found[i].waiting, err) == -1)
 			return -1;
-		(void)sqlite3_bind_text(
-		    count, 1, near.found[i].name, -1, SQLITE_TRANSIENT);
-		if (sqlite3_step(count) == SQLITE_ROW)
-			near.found[i].waiting =
-			    queue_exact(sqlite3_column_int64(count, 0));
-	}
 	near_finish(&near, state);
 	return 0;
 }

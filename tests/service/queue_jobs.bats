@@ -278,7 +278,7 @@ done_all() {
 	queue requeue "$QUEUE" --yes
 	expect_status 1
 	has 'Nothing was moved'
-	has WRONGTYPE
+	has "'jobs' is a string, not a list"
 	[ "$(dead redis | count)" = 3 ]
 	[ "$(log_states)" = 'begun refused' ]
 	redis ACL SETUSER plain on '>plain-password' '~*' +@all -eval >/dev/null

@@ -73,14 +73,15 @@ answered() {
 
 in_another_database() {
 	redis -n 1 "${MAKE[@]}" >/dev/null
+	case $KIND in bee | bull*) redis -n 1 LPUSH "$KEY" 1 >/dev/null ;; esac
 	look observe "$(url jobs)"
 	answered '.queue.near[0] | .name == "jobs" and .where == "db 1"' || return 1
 	run "$REEVE_TOOL" diagnose "$(url jobs)"
 	case $KIND in
-	redisstream) has 'RV209' && has 'near: jobs (db 1)' ;;
-	redis | rq | celery | sidekiq | resque) has 'RV202' && has '1 waiting in db 1' ;;
-	*) has 'jobs' ;;
+	redisstream) has "'jobs' is in db 1" ;;
+	*) has "'jobs' holds 1 waiting in db 1" ;;
 	esac
+	has 'ROOT CAUSE  RV202'
 }
 
 @test "Redis: the queue is in another database" {
@@ -90,7 +91,7 @@ in_another_database() {
 out_of_range() {
 	redis -n 1 "${MAKE[@]}" >/dev/null
 	run "$REEVE_TOOL" diagnose "$(url jobs 99)"
-	has 'RV206' && has 'select db 99 (keys are in db1): ERR DB index is out of range'
+	has 'ROOT CAUSE  RV202' && has 'select db 99 (keys are in db1): ERR DB index is out of range'
 }
 
 @test "Redis: a database that the server doesn't have; those with keys are named" {
@@ -124,13 +125,59 @@ another_type() {
 	each another_type
 }
 
+# Where each keeps what is dead: 'redis' where it is declared.
+foreign_dead() {
+	local key dead=dead
+	case $KIND in
+	redis) key=letters OPTIONS+='&dlq=letters' ;;
+	redisstream) return 0 ;; # a stream of its own
+	bee) key=bq:jobs:failed ;;
+	bull*) key=bull:jobs:failed ;;
+	rq) key=rq:failed:jobs ;;
+	celery) key=unacked dead=expired ;;
+	sidekiq) key=dead ;;
+	resque) key=resque:failed ;;
+	esac
+	redis "${MAKE[@]}" >/dev/null
+	redis SET "$key" text >/dev/null
+	run "$REEVE_TOOL" diagnose "$(url jobs)"
+	has 'ROOT CAUSE  RV204' && has "'$key' is a string, not a" || return 1
+	[ "$KIND" != celery ] || redis ZADD unacked_index 1 tag >/dev/null
+	run "$REEVE_TOOL" queue peek "$(url jobs)" --part "$dead"
+	expect_status 3 && has "'$key' is a string, not a" && lacks Operation || return 1
+	redis SET "$KEY" text >/dev/null
+	run "$REEVE_TOOL" queue peek "$(url jobs)"
+	expect_status 3 && has "'$KEY' is a string, not a list" && lacks Operation
+}
+
+@test "Redis: any other key of the layout that is of another type is named too, also by peek" {
+	each foreign_dead
+}
+
+other_prefix() {
+	case $KIND in
+	bull*) redis HSET app:jobs:meta a b && redis SET app:jobs:id 1 && redis LPUSH app:jobs:wait 1 ;;
+	bee) redis HSET app:jobs:jobs 1 x && redis LPUSH app:jobs:waiting 1 ;;
+	resque) redis LPUSH app:queue:jobs x ;;
+	*) return 0 ;; # no prefix, or none that tells
+	esac >/dev/null
+	run "$REEVE_TOOL" diagnose "$(url jobs)"
+	has 'ROOT CAUSE  RV223' && has "'jobs' holds 1 waiting in prefix app"
+}
+
+@test "Redis: another prefix or namespace" {
+	each other_prefix
+}
+
 not_permitted() {
 	redis "${MAKE[@]}" >/dev/null
 	look observe "$(url jobs 0 looker:looker-password@)"
 	answered '.result == "failed" and .cause == "permission" and .code == "NOPERM"' || return 1
 	lacks looker-password || return 1
+	run "$REEVE_TOOL" diagnose "$(url jobs 0 looker:looker-password@)"
+	has 'ROOT CAUSE  RV206' && has NOPERM || return 1
 	run "$REEVE_TOOL" diagnose "$(url jobs 0 looker:wrong-password@)"
-	has RV206 && has WRONGPASS && lacks wrong-password
+	has 'ROOT CAUSE  RV206' && has WRONGPASS && lacks wrong-password
 }
 
 @test "Redis: a user without the keys, and one that isn't let in" {
@@ -140,6 +187,8 @@ not_permitted() {
 read_only() {
 	redis "${MAKE[@]}" >/dev/null
 	redis REPLICAOF 127.0.0.1 1 >/dev/null
+	run "$REEVE_TOOL" diagnose "$(url jobs)"
+	has 'ROOT CAUSE  RV226' && has role:slave || return 1
 	look observe "$(url jobs)"
 	redis REPLICAOF NO ONE >/dev/null
 	answered '.queue.read_only | .is == "yes" and (.why | contains("role:slave"))'
