@@ -27,6 +27,8 @@ static struct {
 	uint64_t dropped;
 	uint64_t unreported;
 	bool torn; /* the last line got out in part: end it first */
+	void (*look)(void *of);
+	void *look_of;
 } log_state = {.out = NOWAIT_INIT(STDERR_FILENO), .least = LOG_INFO};
 
 void
@@ -49,6 +51,13 @@ log_reopen(void)
 	nowait_open(&log_state.out, fd);
 }
 
+void
+log_before_line(void (*look)(void *of), void *of)
+{
+	log_state.look = look;
+	log_state.look_of = of;
+}
+
 uint64_t
 log_dropped(void)
 {
@@ -61,6 +70,9 @@ static void
 write_line(const char *line, size_t len)
 {
 	int sys = errno;
+
+	if (log_state.look != NULL)
+		log_state.look(log_state.look_of);
 	ssize_t n = nowait_write(&log_state.out, line, len);
 
 	errno = sys;

@@ -35,6 +35,10 @@ void log_open(
     int fd, enum log_format format, enum log_level least, const char *who);
 /* What the descriptor leads to has changed. */
 void log_reopen(void);
+/* Called before each line is written, with `of`, for who knows when writing to
+ * the descriptor would hang: it may lead it elsewhere first (log_reopen). NULL:
+ * nobody. */
+void log_before_line(void (*look)(void *of), void *of);
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* Such a line would be written: for who makes its text at some cost. */

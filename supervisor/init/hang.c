@@ -30,6 +30,7 @@
  * would rather wait.
  */
 enum {
+	HANG_LINE_MS = 1000, /* within a write: we write nothing there */
 	HANG_KILL_MS = 1000, /* one that is not gone by then can't be killed */
 };
 
@@ -108,6 +109,20 @@ beat_ready(struct loop_source *source, uint32_t events)
 		beat_again(logger);
 }
 
+/* Before a line of our own: the file may be the one that the logger hangs in,
+ * and the beat comes seconds later. It need not hang for good. */
+static void
+before_line(void *of)
+{
+	struct core *core = of;
+	int64_t since_ms =
+	    ((const volatile struct tallies *)core->tallies)->write_ms;
+
+	if (since_ms != 0 && clock_ms() - since_ms >= HANG_LINE_MS &&
+	    core->outputs.file[STDERR_FILENO - STDOUT_FILENO])
+		sinks_take(core);
+}
+
 int
 hang_open(struct core *core, struct err *err)
 {
@@ -125,6 +140,7 @@ hang_open(struct core *core, struct err *err)
 		fd_close(&logger->beat.fd);
 		return -1;
 	}
+	log_before_line(before_line, core);
 	return 0;
 }
 
@@ -133,6 +149,8 @@ hang_close(struct core *core)
 {
 	struct logger *logger = &core->logger;
 
+	log_before_line(NULL, NULL);
+	core->tallies->write_ms = 0;
 	loop_remove(&core->loop, &logger->beat);
 	fd_close(&logger->beat.fd);
 	logger->looked = logger->killed = logger->hang_told = false;
@@ -148,6 +166,8 @@ hang_resume(struct core *core)
 	if (logger->beat.fd != -1 &&
 	    loop_add(&core->loop, &logger->beat, EPOLLIN, NULL) == -1)
 		fd_close(&logger->beat.fd);
+	if (logger->beat.fd != -1)
+		log_before_line(before_line, core);
 	if (logger->killed && logger->pid != 0)
 		core_wake(core, &logger->timer, core->loop.now_ms);
 }

@@ -234,11 +234,14 @@ write_piece(struct outlet *outlet, const char *bytes, size_t len)
 {
 	ssize_t n;
 
-	outlet->tallies->writes++; /* the init sees by it that we hang */
+	/* the init sees by them that we hang */
+	outlet->tallies->writes++;
+	outlet->tallies->write_ms = clock_ms();
 	do
 		n = nowait_write(
 		    &outlet->out, bytes, next_piece(outlet, bytes, len));
 	while (n == -1 && errno == EINTR);
+	outlet->tallies->write_ms = 0;
 	if (n > 0) {
 		outlet->no_room = false;
 		return (size_t)n;

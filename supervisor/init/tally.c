@@ -80,4 +80,5 @@ tally_settle(struct tallies *tallies)
 	}
 	tally_in_order();
 	tallies->reading = tallies->writing = 0;
+	tallies->write_ms = 0;
 }

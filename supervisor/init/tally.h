@@ -58,6 +58,7 @@ struct tallies {
 	uint32_t reading; /* slot + 1: from a read until it is counted */
 	uint32_t writing; /* 1: from a write until it is counted */
 	uint32_t writes;  /* how many have begun: a hang is one that stays */
+	int64_t write_ms; /* since when it is within this one; 0: within none */
 	struct tally slots[];
 };
 

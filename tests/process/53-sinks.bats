@@ -157,25 +157,34 @@ nothing_new() { [[ -z $("$REEVE" logs a/0 --since 2s) ]]; }
 	done; echo; } | cmp - "$T/in"
 }
 
-all_said() { [[ $(grep -c '^a/[0-9]* | up$' "$T/out") == "$WORKERS" ]]; }
+all_said() { [[ $(grep -c "^a/[0-9]* | $1\$" "$T/out") == "$WORKERS" ]]; }
 # a plan that there is no room for is refused, and waiting helps nobody
-all_said_or_ended() { all_said || gone "$INIT"; }
+all_up_or_ended() { all_said up || gone "$INIT"; }
 
-@test "thousands of workers at once: each one's line, with its name" {
+@test "thousands of workers at once: each one's line, with its name, after a kill of the logger too" {
+	local last=a/$((WORKERS - 1)) logger
 	PATIENCE=$((PATIENCE + WORKERS / 50))
 	plan_of a.plan <<-END
 		logs prefix
 		worker a
-		arg /bin/sh
-		arg -c
-		arg echo up; exec '$HELPER' wait
+		arg $HELPER
+		arg twice
+		arg $T/go
 		replicas $WORKERS
 	END
+	mkfifo "$T/go"
 	supervise child >"$T/out" 2>"$T/err"
-	until_ok all_said_or_ended
-	all_said
-	[ "$(sort -u "$T/out" | wc -l)" -eq "$WORKERS" ]
-	[ "$("$REEVE" logs "a/$((WORKERS - 1))")" = "a/$((WORKERS - 1)) | up" ]
+	until_ok all_up_or_ended
+	all_said up
+	[ "$("$REEVE" logs "$last")" = "$last | up" ]
+	logger=$(logger_pid)
+	kill -KILL "$logger"
+	until_ok another_logger "$logger"
+	# all of them at once, into pipes that the successor has been given
+	: >"$T/go"
+	until_ok all_said again
+	[ "$(sort -u "$T/out" | wc -l)" -eq $((2 * WORKERS)) ]
+	[ "$("$REEVE" logs "$last" | tail -n 1)" = "$last | again" ]
 	kill -TERM "$INIT"
 	expect_code 0
 }

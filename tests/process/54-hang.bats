@@ -102,13 +102,18 @@ hang_logger() {
 	[ "$(grep -c logger.hangs "$T/err")" -eq 1 ]
 }
 
-@test "a disk that freezes: no KILL ends the logger, the init goes on, and so do the lines" {
+# A disk of our own that can freeze, at $DISK.
+make_disk() {
 	needs_root
 	truncate -s 16M "$T/image"
 	mkfs.ext4 -q "$T/image"
 	mkdir "$T/disk"
 	mount -o loop "$T/image" "$T/disk"
 	DISK=$T/disk
+}
+
+@test "a disk that freezes: no KILL ends the logger, the init goes on, and so do the lines" {
+	make_disk
 	{ writer a dropNew 50000; writer b block 50000; } | plan_of a.plan
 	# stderr too: the init's own lines go there
 	supervise child a.plan >>"$DISK/out" 2>&1
@@ -137,6 +142,27 @@ hang_logger() {
 	expect_code 0
 	grep -q logger.hangs "$DISK/out"
 	grep -q logger.unkillable "$DISK/out"
+	grep -q 'init.ends' "$DISK/out"
+}
+
+@test "a disk that freezes: a line of the init's own doesn't wait for it where the logger has for a second" {
+	make_disk
+	writer a block 50000 | plan_of a.plan
+	supervise child a.plan >>"$DISK/out" 2>&1
+	until_ok at_least a/0 written-lines 3
+	logger=$(logger_pid)
+	fsfreeze -f "$DISK"
+	touch "$T/go"
+	until_ok in_state "$logger" D
+	# that long: the one wait that is for time
+	read -rt 1.5 <> <(:) || :
+	"$CTL" stop a
+	until_ok is a/0 stopped
+	"$CTL" live
+	fsfreeze -u "$DISK"
+	kill -TERM "$INIT"
+	expect_code 0
+	grep -q 'order.done order=stop' "$DISK/out"
 	grep -q 'init.ends' "$DISK/out"
 }
 

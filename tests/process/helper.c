@@ -235,6 +235,18 @@ mode_lines(char *argv[])
 	return fflush(out) == 0 ? 0 : 1;
 }
 
+/* twice FIFO: says "up", and "again" when somebody has opened FIFO to write;
+ * then until a signal */
+NORETURN static int
+mode_twice(char *argv[])
+{
+	(void)!write(STDOUT_FILENO, "up\n", 3);
+	if (open(argv[0], O_RDONLY | O_CLOEXEC) == -1)
+		die(argv[0]);
+	(void)!write(STDOUT_FILENO, "again\n", 6);
+	wait_for_ever();
+}
+
 /* born blocked|ignored CMD…: executes CMD as a careless parent would */
 static int
 mode_born(char *argv[])
@@ -659,6 +671,7 @@ static const struct mode modes[] = {
     {"escapee", 3, mode_escapee},
     {"hold", 1, mode_hold},
     {"lines", 2, mode_lines},
+    {"twice", 1, mode_twice},
     {"socket", 2, mode_socket},
     {"born", 2, mode_born},
     {"early", 4, mode_early},
