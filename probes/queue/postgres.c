@@ -194,6 +194,14 @@ pg_describe(struct queue *queue, bool *ret_there, struct err *err)
 	return 0;
 }
 
+int64_t
+pg_number(const PGresult *rows, int row, int column)
+{
+	return table_number(PQgetisnull(rows, row, column) != 0
+	                        ? NULL
+	                        : PQgetvalue(rows, row, column));
+}
+
 const struct pg_column *
 pg_column(const struct pg_queue *pg, const char *name)
 {

@@ -69,6 +69,9 @@ int pg_describe(
 int pg_need(struct queue *queue, struct err *err) MUST_CHECK;
 const struct pg_column *pg_column(const struct pg_queue *pg, const char *name);
 
+/* table_number() of a cell. */
+int64_t pg_number(const PGresult *rows, int row, int column);
+
 /* "$7", or "$7::bigint" when it is a column's value. */
 const char *pg_bind(struct pg_sql *sql, const char *value);
 const char *pg_bind_i64(struct pg_sql *sql, int64_t value);

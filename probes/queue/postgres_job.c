@@ -10,83 +10,75 @@
 /* Jobs by their id: put in, followed, taken out. */
 
 struct insert {
+	struct table_insert into;
 	struct pg_sql *sql;
-	const char *columns, *values;
+	const struct pg_queue *pg;
 };
 
+/* `value` as it is bound to that column. */
 static void
-insert_add(struct insert *insert, const char *column, const char *value)
+add_bound(struct insert *insert, const char *column, const char *value)
 {
-	struct arena *arena = insert->sql->arena;
-	const char *comma = insert->columns[0] != '\0' ? "," : "";
-
-	insert->columns = arena_format(arena, "%s%s%s", insert->columns, comma,
-	    table_quote(arena, column));
-	insert->values =
-	    arena_format(arena, "%s%s%s", insert->values, comma, value);
+	table_insert_add(&insert->into, table_quote(insert->into.arena, column),
+	    pg_bind_as(insert->sql, insert->pg, column, value));
 }
 
-static bool
-names(const cJSON *row, const char *column)
+/* An expression. */
+static void
+add_sql(struct insert *insert, const char *column, const char *sql)
 {
-	return row != NULL &&
-	       cJSON_GetObjectItemCaseSensitive(row, column) != NULL;
+	table_insert_add(
+	    &insert->into, table_quote(insert->into.arena, column), sql);
 }
 
 /* What a new row has, unless the payload says it. */
 static void
-insert_layout(struct insert *insert, const struct pg_queue *pg,
-    const cJSON *row, const struct queue_submission *job)
+add_layout(
+    struct insert *insert, const cJSON *row, const struct queue_submission *job)
 {
-	const struct table_layout *layout = &pg->layout;
-	struct pg_sql *sql = insert->sql;
-	const struct pg_column *id = pg_column(pg, layout->id);
+	const struct table_layout *layout = &insert->pg->layout;
+	const struct pg_column *id = pg_column(insert->pg, layout->id);
+	struct table_missing missing[TABLE_MISSING_MAX];
+	size_t count = table_missing(layout, row, missing);
 
-	if (!names(row, layout->id) && id != NULL && !id->has_default)
-		insert_add(insert, layout->id,
-		    pg_bind_as(sql, pg, layout->id, job->canary));
-	if (!names(row, layout->status))
-		insert_add(insert, layout->status,
-		    pg_bind_as(
-		        sql, pg, layout->status, layout->waiting.word[0]));
-	if (layout->queue_column != NULL && !names(row, layout->queue_column))
-		insert_add(insert, layout->queue_column,
-		    pg_bind_as(
-		        sql, pg, layout->queue_column, layout->queue_value));
-	if (layout->attempts != NULL && !names(row, layout->attempts))
-		insert_add(insert, layout->attempts, "0");
-	const char *const times[] = {layout->created, layout->run_at};
+	if (!table_row_names(row, layout->id) && id != NULL && !id->has_default)
+		add_bound(insert, layout->id, job->canary);
+	for (size_t i = 0; i < count; i++) {
+		const char *column = missing[i].column;
 
-	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-		if (times[i] != NULL && !names(row, times[i]))
-			insert_add(
-			    insert, times[i], pg_now(sql->arena, pg, times[i]));
+		switch (missing[i].fill) {
+		case TABLE_FILL_WAITING:
+			add_bound(insert, column, layout->waiting.word[0]);
+			break;
+		case TABLE_FILL_QUEUE:
+			add_bound(insert, column, layout->queue_value);
+			break;
+		case TABLE_FILL_ZERO:
+			add_sql(insert, column, "0");
+			break;
+		case TABLE_FILL_NOW:
+			add_sql(insert, column,
+			    pg_now(insert->into.arena, insert->pg, column));
+			break;
+		}
 	}
 }
 
 static int
-insert_row(struct queue *queue, struct insert *insert, const cJSON *row,
+add_row(struct queue *queue, struct insert *insert, const cJSON *row,
     struct err *err)
 {
-	const struct pg_queue *pg = queue->state;
 	const cJSON *value = NULL;
 
-	if (!cJSON_IsObject(row) || cJSON_GetArraySize(row) > PG_PARAMS_MAX / 2)
-		return queue_trouble(queue, CAUSE_MISMATCH, "", err, ERR_INPUT,
-		    "without the key 'payload' (a column), a job for table "
-		    "'%s' is a JSON object of at most %d columns",
-		    queue->name, PG_PARAMS_MAX / 2);
+	if (table_row_check(queue, row, PG_PARAMS_MAX / 2, err) == -1)
+		return -1;
 	cJSON_ArrayForEach(value, row)
 	{
-		if (pg_column(pg, value->string) == NULL)
-			return queue_trouble(queue, CAUSE_MISMATCH, "42703",
-			    err, ERR_INPUT,
-			    "table '%s' has no column '%.60s', which the "
-			    "payload names",
-			    queue->name, value->string);
-		insert_add(insert, value->string,
-		    pg_bind_as(insert->sql, pg, value->string,
-		        table_value_text(insert->sql->arena, value)));
+		if (pg_column(insert->pg, value->string) == NULL)
+			return table_no_column(
+			    queue, "42703", value->string, err);
+		add_bound(insert, value->string,
+		    table_value_text(insert->into.arena, value));
 	}
 	return 0;
 }
@@ -108,12 +100,12 @@ bytea_text(struct arena *arena, const char *bytes, size_t len)
 }
 
 static int
-insert_payload(struct queue *queue, struct insert *insert,
+add_payload(struct queue *queue, struct insert *insert,
     const struct queue_submission *job, struct err *err)
 {
-	const struct pg_queue *pg = queue->state;
+	const struct pg_queue *pg = insert->pg;
 	const char *column = pg->layout.payload;
-	struct arena *arena = insert->sql->arena;
+	struct arena *arena = insert->into.arena;
 	const char *text;
 
 	if (text_equal(pg_column(pg, column)->type, "bytea"))
@@ -124,7 +116,7 @@ insert_payload(struct queue *queue, struct insert *insert,
 		    pg_column(pg, column)->type);
 	else
 		text = arena_bytes(arena, job->payload, job->len);
-	insert_add(insert, column, pg_bind_as(insert->sql, pg, column, text));
+	add_bound(insert, column, text);
 	return 0;
 }
 
@@ -134,7 +126,7 @@ pg_submit(struct queue *queue, const struct queue_submission *job,
 {
 	const struct pg_queue *pg = queue->state;
 	struct pg_sql sql = {.arena = arena};
-	struct insert insert = {.sql = &sql, .columns = "", .values = ""};
+	struct insert insert = {.into = {arena, "", ""}, .sql = &sql, .pg = pg};
 	CLEANUP(json_free) cJSON *row = NULL;
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	int rc;
@@ -142,18 +134,18 @@ pg_submit(struct queue *queue, const struct queue_submission *job,
 	if (pg_need(queue, err) == -1)
 		return -1;
 	if (pg->layout.payload != NULL) {
-		rc = insert_payload(queue, &insert, job, err);
+		rc = add_payload(queue, &insert, job, err);
 	} else {
 		row = json_read(job->payload, job->len, NULL);
-		rc = insert_row(queue, &insert, row, err);
+		rc = add_row(queue, &insert, row, err);
 	}
 	if (rc == -1)
 		return -1;
-	insert_layout(&insert, pg, row, job);
+	add_layout(&insert, row, job);
 	if (pg_do(queue, PG_WRITES,
 	        arena_format(arena,
 	            "INSERT INTO %s(%s) VALUES(%s) RETURNING %s::text",
-	            pg->table, insert.columns, insert.values,
+	            pg->table, insert.into.columns, insert.into.values,
 	            table_quote(arena, pg->layout.id)),
 	        &sql, &rows, err) == -1)
 		return -1;
@@ -169,16 +161,6 @@ column_or(struct arena *arena, const char *column, const char *otherwise)
 	           : otherwise;
 }
 
-static int
-need_receipt(
-    struct queue *queue, const struct queue_submission *job, struct err *err)
-{
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "a job in a table is found again by its receipt");
-	return pg_need(queue, err);
-}
-
 int
 pg_follow(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, struct queue_sighting *ret, struct err *err)
@@ -188,7 +170,7 @@ pg_follow(struct queue *queue, const struct queue_submission *job,
 	struct pg_sql sql = {.arena = arena};
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 
-	if (need_receipt(queue, job, err) == -1)
+	if (table_receipt(queue, job, err) == -1 || pg_need(queue, err) == -1)
 		return -1;
 	if (pg_do(queue, 0,
 	        arena_format(arena, "SELECT %s::text,%s,%s FROM %s WHERE %s=%s",
@@ -200,9 +182,7 @@ pg_follow(struct queue *queue, const struct queue_submission *job,
 	        &sql, &rows, err) == -1)
 		return -1;
 	if (PQntuples(rows) == 0) {
-		ret->place = PLACE_GONE;
-		ret->done = layout->done_deletes;
-		ret->detail = "the row is gone";
+		table_gone(layout, ret);
 		return 0;
 	}
 	ret->by = arena_text(arena, PQgetvalue(rows, 0, 1));
@@ -221,15 +201,14 @@ pg_remove(struct queue *queue, const struct queue_submission *job,
 	const struct pg_queue *pg = queue->state;
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	struct arena arena;
-	int rc = need_receipt(queue, job, err);
 
-	if (rc == -1)
+	if (table_receipt(queue, job, err) == -1 || pg_need(queue, err) == -1)
 		return -1;
 	arena_init(&arena, PG_CALL_BYTES_MAX);
 	struct pg_sql sql = {.arena = &arena};
 	const char *id = pg_bind_as(&sql, pg, pg->layout.id, job->receipt);
 
-	rc = pg_do(queue, PG_WRITES,
+	int rc = pg_do(queue, PG_WRITES,
 	    arena_format(&arena, "DELETE FROM %s WHERE %s=%s AND NOT (%s)",
 	        pg->table, table_quote(&arena, pg->layout.id), id,
 	        pg_in(&sql, pg, &pg->layout.active, NULL)),

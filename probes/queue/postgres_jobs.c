@@ -57,17 +57,6 @@ payload_columns(struct arena *arena, const struct pg_queue *pg, bool *ret_hex)
 	    arena, "left(%s,%d),octet_length(%s)", text, QUEUE_PEEK_MAX, text);
 }
 
-static int
-unsupported(struct queue *queue, enum queue_part part, const char *column,
-    struct err *err)
-{
-	return queue_trouble(queue, CAUSE_MISMATCH, "unsupported", err,
-	    ERR_UNSUPPORTED,
-	    "table '%s' is declared without the column '%s', so it has no %s "
-	    "jobs",
-	    queue->name, column, queue_part_name(part));
-}
-
 /* The rows of one part. */
 static int
 part_sql(struct queue *queue, struct pg_sql *sql, enum queue_part part,
@@ -92,7 +81,7 @@ part_sql(struct queue *queue, struct pg_sql *sql, enum queue_part part,
 		return 0;
 	case PART_DELAYED:
 		if (at == NULL)
-			return unsupported(queue, part, "run_at", err);
+			return table_lacks(queue, part, "run_at", err);
 		*ret = arena_format(arena, "%s AND %s AND %s>%s", scope,
 		    pg_in(sql, pg, &layout->waiting, NULL),
 		    table_quote(arena, at), pg_now(arena, pg, at));
@@ -103,7 +92,7 @@ part_sql(struct queue *queue, struct pg_sql *sql, enum queue_part part,
 		return 0;
 	case PART_EXPIRED:
 		if (layout->lease == NULL)
-			return unsupported(queue, part, "lease", err);
+			return table_lacks(queue, part, "lease", err);
 		*ret = arena_format(arena, "%s AND %s AND %s<%s", scope,
 		    pg_in(sql, pg, &layout->active, NULL),
 		    table_quote(arena, layout->lease),
@@ -123,18 +112,6 @@ age_sql(struct arena *arena, const struct pg_queue *pg)
 	    pg_ms(arena, pg, pg->layout.created));
 }
 
-static int64_t
-number_at(const PGresult *rows, int row, int column)
-{
-	int64_t value = -1;
-
-	if (PQgetisnull(rows, row, column) != 0 ||
-	    text_i64(PQgetvalue(rows, row, column), 0, INT64_MAX, &value,
-	        NULL) == -1)
-		return -1;
-	return value;
-}
-
 static int
 hex_digit(char c)
 {
@@ -148,7 +125,7 @@ read_payload(struct arena *arena, const PGresult *rows, int row, bool hex,
 	const char *text = PQgetvalue(rows, row, COLUMN_PAYLOAD);
 	size_t len = (size_t)PQgetlength(rows, row, COLUMN_PAYLOAD);
 
-	ret->payload_whole = number_at(rows, row, COLUMN_WHOLE);
+	ret->payload_whole = pg_number(rows, row, COLUMN_WHOLE);
 	if (!hex) {
 		ret->payload_len = MIN(len, (size_t)QUEUE_PEEK_MAX);
 		ret->payload = arena_bytes(arena, text, ret->payload_len);
@@ -171,8 +148,8 @@ read_item(struct arena *arena, const PGresult *rows, int row, bool hex,
 	    .id = arena_text(arena, PQgetvalue(rows, row, COLUMN_ID)),
 	    .error = arena_text(arena, PQgetvalue(rows, row, COLUMN_ERROR)),
 	    .owner = arena_text(arena, PQgetvalue(rows, row, COLUMN_OWNER)),
-	    .attempts = number_at(rows, row, COLUMN_ATTEMPTS),
-	    .age_ms = number_at(rows, row, COLUMN_AGE)};
+	    .attempts = pg_number(rows, row, COLUMN_ATTEMPTS),
+	    .age_ms = pg_number(rows, row, COLUMN_AGE)};
 	read_payload(arena, rows, row, hex, ret);
 }
 
@@ -193,7 +170,7 @@ count_part(struct queue *queue, enum queue_part part, struct arena *arena)
 	            pg->table, condition, queue->spec.count_to),
 	        &sql, &rows, &err) == -1)
 		return queue_unknown(arena_text(arena, err.text));
-	return queue_counted(number_at(rows, 0, 0), queue->spec.count_to);
+	return queue_counted(pg_number(rows, 0, 0), queue->spec.count_to);
 }
 
 int

@@ -187,16 +187,6 @@ library_submit(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-static int
-need_receipt(
-    struct queue *queue, const struct queue_submission *job, struct err *err)
-{
-	if (job->receipt != NULL)
-		return 0;
-	return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-	    "a job in a table is found again by its receipt");
-}
-
 static void
 sighting(struct arena *arena, const struct pg_library *library,
     const PGresult *rows, struct queue_sighting *ret)
@@ -239,7 +229,7 @@ library_follow(struct queue *queue, const struct queue_submission *job,
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	struct pg_sql sql = pg_library_bind(arena, queue);
 
-	if (need_receipt(queue, job, err) == -1)
+	if (table_receipt(queue, job, err) == -1)
 		return -1;
 	(void)pg_bind(&sql, job->receipt);
 	if (pg_do(queue, 0, pg_library_text(arena, pg, pg->library->follow),
@@ -257,7 +247,7 @@ library_remove(struct queue *queue, const struct queue_submission *job,
 	CLEANUP(postgres_result_free) PGresult *rows = NULL;
 	struct arena arena;
 
-	if (need_receipt(queue, job, err) == -1)
+	if (table_receipt(queue, job, err) == -1)
 		return -1;
 	arena_init(&arena, PG_CALL_BYTES_MAX);
 	struct pg_sql sql = pg_library_bind(&arena, queue);

@@ -60,18 +60,6 @@ list_sql(struct arena *arena, const struct pg_queue *pg, enum queue_part part,
 	    library->since, part == PART_NEWEST ? " DESC" : "", limit);
 }
 
-static int64_t
-number_or_unknown(const PGresult *rows, int row, int column)
-{
-	int64_t value = -1;
-
-	if (PQgetisnull(rows, row, column) != 0 ||
-	    text_i64(PQgetvalue(rows, row, column), 0, INT64_MAX, &value,
-	        NULL) == -1)
-		return -1;
-	return value;
-}
-
 static struct queue_item
 read_item(struct arena *arena, const PGresult *rows, int row)
 {
@@ -84,9 +72,9 @@ read_item(struct arena *arena, const PGresult *rows, int row)
 	    .owner = arena_text(arena, PQgetvalue(rows, row, 2)),
 	    .payload = arena_bytes(arena, PQgetvalue(rows, row, 3), len),
 	    .payload_len = len,
-	    .payload_whole = number_or_unknown(rows, row, 4),
-	    .age_ms = number_or_unknown(rows, row, 5),
-	    .attempts = number_or_unknown(rows, row, 6)};
+	    .payload_whole = pg_number(rows, row, 4),
+	    .age_ms = pg_number(rows, row, 5),
+	    .attempts = pg_number(rows, row, 6)};
 }
 
 static int
@@ -114,7 +102,7 @@ list_within(struct queue *queue, enum queue_part part, size_t limit,
 	ret->items = items;
 	ret->count = n;
 	ret->total =
-	    queue_counted(number_or_unknown(total, 0, 0), queue->spec.count_to);
+	    queue_counted(pg_number(total, 0, 0), queue->spec.count_to);
 	return 0;
 }
 

@@ -10,29 +10,17 @@
 /* Jobs by their id: put in, followed, taken out, shown, moved back. */
 
 struct insert {
+	struct table_insert into;
 	struct sql_bound *bound;
 	const struct sql_table *table;
-	const char *columns, *values;
 };
 
 /* `value` is SQL: what was bound for it comes in the order of the calls. */
 static void
 add(struct insert *insert, const char *column, const char *value)
 {
-	struct arena *arena = insert->bound->arena;
-	const char *comma = insert->columns[0] != '\0' ? "," : "";
-
-	insert->columns = arena_format(arena, "%s%s%s", insert->columns, comma,
-	    sql_quote(arena, insert->table, column));
-	insert->values =
-	    arena_format(arena, "%s%s%s", insert->values, comma, value);
-}
-
-static bool
-names(const cJSON *row, const char *column)
-{
-	return row != NULL &&
-	       cJSON_GetObjectItemCaseSensitive(row, column) != NULL;
+	table_insert_add(&insert->into,
+	    sql_quote(insert->into.arena, insert->table, column), value);
 }
 
 /* What a new row has, unless the payload says it. */
@@ -43,22 +31,30 @@ add_layout(
 	const struct sql_table *table = insert->table;
 	const struct table_layout *layout = &table->layout;
 	const struct sql_column *id = sql_column(table, layout->id);
-	const char *const times[] = {layout->created, layout->run_at};
+	struct table_missing missing[TABLE_MISSING_MAX];
+	size_t count = table_missing(layout, row, missing);
 
-	if (!names(row, layout->id) && id != NULL && !id->has_default)
+	if (!table_row_names(row, layout->id) && id != NULL && !id->has_default)
 		add(insert, layout->id, sql_bind(insert->bound, job->canary));
-	if (!names(row, layout->status))
-		add(insert, layout->status,
-		    sql_bind(insert->bound, layout->waiting.word[0]));
-	if (layout->queue_column != NULL && !names(row, layout->queue_column))
-		add(insert, layout->queue_column,
-		    sql_bind(insert->bound, layout->queue_value));
-	if (layout->attempts != NULL && !names(row, layout->attempts))
-		add(insert, layout->attempts, "0");
-	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-		if (times[i] != NULL && !names(row, times[i]))
-			add(insert, times[i],
-			    sql_now(insert->bound->arena, table, times[i]));
+	for (size_t i = 0; i < count; i++) {
+		const char *column = missing[i].column;
+		const char *value = "0";
+
+		switch (missing[i].fill) {
+		case TABLE_FILL_WAITING:
+			value =
+			    sql_bind(insert->bound, layout->waiting.word[0]);
+			break;
+		case TABLE_FILL_QUEUE:
+			value = sql_bind(insert->bound, layout->queue_value);
+			break;
+		case TABLE_FILL_ZERO:
+			break;
+		case TABLE_FILL_NOW:
+			value = sql_now(insert->into.arena, table, column);
+			break;
+		}
+		add(insert, column, value);
 	}
 }
 
@@ -68,23 +64,16 @@ add_row(struct queue *queue, struct insert *insert, const cJSON *row,
 {
 	const cJSON *value = NULL;
 
-	if (!cJSON_IsObject(row) ||
-	    cJSON_GetArraySize(row) > SQL_PARAMS_MAX / 2)
-		return queue_trouble(queue, CAUSE_MISMATCH, "", err, ERR_INPUT,
-		    "without the key 'payload' (a column), a job for table "
-		    "'%s' is a JSON object of at most %d columns",
-		    queue->name, SQL_PARAMS_MAX / 2);
+	if (table_row_check(queue, row, SQL_PARAMS_MAX / 2, err) == -1)
+		return -1;
 	cJSON_ArrayForEach(value, row)
 	{
 		if (sql_column(insert->table, value->string) == NULL)
-			return queue_trouble(queue, CAUSE_MISMATCH, "42S22",
-			    err, ERR_INPUT,
-			    "table '%s' has no column '%.60s', which the "
-			    "payload names",
-			    queue->name, value->string);
+			return table_no_column(
+			    queue, "42S22", value->string, err);
 		add(insert, value->string,
 		    sql_bind(insert->bound,
-		        table_value_text(insert->bound->arena, value)));
+		        table_value_text(insert->into.arena, value)));
 	}
 	return 0;
 }
@@ -97,9 +86,9 @@ insert_sql(struct arena *arena, const struct insert *insert)
 	const char *id = sql_quote(arena, table, table->layout.id);
 
 	return arena_format(arena, "INSERT INTO %s(%s)%s%s VALUES(%s)%s%s",
-	    table->table, insert->columns,
+	    table->table, insert->into.columns,
 	    dialect->output != NULL ? dialect->output : "",
-	    dialect->output != NULL ? id : "", insert->values,
+	    dialect->output != NULL ? id : "", insert->into.values,
 	    dialect->returning != NULL ? dialect->returning : "",
 	    dialect->returning != NULL ? id : "");
 }
@@ -112,7 +101,7 @@ sql_submit(struct queue *queue, const struct queue_submission *job,
 	struct sql_bound bound = {.arena = arena};
 	struct sql_bound none = {.arena = arena};
 	struct insert insert = {
-	    .bound = &bound, .table = table, .columns = "", .values = ""};
+	    .into = {arena, "", ""}, .bound = &bound, .table = table};
 	CLEANUP(json_free) cJSON *row = NULL;
 	struct sql_rows rows;
 
@@ -139,7 +128,7 @@ sql_submit(struct queue *queue, const struct queue_submission *job,
 	const struct sql_column *id = sql_column(table, table->layout.id);
 
 	*ret_receipt = job->canary;
-	if (names(row, table->layout.id))
+	if (table_row_names(row, table->layout.id))
 		/* the JSON's own text ends with it */
 		*ret_receipt = arena_text(arena,
 		    table_value_text(arena, cJSON_GetObjectItemCaseSensitive(
@@ -159,16 +148,6 @@ sql_submit(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-static int
-need_receipt(
-    struct queue *queue, const struct queue_submission *job, struct err *err)
-{
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "a job in a table is found again by its receipt");
-	return sql_need(queue, err);
-}
-
 int
 sql_follow(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, struct queue_sighting *ret, struct err *err)
@@ -178,7 +157,7 @@ sql_follow(struct queue *queue, const struct queue_submission *job,
 	struct sql_bound bound = {.arena = arena};
 	struct sql_rows rows;
 
-	if (need_receipt(queue, job, err) == -1)
+	if (table_receipt(queue, job, err) == -1 || sql_need(queue, err) == -1)
 		return -1;
 	if (sql_run(queue,
 	        arena_format(arena, "SELECT %s,%s,%s FROM %s WHERE %s=%s",
@@ -190,9 +169,7 @@ sql_follow(struct queue *queue, const struct queue_submission *job,
 	        &bound, &rows, err) == -1)
 		return -1;
 	if (rows.rows == 0) {
-		ret->place = PLACE_GONE;
-		ret->done = layout->done_deletes;
-		ret->detail = "the row is gone";
+		table_gone(layout, ret);
 		return 0;
 	}
 	ret->by = rows.cell[1] != NULL ? rows.cell[1] : "";
@@ -210,15 +187,14 @@ sql_remove(struct queue *queue, const struct queue_submission *job,
 	const struct sql_table *table = queue->state;
 	struct sql_rows rows;
 	struct arena arena;
-	int rc = need_receipt(queue, job, err);
 
-	if (rc == -1)
+	if (table_receipt(queue, job, err) == -1 || sql_need(queue, err) == -1)
 		return -1;
 	arena_init(&arena, 1 << 20);
 	struct sql_bound bound = {.arena = &arena};
 	const char *id = sql_bind(&bound, job->receipt);
 
-	rc = sql_run(queue,
+	int rc = sql_run(queue,
 	    arena_format(&arena, "DELETE FROM %s WHERE %s=%s AND NOT (%s)",
 	        table->table, sql_quote(&arena, table, table->layout.id), id,
 	        sql_where(&bound, table, &table->layout.active)),
@@ -286,16 +262,6 @@ no_such_part(struct queue *queue, enum queue_part part, struct err *err)
 	    queue_part_name(part));
 }
 
-static int64_t
-number_or_unknown(const char *text)
-{
-	int64_t value = -1;
-
-	if (text == NULL || text_i64(text, 0, INT64_MAX, &value, NULL) == -1)
-		return -1;
-	return value;
-}
-
 static const char *
 or_empty(const char *text)
 {
@@ -305,7 +271,7 @@ or_empty(const char *text)
 static struct queue_item
 read_item(const char *const *cell, const char *now)
 {
-	int64_t born = number_or_unknown(cell[4]);
+	int64_t born = table_number(cell[4]);
 	const char *payload = or_empty(cell[3]);
 	size_t len = strlen(payload);
 
@@ -317,8 +283,8 @@ read_item(const char *const *cell, const char *now)
 	    .payload_whole = cell[3] == NULL          ? -1
 	                     : len < SQL_CELL_MAX - 1 ? (int64_t)len
 	                                              : -1,
-	    .age_ms = born >= 0 ? MAX(number_or_unknown(now) - born, 0) : -1,
-	    .attempts = number_or_unknown(cell[5])};
+	    .age_ms = born >= 0 ? MAX(table_number(now) - born, 0) : -1,
+	    .attempts = table_number(cell[5])};
 }
 
 int
@@ -375,9 +341,9 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 	}
 	ret->items = items;
 	ret->count = rows.rows;
-	ret->total = queue_counted(
-	    number_or_unknown(total.rows > 0 ? total.cell[0] : NULL),
-	    queue->spec.count_to);
+	ret->total =
+	    queue_counted(table_number(total.rows > 0 ? total.cell[0] : NULL),
+	        queue->spec.count_to);
 	return 0;
 }
 

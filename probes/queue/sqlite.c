@@ -231,8 +231,8 @@ sqlite_time(struct arena *arena, const struct sqlite_queue *sqlite,
 	UNREACHABLE("table_time");
 }
 
-static const char *
-word_list(
+const char *
+sqlite_words(
     struct arena *arena, const char *state, const struct table_words *words)
 {
 	const char *list = "";
@@ -240,7 +240,7 @@ word_list(
 	for (size_t i = 0; i < words->count; i++)
 		list = arena_format(
 		    arena, "%s%s:%s%zu", list, i > 0 ? "," : "", state, i);
-	return arena_format(arena, "(%s)", list);
+	return list;
 }
 
 /* Each word of what waits by itself: an index on (status, COLUMN) gives the
@@ -273,8 +273,10 @@ build_texts(struct queue *queue, struct sqlite_queue *sqlite)
 	sqlite->table = table_quote(arena, layout->table);
 	sqlite->id = table_quote(arena, layout->id);
 	sqlite->status = table_quote(arena, layout->status);
-	sqlite->waiting = word_list(arena, "waiting", &layout->waiting);
-	sqlite->active = word_list(arena, "active", &layout->active);
+	sqlite->waiting = arena_format(
+	    arena, "(%s)", sqlite_words(arena, "waiting", &layout->waiting));
+	sqlite->active = arena_format(
+	    arena, "(%s)", sqlite_words(arena, "active", &layout->active));
 	sqlite->scope = "1";
 	if (layout->queue_column != NULL)
 		sqlite->scope = arena_format(arena, "%s=:queue",
@@ -513,31 +515,24 @@ static const char *const embedded_schemes[] = {"sqlite", "sqlite+file", NULL};
 static const char *const embedded_keys[] = {
     "queue", "create", "keep", "test", "timeout", NULL};
 
+/* What both have: a file, and everything that can be done with a table. */
+#define SQLITE_CALLS                                                        \
+	.deep_path = true, .consumes = true, .close = sqlite_close,         \
+	.observe = sqlite_observe, .near = sqlite_near,                     \
+	.submit = sqlite_submit, .follow = sqlite_follow,                   \
+	.remove = sqlite_remove, .list = sqlite_list,                       \
+	.newest = NEWEST_WAITING, .move = sqlite_move, .reap = sqlite_reap, \
+	.claim = sqlite_claim, .extend = sqlite_extend,                     \
+	.finish = sqlite_finish, .fail = sqlite_fail, .bury = sqlite_bury,  \
+	.release = sqlite_release, .heartbeat = sqlite_heartbeat
+
 const struct queue_driver queue_sqlite_table = {
     .kind = "sqlitetable",
     .schemes = table_schemes,
     .name_key = "table",
     .keys = table_keys,
-    .deep_path = true, /* a file's */
-    .consumes = true,
     .open = sqlite_open,
-    .close = sqlite_close,
-    .observe = sqlite_observe,
-    .near = sqlite_near,
-    .submit = sqlite_submit,
-    .follow = sqlite_follow,
-    .remove = sqlite_remove,
-    .list = sqlite_list,
-    .newest = NEWEST_WAITING,
-    .move = sqlite_move,
-    .reap = sqlite_reap,
-    .claim = sqlite_claim,
-    .extend = sqlite_extend,
-    .finish = sqlite_finish,
-    .fail = sqlite_fail,
-    .bury = sqlite_bury,
-    .release = sqlite_release,
-    .heartbeat = sqlite_heartbeat,
+    SQLITE_CALLS,
 };
 
 const struct queue_driver queue_sqlite_embedded = {
@@ -545,24 +540,6 @@ const struct queue_driver queue_sqlite_embedded = {
     .schemes = embedded_schemes,
     .name_key = "queue",
     .keys = embedded_keys,
-    .deep_path = true, /* a file's */
-    .consumes = true,
     .open = sqlite_open_embedded,
-    .close = sqlite_close,
-    .observe = sqlite_observe,
-    .near = sqlite_near,
-    .submit = sqlite_submit,
-    .follow = sqlite_follow,
-    .remove = sqlite_remove,
-    .list = sqlite_list,
-    .newest = NEWEST_WAITING,
-    .move = sqlite_move,
-    .reap = sqlite_reap,
-    .claim = sqlite_claim,
-    .extend = sqlite_extend,
-    .finish = sqlite_finish,
-    .fail = sqlite_fail,
-    .bury = sqlite_bury,
-    .release = sqlite_release,
-    .heartbeat = sqlite_heartbeat,
+    SQLITE_CALLS,
 };

@@ -77,6 +77,9 @@ void sqlite_statement_free(sqlite3_stmt **statement);
 const char *sqlite_first(struct arena *arena, const struct sqlite_queue *sqlite,
     const char *column, const char *also);
 
+/* "(:waiting0,:waiting1)": the parameters that a state's words are bound to. */
+const char *sqlite_words(
+    struct arena *arena, const char *state, const struct table_words *words);
 /* SQL texts: a column as unix ms, and a bound ms value as the column keeps it.
  * `column` is quoted already. */
 const char *sqlite_ms(

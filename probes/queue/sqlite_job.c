@@ -14,52 +14,28 @@ enum {
 	COLUMNS_MAX = 64 /* of one inserted row */
 };
 
-/* The columns and values of one INSERT, put together in step. */
-struct insert {
-	struct arena *arena;
-	const char *columns, *values;
-	size_t count;
-};
-
 static void
-insert_add(struct insert *insert, const char *column, const char *value)
+add(struct table_insert *insert, const char *column, const char *value)
 {
-	const char *comma = insert->count > 0 ? "," : "";
-
-	insert->columns = arena_format(insert->arena, "%s%s%s", insert->columns,
-	    comma, table_quote(insert->arena, column));
-	insert->values =
-	    arena_format(insert->arena, "%s%s%s", insert->values, comma, value);
-	insert->count++;
-}
-
-static bool
-names(const cJSON *row, const char *column)
-{
-	return row != NULL &&
-	       cJSON_GetObjectItemCaseSensitive(row, column) != NULL;
+	table_insert_add(insert, table_quote(insert->arena, column), value);
 }
 
 /* What the layout says that a new row has, unless the payload says it. */
 static void
-insert_layout(
-    struct insert *insert, const struct sqlite_queue *sqlite, const cJSON *row)
+add_layout(struct table_insert *insert, const struct sqlite_queue *sqlite,
+    const cJSON *row)
 {
-	const struct table_layout *layout = &sqlite->layout;
-	const char *now = sqlite_time(insert->arena, sqlite, ":now");
+	const char *const values[] = {[TABLE_FILL_WAITING] = ":waiting0",
+	    [TABLE_FILL_QUEUE] = ":queue",
+	    [TABLE_FILL_ZERO] = "0",
+	    [TABLE_FILL_NOW] = sqlite_time(insert->arena, sqlite, ":now")};
+	struct table_missing missing[TABLE_MISSING_MAX];
+	size_t count = table_missing(&sqlite->layout, row, missing);
 
-	if (layout->payload != NULL)
-		insert_add(insert, layout->payload, ":payload");
-	if (!names(row, layout->status))
-		insert_add(insert, layout->status, ":waiting0");
-	if (layout->queue_column != NULL && !names(row, layout->queue_column))
-		insert_add(insert, layout->queue_column, ":queue");
-	if (layout->attempts != NULL && !names(row, layout->attempts))
-		insert_add(insert, layout->attempts, "0");
-	if (layout->created != NULL && !names(row, layout->created))
-		insert_add(insert, layout->created, now);
-	if (layout->run_at != NULL && !names(row, layout->run_at))
-		insert_add(insert, layout->run_at, now);
+	if (sqlite->layout.payload != NULL)
+		add(insert, sqlite->layout.payload, ":payload");
+	for (size_t i = 0; i < count; i++)
+		add(insert, missing[i].column, values[missing[i].fill]);
 }
 
 static void
@@ -111,25 +87,6 @@ bind_row(sqlite3_stmt *statement, const cJSON *row)
 	}
 }
 
-/* Without a payload column, the payload is a row: {"column": value, …}. */
-static int
-parse_row(struct queue *queue, const struct queue_submission *job,
-    cJSON **ret_row, struct err *err)
-{
-	cJSON *row =
-	    cJSON_ParseWithLengthOpts(job->payload, job->len + 1, NULL, true);
-
-	if (!cJSON_IsObject(row) || cJSON_GetArraySize(row) > COLUMNS_MAX) {
-		cJSON_Delete(row);
-		return queue_trouble(queue, CAUSE_MISMATCH, "", err, ERR_INPUT,
-		    "without the key 'payload' (a column), a job for table "
-		    "'%s' is a JSON object of at most %d columns",
-		    queue->name, COLUMNS_MAX);
-	}
-	*ret_row = row;
-	return 0;
-}
-
 static void
 bind_payload(sqlite3_stmt *statement, const struct queue_submission *job)
 {
@@ -152,17 +109,17 @@ insert(struct queue *queue, const struct queue_submission *job,
     struct err *err)
 {
 	struct sqlite_queue *sqlite = queue->state;
-	struct insert parts = {.arena = arena, .columns = "", .values = ""};
+	struct table_insert parts = {arena, "", ""};
 	struct sqlite_bound bound = {.now_ms = clock_wall_ms()};
 	int count = 0;
 	const cJSON *value = NULL;
 
 	cJSON_ArrayForEach(value, row)
 	{
-		insert_add(&parts, value->string,
+		add(&parts, value->string,
 		    arena_format(arena, ":column%d", count++));
 	}
-	insert_layout(&parts, sqlite, row);
+	add_layout(&parts, sqlite, row);
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
 
 	if (sqlite_prepare(queue,
@@ -195,9 +152,11 @@ sqlite_submit(struct queue *queue, const struct queue_submission *job,
 
 	if (sqlite_need(queue, err) == -1)
 		return -1;
-	if (sqlite->layout.payload == NULL &&
-	    parse_row(queue, job, &row, err) == -1)
-		return -1;
+	if (sqlite->layout.payload == NULL) {
+		row = json_read(job->payload, job->len, NULL);
+		if (table_row_check(queue, row, COLUMNS_MAX, err) == -1)
+			return -1;
+	}
 	return insert(queue, job, row, arena, ret_receipt, err);
 }
 
@@ -216,9 +175,8 @@ sqlite_follow(struct queue *queue, const struct queue_submission *job,
 	struct sqlite_bound bound = {.id = job->receipt};
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
 
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "a job in a table is followed by its receipt");
+	if (table_receipt(queue, job, err) == -1)
+		return -1;
 	if (sqlite_prepare(queue,
 	        arena_format(arena, "SELECT %s,%s,%s FROM %s WHERE %s=:id",
 	            sqlite->status, column_or(arena, layout->owner, "NULL"),
@@ -230,9 +188,7 @@ sqlite_follow(struct queue *queue, const struct queue_submission *job,
 	int rc = sqlite3_step(statement);
 
 	if (rc == SQLITE_DONE) {
-		ret->place = PLACE_GONE;
-		ret->done = layout->done_deletes;
-		ret->detail = "the row is gone";
+		table_gone(layout, ret);
 		return 0;
 	}
 	if (rc != SQLITE_ROW)
@@ -255,9 +211,8 @@ sqlite_remove(struct queue *queue, const struct queue_submission *job,
 	CLEANUP(sqlite_statement_free) sqlite3_stmt *statement = NULL;
 	struct buffer sql;
 
-	if (job->receipt == NULL)
-		return queue_trouble(queue, CAUSE_INTERNAL, "", err, ERR_INPUT,
-		    "a job in a table is removed by its receipt");
+	if (table_receipt(queue, job, err) == -1)
+		return -1;
 	buffer_init(&sql, 4096);
 	buffer_format(&sql, "DELETE FROM %s WHERE %s=:id AND %s NOT IN %s",
 	    sqlite->table, sqlite->id, sqlite->status, sqlite->active);

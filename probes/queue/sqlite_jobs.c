@@ -22,17 +22,6 @@ enum list_column {
 	COLUMN_ROW = COLUMN_PAYLOAD
 };
 
-static int
-unsupported(struct queue *queue, enum queue_part part, const char *column,
-    struct err *err)
-{
-	return queue_trouble(queue, CAUSE_MISMATCH, "unsupported", err,
-	    ERR_UNSUPPORTED,
-	    "table '%s' is declared without the column '%s', so it has no %s "
-	    "jobs",
-	    queue->name, column, queue_part_name(part));
-}
-
 static const char *
 words_sql(struct arena *arena, const struct table_layout *layout)
 {
@@ -66,7 +55,7 @@ part_sql(struct queue *queue, enum queue_part part, struct arena *arena,
 		break;
 	case PART_DELAYED:
 		if (at == NULL)
-			return unsupported(queue, part, "run_at", err);
+			return table_lacks(queue, part, "run_at", err);
 		words = sqlite->waiting;
 		more = arena_format(arena, " AND %s>:now",
 		    sqlite_ms(arena, sqlite, table_quote(arena, at)));
@@ -76,7 +65,7 @@ part_sql(struct queue *queue, enum queue_part part, struct arena *arena,
 		break;
 	case PART_EXPIRED:
 		if (layout->lease == NULL)
-			return unsupported(queue, part, "lease", err);
+			return table_lacks(queue, part, "lease", err);
 		more = arena_format(arena, " AND %s<:now",
 		    sqlite_ms(
 		        arena, sqlite, table_quote(arena, layout->lease)));

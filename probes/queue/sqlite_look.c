@@ -60,18 +60,6 @@ counted(struct queue *queue, struct arena *arena, const char *from)
 	           : ret;
 }
 
-static const char *
-words_sql(
-    struct arena *arena, const char *state, const struct table_words *words)
-{
-	const char *list = "";
-
-	for (size_t i = 0; i < words->count; i++)
-		list = arena_format(
-		    arena, "%s%s:%s%zu", list, i > 0 ? "," : "", state, i);
-	return list;
-}
-
 static struct queue_number
 count_state(struct queue *queue, struct arena *arena, const char *state,
     const struct table_words *words)
@@ -82,7 +70,8 @@ count_state(struct queue *queue, struct arena *arena, const char *state,
 		return queue_inapplicable();
 	return counted(queue, arena,
 	    arena_format(arena, "%s WHERE %s AND %s IN (%s)", sqlite->looked,
-	        sqlite->scope, sqlite->status, words_sql(arena, state, words)));
+	        sqlite->scope, sqlite->status,
+	        sqlite_words(arena, state, words)));
 }
 
 /* Done jobs that were deleted are done all the same. A file that nobody
@@ -181,8 +170,8 @@ look_at_attempts(
 	        "%s AND %s IN (%s,%s) LIMIT %d)",
 	        table_quote(arena, layout->attempts), sqlite->looked,
 	        sqlite->scope, sqlite->status,
-	        words_sql(arena, "waiting", &layout->waiting),
-	        words_sql(arena, "active", &layout->active), TABLE_SAMPLE));
+	        sqlite_words(arena, "waiting", &layout->waiting),
+	        sqlite_words(arena, "active", &layout->active), TABLE_SAMPLE));
 	if (ret->attempts_max.know == KNOW_EXACT &&
 	    ret->waiting.value + ret->active.value > TABLE_SAMPLE)
 		ret->attempts_max.know = KNOW_AT_LEAST;

@@ -75,4 +75,53 @@ const char *table_value_text(struct arena *arena, const cJSON *value);
 void table_sighting(const struct table_layout *layout, struct arena *arena,
     const char *status, struct queue_sighting *ret);
 
+/* --- table_job.c: jobs by their id -----------------------------------------
+ */
+
+/* One INSERT, put together in step: begin with "" and "". `column` is quoted
+ * already, `value` is SQL. */
+struct table_insert {
+	struct arena *arena;
+	const char *columns, *values;
+};
+void table_insert_add(
+    struct table_insert *insert, const char *column, const char *value);
+/* Without a payload column the payload is a row, {"column": value, …}: whether
+ * it says that column (NULL: it isn't one), and whether it is one at all. */
+bool table_row_names(const cJSON *row, const char *column);
+/* What else a new row needs of the layout's columns, which the row doesn't say:
+ * how many. */
+enum table_fill {
+	TABLE_FILL_WAITING, /* the first word of what waits */
+	TABLE_FILL_QUEUE,   /* queue_value */
+	TABLE_FILL_ZERO,
+	TABLE_FILL_NOW,
+};
+struct table_missing {
+	const char *column;
+	enum table_fill fill;
+};
+enum {
+	TABLE_MISSING_MAX = 5
+};
+size_t table_missing(const struct table_layout *layout, const cJSON *row,
+    struct table_missing ret[TABLE_MISSING_MAX]);
+int table_row_check(struct queue *queue, const cJSON *row, int columns_max,
+    struct err *err) MUST_CHECK;
+/* It says one that the table lacks; `code` is the server's for that. Returns
+ * -1. */
+int table_no_column(
+    struct queue *queue, const char *code, const char *column, struct err *err);
+/* Whether there is a receipt, by which follow and remove find the row. */
+int table_receipt(struct queue *queue, const struct queue_submission *job,
+    struct err *err) MUST_CHECK;
+/* What it means that its row isn't there. */
+void table_gone(const struct table_layout *layout, struct queue_sighting *ret);
+/* Jobs of that part would be known by a column that isn't declared. Returns -1,
+ * ERR_UNSUPPORTED. */
+int table_lacks(struct queue *queue, enum queue_part part, const char *column,
+    struct err *err);
+/* A cell that is a number from 0; -1: it is NULL, or none. */
+int64_t table_number(const char *text);
+
 #endif
