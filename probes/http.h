@@ -11,7 +11,9 @@
  * probers. A status is an answer, whatever it says: judging it is the caller's.
  */
 enum {
-	HTTP_HEADERS_MAX = 64
+	HTTP_HEADERS_MAX = 64,
+	HTTP_NOT_FOUND = 404,
+	HTTP_GONE = 410,
 };
 
 struct http_request {
@@ -45,5 +47,7 @@ struct http_answer {
 int http_perform(const struct http_request *request, struct ladder *ladder,
     struct http_answer *ret) MUST_CHECK;
 void http_answer_fini(struct http_answer *answer);
+/* What a status that wasn't wanted means. */
+enum cause http_status_cause(long status);
 
 #endif

@@ -135,6 +135,18 @@ json_text(const cJSON *object, const char *key, const char *absent,
 }
 
 int
+json_copy(struct arena *arena, const cJSON *object, const char *key,
+    const char **ret, struct err *err)
+{
+	const char *text = "";
+
+	if (json_text(object, key, "", &text, err) == -1)
+		return -1;
+	*ret = arena_text(arena, text);
+	return 0;
+}
+
+int
 json_i64(const cJSON *object, const char *key, int64_t absent, int64_t *ret,
     struct err *err)
 {

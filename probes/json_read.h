@@ -23,6 +23,9 @@ void json_free(cJSON **json);
 /* Absent (and null) gives the default and 0; another type gives -1. */
 int json_text(const cJSON *object, const char *key, const char *absent,
     const char **ret, struct err *err) MUST_CHECK;
+/* A copy in `arena`, "" when absent; `object` may be NULL. */
+int json_copy(struct arena *arena, const cJSON *object, const char *key,
+    const char **ret, struct err *err) MUST_CHECK;
 int json_i64(const cJSON *object, const char *key, int64_t absent, int64_t *ret,
     struct err *err) MUST_CHECK;
 int json_bool(const cJSON *object, const char *key, bool absent, bool *ret,

@@ -44,7 +44,7 @@ take_steps(struct arena *arena, const cJSON *object, struct observation *ret,
 		    take_result(item, "result", &step->result, err) == -1 ||
 		    json_i64(item, "elapsed_ms", 0, &step->elapsed_ms, err) ==
 		        -1 ||
-		    take_text(arena, item, "detail", &step->detail, err) == -1)
+		    json_copy(arena, item, "detail", &step->detail, err) == -1)
 			return -1;
 		if (!step_parse(word, &step->kind))
 			return err_set(
@@ -67,8 +67,8 @@ take_facts(struct arena *arena, const cJSON *object, struct observation *ret,
 	cJSON_ArrayForEach(item, facts)
 	{
 		struct fact *fact = &ret->facts[ret->nfacts++];
-		if (take_text(arena, item, "key", &fact->key, err) == -1 ||
-		    take_text(arena, item, "value", &fact->value, err) == -1)
+		if (json_copy(arena, item, "key", &fact->key, err) == -1 ||
+		    json_copy(arena, item, "value", &fact->value, err) == -1)
 			return -1;
 	}
 	return 0;
@@ -78,17 +78,17 @@ static int
 take_observation(struct arena *arena, const cJSON *line,
     struct observation *ret, struct err *err)
 {
-	if (take_text(arena, line, "kind", &ret->kind, err) == -1 ||
-	    take_text(arena, line, "subject", &ret->subject, err) == -1 ||
-	    take_text(arena, line, "target", &ret->target, err) == -1 ||
+	if (json_copy(arena, line, "kind", &ret->kind, err) == -1 ||
+	    json_copy(arena, line, "subject", &ret->subject, err) == -1 ||
+	    json_copy(arena, line, "target", &ret->target, err) == -1 ||
 	    take_result(line, "result", &ret->result, err) == -1 ||
 	    take_cause(line, &ret->cause, err) == -1 ||
-	    take_text(arena, line, "code", &ret->code, err) == -1 ||
-	    take_text(arena, line, "summary", &ret->summary, err) == -1 ||
-	    take_text(arena, line, "identity", &ret->identity, err) == -1 ||
+	    json_copy(arena, line, "code", &ret->code, err) == -1 ||
+	    json_copy(arena, line, "summary", &ret->summary, err) == -1 ||
+	    json_copy(arena, line, "identity", &ret->identity, err) == -1 ||
 	    json_i64(line, "at", 0, &ret->at_wall_ms, err) == -1 ||
 	    json_i64(line, "elapsed_ms", 0, &ret->elapsed_ms, err) == -1 ||
-	    take_text(arena, line, "tag", &ret->tag, err) == -1 ||
+	    json_copy(arena, line, "tag", &ret->tag, err) == -1 ||
 	    take_steps(arena, line, ret, err) == -1 ||
 	    take_facts(arena, line, ret, err) == -1 ||
 	    take_queue(arena, line, &ret->queue, err) == -1 ||
@@ -183,13 +183,13 @@ take_stages(struct arena *arena, const cJSON *line, struct observed_smoke *ret,
 	cJSON_ArrayForEach(item, stages)
 	{
 		struct observed_stage *one = &ret->stages[ret->nstages++];
-		if (take_text(arena, item, "smoke", &one->smoke, err) == -1 ||
-		    take_text(arena, item, "stage", &one->stage, err) == -1 ||
+		if (json_copy(arena, item, "smoke", &one->smoke, err) == -1 ||
+		    json_copy(arena, item, "stage", &one->stage, err) == -1 ||
 		    take_result(item, "before", &one->before, err) == -1 ||
 		    take_result(item, "after", &one->after, err) == -1 ||
-		    take_text(arena, item, "summary", &one->summary, err) ==
+		    json_copy(arena, item, "summary", &one->summary, err) ==
 		        -1 ||
-		    take_text(arena, item, "by", &one->by, err) == -1 ||
+		    json_copy(arena, item, "by", &one->by, err) == -1 ||
 		    take_cause(item, &one->cause, err) == -1 ||
 		    json_i64(item, "reached_ms", -1, &one->reached_ms, err) ==
 		        -1)
@@ -204,16 +204,16 @@ add_smoke(struct observed *observed, const cJSON *line, struct err *err)
 	struct arena *arena = observed->arena;
 	struct observed_smoke one = {.submitted = false};
 
-	if (take_text(arena, line, "name", &one.name, err) == -1 ||
+	if (json_copy(arena, line, "name", &one.name, err) == -1 ||
 	    json_bool(line, "submitted", false, &one.submitted, err) == -1 ||
-	    take_text(arena, line, "canary", &one.canary, err) == -1 ||
-	    take_text(arena, line, "summary", &one.summary, err) == -1 ||
+	    json_copy(arena, line, "canary", &one.canary, err) == -1 ||
+	    json_copy(arena, line, "summary", &one.summary, err) == -1 ||
 	    json_i64(line, "submitted_at", 0, &one.submitted_wall_ms, err) ==
 	        -1 ||
 	    json_i64(line, "total_ms", 0, &one.total_ms, err) == -1 ||
 	    take_cause(line, &one.cause, err) == -1 ||
 	    json_bool(line, "cleaned", false, &one.cleaned, err) == -1 ||
-	    take_text(arena, line, "cleanup_summary", &one.cleanup_summary,
+	    json_copy(arena, line, "cleanup_summary", &one.cleanup_summary,
 	        err) == -1 ||
 	    take_stages(arena, line, &one, err) == -1)
 		return -1;
@@ -230,7 +230,7 @@ add_vantage(struct observed *observed, const cJSON *line, struct err *err)
 	const char *vantage = NULL;
 	int64_t at_wall_ms = 0;
 
-	if (take_text(observed->arena, line, "vantage", &vantage, err) == -1 ||
+	if (json_copy(observed->arena, line, "vantage", &vantage, err) == -1 ||
 	    json_i64(line, "at", 0, &at_wall_ms, err) == -1)
 		return -1;
 	observed->vantage = vantage;

@@ -5,18 +5,6 @@
 #include "probes/words.h"
 
 int
-take_text(struct arena *arena, const cJSON *object, const char *key,
-    const char **ret, struct err *err)
-{
-	const char *text = "";
-
-	if (json_text(object, key, "", &text, err) == -1)
-		return -1;
-	*ret = arena_text(arena, text);
-	return 0;
-}
-
-int
 take_result(
     const cJSON *object, const char *key, enum result *ret, struct err *err)
 {

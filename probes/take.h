@@ -14,8 +14,6 @@
  * absent leaves `ret` as it was, or as json_read.h says; what is of another
  * type, or more than anybody writes, is an error of kind ERR_INPUT.
  */
-int take_text(struct arena *arena, const cJSON *object, const char *key,
-    const char **ret, struct err *err) MUST_CHECK;
 int take_result(const cJSON *object, const char *key, enum result *ret,
     struct err *err) MUST_CHECK;
 int take_cause(

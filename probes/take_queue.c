@@ -27,7 +27,7 @@ take_number(struct arena *arena, const cJSON *object, const char *key,
 	}
 	if (json_text(number, "know", "unknown", &word, err) == -1 ||
 	    json_i64(number, "value", 0, &ret->value, err) == -1 ||
-	    take_text(arena, number, "why", &ret->why, err) == -1)
+	    json_copy(arena, number, "why", &ret->why, err) == -1)
 		return err_wrap(err, "'%s'", key);
 	if (!know_parse(word, &ret->know))
 		return err_set(err, ERR_INPUT,
@@ -51,7 +51,7 @@ take_flag(struct arena *arena, const cJSON *object, const char *key,
 	if (flag == NULL)
 		return 0;
 	if (json_text(flag, "is", "unknown", &word, err) == -1 ||
-	    take_text(arena, flag, "why", &ret->why, err) == -1)
+	    json_copy(arena, flag, "why", &ret->why, err) == -1)
 		return err_wrap(err, "'%s'", key);
 	if (!holds_parse(word, &ret->is))
 		return err_set(
@@ -76,12 +76,12 @@ take_who(struct arena *arena, const cJSON *object, struct queue_state *ret,
 	{
 		struct queue_consumer *one = &all[ret->nwho++];
 		int64_t proof = 0;
-		if (take_text(arena, item, "id", &one->id, err) == -1 ||
-		    take_text(arena, item, "address", &one->address, err) ==
+		if (json_copy(arena, item, "id", &one->id, err) == -1 ||
+		    json_copy(arena, item, "address", &one->address, err) ==
 		        -1 ||
-		    take_text(arena, item, "reads", &one->reads, err) == -1 ||
-		    take_text(arena, item, "where", &one->where, err) == -1 ||
-		    take_text(arena, item, "worker", &one->worker, err) == -1 ||
+		    json_copy(arena, item, "reads", &one->reads, err) == -1 ||
+		    json_copy(arena, item, "where", &one->where, err) == -1 ||
+		    json_copy(arena, item, "worker", &one->worker, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
 		    json_i64(item, "session", -1, &one->session, err) == -1 ||
 		    json_i64(item, "proof", 0, &proof, err) == -1 ||
@@ -111,9 +111,9 @@ take_near(struct arena *arena, const cJSON *object, struct queue_state *ret,
 	{
 		struct queue_near *one = &all[ret->nnear++];
 		int64_t distance = 0;
-		if (take_text(arena, item, "name", &one->name, err) == -1 ||
-		    take_text(arena, item, "where", &one->where, err) == -1 ||
-		    take_text(arena, item, "type", &one->type, err) == -1 ||
+		if (json_copy(arena, item, "name", &one->name, err) == -1 ||
+		    json_copy(arena, item, "where", &one->where, err) == -1 ||
+		    json_copy(arena, item, "type", &one->type, err) == -1 ||
 		    take_number(arena, item, "waiting", &one->waiting, err) ==
 		        -1 ||
 		    json_i64(item, "distance", 0, &distance, err) == -1)
@@ -151,10 +151,10 @@ take_queue(struct arena *arena, const cJSON *line, struct queue_state **ret,
 	if (object == NULL)
 		return 0;
 	struct queue_state *state = arena_alloc(arena, sizeof(*state));
-	if (take_text(arena, object, "engine", &state->engine, err) == -1 ||
-	    take_text(arena, object, "identity", &state->identity, err) == -1 ||
-	    take_text(arena, object, "target", &state->target, err) == -1 ||
-	    take_text(arena, object, "head", &state->head, err) == -1 ||
+	if (json_copy(arena, object, "engine", &state->engine, err) == -1 ||
+	    json_copy(arena, object, "identity", &state->identity, err) == -1 ||
+	    json_copy(arena, object, "target", &state->target, err) == -1 ||
+	    json_copy(arena, object, "head", &state->head, err) == -1 ||
 	    json_i64(object, "as_of", 0, &state->as_of_wall_ms, err) == -1 ||
 	    json_text(object, "exists", "unknown", &exists, err) == -1 ||
 	    json_i64(object, "paused", -1, &paused, err) == -1 ||
@@ -202,9 +202,9 @@ take_items(struct arena *arena, const cJSON *object, struct queue_page *ret,
 	cJSON_ArrayForEach(item, list)
 	{
 		struct queue_item *one = &items[ret->count++];
-		if (take_text(arena, item, "id", &one->id, err) == -1 ||
-		    take_text(arena, item, "error", &one->error, err) == -1 ||
-		    take_text(arena, item, "owner", &one->owner, err) == -1 ||
+		if (json_copy(arena, item, "id", &one->id, err) == -1 ||
+		    json_copy(arena, item, "error", &one->error, err) == -1 ||
+		    json_copy(arena, item, "owner", &one->owner, err) == -1 ||
 		    take_payload(arena, item, one, err) == -1 ||
 		    json_i64(item, "payload_bytes", -1, &one->payload_whole,
 		        err) == -1 ||

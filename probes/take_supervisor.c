@@ -30,16 +30,16 @@ take_instances(struct arena *arena, const cJSON *object,
 		    &ret->instances[ret->ninstances++];
 		if (json_i64(item, "index", 0, &one->index, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
-		    take_text(arena, item, "state", &one->state, err) == -1 ||
+		    json_copy(arena, item, "state", &one->state, err) == -1 ||
 		    json_bool(item, "ready", false, &one->ready, err) == -1 ||
 		    json_i64(item, "restarts", 0, &one->restarts, err) == -1 ||
 		    json_i64(item, "started_at", 0, &one->started_wall_ms,
 		        err) == -1 ||
-		    take_text(arena, item, "config_digest", &one->config_digest,
+		    json_copy(arena, item, "config_digest", &one->config_digest,
 		        err) == -1 ||
-		    take_text(arena, item, "last_exit", &one->last_exit, err) ==
+		    json_copy(arena, item, "last_exit", &one->last_exit, err) ==
 		        -1 ||
-		    take_text(arena, item, "waits_for", &one->waits_for, err) ==
+		    json_copy(arena, item, "waits_for", &one->waits_for, err) ==
 		        -1)
 			return err_wrap(err, "'instances'");
 	}
@@ -60,9 +60,9 @@ take_workers(struct arena *arena, const cJSON *object,
 	cJSON_ArrayForEach(item, workers)
 	{
 		struct observed_worker *one = &ret->workers[ret->nworkers++];
-		if (take_text(arena, item, "name", &one->name, err) == -1 ||
-		    take_text(arena, item, "held", &one->held, err) == -1 ||
-		    take_text(arena, item, "under_way", &one->under_way, err) ==
+		if (json_copy(arena, item, "name", &one->name, err) == -1 ||
+		    json_copy(arena, item, "held", &one->held, err) == -1 ||
+		    json_copy(arena, item, "under_way", &one->under_way, err) ==
 		        -1 ||
 		    json_i64(item, "desired", 0, &one->desired, err) == -1 ||
 		    json_i64(item, "ready", 0, &one->ready, err) == -1 ||
@@ -86,12 +86,12 @@ take_drift(struct arena *arena, const cJSON *object,
 	cJSON_ArrayForEach(item, drift)
 	{
 		struct observed_drift *one = &ret->drift[ret->ndrift++];
-		if (take_text(arena, item, "worker", &one->worker, err) == -1 ||
-		    take_text(arena, item, "class", &one->class, err) == -1 ||
-		    take_text(arena, item, "key", &one->key, err) == -1 ||
-		    take_text(arena, item, "summary", &one->summary, err) ==
+		if (json_copy(arena, item, "worker", &one->worker, err) == -1 ||
+		    json_copy(arena, item, "class", &one->class, err) == -1 ||
+		    json_copy(arena, item, "key", &one->key, err) == -1 ||
+		    json_copy(arena, item, "summary", &one->summary, err) ==
 		        -1 ||
-		    take_text(arena, item, "evidence", &one->evidence, err) ==
+		    json_copy(arena, item, "evidence", &one->evidence, err) ==
 		        -1)
 			return err_wrap(err, "'drift'");
 	}
@@ -110,15 +110,15 @@ take_supervisor(struct arena *arena, const cJSON *line, struct observation *ret,
 		return 0;
 	struct observed_supervisor *sup = arena_alloc(arena, sizeof(*sup));
 	if (take_result(object, "reached", &sup->reached, err) == -1 ||
-	    take_text(arena, object, "why", &sup->why, err) == -1 ||
-	    take_text(arena, object, "name", &sup->name, err) == -1 ||
-	    take_text(arena, object, "operator_state", &sup->operator_state,
+	    json_copy(arena, object, "why", &sup->why, err) == -1 ||
+	    json_copy(arena, object, "name", &sup->name, err) == -1 ||
+	    json_copy(arena, object, "operator_state", &sup->operator_state,
 	        err) == -1 ||
-	    take_text(arena, object, "limits_missing", &sup->limits_missing,
+	    json_copy(arena, object, "limits_missing", &sup->limits_missing,
 	        err) == -1 ||
-	    take_text(arena, object, "limits_why", &sup->limits_why, err) ==
+	    json_copy(arena, object, "limits_why", &sup->limits_why, err) ==
 	        -1 ||
-	    take_text(arena, object, "manifest_digest", &sup->manifest_digest,
+	    json_copy(arena, object, "manifest_digest", &sup->manifest_digest,
 	        err) == -1 ||
 	    take_workers(arena, object, sup, err) == -1 ||
 	    take_drift(arena, object, sup, err) == -1)
@@ -146,9 +146,9 @@ take_processes(struct arena *arena, const cJSON *line, struct observation *ret,
 	cJSON_ArrayForEach(item, processes)
 	{
 		struct observed_process *one = &all[ret->nprocesses++];
-		if (take_text(arena, item, "worker", &one->worker, err) == -1 ||
+		if (json_copy(arena, item, "worker", &one->worker, err) == -1 ||
 		    json_i64(item, "pid", -1, &one->pid, err) == -1 ||
-		    take_text(arena, item, "command", &one->command, err) ==
+		    json_copy(arena, item, "command", &one->command, err) ==
 		        -1 ||
 		    json_i64(item, "started_at", 0, &one->started_wall_ms,
 		        err) == -1)

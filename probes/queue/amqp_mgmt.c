@@ -45,20 +45,6 @@ amqp_mgmt_read(struct queue *queue, struct arena *arena, const char *path,
 }
 
 static int
-copy_text(struct arena *arena, const cJSON *object, const char *key,
-    const char **ret, struct err *err)
-{
-	const char *text = NULL;
-
-	*ret = "";
-	if (object != NULL && json_text(object, key, "", &text, err) == -1)
-		return -1;
-	if (text != NULL)
-		*ret = arena_text(arena, text);
-	return 0;
-}
-
-static int
 consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
     struct queue_consumer *ret, struct err *err)
 {
@@ -74,9 +60,9 @@ consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
 	if (!cJSON_IsObject(one))
 		return err_set(err, ERR_INPUT, "a consumer is no object");
 	if (json_object(one, "channel_details", &channel, err) == -1 ||
-	    copy_text(arena, one, "consumer_tag", &ret->id, err) == -1 ||
+	    json_copy(arena, one, "consumer_tag", &ret->id, err) == -1 ||
 	    json_i64(one, "prefetch_count", 0, &prefetch, err) == -1 ||
-	    copy_text(arena, channel, "peer_host", &host, err) == -1 ||
+	    json_copy(arena, channel, "peer_host", &host, err) == -1 ||
 	    (channel != NULL &&
 	        json_i64(channel, "peer_port", -1, &port, err) == -1))
 		return -1;
@@ -116,10 +102,10 @@ amqp_counted_of(struct arena *arena, const cJSON *answer,
 	    json_array(answer, "consumer_details", &consumers, err) == -1 ||
 	    json_i64(answer, "messages_unacknowledged", -1, &counted.unacked,
 	        err) == -1 ||
-	    copy_text(arena, answer, "type", &counted.type, err) == -1 ||
-	    copy_text(arena, arguments, "x-dead-letter-exchange",
+	    json_copy(arena, answer, "type", &counted.type, err) == -1 ||
+	    json_copy(arena, arguments, "x-dead-letter-exchange",
 	        &counted.dead_exchange, err) == -1 ||
-	    copy_text(arena, arguments, "x-dead-letter-routing-key",
+	    json_copy(arena, arguments, "x-dead-letter-routing-key",
 	        &counted.dead_key, err) == -1)
 		return -1;
 	/* without a policy it is an empty array in some versions */
@@ -129,9 +115,9 @@ amqp_counted_of(struct arena *arena, const cJSON *answer,
 	                        has_text(policy, "dead-letter-exchange");
 	if (!has_text(arguments, "x-dead-letter-exchange") &&
 	    cJSON_IsObject(policy) &&
-	    (copy_text(arena, policy, "dead-letter-exchange",
+	    (json_copy(arena, policy, "dead-letter-exchange",
 	         &counted.dead_exchange, err) == -1 ||
-	        copy_text(arena, policy, "dead-letter-routing-key",
+	        json_copy(arena, policy, "dead-letter-routing-key",
 	            &counted.dead_key, err) == -1))
 		return -1;
 	counted.delivery_limit = -1;
@@ -168,10 +154,10 @@ amqp_bound_of(struct arena *arena, const cJSON *bindings, const char *key)
 		const char *by = NULL;
 
 		if (!cJSON_IsObject(one) ||
-		    copy_text(arena, one, "destination", &to, NULL) == -1 ||
-		    copy_text(arena, one, "destination_type", &type, NULL) ==
+		    json_copy(arena, one, "destination", &to, NULL) == -1 ||
+		    json_copy(arena, one, "destination_type", &type, NULL) ==
 		        -1 ||
-		    copy_text(arena, one, "routing_key", &by, NULL) == -1 ||
+		    json_copy(arena, one, "routing_key", &by, NULL) == -1 ||
 		    !text_equal(type, "queue"))
 			continue;
 		if (text_equal(by, key))

@@ -8,12 +8,6 @@
 #include "probes/queue/cloud.h"
 
 enum {
-	STATUS_UNAUTHORIZED = 401,
-	STATUS_FORBIDDEN = 403,
-	STATUS_NOT_FOUND = 404,
-	STATUS_GONE = 410,
-	STATUS_MANY = 429,
-	STATUS_SERVER = 500,
 	WORDS_MAX = 300
 };
 
@@ -86,25 +80,6 @@ cloud_text(const cJSON *object, const char *key)
 	return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-static enum cause
-cause_of(long status)
-{
-	switch (status) {
-	case STATUS_UNAUTHORIZED:
-		return CAUSE_AUTH;
-	case STATUS_FORBIDDEN:
-		return CAUSE_PERMISSION;
-	case STATUS_NOT_FOUND:
-	case STATUS_GONE:
-		return CAUSE_NOT_FOUND;
-	case STATUS_MANY:
-		return CAUSE_UNAVAILABLE;
-	default:
-		return status >= STATUS_SERVER ? CAUSE_UNAVAILABLE
-		                               : CAUSE_MISMATCH;
-	}
-}
-
 int
 cloud_refused(struct queue *queue, const struct cloud_reply *reply,
     const struct cloud_refusal *refusal, struct err *err)
@@ -118,7 +93,7 @@ cloud_refused(struct queue *queue, const struct cloud_reply *reply,
 		code = status;
 	return queue_trouble(queue,
 	    refusal->cause != CAUSE_NONE ? refusal->cause
-	                                 : cause_of(reply->status),
+	                                 : http_status_cause(reply->status),
 	    code, err, ERR_REFUSED, "%s: %s%s%.*s", refusal->what, code,
 	    words[0] == '\0' ? "" : ", ", WORDS_MAX, words);
 }

@@ -77,18 +77,6 @@ nats_wanted(struct arena *arena, int64_t seq, const char *key, const char *text)
  */
 
 static int
-copy_text(struct arena *arena, const cJSON *object, const char *key,
-    const char **ret, struct err *err)
-{
-	const char *text = NULL;
-
-	if (object != NULL && json_text(object, key, "", &text, err) == -1)
-		return -1;
-	*ret = text != NULL ? arena_text(arena, text) : "";
-	return 0;
-}
-
-static int
 number(const cJSON *object, const char *key, int64_t *ret, struct err *err)
 {
 	*ret = -1;
@@ -151,7 +139,7 @@ stream_limits_of(struct arena *arena, const cJSON *config,
 	const char *discard = NULL;
 	int64_t max_age_ns = -1;
 
-	if (copy_text(arena, config, "discard", &discard, err) == -1 ||
+	if (json_copy(arena, config, "discard", &discard, err) == -1 ||
 	    number(config, "max_msgs", &ret->max_messages, err) == -1 ||
 	    number(config, "max_bytes", &ret->max_bytes, err) == -1 ||
 	    number(config, "max_age", &max_age_ns, err) == -1)
@@ -175,8 +163,8 @@ nats_stream_of(struct arena *arena, const cJSON *info, struct nats_stream *ret,
 	if (config == NULL || state == NULL)
 		return err_set(err, ERR_INPUT, "a stream without '%s'",
 		    config == NULL ? "config" : "state");
-	if (copy_text(arena, config, "name", &stream.name, err) == -1 ||
-	    copy_text(arena, config, "retention", &stream.retention, err) ==
+	if (json_copy(arena, config, "name", &stream.name, err) == -1 ||
+	    json_copy(arena, config, "retention", &stream.retention, err) ==
 	        -1 ||
 	    stream_limits_of(arena, config, &stream, err) == -1 ||
 	    number(state, "bytes", &stream.bytes, err) == -1 ||
@@ -200,11 +188,11 @@ consumer_config_of(struct arena *arena, const cJSON *config,
 	const char *policy = NULL;
 	int64_t ack_wait_ns = -1;
 
-	if (copy_text(arena, config, "filter_subject", &ret->filter, err) ==
+	if (json_copy(arena, config, "filter_subject", &ret->filter, err) ==
 	        -1 ||
-	    copy_text(arena, config, "deliver_subject", &ret->deliver, err) ==
+	    json_copy(arena, config, "deliver_subject", &ret->deliver, err) ==
 	        -1 ||
-	    copy_text(arena, config, "ack_policy", &policy, err) == -1 ||
+	    json_copy(arena, config, "ack_policy", &policy, err) == -1 ||
 	    number(config, "ack_wait", &ack_wait_ns, err) == -1 ||
 	    number(config, "max_deliver", &ret->max_deliver, err) == -1 ||
 	    number(config, "max_ack_pending", &ret->max_ack_pending, err) == -1)
@@ -227,7 +215,7 @@ nats_consumer_of(struct arena *arena, const cJSON *info,
 	    json_object(info, "delivered", &delivered, err) == -1 ||
 	    json_object(info, "ack_floor", &floor, err) == -1 ||
 	    consumer_config_of(arena, config, &consumer, err) == -1 ||
-	    copy_text(arena, info, "name", &consumer.name, err) == -1 ||
+	    json_copy(arena, info, "name", &consumer.name, err) == -1 ||
 	    json_bool(info, "push_bound", false, &consumer.push_bound, err) ==
 	        -1 ||
 	    json_bool(info, "paused", false, &consumer.paused, err) == -1 ||
@@ -329,7 +317,7 @@ nats_message_of(struct arena *arena, const cJSON *answer,
 		return -1;
 	if (object == NULL)
 		return err_set(err, ERR_INPUT, "an answer without a message");
-	if (copy_text(arena, object, "subject", &message.subject, err) == -1 ||
+	if (json_copy(arena, object, "subject", &message.subject, err) == -1 ||
 	    number(object, "seq", &message.seq, err) == -1 ||
 	    moment(object, "time", &message.time_ms, err) == -1 ||
 	    decoded(arena, object, "data", &message.data, &message.len, err) ==
@@ -352,7 +340,7 @@ nats_stored_of(struct arena *arena, const cJSON *answer,
 	int64_t seq = -1;
 	bool duplicate = false;
 
-	if (copy_text(arena, answer, "stream", &stream, err) == -1 ||
+	if (json_copy(arena, answer, "stream", &stream, err) == -1 ||
 	    number(answer, "seq", &seq, err) == -1 ||
 	    json_bool(answer, "duplicate", false, &duplicate, err) == -1)
 		return -1;

@@ -44,4 +44,11 @@ int redis_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err);
 void redis_near_many(struct queue_pass *all, size_t count);
 
+/* What the rows of all kinds on Redis have alike. */
+#define REDIS_KIND_CALLS                                             \
+	.client_keys = redis_client_keys, .close = redis_kind_close, \
+	.observe = redis_kind_observe,                               \
+	.observe_many = redis_kind_observe_many, .near = redis_near, \
+	.near_many = redis_near_many
+
 #endif

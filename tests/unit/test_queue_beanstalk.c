@@ -1,32 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <setjmp.h>
-
-#include <cmocka.h>
-
 #include "base/text.h"
 #include "probes/queue/beanstalk.h"
+#include "tests/unit/arena_try.h"
 
 /* What beanstalkd answers, taken apart; the service tests have a real one. */
-
-static struct arena arena;
-
-static int
-begin(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 20);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	return 0;
-}
 
 static void
 first_lines_are_words_and_numbers(void **state)

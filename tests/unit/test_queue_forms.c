@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/arena.h"
 #include "base/text.h"
 #include "manifests/queue_form.h"
 #include "manifests/table.h"
 #include "probes/queue/queue.h"
+#include "tests/unit/arena_try.h"
 
 /*
  * The manifest's table and the drivers know a queue's URL each for itself,
  * since the one room may not ask the other: what the command line takes must be
  * what reeve.yaml takes.
  */
-static struct arena arena;
-
-static int
-begin(void **state)
-{
-	(void)state;
-	arena_init(&arena, 4 << 20);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	return 0;
-}
-
 /* "SCHEME://h/db?…" with the keys that a queue of this kind needs. */
 static const char *
 whole_url(enum queue_kind_id kind, const char *scheme)

@@ -2,36 +2,14 @@
 #include "base/base.h"
 
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 
-#include <cmocka.h>
-
-#include "base/arena.h"
 #include "base/buffer.h"
 #include "base/text.h"
 #include "probes/queue/near.h"
 #include "probes/queue/queue.h"
 #include "probes/queue/redis.h"
 #include "probes/queue/timestamp.h"
-
-static struct arena arena;
-
-static int
-begin(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 20);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	return 0;
-}
+#include "tests/unit/arena_try.h"
 
 static const char *
 option_of(const struct queue_spec *spec, const char *key)

@@ -1,32 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-#include "base/arena.h"
 #include "base/text.h"
 #include "probes/queue/nats_answer.h"
-
-static struct arena arena;
-
-static int
-begin(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 20);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	return 0;
-}
+#include "tests/unit/arena_try.h"
 
 static cJSON *
 read_answer(const char *text, struct nats_refusal *refusal)
