@@ -33,6 +33,7 @@
  *   expected          lines: "stages check smoke …", "exit N", and then every
  *                     finding that fails, "RVnnn role subject", and those that
  *                     must have another result, "RVnnn passed subject"
+ *   says              optional: lines, each of which the report as text holds
  * Cases named lint-… hold several descriptions against each other and are about
  * no single finding.
  * A failed finding that isn't listed fails the case, and the other way round.
@@ -326,6 +327,28 @@ shows_secret(struct run *run, const char *text, const char *format)
 	return shown || strstr(text, "graphrag123") != NULL;
 }
 
+/* What people are told: the words, and the numbers in them. */
+static bool
+says(struct run *run, const char *name, const char *report)
+{
+	bool all = true;
+
+	if (!exists("says"))
+		return true;
+	for (const char *p = read_text(&run->arena, "says"); *p != '\0';) {
+		size_t len = strcspn(p, "\n");
+		const char *line =
+		    arena_format(&run->arena, "%.*s", (int)len, p);
+
+		if (strstr(report, line) == NULL) {
+			print_error("%s: doesn't say: %s\n", name, line);
+			all = false;
+		}
+		p += len + (p[len] == '\n');
+	}
+	return all;
+}
+
 static bool
 write_reports(struct run *run, const char *name)
 {
@@ -347,6 +370,8 @@ write_reports(struct run *run, const char *name)
 				print_error("%s: report %s\n", name, w->format);
 				ok = false;
 			}
+			if (strcmp(w->format, "text") == 0 && s == 0)
+				ok &= says(run, name, out.data);
 			if (getenv("REEVE_CORPUS_TEXT") != NULL && s == 0)
 				print_message("%s", out.data);
 			buffer_fini(&out);
