@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -52,6 +54,29 @@ write_record(struct cli *cli, const struct logs_record *record,
 	buffer_text(out, "\n");
 }
 
+/* Until the next line is there. False: whoever read ours is gone (`… | head
+ * -1`), or the time that was given is over. */
+static bool
+next_comes(const struct cli *cli, int fd)
+{
+	struct pollfd both[] = {
+	    {.fd = fd, .events = POLLIN}, {.fd = STDOUT_FILENO}};
+	int n = -1;
+
+	while (n == -1) {
+		int64_t left_ms = cli->deadline_ms - clock_ms();
+		int timeout_ms =
+		    cli->timeout_given
+		        ? (int)MIN(MAX(left_ms, (int64_t)0), (int64_t)INT32_MAX)
+		        : -1;
+
+		n = poll(both, ARRAY_LEN(both), timeout_ms);
+		if (n == -1 && errno != EINTR)
+			return true; /* the read says what is wrong */
+	}
+	return n > 0 && (both[1].revents & POLLERR) == 0;
+}
+
 static int
 copy_records(struct cli *cli, int fd, bool follow, bool *ret_any)
 {
@@ -66,6 +91,9 @@ copy_records(struct cli *cli, int fd, bool follow, bool *ret_any)
 	while (rc == EXIT_PASSED) {
 		int64_t left_ms = cli->deadline_ms - clock_ms();
 		int timeout_ms = follow ? -1 : (int)MAX(left_ms, (int64_t)0);
+
+		if (follow && !next_comes(cli, fd))
+			break;
 		got = logs_next(fd, &record, text, timeout_ms, &err);
 		if (got <= 0)
 			break;

@@ -125,6 +125,19 @@ operator_is() { [[ $(operator 1) == "$1" ]]; }
 	[ -s "$T/first" ]
 }
 
+said_again() { [[ $("$REEVE" logs talker) == *again ]]; }
+
+@test "logs --follow ends when its reader has gone, and with its time, though nothing is written" {
+	manifest
+	run_manifest child
+	until_ok said_again
+	"$REEVE" logs --follow talker | head -1 >"$T/first"
+	[ "$(<"$T/first")" = 'talker/0 | hello' ]
+	run "$REEVE" logs --follow talker --timeout 1s
+	[ "$status" -eq 0 ]
+	[ "$output" = $'talker/0 | hello\ntalker/0 | again' ]
+}
+
 @test "where no directory can be written, status finds the supervisor by itself" {
 	needs_root
 	local dir as
