@@ -222,18 +222,19 @@ UNIT_WRAP_test_operator_live = -Wl,--wrap=helper_start,--wrap=clock_ms
 UNIT_WRAP_test_processes_match = -Wl,--wrap=clock_ms,--wrap=connections_each
 # The logger's test is also its client's.
 UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=epoll_wait
-UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c
-UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
+UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c
+UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
   -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
   -Wl,--wrap=send_to_led,--wrap=waitid,--wrap=log_open,--wrap=room_for_processes
-UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/order_encode.c base/buffer.c \
+UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=spawn_start,--wrap=spawn_report,--wrap=send_to_process \
   -Wl,--wrap=send_to_group,--wrap=send_to_led,--wrap=send_group_exists \
   -Wl,--wrap=waitid,--wrap=log_open
 UNIT_WRAP_test_schedule = $(UNIT_WRAP_test_resume) \
   -Wl,--wrap=clock_ms,--wrap=clock_wall_ms,--wrap=timerfd_settime,--wrap=read
 UNIT_WRAP_test_logger = supervisor/wire/logs_client.c
+$(foreach test,$(UNIT_INIT),$(eval $(test): $(filter %.c,$(UNIT_WRAP_$(notdir $(test))))))
 
 $(B)/libtool.a: $(TOOL_LIB_OBJ) $(PAGES_OBJ)
 $(B)/libinit.a: $(INIT_LIB_OBJ)

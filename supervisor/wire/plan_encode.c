@@ -12,30 +12,27 @@
 #include "supervisor/wire/format.h"
 #include "supervisor/wire/order_encode.h"
 #include "supervisor/wire/plan_encode.h"
+#include "supervisor/wire/pool_encode.h"
 
-/* Each section is written into its own buffer, then they are joined. */
+/* Each section is written into its own buffer, then they are joined. Equal
+ * texts, and equal lists, are in there once. */
 struct encoder {
 	struct buffer sections[SECTION_COUNT];
+	struct pool texts, lists;
+	struct buffer list; /* the one that is being made */
 };
 
 static struct plan_text
 put_text(struct encoder *encoder, const char *text)
 {
-	struct buffer *texts = &encoder->sections[SECTION_TEXTS];
-
 	if (text == NULL)
 		return (struct plan_text){0};
-	struct plan_text at = {
-	    .offset = (uint32_t)texts->len, .length = (uint32_t)strlen(text)};
-	buffer_append(texts, text, (size_t)at.length + 1);
-	return at;
-}
+	size_t len = strlen(text);
+	size_t offset = pool_put(&encoder->texts,
+	    &encoder->sections[SECTION_TEXTS], text, len + 1);
 
-static uint32_t
-slots_len(const struct encoder *encoder)
-{
-	return (uint32_t)(encoder->sections[SECTION_SLOTS].len /
-	                  sizeof(union plan_slot));
+	return (struct plan_text){
+	    .offset = (uint32_t)offset, .length = (uint32_t)len};
 }
 
 static struct plan_list
@@ -43,14 +40,19 @@ put_list(struct encoder *encoder, const char *const *list)
 {
 	struct buffer *slots = &encoder->sections[SECTION_SLOTS];
 	union plan_slot slot = {.text = {0}};
-	struct plan_list at = {.first = slots_len(encoder)};
+	struct plan_list at = {0};
 
+	buffer_clear(&encoder->list);
 	for (; list != NULL && list[at.count] != NULL; at.count++) {
 		slot.text = put_text(encoder, list[at.count]);
-		buffer_append(slots, &slot, sizeof(slot));
+		buffer_append(&encoder->list, &slot, sizeof(slot));
 	}
 	slot.text = (struct plan_text){0};
-	buffer_append(slots, &slot, sizeof(slot));
+	buffer_append(&encoder->list, &slot, sizeof(slot));
+	slots->overflow |= encoder->list.overflow;
+	at.first = (uint32_t)(pool_put(&encoder->lists, slots,
+	                          encoder->list.data, encoder->list.len) /
+	                      sizeof(slot));
 	return at;
 }
 
@@ -324,7 +326,7 @@ int
 plan_encode(const struct worker_spec *specs, size_t nspecs,
     const struct plan_settings *settings, struct buffer *out, struct err *err)
 {
-	struct encoder encoder;
+	struct encoder encoder = {0};
 	struct plan_options options;
 	uint32_t *ranks = NULL;
 	int rc = -1;
@@ -341,6 +343,7 @@ plan_encode(const struct worker_spec *specs, size_t nspecs,
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		buffer_init(&encoder.sections[i],
 		    MIN(out->max, (size_t)PLAN_BYTES_MAX));
+	buffer_init(&encoder.list, PLAN_BYTES_MAX);
 	buffer_append(&encoder.sections[SECTION_TEXTS], "", 1);
 	for (size_t i = 0; i < nspecs; i++)
 		if (put_worker(&encoder, &specs[i], ranks[i], err) == -1) {
@@ -358,6 +361,9 @@ plan_encode(const struct worker_spec *specs, size_t nspecs,
 out:
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		buffer_wipe(&encoder.sections[i]);
+	buffer_fini(&encoder.list);
+	pool_fini(&encoder.texts);
+	pool_fini(&encoder.lists);
 	free(ranks);
 	if (rc == -1)
 		buffer_clear(out);

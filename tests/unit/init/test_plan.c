@@ -252,6 +252,62 @@ settings_out_of_range_are_refused(void **state)
 	}
 }
 
+/* A thousand workers that have everything but their name in common: the plan
+ * grows by a record, a name and a place in the order for each. */
+static void
+what_is_equal_is_written_once(void **state)
+{
+	enum {
+		MANY = 1000
+	};
+	static char names[MANY][8];
+	struct worker_spec *specs = calloc(MANY, sizeof(*specs));
+	struct plan_settings settings;
+	struct err err = ERR_INIT;
+	size_t sizes[2] = {0};
+	struct plan plan = PLAN_INIT;
+	struct worker_spec one, other;
+	struct buffer out;
+
+	(void)state;
+	assert_non_null(specs);
+	plan_settings_default(&settings);
+	for (size_t i = 0; i < MANY; i++) {
+		struct worker_spec pair[2];
+		fill(pair);
+		specs[i] = pair[0];
+		(void)snprintf(names[i], sizeof(names[i]), "w%zu", i);
+		specs[i].name = names[i];
+		specs[i].nports = 0;
+		specs[i].ngroups = 0;
+	}
+	for (size_t few = 0; few < 2; few++) {
+		buffer_init(&out, PLAN_BYTES_MAX);
+		if (plan_encode(specs, few == 0 ? MANY : 1, &settings, &out,
+		        &err) == -1)
+			fail_msg("%s", err.text);
+		sizes[few] = out.len;
+		if (few == 1)
+			break;
+		uint8_t *bytes = copy_of(&out);
+		assert_int_equal(plan_decode(bytes, out.len, &plan, &err), 0);
+		plan_worker(&plan, 0, &one);
+		plan_worker(&plan, MANY - 1, &other);
+		assert_ptr_equal(one.envp, other.envp);
+		assert_ptr_equal(one.argv, other.argv);
+		assert_ptr_equal(one.executable, other.executable);
+		assert_string_equal(other.envp[0], envp_a[0]);
+		assert_string_equal(other.name, "w999");
+		free(bytes);
+		buffer_fini(&out);
+	}
+	assert_true(sizes[0] - sizes[1] <
+	            MANY * (sizeof(struct plan_record) + sizeof(uint32_t) +
+	                       sizeof(names[0])));
+	buffer_fini(&out);
+	free(specs);
+}
+
 static void
 an_empty_plan_is_a_plan(void **state)
 {
@@ -527,6 +583,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_encoded_is_what_is_read),
+	    cmocka_unit_test(what_is_equal_is_written_once),
 	    cmocka_unit_test(an_empty_plan_is_a_plan),
 	    cmocka_unit_test(a_plan_of_any_other_length_is_refused),
 	    cmocka_unit_test(settings_out_of_range_are_refused),
