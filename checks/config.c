@@ -146,7 +146,7 @@ consider_variables(struct check *check, struct near *best, const char *want,
     const struct declared_worker *worker)
 {
 	for (size_t i = 0; i < worker->env.count; i++) {
-		const struct declared_env *env = &worker->env.entries[i];
+		const struct declared_env *env = worker->env.entries[i];
 		const struct near candidate = {
 		    .where = given_source(check, env),
 		};
@@ -263,7 +263,7 @@ check_rv102(struct check *check)
 		bool any = false;
 
 		for (size_t i = 0; i < worker->env.count; i++)
-			any |= near_key(check, worker, &worker->env.entries[i]);
+			any |= near_key(check, worker, worker->env.entries[i]);
 		for (const char *const *r = worker->requires;
 		     r != NULL && *r != NULL; r++)
 			any |= near_variable(check, worker, *r);
@@ -308,12 +308,12 @@ judge_source(struct check *check, const struct declared_source *source)
 
 		for (size_t i = 0; i < worker->env.count; i++) {
 			if (!text_equal(
-			        worker->env.entries[i].ref_name, source->name))
+			        worker->env.entries[i]->ref_name, source->name))
 				continue;
 			report_label(
 			    check->report, finding, LABEL_WORKER, worker->name);
 			report_label(check->report, finding, LABEL_ENV,
-			    worker->env.entries[i].name);
+			    worker->env.entries[i]->name);
 		}
 	}
 }
@@ -360,7 +360,7 @@ check_rv105(struct check *check)
 	for (size_t w = 0; w < declared->nworkers; w++)
 		for (size_t i = 0; i < declared->workers[w].env.count; i++)
 			judge_ref(check, &declared->workers[w],
-			    &declared->workers[w].env.entries[i]);
+			    declared->workers[w].env.entries[i]);
 }
 
 /* --- RV122 env-empty-after-interpolation -----------------------------------
@@ -415,7 +415,7 @@ check_rv122(struct check *check)
 
 		for (size_t i = 0; i < worker->env.count; i++)
 			any |= judge_interpolated(
-			    check, worker, &worker->env.entries[i]);
+			    check, worker, worker->env.entries[i]);
 		if (!any && worker->env.count > 0)
 			given_well(
 			    check, worker, "every variable is filled in whole");

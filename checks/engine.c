@@ -138,7 +138,7 @@ check_is_of(
 	const char *json = check->request.json;
 
 	for (size_t i = 0; json != NULL && i < worker->env.count; i++) {
-		const struct declared_env *env = &worker->env.entries[i];
+		const struct declared_env *env = worker->env.entries[i];
 
 		if (!env->shadowed && env->value != NULL &&
 		    strstr(env->value, "://") != NULL &&

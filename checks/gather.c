@@ -406,7 +406,7 @@ look_at_environments(
 
 		for (size_t i = 0; i < worker->env.count; i++) {
 			const struct declared_env *env =
-			    &worker->env.entries[i];
+			    worker->env.entries[i];
 
 			if (env->value == NULL || env->shadowed ||
 			    env->place.line == 0)

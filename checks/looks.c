@@ -56,7 +56,7 @@ looks_each(struct check *check, look_fn *judge)
 	for (size_t w = 0; w < declared->nworkers; w++)
 		for (size_t i = 0; i < declared->workers[w].env.count; i++)
 			look_at_env(check, judge, &declared->workers[w],
-			    &declared->workers[w].env.entries[i]);
+			    declared->workers[w].env.entries[i]);
 	for (size_t q = 0; q < declared->nqueues; q++) {
 		const struct declared_queue *queue = &declared->queues[q];
 		const struct look look = {

@@ -90,7 +90,7 @@ search_brokers(struct check *check, struct broker_search *search,
 	const char *family = url_family(queue->url, NULL);
 
 	for (size_t i = 0; i < environment->count; i++) {
-		const struct declared_env *env = &environment->entries[i];
+		const struct declared_env *env = environment->entries[i];
 
 		if (env->shadowed || env->value == NULL || search->found ||
 		    !text_equal(url_family(env->value, NULL), family))

@@ -102,12 +102,24 @@ add_missing(struct making *making, const char *missing)
 }
 
 static bool
-has_entry(const struct declared_env *entries, size_t count, const char *name)
+has_entry(const struct declared_environment *env, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(entries[i].name, name) == 0)
+	for (size_t i = 0; i < env->count; i++)
+		if (strcmp(env->entries[i]->name, name) == 0)
 			return true;
 	return false;
+}
+
+/* There is room for it. */
+static void
+add_entry(struct check *check, struct declared_worker *worker,
+    const struct declared_env *entry)
+{
+	struct declared_env *own =
+	    arena_alloc(check->report->arena, sizeof(*own));
+
+	*own = *entry;
+	worker->env.entries[worker->env.count++] = own;
 }
 
 /* What a whole Secret would bring that only reeve.yaml knows, and what may
@@ -116,7 +128,6 @@ static void
 add_hidden_entries(struct making *making, struct declared_worker *worker,
     const struct foreign_component *component)
 {
-	struct declared_env *entries = worker->env.entries;
 	bool unknown = false;
 
 	for (size_t m = 0; m < component->nmissing; m++) {
@@ -129,10 +140,9 @@ add_hidden_entries(struct making *making, struct declared_worker *worker,
 			const char *value =
 			    source->values == NULL ? NULL : source->values[k];
 
-			if (has_entry(
-			        entries, worker->env.count, source->keys[k]))
+			if (has_entry(&worker->env, source->keys[k]))
 				continue;
-			entries[worker->env.count++] = (struct declared_env){
+			const struct declared_env entry = {
 			    .name = source->keys[k],
 			    .value = value,
 			    .len = value == NULL ? 0 : strlen(value),
@@ -145,17 +155,20 @@ add_hidden_entries(struct making *making, struct declared_worker *worker,
 			    .absence = value == NULL ? ABSENT_UNRESOLVABLE
 			                             : ABSENT_NOT,
 			};
+			add_entry(making->check, worker, &entry);
 		}
 	}
 	for (const char *const *r = worker->requires;
-	     unknown && r != NULL && *r != NULL; r++)
-		if (!has_entry(entries, worker->env.count, *r))
-			entries[worker->env.count++] = (struct declared_env){
-			    .name = *r,
-			    .place = component->place,
-			    .source = "a secret that is not among these files",
-			    .absence = ABSENT_UNRESOLVABLE,
-			};
+	     unknown && r != NULL && *r != NULL; r++) {
+		const struct declared_env entry = {
+		    .name = *r,
+		    .place = component->place,
+		    .source = "a secret that is not among these files",
+		    .absence = ABSENT_UNRESOLVABLE,
+		};
+		if (!has_entry(&worker->env, *r))
+			add_entry(making->check, worker, &entry);
+	}
 }
 
 static size_t
@@ -177,10 +190,14 @@ static void
 note_shell_variables(struct making *making, struct declared_worker *worker)
 {
 	for (size_t i = 0; i < worker->env.count; i++) {
-		struct declared_env *env = &worker->env.entries[i];
+		const struct declared_env *from = worker->env.entries[i];
 
-		if (env->unresolved == NULL)
+		if (from->unresolved == NULL)
 			continue;
+		struct declared_env *env =
+		    arena_alloc(making->check->report->arena, sizeof(*env));
+		*env = *from;
+		worker->env.entries[i] = env;
 		report_not_checked(making->check->report,
 		    "%s: %s comes from ${%s} of the shell that starts Compose",
 		    worker->name, env->name, env->unresolved);

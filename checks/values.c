@@ -71,7 +71,7 @@ check_rv103(struct check *check)
 
 		for (size_t i = 0; i < worker->env.count; i++)
 			any |= judge_literal(
-			    check, worker, &worker->env.entries[i]);
+			    check, worker, worker->env.entries[i]);
 		if (!any && worker->env.count > 0)
 			given_well(check, worker,
 			    "no secret is written into the manifest");
@@ -99,7 +99,7 @@ secret_in(struct check *check, struct search *search, const char *owner,
     const struct declared_environment *environment)
 {
 	for (size_t i = 0; i < environment->count; i++) {
-		const struct declared_env *e = &environment->entries[i];
+		const struct declared_env *e = environment->entries[i];
 		bool same = strcmp(e->name, search->env->name) == 0 ||
 		            text_equal(e->ref_key, search->env->name);
 
@@ -224,7 +224,7 @@ check_rv104(struct check *check)
 
 		for (size_t i = 0; i < worker->env.count; i++)
 			any |= judge_divergence(
-			    check, worker, &worker->env.entries[i]);
+			    check, worker, worker->env.entries[i]);
 		if (!any && worker->env.count > 0)
 			given_well(check, worker,
 			    "no literal contradicts what a secret holds");
@@ -262,10 +262,10 @@ add_shared(struct shared_list *list, const struct declared_environment *env,
     const struct declared_producer *producer)
 {
 	for (size_t i = 0; i < env->count; i++) {
-		if (!is_shared_kind(&env->entries[i]))
+		if (!is_shared_kind(env->entries[i]))
 			continue;
 		list->all[list->count] = (struct shared){
-		    .env = &env->entries[i],
+		    .env = env->entries[i],
 		    .worker = worker,
 		    .producer = producer,
 		    .order = list->count,
@@ -451,7 +451,7 @@ check_rv127(struct check *check)
 
 		for (size_t i = 0; i < worker->env.count; i++)
 			any |= judge_secret(
-			    check, worker, &worker->env.entries[i]);
+			    check, worker, worker->env.entries[i]);
 		if (!any && worker->env.count > 0)
 			given_well(
 			    check, worker, "its secrets are bare values");
@@ -495,7 +495,7 @@ check_rv128(struct check *check)
 
 		for (size_t i = 0; i < worker->env.count; i++) {
 			const struct declared_env *env =
-			    &worker->env.entries[i];
+			    worker->env.entries[i];
 			const struct subject subject = {
 			    .worker = worker->name, .env = env->name};
 

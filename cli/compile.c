@@ -51,7 +51,7 @@ count_secrets(
 	size_t count = 0;
 
 	for (size_t i = 0; i < worker->env.count; i++) {
-		const struct declared_env *env = &worker->env.entries[i];
+		const struct declared_env *env = worker->env.entries[i];
 		if (!env->secret || env->shadowed)
 			continue;
 		count++;

@@ -390,9 +390,9 @@ const struct declared_env *
 declared_env_find(const struct declared_environment *env, const char *name)
 {
 	for (size_t i = env->count; i > 0; i--) {
-		if (!env->entries[i - 1].shadowed &&
-		    text_equal(env->entries[i - 1].name, name))
-			return &env->entries[i - 1];
+		if (!env->entries[i - 1]->shadowed &&
+		    text_equal(env->entries[i - 1]->name, name))
+			return env->entries[i - 1];
 	}
 	return NULL;
 }

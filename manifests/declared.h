@@ -51,8 +51,10 @@ struct declared_env {
 	const char *unresolved; /* first $(NAME) left unresolved, or NULL */
 };
 
+/* An entry that comes from the same place is the same one for all workers. */
 struct declared_environment {
-	struct declared_env *entries; /* in order; shadowed ones stay, marked */
+	/* in order; shadowed ones stay, marked */
+	const struct declared_env **entries;
 	size_t count;
 };
 

@@ -15,13 +15,14 @@ named(const struct declared_env *entry, const char *name, size_t len)
 	return strncmp(entry->name, name, len) == 0 && entry->name[len] == '\0';
 }
 
-static struct declared_env *
+/* Where the winning entry is; NULL: there is none. */
+static const struct declared_env **
 find(const struct env_list *list, const char *name, size_t len)
 {
 	for (size_t i = list->count; i > 0; i--) {
-		if (!list->entries[i - 1].shadowed &&
-		    named(&list->entries[i - 1], name, len))
-			return &list->entries[i - 1];
+		const struct declared_env **at = &list->entries[i - 1];
+		if (!(*at)->shadowed && named(*at, name, len))
+			return at;
 	}
 	return NULL;
 }
@@ -29,7 +30,9 @@ find(const struct env_list *list, const char *name, size_t len)
 const struct declared_env *
 env_list_find(const struct env_list *list, const char *name, size_t len)
 {
-	return find(list, name, len);
+	const struct declared_env **at = find(list, name, len);
+
+	return at == NULL ? NULL : *at;
 }
 
 void
@@ -37,7 +40,7 @@ env_list_reserve(struct arena *arena, struct env_list *list, size_t room)
 {
 	if (room <= list->cap)
 		return;
-	struct declared_env *entries =
+	const struct declared_env **entries =
 	    arena_array(arena, room, sizeof(*entries));
 
 	if (list->count > 0)
@@ -46,20 +49,36 @@ env_list_reserve(struct arena *arena, struct env_list *list, size_t room)
 	list->cap = room;
 }
 
-void
-env_list_add(
-    struct arena *arena, struct env_list *list, struct declared_env entry)
+static const struct declared_env *
+copy_of(struct arena *arena, const struct declared_env *entry, bool shadowed)
 {
-	struct declared_env *before =
-	    find(list, entry.name, strlen(entry.name));
+	struct declared_env *copy = arena_alloc(arena, sizeof(*copy));
+
+	*copy = *entry;
+	copy->shadowed = shadowed;
+	return copy;
+}
+
+void
+env_list_share(struct arena *arena, struct env_list *list,
+    const struct declared_env *entry)
+{
+	const struct declared_env **before =
+	    find(list, entry->name, strlen(entry->name));
 
 	if (before != NULL)
-		before->shadowed = true;
-	entry.shadowed = false;
+		*before = copy_of(arena, *before, true);
 	if (list->count == list->cap)
 		env_list_reserve(
 		    arena, list, list->cap + MAX(list->cap / 2, ROOM_LEAST));
 	list->entries[list->count++] = entry;
+}
+
+void
+env_list_add(
+    struct arena *arena, struct env_list *list, struct declared_env entry)
+{
+	env_list_share(arena, list, copy_of(arena, &entry, false));
 }
 
 bool

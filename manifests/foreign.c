@@ -237,7 +237,7 @@ static void
 redact_env(const struct declared_environment *env, struct redactor *redactor)
 {
 	for (size_t i = 0; redactor != NULL && i < env->count; i++) {
-		const struct declared_env *it = &env->entries[i];
+		const struct declared_env *it = env->entries[i];
 		if (it->value != NULL &&
 		    (it->secret || env_list_looks_secret(it->name)))
 			redactor_add(redactor, it->value);

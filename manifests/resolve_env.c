@@ -55,11 +55,11 @@ add_environ(struct resolve *r, const struct resolve_layers *layers,
     struct env_list *list)
 {
 	for (size_t i = 0; i < r->environ.count; i++) {
-		const struct declared_env *entry = &r->environ.entries[i];
+		const struct declared_env *entry = r->environ.entries[i];
 		if (!inherited(layers, entry->name))
 			continue;
 		redact(r, entry->name, entry->value);
-		env_list_add(r->arena, list, *entry);
+		env_list_share(r->arena, list, entry);
 	}
 }
 
@@ -114,8 +114,10 @@ add_import(struct resolve *r, const struct declared_import *import,
 		r->unreadable_import = true;
 	for (size_t i = 0; i < source->count; i++) {
 		const struct source_value *value = &source->values[i];
-		const char *name =
-		    arena_format(r->arena, "%s%s", import->prefix, value->key);
+		const char *name = *import->prefix == '\0'
+		                       ? value->key
+		                       : arena_format(r->arena, "%s%s",
+		                             import->prefix, value->key);
 		if (!env_list_takes(name))
 			continue;
 		env_list_add(r->arena, list,
@@ -319,7 +321,7 @@ room_of(const struct resolve *r, const struct resolve_layers *layers,
 	size_t room = r->declared->env.count + layers->env_count;
 
 	for (size_t i = 0; i < r->environ.count; i++)
-		if (inherited(layers, r->environ.entries[i].name))
+		if (inherited(layers, r->environ.entries[i]->name))
 			room++;
 	for (size_t i = 0; i < count; i++)
 		room += resolve_source(
@@ -339,7 +341,7 @@ resolve_env(struct resolve *r, const struct resolve_layers *layers,
 	env_list_reserve(r->arena, list, room_of(r, layers, imports, count));
 	add_environ(r, layers, list);
 	for (size_t i = 0; i < top->count; i++)
-		env_list_add(r->arena, list, top->entries[i]);
+		env_list_share(r->arena, list, top->entries[i]);
 	for (size_t i = 0; i < count; i++)
 		add_import(r, &imports[i], list);
 	add_entries(r, layers, list);

@@ -44,7 +44,7 @@ const struct declared_env *
 specs_gap(const struct declared_worker *worker)
 {
 	for (size_t i = 0; i < worker->env.count; i++) {
-		const struct declared_env *entry = &worker->env.entries[i];
+		const struct declared_env *entry = worker->env.entries[i];
 		if (!entry->shadowed && entry->value == NULL)
 			return entry;
 	}
@@ -107,7 +107,7 @@ environment(struct texts *texts, const struct declared_worker *worker)
 
 	arena_init(&whole, ENVIRONMENT_BYTES_MAX);
 	for (size_t i = 0; i < worker->env.count; i++) {
-		const struct declared_env *entry = &worker->env.entries[i];
+		const struct declared_env *entry = worker->env.entries[i];
 		if (entry->shadowed || entry->value == NULL)
 			continue;
 		envp[count++] = texts_once(texts,

@@ -124,9 +124,44 @@ later_layers_win_and_earlier_entries_stay_marked(void **state)
 	size_t shadowed = 0;
 	const struct declared_environment *env = &try.declared->workers[0].env;
 	for (size_t i = 0; i < env->count; i++)
-		shadowed += env->entries[i].shadowed;
+		shadowed += env->entries[i]->shadowed;
 	assert_int_equal(env->count, 9);
 	assert_int_equal(shadowed, 5);
+	try_end(&try);
+}
+
+static const struct declared_env *
+entry_of(const struct try *try, size_t worker, size_t which)
+{
+	return try->declared->workers[worker].env.entries[which];
+}
+
+static void
+workers_share_what_they_have_from_one_place(void **state)
+{
+	static const char *const environment[] = {"A=own", NULL};
+	const struct declared_options options = {.environ = environment};
+	struct try try;
+
+	(void)state;
+	try_begin(&try);
+	try_load(&try,
+	    TRY_HEAD "env: [{name: B, value: top}]\n"
+	             "workers:\n"
+	             "- {name: u, command: [/w]}\n"
+	             "- {name: v, command: [/w],"
+	             " env: [{name: A, value: of v}, {name: C, value: of v}]}\n"
+	             "- {name: w, command: [/w]}\n",
+	    &options);
+	try_good(&try);
+	assert_ptr_equal(entry_of(&try, 0, 0), entry_of(&try, 2, 0));
+	assert_ptr_equal(entry_of(&try, 0, 1), entry_of(&try, 2, 1));
+	assert_ptr_equal(entry_of(&try, 0, 1), entry_of(&try, 1, 1));
+	/* what one of them overrides is its own affair */
+	assert_true(entry_of(&try, 1, 0)->shadowed);
+	assert_false(entry_of(&try, 0, 0)->shadowed);
+	assert_string_equal(variable(&try, 1, "A")->value, "of v");
+	assert_string_equal(variable(&try, 2, "A")->value, "own");
 	try_end(&try);
 }
 
@@ -577,6 +612,7 @@ main(void)
 	    cmocka_unit_test(products_example_loads_clean),
 	    cmocka_unit_test(an_exact_newline_in_a_secret_stays),
 	    cmocka_unit_test(later_layers_win_and_earlier_entries_stay_marked),
+	    cmocka_unit_test(workers_share_what_they_have_from_one_place),
 	    cmocka_unit_test(inherit_env_restricts_the_supervisors_own),
 	    cmocka_unit_test(references_expand_as_in_kubernetes),
 	    cmocka_unit_test(a_value_that_holds_a_secret_is_secret),

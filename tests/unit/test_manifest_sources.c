@@ -326,11 +326,11 @@ a_command_that_does_not_exist_or_may_not_run_is_said(void **state)
 	try_load(&try, text, NULL);
 	try_good(&try);
 	assert_non_null(strstr(try.declared->sources[0].why, "No such file"));
-	assert_int_equal(try.declared->env.entries[0].absence, ABSENT_SOURCE);
+	assert_int_equal(try.declared->env.entries[0]->absence, ABSENT_SOURCE);
 	try_load(&try, text, &none);
 	try_good(&try);
 	assert_int_equal(
-	    try.declared->env.entries[0].absence, ABSENT_UNRESOLVABLE);
+	    try.declared->env.entries[0]->absence, ABSENT_UNRESOLVABLE);
 	try_end(&try);
 }
 

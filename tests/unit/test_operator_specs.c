@@ -50,11 +50,16 @@ env(const char *name, const char *value)
 static struct declared_worker
 worker_with(struct declared_env *entries, size_t count)
 {
+	const struct declared_env **list =
+	    arena_array(&arena, count, sizeof(*list));
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = &entries[i];
 	return (struct declared_worker){
 	    .name = "w",
 	    .command = command,
 	    .replicas = 2,
-	    .env = {.entries = entries, .count = count},
+	    .env = {.entries = list, .count = count},
 	    .settings = {.nice = DECLARED_UNSET,
 	        .oom_score_adj = DECLARED_UNSET,
 	        .umask = UINT32_MAX},
@@ -219,7 +224,7 @@ the_digest_is_of_what_is_executed_and_how_it_is_ready(void **state)
 	struct worker_spec first = spec_of(&worker);
 
 	(void)state;
-	worker.env.entries = turned;
+	worker.env = worker_with(turned, 2).env;
 	worker.replicas = 9;
 	worker.grace_ms = 1;
 	assert_memory_equal(
@@ -236,7 +241,7 @@ the_digest_is_of_what_is_executed_and_how_it_is_ready(void **state)
 	worker.security.group.text = "7";
 	assert_true(differs(&first, &worker));
 	worker.security.group.text = NULL;
-	worker.env.entries = shifted;
+	worker.env = worker_with(shifted, 2).env;
 	assert_true(differs(&first, &worker));
 }
 
