@@ -31,11 +31,82 @@ find(
 	struct history_entry *entry =
 	    history->buckets[bucket_of(worker, digest)];
 
-	while (entry != NULL &&
-	       (memcmp(entry->spec.config_digest, digest, 16) != 0 ||
-	           !text_equal(entry->spec.name, worker)))
+	while (entry != NULL && (memcmp(entry->digest, digest, 16) != 0 ||
+	                            !text_equal(entry->name, worker)))
 		entry = entry->next_like;
 	return entry;
+}
+
+static struct worker_spec
+spec_of(const struct history *history, const struct history_entry *entry)
+{
+	struct worker_spec spec;
+
+	if (entry->copy != NULL)
+		return *entry->copy;
+	plan_worker(&history->plan, (uint32_t)entry->at, &spec);
+	return spec;
+}
+
+/* A new one, neither copied nor in the plan yet; NULL: no memory. */
+static struct history_entry *
+enter(struct history *history, const struct worker_spec *spec)
+{
+	struct history_entry *entry = calloc(1, sizeof(*entry));
+	struct history_entry **bucket =
+	    &history->buckets[bucket_of(spec->name, spec->config_digest)];
+
+	if (entry == NULL)
+		return NULL;
+	entry->name = spec->name;
+	memcpy(entry->digest, spec->config_digest, sizeof(entry->digest));
+	entry->at = entry->next_at = -1;
+	entry->next = history->first;
+	history->first = entry;
+	entry->next_like = *bucket;
+	*bucket = entry;
+	return entry;
+}
+
+static void
+copy_in(struct history_entry *entry, const struct worker_spec *spec)
+{
+	arena_init(&entry->arena, ENTRY_MAX);
+	entry->copy = arena_alloc(&entry->arena, sizeof(*entry->copy));
+	*entry->copy = specs_copy(&entry->arena, spec);
+	entry->name = entry->copy->name;
+}
+
+void
+history_force(struct history *history, const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan->nworkers; i++) {
+		struct worker_spec spec;
+		plan_worker(plan, i, &spec);
+		struct history_entry *entry =
+		    find(history, spec.name, spec.config_digest);
+		if (entry == NULL)
+			entry = enter(history, &spec);
+		if (entry == NULL)
+			continue;
+		entry->next_at = (int32_t)i;
+	}
+	for (struct history_entry *entry = history->first; entry != NULL;
+	     entry = entry->next) {
+		if (entry->next_at >= 0) {
+			entry->name = plan_worker_name(
+			    plan, (uint32_t)entry->next_at);
+			entry->copy = NULL;
+			arena_wipe(&entry->arena);
+		} else if (entry->at >= 0) {
+			struct worker_spec spec = spec_of(history, entry);
+			copy_in(entry, &spec);
+			entry->wanted = true;
+		}
+		entry->at = entry->next_at;
+		entry->next_at = -1;
+	}
+	history->plan = *plan;
 }
 
 void
@@ -45,29 +116,23 @@ history_add(struct history *history, const struct worker_spec *spec)
 	    find(history, spec->name, spec->config_digest);
 
 	if (entry == NULL) {
-		entry = calloc(1, sizeof(*entry));
+		entry = enter(history, spec);
 		if (entry == NULL)
 			return;
-		arena_init(&entry->arena, ENTRY_MAX);
-		entry->spec = specs_copy(&entry->arena, spec);
-		entry->next = history->first;
-		history->first = entry;
-		struct history_entry **bucket =
-		    &history
-		         ->buckets[bucket_of(spec->name, spec->config_digest)];
-		entry->next_like = *bucket;
-		*bucket = entry;
+		copy_in(entry, spec);
 	}
 	entry->wanted = true;
 }
 
-const struct worker_spec *
-history_find(
-    const struct history *history, const char *worker, const uint8_t digest[16])
+bool
+history_find(const struct history *history, const char *worker,
+    const uint8_t digest[16], struct worker_spec *ret)
 {
 	const struct history_entry *entry = find(history, worker, digest);
 
-	return entry == NULL ? NULL : &entry->spec;
+	if (entry != NULL)
+		*ret = spec_of(history, entry);
+	return entry != NULL;
 }
 
 const struct fingerprint *
@@ -78,12 +143,14 @@ history_print(struct history *history, const struct fingerprint_key *key,
 
 	if (entry == NULL)
 		return NULL;
-	const char *const *envp = entry->spec.envp;
-
-	for (; !entry->printed && envp != NULL && *envp != NULL; envp++)
-		if (inspect_compares(*envp))
-			inspect_print(key, *envp, &entry->print);
-	entry->printed = true;
+	if (!entry->printed) {
+		const struct worker_spec spec = spec_of(history, entry);
+		for (const char *const *envp = spec.envp;
+		     envp != NULL && *envp != NULL; envp++)
+			if (inspect_compares(*envp))
+				inspect_print(key, *envp, &entry->print);
+		entry->printed = true;
+	}
 	return &entry->print;
 }
 
@@ -104,14 +171,14 @@ prune(struct history *history, bool all)
 
 	while (*at != NULL) {
 		struct history_entry *entry = *at;
-		if (entry->wanted && !all) {
+		if ((entry->wanted || entry->at >= 0) && !all) {
 			entry->wanted = false;
 			at = &entry->next;
 			continue;
 		}
 		*at = entry->next;
-		struct history_entry **like = &history->buckets[bucket_of(
-		    entry->spec.name, entry->spec.config_digest)];
+		struct history_entry **like =
+		    &history->buckets[bucket_of(entry->name, entry->digest)];
 		while (*like != entry)
 			like = &(*like)->next_like;
 		*like = entry->next_like;

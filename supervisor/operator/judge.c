@@ -15,6 +15,7 @@ enum {
 	LOOK_AGAIN_MS = 10 * 1000, /* files on disk have no events here */
 	SEND_AGAIN_MS = 200,
 	DRIFT_BYTES_MAX = 256 << 20,
+	VIEWS_BYTES_MAX = 64 << 20,
 };
 
 static int64_t
@@ -84,12 +85,6 @@ forget_old(struct operator_core *op)
 		if (op->tracked[i].memory.has_good)
 			history_want(&op->history, op->tracked[i].name,
 			    op->tracked[i].memory.good);
-	for (uint32_t i = 0; op->applied.known && i < op->applied.plan.nworkers;
-	     i++) {
-		struct worker_spec spec;
-		plan_worker(&op->applied.plan, i, &spec);
-		history_want(&op->history, spec.name, spec.config_digest);
-	}
 	for (size_t i = 0; i < op->running.count; i++) {
 		const struct running_worker *worker = &op->running.workers[i];
 		for (size_t k = 0; k < worker->ninstances; k++)
@@ -124,10 +119,12 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 {
 	struct action actions[ACTIONS_MAX];
 	int64_t wake_ms = CLOCK_NEVER;
+	struct arena arena; /* the views: of no use after this pass */
 
+	arena_init(&arena, VIEWS_BYTES_MAX);
 	consumers_begin(&op->consumers);
 	struct reconcile_input input = {
-	    .workers = views_make(op, op->intent, false, &op->drift, now_ms),
+	    .workers = views_make(op, op->intent, false, &arena, &op->drift, now_ms),
 	    .nworkers = op->intent->declared->nworkers,
 	    .plan_current = plans_current(op),
 	    .plan_pending = op->sent.known,
@@ -149,6 +146,7 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	for (size_t i = 0; i < input.nworkers; i++)
 		operator_track(op, input.workers[i].name)->standing =
 		    reconcile_standing(&input.workers[i], now_ms);
+	arena_fini(&arena);
 	if (op->keep_due) {
 		op->keep_due = false;
 		plans_keep(op);

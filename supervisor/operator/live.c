@@ -161,23 +161,24 @@ write_target(struct live *live, const struct running_instance *instance,
 	}
 	if (!turn)
 		return;
-	const struct worker_spec *spec =
-	    history_find(&live->op->history, wire->name, wire->config_digest);
+	struct worker_spec spec;
+	bool known = history_find(
+	    &live->op->history, wire->name, wire->config_digest, &spec);
 
 	jsonw_object(json, NULL);
 	jsonw_i64(json, "pid", wire->pid);
-	if (spec != NULL && spec->process.limited != 0)
+	if (known && spec.process.limited != 0)
 		jsonw_bool(json, "limits", true);
 	if (instance->peers_wanted)
 		jsonw_bool(json, "peers", true);
-	if (spec != NULL && seen != NULL && seen->differs) {
+	if (known && seen != NULL && seen->differs) {
 		jsonw_array(json, "env");
-		for (size_t i = 0; spec->envp != NULL && spec->envp[i] != NULL;
+		for (size_t i = 0; spec.envp != NULL && spec.envp[i] != NULL;
 		     i++)
-			if (inspect_compares(spec->envp[i]))
+			if (inspect_compares(spec.envp[i]))
 				jsonw_format(json, NULL, "%.*s",
-				    (int)strcspn(spec->envp[i], "="),
-				    spec->envp[i]);
+				    (int)strcspn(spec.envp[i], "="),
+				    spec.envp[i]);
 		jsonw_end(json);
 	}
 	jsonw_end(json);

@@ -582,8 +582,8 @@ finish(struct operator_core *op)
 	events_free(op->events);
 	trend_free(op->trend);
 	store_close(&op->store);
-	plans_fini(op);
 	history_fini(&op->history);
+	plans_fini(op);
 	files_fini(&op->files);
 	running_fini(&op->running);
 	counters_fini(&op->counters);

@@ -245,12 +245,12 @@ bool plans_choice(const struct operator_core *op, const struct intent *intent,
     size_t which, struct worker_spec *ret, const char **ret_held);
 
 /* --- views.c --- */
-/* The workers of `intent`, in its order, in `list`'s arena; what differs is
- * added to `list`. `planned`: as if the init had the plan that `intent` comes
- * to. */
+/* The workers of `intent`, in its order, in `arena`; what differs is added to
+ * `list`, which has its own. `planned`: as if the init had the plan that
+ * `intent` comes to. */
 struct reconcile_worker *views_make(struct operator_core *op,
-    const struct intent *intent, bool planned, struct drift_list *list,
-    int64_t now_ms);
+    const struct intent *intent, bool planned, struct arena *arena,
+    struct drift_list *list, int64_t now_ms);
 
 /* --- preview.c --- */
 /* What reconcile would do for `intent`, as reeve.plan/1. */

@@ -66,12 +66,15 @@ plan_take(struct operator_core *op, int fd, struct operator_plan *ret,
 
 /* What runs with a configuration is known by the plan that brought it. */
 static void
-remember(struct operator_core *op)
+put_in_force(struct operator_core *op, struct operator_plan *plan)
 {
+	history_force(&op->history, &plan->plan);
+	plan_forget(&op->applied);
+	op->applied = *plan;
+	*plan = (struct operator_plan){.plan = PLAN_INIT};
 	for (uint32_t i = 0; i < op->applied.plan.nworkers; i++) {
 		struct worker_spec spec;
 		plan_worker(&op->applied.plan, i, &spec);
-		history_add(&op->history, &spec);
 		struct tracked *tracked = operator_track(op, spec.name);
 		tracked->generation = MAX(tracked->generation, spec.generation);
 	}
@@ -84,9 +87,7 @@ plans_adopt(struct operator_core *op, int fd, struct err *err)
 
 	if (plan_take(op, fd, &taken, err) == -1)
 		return -1;
-	plan_forget(&op->applied);
-	op->applied = taken;
-	remember(op);
+	put_in_force(op, &taken);
 	return 0;
 }
 
@@ -116,6 +117,14 @@ plans_applied(
 	return true;
 }
 
+static bool
+good_of(const struct operator_core *op, const char *name,
+    const struct reconcile_memory *memory, struct worker_spec *ret)
+{
+	return memory->has_good &&
+	       history_find(&op->history, name, memory->good, ret);
+}
+
 /* Declared, unless there is a reason against it; then what it has, or what was
  * good. */
 bool
@@ -128,10 +137,6 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 	const struct worker_spec *spec = &intent->specs.specs[which];
 	const struct tracked *tracked =
 	    operator_tracked(op, declared->name, &unknown);
-	const struct worker_spec *good =
-	    tracked->memory.has_good ? history_find(&op->history,
-	                                   declared->name, tracked->memory.good)
-	                             : NULL;
 	bool starts = true;
 
 	*ret = *spec;
@@ -144,15 +149,12 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 	} else if (specs_gap(declared) != NULL) {
 		/* Never from complete to incomplete; and, as in Kubernetes,
 		 * what was never complete is not started. */
-		if (good != NULL)
-			*ret = *good;
-		else
+		if (!good_of(op, declared->name, &tracked->memory, ret))
 			starts = plans_applied(op, declared->name, ret) &&
 			         ret->replicas > 0;
 		*ret_held = "a declared value is missing";
-	} else if (good != NULL &&
-	           reconcile_held(&tracked->memory, spec->config_digest)) {
-		*ret = *good;
+	} else if (reconcile_held(&tracked->memory, spec->config_digest) &&
+	           good_of(op, declared->name, &tracked->memory, ret)) {
 		*ret_held = "rolled back";
 	}
 	ret->replicas = spec->replicas;
@@ -218,15 +220,10 @@ plans_keep(struct operator_core *op)
 	struct worker_spec *good =
 	    arena_array(&arena, op->ntracked + 1, sizeof(*good));
 
-	for (size_t i = 0; i < op->ntracked; i++) {
-		const struct reconcile_memory *memory = &op->tracked[i].memory;
-		const struct worker_spec *spec =
-		    memory->has_good ? history_find(&op->history,
-		                           op->tracked[i].name, memory->good)
-		                     : NULL;
-		if (spec != NULL)
-			good[count++] = *spec;
-	}
+	for (size_t i = 0; i < op->ntracked; i++)
+		if (good_of(op, op->tracked[i].name, &op->tracked[i].memory,
+		        &good[count]))
+			count++;
 	plan_settings_default(&settings);
 	settings.name = op->name;
 	memset(&message, 0, sizeof(message));
@@ -292,10 +289,11 @@ plans_ask_old(struct operator_core *op)
 		for (size_t k = 0; k < worker->ninstances; k++) {
 			const struct wire_instance *wire =
 			    &worker->instances[k].wire;
+			struct worker_spec known;
 			size_t at = 0;
 			if (wire->pid <= 0 || wire->plan_number > INT32_MAX ||
 			    history_find(&op->history, wire->name,
-			        wire->config_digest) != NULL)
+			        wire->config_digest, &known))
 				continue;
 			while (at < count && asked[at] != wire->plan_number)
 				at++;
@@ -450,10 +448,7 @@ plans_replied(struct operator_core *op, const struct wire_reply *reply)
 	if (!op->sent.known)
 		return;
 	if (reply->ok != 0) {
-		plan_forget(&op->applied);
-		op->applied = op->sent;
-		op->sent = (struct operator_plan){.plan = PLAN_INIT};
-		remember(op);
+		put_in_force(op, &op->sent);
 		log_info("plan.applied", "number=%" PRIu64, reply->plan_number);
 		events_say(op->events, "plan", NULL,
 		    "number %" PRIu64 " is in force", reply->plan_number);

@@ -451,7 +451,7 @@ preview_write(
 		    &preview.arena, ROWS_MAX, sizeof(*preview.rows));
 		preview.nworkers = intent->declared->nworkers;
 		preview.workers = views_make(
-		    op, intent, true, &preview.drift, preview.now_ms);
+		    op, intent, true, &preview.arena, &preview.drift, preview.now_ms);
 		plan_changes(&preview);
 		run_forward(&preview);
 	}

@@ -13,6 +13,18 @@ worker_fini(struct running_worker *worker)
 	for (size_t i = 0; i < worker->ninstances; i++)
 		free(worker->instances[i].files);
 	free(worker->instances);
+	free(worker->crashes_ms);
+}
+
+static void
+add_crash(struct running_worker *worker, int64_t now_ms)
+{
+	if (worker->crashes_ms == NULL)
+		worker->crashes_ms =
+		    calloc(RUNNING_CRASHES_MAX, sizeof(*worker->crashes_ms));
+	if (worker->crashes_ms != NULL)
+		worker->crashes_ms[worker->ncrashes++ % RUNNING_CRASHES_MAX] =
+		    now_ms;
 }
 
 void
@@ -223,8 +235,7 @@ take_instance(struct running *running, const struct wire_instance *wire,
 		instance->exits_seen = wire->total_exits;
 	if (wire->state == INSTANCE_BACKOFF &&
 	    wire->total_exits > instance->exits_seen)
-		worker->crashes_ms[worker->ncrashes++ % RUNNING_CRASHES_MAX] =
-		    now_ms;
+		add_crash(worker, now_ms);
 	if (wire->state == INSTANCE_BACKOFF || wire->state == INSTANCE_READY)
 		instance->exits_seen = wire->total_exits;
 	if (first || before->state != wire->state || before->pid != wire->pid ||

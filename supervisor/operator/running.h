@@ -42,8 +42,9 @@ struct running_worker {
 	uint64_t marked;
 	struct running_instance *instances;
 	size_t ninstances, room;
-	/* when instances ended that had to be started again; a ring */
-	int64_t crashes_ms[RUNNING_CRASHES_MAX];
+	/* when instances ended that had to be started again; a ring of
+	 * RUNNING_CRASHES_MAX, NULL until there is one */
+	int64_t *crashes_ms;
 	uint64_t ncrashes;
 	/* since when fewer are ready than should be; 0: they are */
 	int64_t short_since_ms;

@@ -24,6 +24,7 @@ enum {
 /* One worker while it is looked at. */
 struct look {
 	struct operator_core *op;
+	struct arena *arena; /* what is gone with the views */
 	struct drift_list *list;
 	const struct declared_worker *declared;
 	const struct worker_spec *spec; /* as declared */
@@ -127,18 +128,19 @@ compare_configurations(struct look *look)
 {
 	size_t count = look->running->ninstances;
 	const uint8_t *declared = look->spec->config_digest;
-	bool *done = arena_array(look->list->arena, count + 1, sizeof(*done));
+	bool *done = arena_array(look->arena, count + 1, sizeof(*done));
 
 	for (size_t i = 0; i < count; i++) {
 		const struct reconcile_instance *one = &look->instances[i];
 		if (done[i] || !comparable(one) ||
 		    memcmp(one->digest, declared, 16) == 0)
 			continue;
+		struct worker_spec spec;
+		bool known = history_find(&look->op->history,
+		    look->declared->name, one->digest, &spec);
 		enum drift_policy policy = drift_compare(look->list,
 		    &look->op->key, look->declared, look->spec,
-		    history_find(
-		        &look->op->history, look->declared->name, one->digest),
-		    names_with(look, one->digest));
+		    known ? &spec : NULL, names_with(look, one->digest));
 		for (size_t k = i; k < count; k++) {
 			if (memcmp(look->instances[k].digest, one->digest,
 			        16) != 0)
@@ -233,22 +235,23 @@ compare_files(struct look *look)
 {
 	char paths[FILES_OF_PROGRAM][FILES_PATH_MAX];
 	const char *const *files = look->declared->files;
-	const struct worker_spec *of = NULL; /* of whom `paths` are */
+	const uint8_t *of = NULL; /* of which configuration `paths` are */
+	struct worker_spec spec;
 	size_t count = 0;
 
 	for (size_t i = 0; i < look->running->ninstances; i++) {
 		struct running_instance *instance =
 		    &look->running->instances[i];
-		const struct worker_spec *spec =
-		    history_find(&look->op->history, look->declared->name,
-		        instance->wire.config_digest);
-		if (spec == NULL || instance->wire.pid <= 0 ||
-		    look->instances[i].state != RECONCILE_UP)
+		const uint8_t *digest = instance->wire.config_digest;
+		if (instance->wire.pid <= 0 ||
+		    look->instances[i].state != RECONCILE_UP ||
+		    !history_find(&look->op->history, look->declared->name,
+		        digest, &spec))
 			continue;
-		if (spec != of)
-			count = files_of_program(&look->op->files, spec,
+		if (of == NULL || memcmp(of, digest, sizeof(spec.config_digest)) != 0)
+			count = files_of_program(&look->op->files, &spec,
 			    look_since_ms(look, instance), paths);
-		of = spec;
+		of = digest;
 		for (size_t k = 0; k < count; k++)
 			compare_file(look, i, paths[k], DRIFT_CLASS_EXECUTABLE);
 		for (size_t k = 0; files != NULL && files[k] != NULL; k++)
@@ -262,11 +265,11 @@ compare_processes(struct look *look)
 	for (size_t i = 0; i < look->running->ninstances; i++) {
 		struct running_instance *instance =
 		    &look->running->instances[i];
-		const struct worker_spec *spec =
-		    history_find(&look->op->history, look->declared->name,
-		        instance->wire.config_digest);
-		if (spec != NULL && live_compare(look->op->live, look->list,
-		                        look->declared, spec, instance))
+		struct worker_spec spec;
+		if (history_find(&look->op->history, look->declared->name,
+		        instance->wire.config_digest, &spec) &&
+		    live_compare(look->op->live, look->list, look->declared,
+		        &spec, instance))
 			look->instances[i].repair = true;
 		if (consumers_compare(
 		        look->op, look->list, look->declared, instance))
@@ -337,8 +340,6 @@ applied_of(struct operator_core *op, const struct intent *planned, size_t which,
 static void
 look_at(struct look *look, struct reconcile_worker *ret)
 {
-	look->instances = arena_array(look->list->arena,
-	    look->running->ninstances + 1, sizeof(*look->instances));
 	translate(look);
 	compare_configurations(look);
 	compare_files(look);
@@ -353,13 +354,25 @@ look_at(struct look *look, struct reconcile_worker *ret)
 	ret->ninstances = look->running->ninstances;
 }
 
+static size_t
+instances_of(const struct running *running)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < running->count; i++)
+		count += running->workers[i].ninstances;
+	return count;
+}
+
 struct reconcile_worker *
 views_make(struct operator_core *op, const struct intent *intent, bool planned,
-    struct drift_list *list, int64_t now_ms)
+    struct arena *arena, struct drift_list *list, int64_t now_ms)
 {
 	size_t count = intent->declared->nworkers;
 	struct reconcile_worker *views =
-	    arena_array(list->arena, count + 1, sizeof(*views));
+	    arena_array(arena, count + 1, sizeof(*views));
+	struct reconcile_instance *instances = arena_array(
+	    arena, instances_of(&op->running), sizeof(*instances));
 
 	/* All of them first: the table moves as it grows. */
 	for (size_t i = 0; i < count; i++)
@@ -369,10 +382,12 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 		    &intent->declared->workers[i];
 		struct look look = {
 		    .op = op,
+		    .arena = arena,
 		    .list = list,
 		    .declared = declared,
 		    .spec = &intent->specs.specs[i],
 		    .running = running_find(&op->running, declared->name),
+		    .instances = instances,
 		    .now_ms = now_ms,
 		};
 		views[i] = (struct reconcile_worker){
@@ -386,8 +401,10 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 		memcpy(views[i].declared, look.spec->config_digest,
 		    RECONCILE_DIGEST);
 		applied_of(op, planned ? intent : NULL, i, &views[i]);
-		if (look.running != NULL)
-			look_at(&look, &views[i]);
+		if (look.running == NULL)
+			continue;
+		instances += look.running->ninstances;
+		look_at(&look, &views[i]);
 	}
 	live_strangers(op->live, list);
 	return views;

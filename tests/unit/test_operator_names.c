@@ -2,17 +2,20 @@
 #include "base/base.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "probes/inspect.h"
 #include "supervisor/operator/history.h"
 #include "supervisor/operator/names.h"
 #include "supervisor/operator/running.h"
 #include "supervisor/operator/specs.h"
+#include "supervisor/wire/plan_encode.h"
 
 /* What the operator finds by name, and what it takes for news. */
 enum {
@@ -87,6 +90,7 @@ what_ran_is_remembered_by_name_and_digest_until_nobody_wants_it(void **state)
 	struct fingerprint_key key = {.bytes = {7}};
 	struct history *history = calloc(1, sizeof(*history));
 	struct worker_spec spec = {.executable = "/w", .argv = argv};
+	struct worker_spec found;
 	uint8_t other[16] = {9};
 
 	(void)state;
@@ -98,12 +102,12 @@ what_ran_is_remembered_by_name_and_digest_until_nobody_wants_it(void **state)
 		spec.name = list[i].name;
 		history_add(history, &spec);
 	}
-	for (size_t i = 0; i < MANY; i++)
-		assert_string_equal(
-		    history_find(history, list[i].name, spec.config_digest)
-		        ->name,
-		    list[i].name);
-	assert_null(history_find(history, "w1", other));
+	for (size_t i = 0; i < MANY; i++) {
+		assert_true(history_find(history, list[i].name,
+		    spec.config_digest, &found));
+		assert_string_equal(found.name, list[i].name);
+	}
+	assert_false(history_find(history, "w1", other, &found));
 	struct fingerprint expected = print_of(&key, ENVIRONMENT);
 	const struct fingerprint *print =
 	    history_print(history, &key, "w1", spec.config_digest);
@@ -111,9 +115,99 @@ what_ran_is_remembered_by_name_and_digest_until_nobody_wants_it(void **state)
 	history_prune(history); /* all were added since */
 	history_want(history, "w1", spec.config_digest);
 	history_prune(history);
-	assert_non_null(history_find(history, "w1", spec.config_digest));
-	assert_null(history_find(history, "w2", spec.config_digest));
+	assert_true(history_find(history, "w1", spec.config_digest, &found));
+	assert_false(history_find(history, "w2", spec.config_digest, &found));
 	history_fini(history);
+	free(history);
+}
+
+/* A plan of w0 … with that argument, as it is when it is in force. */
+static struct plan
+plan_of(unsigned count, const char *argument)
+{
+	const char *const argv[] = {"/w", argument, NULL};
+	struct worker_spec *specs = calloc(count, sizeof(*specs));
+	struct plan_settings settings;
+	struct plan plan = PLAN_INIT;
+	struct err err = ERR_INIT;
+	struct buffer bytes;
+	int fd = -1;
+
+	assert_non_null(specs);
+	plan_settings_default(&settings);
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	for (unsigned i = 0; i < count; i++) {
+		(void)snprintf(list[i].name, sizeof(list[i].name), "w%u", i);
+		specs[i] = (struct worker_spec){.name = list[i].name,
+		    .executable = "/w",
+		    .argv = argv,
+		    .envp = ENVIRONMENT,
+		    .umask = UINT32_MAX,
+		    .drain_signal = SIGTERM,
+		    .config_digest = {(uint8_t)*argument}};
+	}
+	if (plan_encode(specs, count, &settings, &bytes, &err) == -1 ||
+	    plan_memfd(bytes.data, bytes.len, &fd, &err) == -1 ||
+	    plan_open(fd, true, &plan, &err) == -1)
+		fail_msg("%s", err.text);
+	fd_close(&fd);
+	buffer_fini(&bytes);
+	free(specs);
+	return plan;
+}
+
+static bool
+lies_in(const struct plan *plan, const char *text)
+{
+	const char *bytes = (const char *)plan->bytes;
+
+	return text >= bytes && text < bytes + plan->size;
+}
+
+static void
+a_plan_in_force_is_not_copied_and_what_only_it_had_outlives_it(void **state)
+{
+	const uint8_t first[16] = {'a'}, second[16] = {'b'};
+	struct fingerprint_key key = {.bytes = {7}};
+	struct history *history = calloc(1, sizeof(*history));
+	struct plan old = plan_of(3, "a");
+	struct worker_spec found;
+
+	(void)state;
+	assert_non_null(history);
+	history_force(history, &old);
+	history_prune(history); /* it stays though nobody asks for it */
+	history_prune(history);
+	assert_true(history_find(history, "w2", first, &found));
+	assert_true(lies_in(&old, found.argv[1]));
+	/* the same plan again, and one that has two of them otherwise */
+	struct plan same = plan_of(3, "a");
+	history_force(history, &same);
+	plan_close(&old);
+	struct plan other = plan_of(2, "b");
+	history_force(history, &other);
+	plan_close(&same);
+	assert_true(history_find(history, "w0", second, &found));
+	assert_string_equal(found.argv[1], "b");
+	assert_true(history_find(history, "w0", first, &found));
+	assert_string_equal(found.argv[1], "a");
+	assert_string_equal(found.name, "w0");
+	struct fingerprint expected = print_of(&key, ENVIRONMENT);
+	assert_true(fingerprint_equal(
+	    history_print(history, &key, "w2", first), &expected));
+	/* back again: and what nobody wants is forgotten */
+	struct plan again = plan_of(2, "a");
+	history_force(history, &again);
+	plan_close(&other);
+	history_want(history, "w2", first);
+	history_prune(history);
+	history_prune(history);
+	assert_true(history_find(history, "w1", first, &found));
+	assert_true(lies_in(&again, found.argv[1]));
+	assert_false(history_find(history, "w1", second, &found));
+	assert_false(history_find(history, "w2", first, &found));
+	history_fini(history);
+	plan_close(&again);
 	free(history);
 }
 
@@ -197,6 +291,8 @@ main(void)
 	    cmocka_unit_test(every_name_is_found_where_it_is_and_no_other),
 	    cmocka_unit_test(
 	        an_environment_has_one_print_whatever_its_order_and_what_is_added),
+	    cmocka_unit_test(
+	        a_plan_in_force_is_not_copied_and_what_only_it_had_outlives_it),
 	    cmocka_unit_test(
 	        what_ran_is_remembered_by_name_and_digest_until_nobody_wants_it),
 	    cmocka_unit_test(a_snapshot_that_says_the_same_again_is_no_news),

@@ -53,12 +53,13 @@ __wrap_plans_choice(const struct operator_core *core,
 }
 
 struct reconcile_worker *__wrap_views_make(struct operator_core *core,
-    const struct intent *wanted, bool planned, struct drift_list *list,
-    int64_t now_ms);
+    const struct intent *wanted, bool planned, struct arena *arena,
+    struct drift_list *list, int64_t now_ms);
 struct reconcile_worker *
 __wrap_views_make(struct operator_core *core, const struct intent *wanted,
-    bool planned, struct drift_list *list, int64_t now_ms)
+    bool planned, struct arena *own, struct drift_list *list, int64_t now_ms)
 {
+	(void)own;
 	(void)core;
 	(void)wanted;
 	(void)now_ms;
