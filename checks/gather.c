@@ -405,8 +405,7 @@ look_at_environments(
 		const struct declared_worker *worker = &declared->workers[w];
 
 		for (size_t i = 0; i < worker->env.count; i++) {
-			const struct declared_env *env =
-			    worker->env.entries[i];
+			const struct declared_env *env = worker->env.entries[i];
 
 			if (env->value == NULL || env->shadowed ||
 			    env->place.line == 0)

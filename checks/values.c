@@ -450,8 +450,8 @@ check_rv127(struct check *check)
 		bool any = false;
 
 		for (size_t i = 0; i < worker->env.count; i++)
-			any |= judge_secret(
-			    check, worker, worker->env.entries[i]);
+			any |=
+			    judge_secret(check, worker, worker->env.entries[i]);
 		if (!any && worker->env.count > 0)
 			given_well(
 			    check, worker, "its secrets are bare values");
@@ -494,8 +494,7 @@ check_rv128(struct check *check)
 		bool any = false;
 
 		for (size_t i = 0; i < worker->env.count; i++) {
-			const struct declared_env *env =
-			    worker->env.entries[i];
+			const struct declared_env *env = worker->env.entries[i];
 			const struct subject subject = {
 			    .worker = worker->name, .env = env->name};
 

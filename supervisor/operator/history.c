@@ -94,8 +94,8 @@ history_force(struct history *history, const struct plan *plan)
 	for (struct history_entry *entry = history->first; entry != NULL;
 	     entry = entry->next) {
 		if (entry->next_at >= 0) {
-			entry->name = plan_worker_name(
-			    plan, (uint32_t)entry->next_at);
+			entry->name =
+			    plan_worker_name(plan, (uint32_t)entry->next_at);
 			entry->copy = NULL;
 			arena_wipe(&entry->arena);
 		} else if (entry->at >= 0) {

@@ -14,7 +14,7 @@
  * are copies. They hold secrets: forgotten means wiped.
  */
 struct history_entry {
-	const char *name;         /* in the plan, or in the copy */
+	const char *name; /* in the plan, or in the copy */
 	uint8_t digest[16];
 	int32_t at, next_at;      /* index in the plan; -1: it is a copy */
 	struct worker_spec *copy; /* NULL: it is in the plan */

@@ -124,7 +124,8 @@ reconcile_all(struct operator_core *op, int64_t now_ms)
 	arena_init(&arena, VIEWS_BYTES_MAX);
 	consumers_begin(&op->consumers);
 	struct reconcile_input input = {
-	    .workers = views_make(op, op->intent, false, &arena, &op->drift, now_ms),
+	    .workers =
+	        views_make(op, op->intent, false, &arena, &op->drift, now_ms),
 	    .nworkers = op->intent->declared->nworkers,
 	    .plan_current = plans_current(op),
 	    .plan_pending = op->sent.known,

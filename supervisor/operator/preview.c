@@ -450,8 +450,8 @@ preview_write(
 		preview.rows = arena_array(
 		    &preview.arena, ROWS_MAX, sizeof(*preview.rows));
 		preview.nworkers = intent->declared->nworkers;
-		preview.workers = views_make(
-		    op, intent, true, &preview.arena, &preview.drift, preview.now_ms);
+		preview.workers = views_make(op, intent, true, &preview.arena,
+		    &preview.drift, preview.now_ms);
 		plan_changes(&preview);
 		run_forward(&preview);
 	}

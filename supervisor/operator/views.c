@@ -248,7 +248,8 @@ compare_files(struct look *look)
 		    !history_find(&look->op->history, look->declared->name,
 		        digest, &spec))
 			continue;
-		if (of == NULL || memcmp(of, digest, sizeof(spec.config_digest)) != 0)
+		if (of == NULL ||
+		    memcmp(of, digest, sizeof(spec.config_digest)) != 0)
 			count = files_of_program(&look->op->files, &spec,
 			    look_since_ms(look, instance), paths);
 		of = digest;
@@ -371,8 +372,8 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 	size_t count = intent->declared->nworkers;
 	struct reconcile_worker *views =
 	    arena_array(arena, count + 1, sizeof(*views));
-	struct reconcile_instance *instances = arena_array(
-	    arena, instances_of(&op->running), sizeof(*instances));
+	struct reconcile_instance *instances =
+	    arena_array(arena, instances_of(&op->running), sizeof(*instances));
 
 	/* All of them first: the table moves as it grows. */
 	for (size_t i = 0; i < count; i++)

@@ -28,6 +28,7 @@ enum plan_section {
 	SECTION_DEPENDENCIES, /* struct plan_dependency */
 	SECTION_CHANGES,      /* struct calendar_change */
 	SECTION_NUMBERS,      /* int64_t: supplementary groups */
+	SECTION_SETUPS,       /* struct plan_setup */
 	SECTION_TEXTS,        /* bytes; the first is 0 */
 	SECTION_COUNT
 };
@@ -103,6 +104,14 @@ struct plan_schedule {
 	int64_t starting_deadline_s;
 };
 
+/* What most workers leave as it is: those of which it is all the same have one
+ * in common. */
+struct plan_setup {
+	struct worker_process process;
+	struct plan_schedule schedule;
+	struct plan_probe probes[PLAN_PROBES];
+};
+
 struct plan_record {
 	struct plan_text name, executable, cwd;
 	struct plan_list argv, envp, groups, ports, dependencies;
@@ -114,7 +123,7 @@ struct plan_record {
 	uint32_t cpu_limit_milli, pids_limit;
 	uint32_t umask, flags, replicas, restart;
 	int32_t drain_signal;
-	uint32_t zero;
+	uint32_t setup; /* index of its plan_setup */
 	/* more than that of every worker that it depends on: so there is no
 	 * cycle */
 	uint32_t rank;
@@ -122,9 +131,6 @@ struct plan_record {
 	int64_t deadline_ms;
 	struct worker_logs logs;
 	uint8_t config_digest[16];
-	struct worker_process process;
-	struct plan_schedule schedule;
-	struct plan_probe probes[PLAN_PROBES];
 };
 
 struct plan_options {
@@ -148,6 +154,7 @@ struct plan_header {
 
 static_assert(sizeof(struct plan_header) % 8 == 0, "aligned sections");
 static_assert(sizeof(struct plan_record) % 8 == 0, "aligned records");
+static_assert(sizeof(struct plan_setup) % 8 == 0, "aligned setups");
 static_assert(sizeof(struct worker_process) ==
                   32 + 16 * WORKER_LIMITS + 8 * WORKER_CPU_WORDS + 16,
     "without gaps");
@@ -164,7 +171,8 @@ size_t plan_item_bytes(enum plan_section section);
 /* What a record, a probe or the settings hold is in range; `what` names it in
  * the error. Used by both sides, so that they can't disagree. */
 struct err;
-int plan_check_numbers(const struct plan_record *record, struct err *err);
+int plan_check_numbers(const struct plan_record *record,
+    const struct plan_setup *setup, struct err *err);
 int plan_check_options(const struct plan_options *options, struct err *err);
 int plan_check_name(const char *name, struct err *err);
 void plan_rule_of(
@@ -180,6 +188,7 @@ struct plan_view {
 	struct plan_dependency *dependencies;
 	struct calendar_change *changes;
 	int64_t *numbers;
+	struct plan_setup *setups;
 	const char *texts;
 	uint64_t count[SECTION_COUNT];
 };

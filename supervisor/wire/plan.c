@@ -165,6 +165,7 @@ plan_view_of(uint8_t *bytes, struct plan_view *ret)
 	ret->dependencies = at[SECTION_DEPENDENCIES];
 	ret->changes = at[SECTION_CHANGES];
 	ret->numbers = at[SECTION_NUMBERS];
+	ret->setups = at[SECTION_SETUPS];
 	ret->texts = at[SECTION_TEXTS];
 }
 
@@ -280,6 +281,7 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	assert(index < plan->nworkers);
 	plan_view_of(plan->bytes, &view);
 	const struct plan_record *record = &view.workers[index];
+	const struct plan_setup *setup = &view.setups[record->setup];
 	*ret = (struct worker_spec){
 	    .name = text_at(&view, record->name),
 	    .argv = list_at(&view, record->argv),
@@ -313,17 +315,17 @@ plan_worker(const struct plan *plan, uint32_t index, struct worker_spec *ret)
 	    .rank = record->rank,
 	    .init = (record->flags & RECORD_FLAG_INIT) != 0,
 	    .memory_limit_bytes = record->memory_limit_bytes,
-	    .process = record->process,
+	    .process = setup->process,
 	    .cpu_limit_milli = record->cpu_limit_milli,
 	    .pids_limit = record->pids_limit,
 	    .generation = record->generation,
 	    .logs = record->logs,
 	};
-	probe_view(&view, &record->probes[PLAN_READINESS], &ret->readiness);
-	probe_view(&view, &record->probes[PLAN_LIVENESS], &ret->liveness);
-	probe_view(&view, &record->probes[PLAN_STARTUP], &ret->startup);
-	probe_view(&view, &record->probes[PLAN_PRE_STOP], &ret->pre_stop);
-	schedule_view(&view, &record->schedule, &ret->schedule);
+	probe_view(&view, &setup->probes[PLAN_READINESS], &ret->readiness);
+	probe_view(&view, &setup->probes[PLAN_LIVENESS], &ret->liveness);
+	probe_view(&view, &setup->probes[PLAN_STARTUP], &ret->startup);
+	probe_view(&view, &setup->probes[PLAN_PRE_STOP], &ret->pre_stop);
+	schedule_view(&view, &setup->schedule, &ret->schedule);
 	memcpy(ret->config_digest, record->config_digest,
 	    sizeof(ret->config_digest));
 }

@@ -34,6 +34,7 @@ plan_item_bytes(enum plan_section section)
 	    [SECTION_DEPENDENCIES] = sizeof(struct plan_dependency),
 	    [SECTION_CHANGES] = sizeof(struct calendar_change),
 	    [SECTION_NUMBERS] = sizeof(int64_t),
+	    [SECTION_SETUPS] = sizeof(struct plan_setup),
 	    [SECTION_TEXTS] = 1,
 	};
 
@@ -86,7 +87,7 @@ check_ids(const struct plan_record *record, struct err *err)
 	if (record->umask != UINT32_MAX && record->umask > 0777)
 		return err_set(err, ERR_INPUT, "umask 0%o is not in 0..0777",
 		    record->umask);
-	if (record->zero != 0 || record->zero_too != 0 ||
+	if (record->zero_too != 0 ||
 	    (record->flags & ~(uint32_t)RECORD_FLAGS) != 0)
 		return err_set(err, ERR_INPUT, "unknown flags");
 	return 0;
@@ -184,9 +185,9 @@ plan_rule_of(const struct plan_schedule *schedule, struct calendar_rule *ret)
 }
 
 static int
-check_schedule(const struct plan_record *record, struct err *err)
+check_schedule(const struct plan_record *record,
+    const struct plan_schedule *schedule, struct err *err)
 {
-	const struct plan_schedule *schedule = &record->schedule;
 	struct calendar_rule rule;
 
 	if (schedule->text.offset == 0)
@@ -204,7 +205,8 @@ check_schedule(const struct plan_record *record, struct err *err)
 }
 
 int
-plan_check_numbers(const struct plan_record *record, struct err *err)
+plan_check_numbers(const struct plan_record *record,
+    const struct plan_setup *setup, struct err *err)
 {
 	static const char *const names[PLAN_PROBES] = {
 	    [PLAN_READINESS] = "readiness",
@@ -214,7 +216,7 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	};
 
 	if (check_ids(record, err) == -1 || check_notify(record, err) == -1 ||
-	    check_process(&record->process, err) == -1 ||
+	    check_process(&setup->process, err) == -1 ||
 	    check_logs(&record->logs, err) == -1)
 		return -1;
 	if (in_range(record->replicas, 0, WORKER_REPLICAS_MAX, "replicas",
@@ -234,10 +236,10 @@ plan_check_numbers(const struct plan_record *record, struct err *err)
 	        -1 ||
 	    in_range(record->pids_limit, 0, INT32_MAX, "pids limit", err) ==
 	        -1 ||
-	    check_schedule(record, err) == -1)
+	    check_schedule(record, &setup->schedule, err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
-		if (check_probe(&record->probes[i], names[i], err) == -1)
+		if (check_probe(&setup->probes[i], names[i], err) == -1)
 			return -1;
 	return 0;
 }

@@ -200,6 +200,10 @@ check_record(const struct plan_view *view, const struct plan_record *record,
 	        -1 ||
 	    check_list(view, record->argv, "arguments", err) == -1)
 		return -1;
+	if (record->setup >= view->count[SECTION_SETUPS])
+		return err_set(
+		    err, ERR_INPUT, "its setup lies outside the plan");
+	const struct plan_setup *setup = &view->setups[record->setup];
 	if (view->texts[record->executable.offset] != '/')
 		return err_set(
 		    err, ERR_INPUT, "the executable's path is not absolute");
@@ -208,12 +212,12 @@ check_record(const struct plan_view *view, const struct plan_record *record,
 	if (check_environment(view, record, err) == -1 ||
 	    check_groups_ports(view, record, err) == -1)
 		return -1;
-	if (check_calendar(view, &record->schedule, err) == -1)
+	if (check_calendar(view, &setup->schedule, err) == -1)
 		return -1;
 	for (unsigned i = 0; i < PLAN_PROBES; i++)
-		if (check_probe_texts(view, &record->probes[i], err) == -1)
+		if (check_probe_texts(view, &setup->probes[i], err) == -1)
 			return -1;
-	return plan_check_numbers(record, err);
+	return plan_check_numbers(record, setup, err);
 }
 
 static int

@@ -15,10 +15,10 @@
 #include "supervisor/wire/pool_encode.h"
 
 /* Each section is written into its own buffer, then they are joined. Equal
- * texts, and equal lists, are in there once. */
+ * texts, lists and setups are in there once. */
 struct encoder {
 	struct buffer sections[SECTION_COUNT];
-	struct pool texts, lists;
+	struct pool texts, lists, setups;
 	struct buffer list; /* the one that is being made */
 };
 
@@ -28,8 +28,8 @@ put_text(struct encoder *encoder, const char *text)
 	if (text == NULL)
 		return (struct plan_text){0};
 	size_t len = strlen(text);
-	size_t offset = pool_put(&encoder->texts,
-	    &encoder->sections[SECTION_TEXTS], text, len + 1);
+	size_t offset = pool_put(
+	    &encoder->texts, &encoder->sections[SECTION_TEXTS], text, len + 1);
 
 	return (struct plan_text){
 	    .offset = (uint32_t)offset, .length = (uint32_t)len};
@@ -109,10 +109,10 @@ put_schedule(struct encoder *encoder, const struct worker_schedule *from)
 	struct buffer *changes = &encoder->sections[SECTION_CHANGES];
 	struct plan_schedule to = {.text = {0}};
 
-	to.changes.first =
-	    (uint32_t)(changes->len / sizeof(struct calendar_change));
 	if (from->text == NULL)
 		return to;
+	to.changes.first =
+	    (uint32_t)(changes->len / sizeof(struct calendar_change));
 	to.text = put_text(encoder, from->text);
 	to.zone_name = put_text(encoder, from->zone_name);
 	to.changes.count = (uint32_t)from->zone.count;
@@ -154,6 +154,21 @@ put_probe(struct encoder *encoder, const struct probe_spec *probe)
 	return record;
 }
 
+static struct plan_setup
+setup_of(struct encoder *encoder, const struct worker_spec *spec)
+{
+	struct plan_setup setup = {
+	    .process = spec->process,
+	    .schedule = put_schedule(encoder, &spec->schedule),
+	};
+
+	setup.probes[PLAN_READINESS] = put_probe(encoder, &spec->readiness);
+	setup.probes[PLAN_LIVENESS] = put_probe(encoder, &spec->liveness);
+	setup.probes[PLAN_STARTUP] = put_probe(encoder, &spec->startup);
+	setup.probes[PLAN_PRE_STOP] = put_probe(encoder, &spec->pre_stop);
+	return setup;
+}
+
 static int
 put_worker(struct encoder *encoder, const struct worker_spec *spec,
     uint32_t rank, struct err *err)
@@ -170,7 +185,6 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	    .notify_fd = spec->notify.fd,
 	    .watchdog_ms = spec->notify.watchdog_ms,
 	    .memory_limit_bytes = spec->memory_limit_bytes,
-	    .process = spec->process,
 	    .cpu_limit_milli = spec->cpu_limit_milli,
 	    .pids_limit = spec->pids_limit,
 	    .generation = spec->generation,
@@ -196,16 +210,17 @@ put_worker(struct encoder *encoder, const struct worker_spec *spec,
 	record.groups = put_groups(encoder, spec);
 	record.ports = put_ports(encoder, spec);
 	record.dependencies = put_dependencies(encoder, spec);
-	record.schedule = put_schedule(encoder, &spec->schedule);
 	memcpy(record.config_digest, spec->config_digest,
 	    sizeof(record.config_digest));
-	record.probes[PLAN_READINESS] = put_probe(encoder, &spec->readiness);
-	record.probes[PLAN_LIVENESS] = put_probe(encoder, &spec->liveness);
-	record.probes[PLAN_STARTUP] = put_probe(encoder, &spec->startup);
-	record.probes[PLAN_PRE_STOP] = put_probe(encoder, &spec->pre_stop);
+	const struct plan_setup setup = setup_of(encoder, spec);
+
+	record.setup = (uint32_t)(pool_put(&encoder->setups,
+	                              &encoder->sections[SECTION_SETUPS],
+	                              &setup, sizeof(setup)) /
+	                          sizeof(setup));
 	buffer_append(
 	    &encoder->sections[SECTION_WORKERS], &record, sizeof(record));
-	return plan_check_numbers(&record, err);
+	return plan_check_numbers(&record, &setup, err);
 }
 
 static int
@@ -364,6 +379,7 @@ out:
 	buffer_fini(&encoder.list);
 	pool_fini(&encoder.texts);
 	pool_fini(&encoder.lists);
+	pool_fini(&encoder.setups);
 	free(ranks);
 	if (rc == -1)
 		buffer_clear(out);

@@ -103,8 +103,8 @@ what_ran_is_remembered_by_name_and_digest_until_nobody_wants_it(void **state)
 		history_add(history, &spec);
 	}
 	for (size_t i = 0; i < MANY; i++) {
-		assert_true(history_find(history, list[i].name,
-		    spec.config_digest, &found));
+		assert_true(history_find(
+		    history, list[i].name, spec.config_digest, &found));
 		assert_string_equal(found.name, list[i].name);
 	}
 	assert_false(history_find(history, "w1", other, &found));

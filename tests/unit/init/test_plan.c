@@ -296,6 +296,7 @@ what_is_equal_is_written_once(void **state)
 		assert_ptr_equal(one.envp, other.envp);
 		assert_ptr_equal(one.argv, other.argv);
 		assert_ptr_equal(one.executable, other.executable);
+		assert_int_equal(other.liveness.kind, PROBE_EXEC);
 		assert_string_equal(other.envp[0], envp_a[0]);
 		assert_string_equal(other.name, "w999");
 		free(bytes);
