@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/specs.h"
 #include "worker/exit.h"
 
 enum {
@@ -457,11 +458,11 @@ conditions_judge(struct operator_core *op, int64_t now_ms)
 		rolled_back(&judged, declared);
 		if (worker == NULL)
 			continue;
+		struct worker_spec spec;
+		intent_spec(op->intent, i, &spec);
 		crash_looping(&judged, declared, worker);
-		schedule_failed(
-		    &judged, declared, &op->intent->specs.specs[i], worker);
-		not_ready(
-		    &judged, declared, &op->intent->specs.specs[i], worker);
+		schedule_failed(&judged, declared, &spec, worker);
+		not_ready(&judged, declared, &spec, worker);
 	}
 	if (op->intent != NULL) {
 		sources(&judged);

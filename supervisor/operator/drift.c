@@ -124,12 +124,17 @@ drift_concerns(const struct drift *item, const char *index)
 void
 drift_add(struct drift_list *list, const struct drift *item)
 {
-	if (list->items == NULL)
-		list->items =
-		    arena_array(list->arena, DRIFT_MAX, sizeof(*list->items));
 	if (list->count == DRIFT_MAX) {
 		list->cut = true;
 		return;
+	}
+	/* The room doubles: there mostly is little. */
+	if ((list->count & (list->count - 1)) == 0) {
+		struct drift *more = arena_array(list->arena,
+		    MAX(2 * list->count, (size_t)1), sizeof(*more));
+		if (list->count > 0)
+			memcpy(more, list->items, list->count * sizeof(*more));
+		list->items = more;
 	}
 	list->items[list->count++] = *item;
 }

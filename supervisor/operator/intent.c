@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "supervisor/operator/intent.h"
+#include "supervisor/operator/specs.h"
+#include "supervisor/wire/plan_encode.h"
 
 enum {
 	INTENT_BYTES_MAX = 512 << 20
@@ -34,9 +36,12 @@ print_of(const struct intent *intent, const struct fingerprint_key *key)
 
 	buffer_init(&bytes, INTENT_BYTES_MAX);
 	buffer_text(&bytes, declared->digest);
-	for (size_t i = 0; i < intent->specs.count; i++)
-		buffer_append(&bytes, intent->specs.specs[i].config_digest,
-		    sizeof(intent->specs.specs[i].config_digest));
+	for (size_t i = 0; i < declared->nworkers; i++) {
+		struct worker_spec spec;
+		intent_spec(intent, i, &spec);
+		buffer_append(
+		    &bytes, spec.config_digest, sizeof(spec.config_digest));
+	}
 	for (size_t i = 0; i < declared->nqueues; i++)
 		buffer_text(&bytes, declared->queues[i].url == NULL
 		                        ? "-"
@@ -135,6 +140,37 @@ find_readers(struct intent *intent)
 	}
 }
 
+void
+intent_spec(const struct intent *intent, size_t which, struct worker_spec *ret)
+{
+	plan_worker(&intent->plan, (uint32_t)which, ret);
+}
+
+static int
+make_plan(
+    struct intent *intent, const struct fingerprint_key *key, struct err *err)
+{
+	struct specs specs;
+	struct buffer bytes;
+	struct arena arena;
+
+	arena_init(&arena, INTENT_BYTES_MAX);
+	buffer_init(&bytes, PLAN_BYTES_MAX);
+	int rc = specs_make(intent->declared, key, &arena, &specs, err);
+
+	if (rc == 0)
+		rc = plan_encode(
+		    specs.specs, specs.count, &specs.settings, &bytes, err);
+	if (rc == 0) {
+		void *kept = arena_bytes(&intent->arena, bytes.data, bytes.len);
+		rc = plan_decode(kept, bytes.len, &intent->plan, err);
+		intent->settings = specs.settings;
+	}
+	buffer_wipe(&bytes);
+	arena_wipe(&arena);
+	return rc;
+}
+
 struct intent *
 intent_load(const char *path, const struct declared_options *options,
     const struct fingerprint_key *key, struct buffer *why)
@@ -151,8 +187,7 @@ intent_load(const char *path, const struct declared_options *options,
 	    &intent->declared, &errors, &err);
 
 	if (rc == 0)
-		rc = specs_make(intent->declared, key, &intent->arena,
-		    &intent->specs, &err);
+		rc = make_plan(intent, key, &err);
 	if (rc == 0) {
 		intent->print = print_of(intent, key);
 		names_set(&intent->names, intent->declared->nworkers,

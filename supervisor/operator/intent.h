@@ -9,7 +9,7 @@
 #include "base/secret.h"
 #include "manifests/declared.h"
 #include "supervisor/operator/names.h"
-#include "supervisor/operator/specs.h"
+#include "supervisor/wire/plan.h"
 
 /* The workers of one queue, as indices of the declaration's. */
 struct intent_queue {
@@ -24,7 +24,10 @@ struct intent_queue {
 struct intent {
 	struct arena arena;
 	struct declared *declared;
-	struct specs specs;
+	/* What it comes to, before anything is decided: in the arena, and in
+	 * the form of a plan, which holds once what many have in common. */
+	struct plan plan;
+	struct plan_settings settings;
 	struct names names;          /* of the workers */
 	struct intent_queue *queues; /* in the declaration's order */
 	struct names queue_names;
@@ -38,6 +41,9 @@ struct intent {
 struct intent *intent_load(const char *path,
     const struct declared_options *options, const struct fingerprint_key *key,
     struct buffer *why);
+/* What a declared worker comes to; index < declared->nworkers. */
+void intent_spec(
+    const struct intent *intent, size_t which, struct worker_spec *ret);
 /* The index of a declared worker, or queue, or NAMES_NONE. */
 size_t intent_worker(const struct intent *intent, const char *name);
 size_t intent_queue(const struct intent *intent, const char *name);

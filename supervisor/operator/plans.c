@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/specs.h"
 #include "supervisor/wire/plan_encode.h"
 
 enum {
@@ -134,12 +135,13 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 	static const struct tracked unknown = {.scale = -1};
 	const struct declared_worker *declared =
 	    &intent->declared->workers[which];
-	const struct worker_spec *spec = &intent->specs.specs[which];
+	struct worker_spec spec;
 	const struct tracked *tracked =
 	    operator_tracked(op, declared->name, &unknown);
 	bool starts = true;
 
-	*ret = *spec;
+	intent_spec(intent, which, &spec);
+	*ret = spec;
 	*ret_held = NULL;
 	if (op->intent_refused && intent == op->intent) {
 		/* A worker that the init can't have yet has to wait. */
@@ -153,11 +155,11 @@ plans_choice(const struct operator_core *op, const struct intent *intent,
 			starts = plans_applied(op, declared->name, ret) &&
 			         ret->replicas > 0;
 		*ret_held = "a declared value is missing";
-	} else if (reconcile_held(&tracked->memory, spec->config_digest) &&
+	} else if (reconcile_held(&tracked->memory, spec.config_digest) &&
 	           good_of(op, declared->name, &tracked->memory, ret)) {
 		*ret_held = "rolled back";
 	}
-	ret->replicas = spec->replicas;
+	ret->replicas = spec.replicas;
 	if (tracked->scale >= 0 && tracked->scale_over == declared->replicas)
 		ret->replicas = (uint32_t)tracked->scale;
 	else if (declared->scale.queue != NULL)
@@ -185,18 +187,18 @@ choose(struct operator_core *op, size_t which, struct worker_spec *ret)
 static int
 compose(struct operator_core *op, struct buffer *out, struct err *err)
 {
-	const struct specs *specs = &op->intent->specs;
+	size_t nworkers = op->intent->declared->nworkers;
 	struct arena arena;
 	size_t count = 0;
 
 	arena_init(&arena, ARENA_MAX);
 	struct worker_spec *chosen =
-	    arena_array(&arena, specs->count + 1, sizeof(*chosen));
+	    arena_array(&arena, nworkers + 1, sizeof(*chosen));
 
-	for (size_t i = 0; i < specs->count; i++)
+	for (size_t i = 0; i < nworkers; i++)
 		if (choose(op, i, &chosen[count]))
 			count++;
-	int rc = plan_encode(chosen, count, &specs->settings, out, err);
+	int rc = plan_encode(chosen, count, &op->intent->settings, out, err);
 
 	arena_fini(&arena);
 	return rc;
@@ -335,7 +337,7 @@ ingredients(struct operator_core *op)
 	if (op->intent_refused)
 		buffer_append(
 		    &bytes, &op->applied.print, sizeof(op->applied.print));
-	for (size_t i = 0; i < intent->specs.count; i++) {
+	for (size_t i = 0; i < intent->declared->nworkers; i++) {
 		struct worker_spec spec;
 		struct {
 			uint8_t digest[16];

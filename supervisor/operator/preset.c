@@ -482,11 +482,13 @@ preset_judge_workers(
 
 	for (size_t i = 0; i < declared->nworkers; i++) {
 		const struct declared_worker *worker = &declared->workers[i];
+		struct worker_spec spec;
+		intent_spec(op->intent, i, &spec);
 		struct worker_look look = {
 		    .op = op,
 		    .rules = rules,
 		    .declared = worker,
-		    .spec = &op->intent->specs.specs[i],
+		    .spec = &spec,
 		    .running = running_find(&op->running, worker->name),
 		    .subject =
 		        arena_format(&rules->arena, "worker %s", worker->name),

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "supervisor/operator/live.h"
 #include "supervisor/operator/operator.h"
+#include "supervisor/operator/specs.h"
 
 /*
  * Each declared worker as reconcile() takes it, and on the way what differs
@@ -381,12 +382,14 @@ views_make(struct operator_core *op, const struct intent *intent, bool planned,
 	for (size_t i = 0; i < count; i++) {
 		const struct declared_worker *declared =
 		    &intent->declared->workers[i];
+		struct worker_spec spec;
+		intent_spec(intent, i, &spec);
 		struct look look = {
 		    .op = op,
 		    .arena = arena,
 		    .list = list,
 		    .declared = declared,
-		    .spec = &intent->specs.specs[i],
+		    .spec = &spec,
 		    .running = running_find(&op->running, declared->name),
 		    .instances = instances,
 		    .now_ms = now_ms,
