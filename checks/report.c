@@ -76,7 +76,7 @@ shown(const struct report *report, const char *text)
 	           : redactor_clean(report->redactor, report->arena, text);
 }
 
-const char *
+static const char *
 subject_text(struct arena *arena, const struct subject *subject)
 {
 	const struct {

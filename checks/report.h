@@ -119,7 +119,6 @@ struct subject {
 	const char *worker, *producer, *queue, *env, *check, *smoke, *stage;
 	const char *other; /* instead: a text of its own ("configuration") */
 };
-const char *subject_text(struct arena *arena, const struct subject *subject);
 
 /* A new finding with result unknown. A number that the table doesn't know is a
  * bug and asserts. */

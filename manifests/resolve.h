@@ -75,8 +75,6 @@ struct declared_import *resolve_imports(
 void resolve_bindings_env(struct resolve *r,
     const struct declared_binding *bindings, size_t count,
     struct env_list *list);
-const struct source *resolve_source(
-    const struct resolve *r, bool secret, const char *name);
 
 /* --- resolve_text.c --- */
 

@@ -63,7 +63,7 @@ add_environ(struct resolve *r, const struct resolve_layers *layers,
 	}
 }
 
-const struct source *
+static const struct source *
 resolve_source(const struct resolve *r, bool secret, const char *name)
 {
 	for (size_t i = 0; i < r->declared->nsources; i++) {

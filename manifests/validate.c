@@ -54,7 +54,8 @@ note_inert(struct validation *v, const struct node *node, const struct way *way)
 
 /* --- words --- */
 
-struct words
+/* Names under the key `name` of the items of root's list `key`. */
+static struct words
 validate_names(struct validation *v, const char *key)
 {
 	const struct node *list = node_get(v->root, key);

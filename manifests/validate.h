@@ -53,8 +53,6 @@ void validate_goes_with(struct validation *v, const struct node *map,
     const char *what, const char *needs);
 /* dependsOn: conditions that can come true, and no cycle. */
 void validate_order(struct validation *v);
-/* Names under the key `name` of the items of root's list `key`. */
-struct words validate_names(struct validation *v, const char *key);
 bool words_have(const struct words *words, const char *word);
 /* A complaint that ends with the nearest word and the valid ones. */
 void validate_unknown(struct validation *v, const struct node *node,

@@ -483,7 +483,8 @@ look_kept_new(void)
 	return calloc(1, sizeof(struct look_kept));
 }
 
-void
+/* Closes all kept connections. */
+static void
 look_kept_close(struct look_kept *kept)
 {
 	for (size_t i = 0; i < LOOK_KEPT_MAX; i++)

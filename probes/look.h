@@ -101,8 +101,6 @@ void *look_take(struct look *look, const char *kind, const char *url);
 void look_keep(struct look *look, const char *kind, const char *url,
     void *connection, void (*close)(void *connection));
 
-/* Closes all kept connections. */
-void look_kept_close(struct look_kept *kept);
 struct look_kept *look_kept_new(void);
 void look_kept_free(struct look_kept *kept);
 

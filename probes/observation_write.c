@@ -72,7 +72,9 @@ near_write(struct jsonw *json, const struct queue_state *state)
 	jsonw_end(json);
 }
 
-void
+/* The queue part by itself, as the object `key` of something that is being
+ * written (NULL inside arrays). */
+static void
 queue_state_write(
     struct jsonw *json, const char *key, const struct queue_state *state)
 {
@@ -315,21 +317,6 @@ observed_smoke_write(struct buffer *out, const struct observed_smoke *smoke)
 	jsonw_end(&json);
 	jsonw_bool(&json, "cleaned", smoke->cleaned);
 	jsonw_text(&json, "cleanup_summary", smoke->cleanup_summary);
-	jsonw_end(&json);
-	buffer_text(out, "\n");
-}
-
-void
-observed_vantage_write(
-    struct buffer *out, const char *vantage, int64_t at_wall_ms)
-{
-	struct jsonw json;
-
-	jsonw_init(&json, out, false);
-	jsonw_object(&json, NULL);
-	jsonw_text(&json, "schema", VANTAGE_SCHEMA);
-	jsonw_text(&json, "vantage", vantage);
-	jsonw_i64(&json, "at", at_wall_ms);
 	jsonw_end(&json);
 	buffer_text(out, "\n");
 }

@@ -10,21 +10,13 @@
 #include "probes/observed.h"
 
 /*
- * The one way to write verdict lines (reeve.observation/1, reeve.smoke/1,
- * reeve.vantage/1); observed_add_line reads each of them back. One line, ended
- * by a newline.
+ * The one way to write verdict lines (reeve.observation/1, reeve.smoke/1);
+ * observed_add_line reads each of them back. One line, ended by a newline.
  */
 void observation_write(
     struct buffer *out, const struct observation *observation);
 void observed_smoke_write(
     struct buffer *out, const struct observed_smoke *smoke);
-void observed_vantage_write(
-    struct buffer *out, const char *vantage, int64_t at_wall_ms);
-
-/* The queue part by itself, as the object `key` of something that is being
- * written (NULL inside arrays). */
-void queue_state_write(
-    struct jsonw *json, const char *key, const struct queue_state *state);
 
 /* Passes every text that may hold somebody else's words through the redactor,
  * in place; copies live in `arena`. Names of queues stay. */

@@ -44,7 +44,8 @@ static const struct {
     {"XX", CAUSE_UNAVAILABLE},
 };
 
-enum cause
+/* What an SQLSTATE means; "" and unknown ones are CAUSE_MISMATCH. */
+static enum cause
 postgres_cause(const char *state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(state_causes); i++)

@@ -60,8 +60,6 @@ int postgres_run(struct postgres_session *session, const char *sql,
 int postgres_begin(
     struct postgres_session *session, bool writes, struct err *err) MUST_CHECK;
 
-/* What an SQLSTATE means; "" and unknown ones are CAUSE_MISMATCH. */
-enum cause postgres_cause(const char *state);
 /* True where it says that nothing could be seen rather than that something is
  * wrong: timeouts, starting up, too many clients, row security. */
 bool postgres_is_unknown(const struct postgres_trouble *trouble);

@@ -95,7 +95,9 @@ redis_connection_append_wire(struct redis_connection *redis, const char *wire,
 	return 0;
 }
 
-int
+/* A pipeline: append any number (nothing is sent yet), then take one reply for
+ * each, in order. */
+static int
 redis_connection_append(struct redis_connection *redis,
     const struct redis_command *command, struct err *err)
 {

@@ -69,10 +69,7 @@ int redis_connection_run(struct redis_connection *redis, int64_t deadline_ms,
     const struct redis_command *command, redisReply **ret,
     struct err *err) MUST_CHECK;
 
-/* A pipeline: append any number (nothing is sent yet), then take one reply for
- * each, in order. */
-int redis_connection_append(struct redis_connection *redis,
-    const struct redis_command *command, struct err *err) MUST_CHECK;
+/* Sends what was appended; one reply for each, in order. */
 int redis_connection_reply(struct redis_connection *redis, int64_t deadline_ms,
     redisReply **ret, struct err *err) MUST_CHECK;
 /* A command as it goes over the wire, which the caller wipes and frees

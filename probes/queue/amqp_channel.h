@@ -25,7 +25,6 @@ struct amqp_session {
 	struct buffer body; /* of it, whole */
 };
 
-struct timeval amqp_time_left(const struct amqp_session *amqp);
 /* Opens a channel where none is open. */
 int amqp_channel(struct amqp_session *amqp, struct amqp_trouble *trouble,
     struct err *err) MUST_CHECK;

@@ -288,7 +288,7 @@ amqp_session_deadline(struct amqp_session *amqp, int64_t deadline_ms)
 /* --- channels --------------------------------------------------------------
  */
 
-struct timeval
+static struct timeval
 amqp_time_left(const struct amqp_session *amqp)
 {
 	return left_of(amqp->deadline_ms);

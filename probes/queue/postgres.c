@@ -102,7 +102,7 @@ pg_connect(struct queue *queue, struct err *err)
 	return 0;
 }
 
-int
+static int
 pg_open(struct queue *queue, struct err *err)
 {
 	struct pg_queue *pg = arena_alloc(&queue->arena, sizeof(*pg));

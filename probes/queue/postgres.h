@@ -46,7 +46,6 @@ struct pg_queue {
 	const char *archive; /* PGMQ's second table, quoted, with its schema */
 };
 
-int pg_open(struct queue *queue, struct err *err);
 /* Logs in; the rest of open is the layout's. */
 int pg_connect(struct queue *queue, struct err *err) MUST_CHECK;
 void pg_close(struct queue *queue);
@@ -110,13 +109,6 @@ void pg_server(
 /* Pids of those on this host, by their addresses. */
 void pg_match_pids(
     struct arena *arena, struct queue_consumer *who, size_t count);
-/* The numbers, in one transaction. */
-struct pg_figures;
-int pg_numbers(struct queue *queue, const struct pg_figures *figures,
-    const struct pg_sql *bound, struct queue_state *ret,
-    struct err *err) MUST_CHECK;
-void pg_consumers(
-    struct queue *queue, struct arena *arena, struct queue_state *ret);
 int pg_near(struct queue *queue, struct arena *arena, struct queue_state *state,
     struct err *err);
 /* Calls `look` for the server's other databases that may be entered, the

@@ -194,7 +194,7 @@ pg_match_pids(struct arena *arena, struct queue_consumer *who, size_t count)
 	}
 }
 
-void
+static void
 pg_consumers(struct queue *queue, struct arena *arena, struct queue_state *ret)
 {
 	const struct pg_queue *pg = queue->state;
@@ -288,7 +288,7 @@ pg_server(struct queue *queue, struct arena *arena, struct queue_state *ret)
 	ret->as_of_wall_ms = clock_wall_ms();
 }
 
-int
+static int
 pg_numbers(struct queue *queue, const struct pg_figures *figures,
     const struct pg_sql *bound, struct queue_state *ret, struct err *err)
 {

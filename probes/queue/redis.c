@@ -58,7 +58,7 @@ read_keys(struct queue *queue, struct redis_queue *redis, struct err *err)
 	return 0;
 }
 
-int
+static int
 redis_list_open(struct queue *queue, struct err *err)
 {
 	struct redis_queue *redis = arena_alloc(&queue->arena, sizeof(*redis));
@@ -79,7 +79,7 @@ redis_list_open(struct queue *queue, struct err *err)
 /* --- one job ---------------------------------------------------------------
  */
 
-int
+static int
 redis_list_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err)
 {
@@ -223,7 +223,7 @@ find_taken(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-int
+static int
 redis_list_follow(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, struct queue_sighting *ret, struct err *err)
 {
@@ -263,7 +263,7 @@ redis_list_follow(struct queue *queue, const struct queue_submission *job,
 	return 0;
 }
 
-int
+static int
 redis_list_remove(struct queue *queue, const struct queue_submission *job,
     bool *ret_removed, struct err *err)
 {

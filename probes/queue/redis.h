@@ -17,8 +17,6 @@ struct redis_queue {
 	bool consume_left; /* BLPOP; the default takes from the right */
 };
 
-int redis_list_open(struct queue *queue, struct err *err);
-
 /* "reeve:QUEUE|OWNER" with what a client's name may not hold percent-encoded.
  */
 const char *redis_client_name(
@@ -36,13 +34,6 @@ bool redis_client_may_wait(const struct redis_client *client, const char *key);
 extern redis_round_fn *const redis_list_rounds[];
 void redis_list_consumers(struct redis_look *look);
 extern const struct redis_naming redis_list_naming;
-
-int redis_list_submit(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, const char **ret_receipt, struct err *err);
-int redis_list_follow(struct queue *queue, const struct queue_submission *job,
-    struct arena *arena, struct queue_sighting *ret, struct err *err);
-int redis_list_remove(struct queue *queue, const struct queue_submission *job,
-    bool *ret_removed, struct err *err);
 
 /* The N-th part of "DIGEST:NONCE:ATTEMPT:OWNER"; NULL: it has none. */
 const char *redis_lease_part(const redisReply *member, int n);

@@ -486,19 +486,20 @@ open_common(struct queue *queue, bool embedded, struct err *err)
 	return make ? sqlite_create(queue, err) : 0;
 }
 
-int
+/* Opens the file (made if asked for) and builds the texts above. */
+static int
 sqlite_open(struct queue *queue, struct err *err)
 {
 	return open_common(queue, false, err);
 }
 
-int
+static int
 sqlite_open_embedded(struct queue *queue, struct err *err)
 {
 	return open_common(queue, true, err);
 }
 
-void
+static void
 sqlite_close(struct queue *queue)
 {
 	struct sqlite_queue *sqlite = queue->state;

@@ -57,10 +57,6 @@ struct sqlite_bound {
 	const char *id, *error;
 };
 
-/* Opens the file (made if asked for) and builds the texts above. */
-int sqlite_open(struct queue *queue, struct err *err);
-int sqlite_open_embedded(struct queue *queue, struct err *err);
-void sqlite_close(struct queue *queue);
 /* Makes the embedded layout where it is missing. */
 int sqlite_create(struct queue *queue, struct err *err) MUST_CHECK;
 
@@ -91,8 +87,6 @@ int sqlite_observe(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err);
 int sqlite_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err);
-int sqlite_consumers(struct queue *queue, struct arena *arena,
-    struct queue_state *ret, struct err *err);
 
 int sqlite_submit(struct queue *queue, const struct queue_submission *job,
     struct arena *arena, const char **ret_receipt, struct err *err);

@@ -306,7 +306,7 @@ text_at(struct arena *arena, sqlite3_stmt *row, int column)
 	return text != NULL ? arena_text(arena, text) : "";
 }
 
-int
+static int
 sqlite_consumers(struct queue *queue, struct arena *arena,
     struct queue_state *ret, struct err *err)
 {

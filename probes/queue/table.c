@@ -216,7 +216,7 @@ table_layout_embedded(struct table_layout *ret, const char *queue)
 	};
 }
 
-bool
+static bool
 table_is(const struct table_words *words, const char *word)
 {
 	for (size_t i = 0; i < words->count; i++) {

@@ -58,7 +58,6 @@ int table_layout_claimable(struct queue *queue,
     const struct table_layout *layout, struct err *err) MUST_CHECK;
 /* The embedded default: table reeve_jobs, its queue in a column. */
 void table_layout_embedded(struct table_layout *ret, const char *queue);
-bool table_is(const struct table_words *words, const char *word);
 /* The word that dead jobs get: dead, else failed. */
 const char *table_dead_word(const struct table_layout *layout);
 

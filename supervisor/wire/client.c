@@ -453,24 +453,3 @@ wire_client_snapshot(struct wire_client *client, wire_each_fn *each, void *arg,
 			return 0;
 	}
 }
-
-int
-wire_client_get_plan(struct wire_client *client, int *ret_fd,
-    int64_t deadline_ms, struct err *err)
-{
-	union wire_message message = {.head = {0}};
-	struct wire_reply reply;
-	uint32_t sequence = 0;
-	int fd = -1;
-
-	if (wire_client_send(
-	        client, WIRE_GET_PLAN, &message, -1, &sequence, err) == -1 ||
-	    await_reply(client, sequence, &reply, &fd, deadline_ms, err) == -1)
-		return -1;
-	if (reply.ok == 0 || fd == -1) {
-		fd_close(&fd);
-		return err_set(err, ERR_REFUSED, "%s", reply.text);
-	}
-	*ret_fd = fd;
-	return 0;
-}

@@ -67,9 +67,5 @@ int wire_client_ask(struct wire_client *client, enum wire_type type,
 typedef void wire_each_fn(void *arg, const union wire_message *message);
 int wire_client_snapshot(struct wire_client *client, wire_each_fn *each,
     void *arg, int64_t deadline_ms, struct err *err) MUST_CHECK;
-/* The plan that is applied, as a read-only memfd for the caller to close. It
- * holds secrets: only for the operator and for root or the same user. */
-int wire_client_get_plan(struct wire_client *client, int *ret_fd,
-    int64_t deadline_ms, struct err *err) MUST_CHECK;
 
 #endif
