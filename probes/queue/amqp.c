@@ -71,10 +71,12 @@ look_by_mgmt(struct queue *queue, struct arena *arena, struct queue_state *ret)
 		return;
 	ret->active =
 	    queue_unknown("the management API has not counted it yet");
-	if (amqp_mgmt_queue(queue, arena, &counted, &err) == 0)
+	if (amqp_mgmt_queue(queue, arena, &counted, &err) == 0) {
+		amqp_mgmt_held(queue, arena, &counted);
 		fill_counted(&counted, ret);
-	else
+	} else {
 		ret->active = queue_unknown(arena_text(arena, err.text));
+	}
 	if (amqp_mgmt_read(queue, arena, "/api/nodes", &nodes, &err) == 0) {
 		const char *alarm = amqp_alarm_of(arena, nodes);
 

@@ -95,11 +95,15 @@ struct amqp_counted { /* up to 5 s old; -1: not said (yet) */
 	bool dead_lettered;     /* its dead letters go to an exchange */
 	const char *dead_exchange, *dead_key; /* "" the default one; "" none */
 	const char *type;                     /* "classic", "quorum" */
-	const struct queue_consumer *who;
+	struct queue_consumer *who;
+	const char **channels; /* of each: the name of its channel; "" */
 	size_t nwho;
 };
 int amqp_counted_of(struct arena *arena, const cJSON *answer,
     struct amqp_counted *ret, struct err *err) MUST_CHECK;
+/* How many each consumer holds, out of the vhost's channels: of one that has
+ * its channel to itself. */
+void amqp_held_of(struct amqp_counted *counted, const cJSON *channels);
 /* What alarm stops publishers, out of /api/nodes; NULL none. */
 const char *amqp_alarm_of(struct arena *arena, const cJSON *nodes);
 
@@ -122,6 +126,9 @@ struct amqp_queue {
 /* By the management API; -1 also when none is declared. */
 int amqp_mgmt_queue(struct queue *queue, struct arena *arena,
     struct amqp_counted *ret, struct err *err) MUST_CHECK;
+/* Fills in how many each of several consumers holds, as far as can be known. */
+void amqp_mgmt_held(
+    struct queue *queue, struct arena *arena, struct amqp_counted *counted);
 /* As the trouble of the queue; returns -1. */
 int amqp_failed(struct queue *queue, const struct amqp_trouble *trouble,
     const char *doing, struct err *err);

@@ -46,8 +46,9 @@ amqp_mgmt_read(struct queue *queue, struct arena *arena, const char *path,
 
 static int
 consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
-    struct queue_consumer *ret, struct err *err)
+    size_t at, struct err *err)
 {
+	struct queue_consumer *ret = &counted->who[at];
 	const cJSON *channel = NULL;
 	const char *host = NULL;
 	int64_t prefetch = 0;
@@ -63,6 +64,8 @@ consumer_of(struct arena *arena, const cJSON *one, struct amqp_counted *counted,
 	    json_copy(arena, one, "consumer_tag", &ret->id, err) == -1 ||
 	    json_i64(one, "prefetch_count", 0, &prefetch, err) == -1 ||
 	    json_copy(arena, channel, "peer_host", &host, err) == -1 ||
+	    json_copy(arena, channel, "name", &counted->channels[at], err) ==
+	        -1 ||
 	    (channel != NULL &&
 	        json_i64(channel, "peer_port", -1, &port, err) == -1))
 		return -1;
@@ -88,9 +91,10 @@ int
 amqp_counted_of(struct arena *arena, const cJSON *answer,
     struct amqp_counted *ret, struct err *err)
 {
-	struct amqp_counted counted = {0};
-	struct queue_consumer *who =
-	    arena_array(arena, QUEUE_WHO_MAX, sizeof(*who));
+	struct amqp_counted counted = {
+	    .who = arena_array(arena, QUEUE_WHO_MAX, sizeof(*counted.who)),
+	    .channels =
+	        arena_array(arena, QUEUE_WHO_MAX, sizeof(*counted.channels))};
 	const cJSON *arguments = NULL;
 	const cJSON *policy = NULL;
 	const cJSON *consumers = NULL;
@@ -128,13 +132,37 @@ amqp_counted_of(struct arena *arena, const cJSON *answer,
 	{
 		if (counted.nwho == QUEUE_WHO_MAX)
 			break;
-		if (consumer_of(
-		        arena, one, &counted, &who[counted.nwho++], err) == -1)
+		if (consumer_of(arena, one, &counted, counted.nwho++, err) ==
+		    -1)
 			return -1;
 	}
-	counted.who = who;
 	*ret = counted;
 	return 0;
+}
+
+void
+amqp_held_of(struct amqp_counted *counted, const cJSON *channels)
+{
+	const cJSON *one = NULL;
+
+	cJSON_ArrayForEach(one, channels)
+	{
+		const char *name = "";
+		int64_t consumers = 0, unacked = 0;
+
+		if (!cJSON_IsObject(one) ||
+		    json_text(one, "name", "", &name, NULL) == -1 ||
+		    json_i64(one, "consumer_count", 0, &consumers, NULL) ==
+		        -1 ||
+		    json_i64(one, "messages_unacknowledged", -1, &unacked,
+		        NULL) == -1 ||
+		    consumers != 1 || unacked < 0)
+			continue;
+		for (size_t i = 0; i < counted->nwho; i++)
+			if (text_equal(counted->channels[i], name))
+				counted->who[i].held = (struct queue_number){
+				    .value = unacked, .know = KNOW_ESTIMATE};
+	}
 }
 
 /* Under a direct exchange the keys are equal; under another one any single
@@ -186,6 +214,22 @@ amqp_mgmt_queue(struct queue *queue, struct arena *arena,
 	               amqp_counted_of(arena, answer, ret, err) == -1
 	           ? -1
 	           : 0;
+}
+
+void
+amqp_mgmt_held(
+    struct queue *queue, struct arena *arena, struct amqp_counted *counted)
+{
+	const struct amqp_queue *amqp = queue->state;
+	CLEANUP(json_free) cJSON *channels = NULL;
+	const char *path = arena_format(arena,
+	    "/api/vhosts/%s/channels?columns=name,consumer_count,"
+	    "messages_unacknowledged",
+	    url_encode(arena, amqp->vhost));
+
+	if (counted->nwho > 1 &&
+	    amqp_mgmt_read(queue, arena, path, &channels, NULL) == 0)
+		amqp_held_of(counted, channels);
 }
 
 const char *

@@ -25,6 +25,32 @@ struct asked {
 	bool head_read; /* it is short enough to be read */
 };
 
+/* Whether a job that is tried more than once waits in between, as
+ * Job#computeDelay has it: at once unless its options name another strategy,
+ * of which one of the application's own knows the delay itself. */
+static enum holds
+backs_off(const cJSON *options)
+{
+	const cJSON *backoff =
+	    cJSON_GetObjectItemCaseSensitive(options, "backoff");
+	const char *strategy = cJSON_GetStringValue(
+	    cJSON_GetObjectItemCaseSensitive(backoff, "strategy"));
+	int64_t retries = 0, delay_ms = 0;
+
+	if (json_i64(options, "retries", 0, &retries, NULL) == -1 ||
+	    retries <= 0)
+		return HOLDS_UNKNOWN;
+	if (strategy == NULL || text_equal(strategy, "immediate"))
+		return HOLDS_NO;
+	if (!text_equal(strategy, "fixed") &&
+	    !text_equal(strategy, "exponential"))
+		return HOLDS_YES;
+	return json_i64(backoff, "delay", 0, &delay_ms, NULL) == 0 &&
+	               delay_ms > 0
+	           ? HOLDS_YES
+	           : HOLDS_NO;
+}
+
 int
 bee_job_read(struct arena *arena, const char *text, size_t len,
     struct bee_job *ret, struct err *err)
@@ -42,6 +68,7 @@ bee_job_read(struct arena *arena, const char *text, size_t len,
 	if (json_i64(options, "timestamp", -1, &job.created_ms, err) == -1 ||
 	    json_array(options, "stacktraces", &traces, err) == -1)
 		return -1;
+	job.backs_off = backs_off(options);
 	if (traces != NULL)
 		job.failures = cJSON_GetArraySize(traces);
 	if (traces != NULL && traces->child != NULL &&
@@ -233,6 +260,11 @@ read_head(struct redis_look *look)
 		return;
 	}
 	state->attempts_max.value = MAX(job.failures, 0);
+	if (job.backs_off != HOLDS_UNKNOWN)
+		state->backs_off = redis_flag(look, job.backs_off,
+		    job.backs_off == HOLDS_NO
+		        ? "the job at the head has 'retries' and no 'backoff'"
+		        : "the job at the head has a 'backoff'");
 	state->oldest_ms =
 	    job.created_ms >= 0
 	        ? queue_exact(MAX(look->server->now_ms - job.created_ms, 0))

@@ -21,9 +21,10 @@ enum {
 
 /* A job as `jobs` holds it; texts in the arena. */
 struct bee_job {
-	int64_t created_ms; /* -1: not said */
-	int64_t failures;   /* attempts that failed; -1: not said */
-	const char *error;  /* of the last one, its first line; "" */
+	int64_t created_ms;   /* -1: not said */
+	int64_t failures;     /* attempts that failed; -1: not said */
+	const char *error;    /* of the last one, its first line; "" */
+	enum holds backs_off; /* unknown: it is tried once */
 };
 /* -1: the text is no such job. */
 int bee_job_read(struct arena *arena, const char *text, size_t len,

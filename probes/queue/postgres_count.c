@@ -198,6 +198,9 @@ take(struct queue_state *state, struct arena *arena, int figure,
 		state->holders = arena_text(arena, text);
 	} else if (figure == PG_PAUSED) {
 		state->paused = text_equal(text, "1");
+	} else if (figure == PG_BACKS_OFF) {
+		state->backs_off.is =
+		    text_equal(text, "1") ? HOLDS_YES : HOLDS_NO;
 	} else if (number != NULL) {
 		*number = number_of(text);
 		if (figure < PG_COUNTS && number->know == KNOW_EXACT)

@@ -29,6 +29,7 @@ enum pg_figure {
 	PG_ATTEMPTS,
 	PG_HEAD,
 	PG_PAUSED,
+	PG_BACKS_OFF,
 	PG_HOLDERS,
 	PG_FIGURES
 };
@@ -36,7 +37,8 @@ enum pg_figure {
 struct pg_figures {
 	/* Of a count: what follows SELECT 1, "FROM t WHERE …"; of the others an
 	 * expression: when the oldest waiting job was put in (unix ms), the
-	 * most attempts, the id of the oldest, whether it is paused (0/1), the
+	 * most attempts, the id of the oldest, whether it is paused (0/1),
+	 * whether what fails waits (0/1, NULL unknown), the
 	 * owners of leases in force, one a line.
 	 * NULL: there is no such thing. */
 	const char *text[PG_FIGURES];

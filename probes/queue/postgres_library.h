@@ -25,6 +25,10 @@ struct pg_library {
 	const char *oldest; /* when the oldest waiting one was put in; NULL: the
 	                       smallest `since` */
 	const char *paused; /* 1 or 0; NULL: not known */
+	/* Whether the first jobs that are tried again wait before that: SELECT
+	 * 1, 0, or NULL where none is; and what says so of each, 0 and 1.
+	 * NULL: the library always waits, or doesn't keep it. */
+	const char *backs_off, *why_backs_off[2];
 	/* Of one job, in the terms of `rows`: expressions; NULL: not kept. */
 	const char *id, *since, *attempts, *error, *owner, *payload;
 	const char *known;  /* SELECT: a row when the queue is known */

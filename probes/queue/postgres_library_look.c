@@ -85,6 +85,7 @@ figures_of(struct arena *arena, const struct pg_queue *pg, int64_t count_to)
 		figures.why[PG_ATTEMPTS] = arena_format(
 		    arena, "%s keeps no count of attempts", library->name);
 	figures.text[PG_PAUSED] = library->paused;
+	figures.text[PG_BACKS_OFF] = library->backs_off;
 	for (int i = 0; i < PG_FIGURES; i++) {
 		if (figures.text[i] != NULL)
 			figures.text[i] =
@@ -178,6 +179,9 @@ observe_within(struct queue *queue, struct arena *arena,
 
 	if (pg_count(&pg->session, &figures, &sql, ret, &ended, err) == -1)
 		return pg_library_refused(queue, err);
+	if (ret->backs_off.is != HOLDS_UNKNOWN)
+		ret->backs_off.why =
+		    pg->library->why_backs_off[ret->backs_off.is == HOLDS_YES];
 	if (ended)
 		ret->consumers = queue_unknown("the server's time was over");
 	else

@@ -78,6 +78,12 @@ const struct pg_library pg_libraries[] = {
             [PG_LEASE_EXPIRED] =
                 "FROM {j} AND j.state='active' AND " BOSS_OVER},
         .live = "FROM {j} AND j.state<='active'",
+        .backs_off = "SELECT min((n.retry_delay>0 OR n.retry_backoff)::int) "
+                     "FILTER (WHERE n.retry_limit>0) FROM (SELECT j.* FROM "
+                     "{j} AND j.state<'active' LIMIT 10) n",
+        .why_backs_off = {"a job that waits has retryLimit and neither "
+                          "retryDelay nor retryBackoff",
+            "the jobs that wait have a retryDelay or retryBackoff"},
         .id = "j.id",
         .since = "j.start_after",
         .attempts = "j.retry_count",

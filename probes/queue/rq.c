@@ -90,7 +90,7 @@ ask_jobs(struct redis_look *look, struct err *err)
 	        look->arena, "%" PRId64, look->server->now_ms / MS_PER_S));
 	asked->head_job = redis_batch_ask(batch, "HMGET",
 	    arena_format(look->arena, "rq:job:%s", head != NULL ? head : ""),
-	    "enqueued_at", "created_at");
+	    "enqueued_at", "created_at", "retries_left", "retry_intervals");
 	for (size_t i = 0; i < library_count(workers) && i < WORKERS_MAX; i++) {
 		const char *name =
 		    arena_text(look->arena, library_text(workers, i));
@@ -145,6 +145,22 @@ read_workers(struct redis_look *look)
 		                : KNOW_AT_LEAST};
 }
 
+/* A job that has retries is enqueued again at once, but for its intervals. */
+static void
+read_backoff(struct redis_look *look, const redisReply *job)
+{
+	const char *intervals = library_text(job, 3);
+	int64_t retries = 0;
+
+	if (text_i64(library_text(job, 2), 1, INT64_MAX, &retries, NULL) == -1)
+		return;
+	bool waits = strpbrk(intervals, "123456789") != NULL;
+
+	look->state->backs_off = redis_flag(look, waits ? HOLDS_YES : HOLDS_NO,
+	    waits ? "the job at the head has retries with an interval"
+	          : "the job at the head has retries without an interval");
+}
+
 static int
 read_all(struct redis_look *look, struct err *err)
 {
@@ -185,6 +201,7 @@ read_all(struct redis_look *look, struct err *err)
 	        ? queue_exact(MAX(look->server->now_ms - since_ms, 0))
 	        : queue_unknown(head == NULL ? "nothing waits"
 	                                     : "the oldest job has no time");
+	read_backoff(look, job);
 	read_workers(look);
 	return 0;
 }

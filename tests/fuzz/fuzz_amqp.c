@@ -13,6 +13,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct arena arena;
 	struct err err = ERR_INIT;
 	struct amqp_counted counted = {0};
+	struct queue_consumer who = {.id = ""};
+	const char *channel = "c";
+	struct amqp_counted one = {
+	    .who = &who, .channels = &channel, .nwho = 1};
 
 	arena_init(&arena, FUZZ_ARENA_MAX);
 	CLEANUP(json_free)
@@ -26,6 +30,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 			assert(err.kind != ERR_NONE);
 		}
 		(void)amqp_alarm_of(&arena, answer);
+		amqp_held_of(&one, answer);
+		assert(who.held.know == KNOW_UNKNOWN || who.held.value >= 0);
 	}
 	arena_fini(&arena);
 	return 0;

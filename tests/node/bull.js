@@ -76,7 +76,10 @@ const libraries = {
       new (require("bee-queue"))(name, { redis: connection, activateDelayedJobs: true }),
     add: (q, j) => {
       const job = q.createJob(j.data || {});
-      if (j.opts && j.opts.delay) job.delayUntil(Date.now() + j.opts.delay);
+      const opts = j.opts || {};
+      if (opts.delay) job.delayUntil(Date.now() + opts.delay);
+      if (opts.retries) job.retries(opts.retries);
+      if (opts.backoff) job.backoff(...opts.backoff);
       return job.save();
     },
     counts: (q) => q.checkHealth(),

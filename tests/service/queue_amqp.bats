@@ -93,6 +93,25 @@ took_two() {
 	    and .queue.held.is == "no"'
 }
 
+@test "one consumer holds what another could do, or all that comes: RV231" {
+	hoarded() {
+		run "$REEVE_TOOL" diagnose "$MANAGED" --verbose --output json
+		jq -e --arg r "$1" --arg t "$2" 'any(.findings[]; .id == "RV231" and
+		    .result == $r and (.summary | contains($t)))' <<<"$output"
+	}
+	amqp_client queue "$NAME" '{}'
+	start_amqp_worker "$NAME" 10 hold
+	wait_until -t 60 is consumers 1
+	amqp_client send "$NAME" 5 job
+	wait_until -t 60 is active 5
+	start_amqp_worker "$NAME" 10 hold
+	wait_until -t 60 hoarded failed 'one consumer holds 5, and 1 of 2'
+	amqp_client send "$NAME" 2 job
+	wait_until -t 60 hoarded passed 'nobody holds what another could do'
+	start_amqp_worker "$NAME" 0 hold
+	wait_until -t 60 hoarded failed 'have no prefetch'
+}
+
 @test "dead letters are counted in their own queue" {
 	amqp_client queue "$NAME.dead" '{}'
 	amqp_client queue "$NAME" \

@@ -115,6 +115,22 @@ canary_done() {
 	[ "$(fact state)" = gone ] && [ "$(fact "done")" = yes ]
 }
 
+@test "a job that is tried again at once says so by its options" {
+	tried() {
+		redis FLUSHALL >/dev/null
+		lib add "[{\"opts\":$1}]"
+		run_ls "$URL"
+	}
+	tried '{}'
+	[ "$(command jq '.queues[0].server | has("backs_off")' <<<"$output")" = false ]
+	tried '{"retries":3}'
+	field server.backs_off.is False
+	tried '{"retries":3,"backoff":["exponential",1000]}'
+	field server.backs_off.is True
+	tried '{"retries":3,"backoff":["immediate"]}'
+	field server.backs_off.is False
+}
+
 @test "a canary goes through the real worker, and what became of it is told" {
 	look submit "$URL" '{"echo":"$(CANARY)"}'
 	look follow "$URL" '{}'

@@ -92,6 +92,21 @@ queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
 	jq -e ".queue.near[] | select(.name == \"jobs\")" <<<"$(tail -n 1 <<<"$output")"
 }
 
+@test "rq: a job whose retries wait, and one whose come at once" {
+	URL="rq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
+	retried() {
+		redis FLUSHALL >/dev/null
+		rq_python "queue.enqueue(\"time.sleep\", 0$1)"
+		run_ls "$URL"
+	}
+	retried ''
+	[ "$(command jq '.queues[0].server | has("backs_off")' <<<"$output")" = false ]
+	retried ', retry=rq.Retry(max=3)'
+	field server.backs_off.is False
+	retried ', retry=rq.Retry(max=3, interval=[10, 30])'
+	field server.backs_off.is True
+}
+
 @test "rq: a canary through RQ's own worker; what failed is requeued once" {
 	URL="rq+redis://127.0.0.1:$REDIS_PORT/0?queue=jobs"
 	look submit "$URL" ''

@@ -79,6 +79,11 @@ canary_waits() { # URL PAYLOAD
 	field lease_expired 0
 	field consumers 0
 	lacks "$PG_PASSWORD"
+	# its default: at once
+	field server.backs_off.is False
+	sql "UPDATE pgboss.job SET retry_backoff=true WHERE retry_limit>0"
+	run_ls "$BOSS"
+	field server.backs_off.is True
 	sql "UPDATE pgboss.job SET started_on=now()-interval '1 day' WHERE state='active'"
 	run_ls "$BOSS"
 	field lease_expired 1
