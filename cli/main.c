@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/terminal.h"
 
 enum {
 	ARENA_MAX = 512 << 20,
@@ -143,7 +144,7 @@ main(int argc, char **argv)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	arena_init(&cli.arena, ARENA_MAX);
 	cli.redactor = redactor_new();
-	cli.color = isatty(STDOUT_FILENO) == 1 &&
+	cli.color = terminal_is(STDOUT_FILENO) &&
 	            (no_color == NULL || no_color[0] == '\0');
 	int rc = dispatch(&cli, argc, argv);
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 
 static const int64_t TERMINAL_EVERY_MS = 100;
 static const int64_t LINE_EVERY_MS = 10000;
@@ -15,7 +16,7 @@ void
 progress_begin(struct progress *progress, bool quiet)
 {
 	int64_t now_ms = clock_ms();
-	bool terminal = isatty(STDERR_FILENO) == 1;
+	bool terminal = terminal_is(STDERR_FILENO);
 
 	*progress = (struct progress){
 	    .terminal = terminal,
@@ -40,8 +41,10 @@ progress_show(struct progress *progress, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	if (progress->terminal)
-		(void)fprintf(stderr, "\r\033[K%c %s",
-		    wheel[progress->turn++ % sizeof(wheel)], text);
+		/* a line that wrapped could not be erased */
+		(void)fprintf(stderr, "\r\033[K%c %.*s",
+		    wheel[progress->turn++ % sizeof(wheel)],
+		    MAX(terminal_columns(STDERR_FILENO) - 3, 0), text);
 	else
 		(void)fprintf(stderr, "%s (%lld s)\n", text,
 		    (long long)((now_ms - progress->started_ms) / 1000));

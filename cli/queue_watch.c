@@ -15,6 +15,7 @@
 #include "checks/draining.h"
 #include "cli/queue_rows.h"
 #include "cli/queue_watch.h"
+#include "cli/terminal.h"
 #include "probes/words.h"
 
 enum {
@@ -283,7 +284,6 @@ static int
 read_options(struct watch *watch)
 {
 	struct cli *cli = watch->rows.cli;
-	const char *terminal = getenv("TERM");
 	int64_t for_ms = 0;
 
 	if (cli_duration(cli, "interval", INTERVAL_MS, &watch->interval_ms) ==
@@ -303,8 +303,7 @@ read_options(struct watch *watch)
 	if (cli->timeout_given)
 		watch->end_ms = MIN(watch->end_ms, cli->deadline_ms);
 	watch->until_drained = cli_flag(cli, "until-drained");
-	watch->terminal = isatty(STDOUT_FILENO) == 1 && terminal != NULL &&
-	                  !text_equal(terminal, "dumb");
+	watch->terminal = terminal_is(STDOUT_FILENO);
 	return 0;
 }
 

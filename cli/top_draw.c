@@ -30,6 +30,9 @@ enum {
 	 */
 	COLUMNS_WIDE = 100,
 	COLUMNS_NARROW = 70,
+	HEAD_NAME =
+	    18, /* of the system's name and the gap behind it: at least */
+	HEAD_STATE = 76, /* what follows, with the time */
 	NAME_WIDTH = 24, /* at least; more where there is room */
 	STATE_WIDTH = 10,
 };
@@ -147,12 +150,14 @@ draw_head(const struct top *top)
 	const struct top_model *model = &top->model;
 	char now[CLOCK_TEXT_SIZE];
 	bool good = model->ready >= model->desired && model->ntroubles == 0;
+	const char *name = model->name == NULL ? "reeve" : model->name;
+	int at = MAX(HEAD_NAME, MIN((int)strlen(name) + 2, COLS - HEAD_STATE));
 
 	(void)attron(A_BOLD);
-	put(0, 0, COLS, model->name == NULL ? "reeve" : model->name);
+	put(0, 0, at - 2, name);
 	(void)attroff(A_BOLD);
 	paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, true);
-	put_format(0, 18, COLS - 18,
+	put_format(0, at, COLS - at,
 	    "operator %s   %" PRId64 " of %" PRId64
 	    " ready   %zu alerts and drifts",
 	    model->state == NULL ? "?" : model->state, model->ready,

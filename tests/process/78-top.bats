@@ -12,7 +12,7 @@ setup() {
 	cd "$T" || exit
 	cat >"$T/reeve.yaml" <<-END
 		apiVersion: reeve/v1
-		name: shop
+		name: shop-of-a-long-name
 		queues:
 		  - {name: jobs, kind: sqlite, url: "sqlite://$T/none.db", queue: jobs}
 		workers:
@@ -49,7 +49,7 @@ lacks() { ! screen | grep -Eq "$1"; }
 	until_ok shows '^> mailer/0 +ready +[0-9]+ +0 '
 	until_ok shows '^  crasher/0 +backoff .*exit code 3'
 	until_ok shows '^jobs +\? .*no database file'
-	until_ok shows '^shop +operator running +2 of 3 ready'
+	until_ok shows '^shop-of-a-long-name +operator running +2 of 3 ready'
 	key q
 	until_ok shows '^over 0'
 }
@@ -139,4 +139,26 @@ lacks() { ! screen | grep -Eq "$1"; }
 	run "$REEVE" top </dev/null
 	[ "$status" -eq 64 ]
 	[[ $output == *"needs a terminal"*"reeve status"* ]]
+}
+
+# on_terminal TERM [NAME=VALUE]: what a verdict looks like there.
+on_terminal() {
+	env TERM="$1" "${@:2}" script -qc "stty cols 40; '$REEVE' diagnose --timeout 20s" /dev/null </dev/null
+}
+
+@test "colour on a terminal that knows it, not with NO_COLOR; on a dumb one no escape at all" {
+	on_terminal xterm NO_COLOR= >coloured
+	grep -q $'\033\\[1;31mROOT CAUSE' coloured
+	# what is shown while it looks fits into a line, or it could not be erased
+	tr '\r' '\n' <coloured | sed -n $'s/^\033\\[K\\([-|\\\\/] diagnose:\\)/\\1/p' >shown
+	[ -s shown ]
+	[ "$(wc -L <shown)" -lt 40 ]
+	on_terminal xterm NO_COLOR=1 >plain
+	grep -q '^ROOT CAUSE\|KROOT CAUSE' plain
+	run grep -c $'\033\\[[0-9]' plain
+	[ "$output" = 0 ]
+	on_terminal dumb NO_COLOR= >dumb
+	grep -q '^ROOT CAUSE' dumb
+	run grep -c $'\033' dumb
+	[ "$output" = 0 ]
 }
