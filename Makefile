@@ -221,7 +221,7 @@ UNIT_WRAP_test_operator_preview = -Wl,--wrap=views_make,--wrap=plans_choice,--wr
 UNIT_WRAP_test_operator_live = -Wl,--wrap=helper_start,--wrap=clock_ms
 UNIT_WRAP_test_processes_match = -Wl,--wrap=clock_ms,--wrap=connections_each
 # The logger's test is also its client's.
-UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=epoll_wait
+UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=clock_cpu_ms,--wrap=epoll_wait
 UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c
 UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c \
   -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \

@@ -27,6 +27,12 @@ clock_ms(void)
 }
 
 int64_t
+clock_cpu_ms(void)
+{
+	return clock_read(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+int64_t
 clock_wall_ms(void)
 {
 	return clock_read(CLOCK_REALTIME);

@@ -12,6 +12,7 @@
 #define CLOCK_NEVER INT64_MAX
 
 int64_t clock_ms(void);      /* monotonic */
+int64_t clock_cpu_ms(void);  /* that this process has computed; a system call */
 int64_t clock_wall_ms(void); /* unix time */
 /* now + delay without overflow; CLOCK_NEVER stays. */
 int64_t clock_after(int64_t now_ms, int64_t delay_ms);

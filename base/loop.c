@@ -233,15 +233,28 @@ next_due(const struct loop *loop, int64_t deadline_ms)
 	                           : MIN(deadline_ms, loop->heap[0]->at_ms);
 }
 
+/* A freeze may hit within the turn that ends now, too; what that has computed
+ * is none. */
+static void
+credit_turn(struct loop *loop, int64_t now_ms, int64_t deadline_ms)
+{
+	if (loop->stall_ms == 0)
+		return;
+	int64_t cpu_ms = clock_cpu_ms();
+	int64_t ran_ms = cpu_ms - loop->cpu_ms;
+
+	loop->cpu_ms = cpu_ms;
+	if (next_due(loop, deadline_ms) != CLOCK_NEVER)
+		credit_stall(loop, now_ms - loop->now_ms - ran_ms);
+}
+
 int
 loop_turn(struct loop *loop, int64_t deadline_ms, struct err *err)
 {
 	struct epoll_event events[LOOP_BATCH];
 	int64_t began_ms = clock_ms();
 
-	/* a freeze may hit within the turn before, too */
-	if (next_due(loop, deadline_ms) != CLOCK_NEVER)
-		credit_stall(loop, began_ms - loop->now_ms);
+	credit_turn(loop, began_ms, deadline_ms);
 	int64_t due_ms = next_due(loop, deadline_ms);
 
 	assert(loop->batch == NULL); /* a callback must not turn its own loop */

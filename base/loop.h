@@ -42,10 +42,11 @@ struct loop {
 	int batch_len;
 	int64_t now_ms; /* read once a turn */
 	/* A wait that ends so much later than it should, or a turn that takes
-	 * so long (the container was frozen, the machine slept), is credited to
-	 * all timers; 0: never, as where a turn may well take so long. */
+	 * so much longer than it computes (the container was frozen, the
+	 * machine slept), is credited to all timers; 0: never. */
 	int64_t stall_ms;
 	int64_t credited_ms; /* all that was credited so far */
+	int64_t cpu_ms;      /* clock_cpu_ms() before the last wait */
 	/* told of it before anything else runs; may be NULL */
 	void (*stalled)(struct loop *loop, int64_t gap_ms);
 };

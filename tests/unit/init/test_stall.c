@@ -13,9 +13,10 @@
 #include "supervisor/init/finish.h"
 
 /* Time stands still but where the test says how long something takes. */
-static int64_t fake_now_ms, wait_takes_ms;
+static int64_t fake_now_ms, fake_cpu_ms, wait_takes_ms;
 
 int64_t __wrap_clock_ms(void);
+int64_t __wrap_clock_cpu_ms(void);
 int __wrap_epoll_wait(
     int epoll_fd, struct epoll_event *events, int most, int timeout_ms);
 
@@ -23,6 +24,12 @@ int64_t
 __wrap_clock_ms(void)
 {
 	return fake_now_ms;
+}
+
+int64_t
+__wrap_clock_cpu_ms(void)
+{
+	return fake_cpu_ms;
 }
 
 int
@@ -91,14 +98,16 @@ a_freeze_is_credited_to_every_deadline(void **state)
 	loop_fini(&loop);
 }
 
-/* After a turn that is over at 1000, and whose callbacks end at `ms`. */
+/* After a turn that begins at 1000, and whose callbacks end at `ms` and have
+ * computed for `cpu_ms`. */
 static void
-turn_until(int64_t ms)
+turn_until(int64_t ms, int64_t cpu_ms)
 {
 	struct err err = ERR_INIT;
 
 	wait_for(0);
 	fake_now_ms = ms;
+	fake_cpu_ms += cpu_ms;
 	assert_int_equal(loop_turn(&loop, CLOCK_NEVER, &err), 0);
 }
 
@@ -106,7 +115,7 @@ static void
 a_turn_that_takes_a_while_is_no_freeze(void **state)
 {
 	(void)state;
-	turn_until(2999);
+	turn_until(2999, 0);
 	assert_int_equal(loop.credited_ms, 0);
 	assert_int_equal(fired, 1);
 	loop_fini(&loop);
@@ -116,10 +125,20 @@ static void
 a_freeze_within_a_turn_is_credited_too(void **state)
 {
 	(void)state;
-	turn_until(100000);
-	assert_int_equal(loop.credited_ms, 99000);
+	turn_until(100000, 500);
+	assert_int_equal(loop.credited_ms, 98500);
 	assert_int_equal(fired, 0);
-	assert_int_equal(near_one.at_ms, 2000 + 99000);
+	assert_int_equal(near_one.at_ms, 2000 + 98500);
+	loop_fini(&loop);
+}
+
+static void
+what_a_turn_computes_is_no_freeze(void **state)
+{
+	(void)state;
+	turn_until(100000, 98000);
+	assert_int_equal(loop.credited_ms, 0);
+	assert_int_equal(fired, 1);
 	loop_fini(&loop);
 }
 
@@ -191,6 +210,7 @@ main(void)
 	    cmocka_unit_test(a_freeze_is_credited_to_every_deadline),
 	    cmocka_unit_test(a_turn_that_takes_a_while_is_no_freeze),
 	    cmocka_unit_test(a_freeze_within_a_turn_is_credited_too),
+	    cmocka_unit_test(what_a_turn_computes_is_no_freeze),
 	    cmocka_unit_test(times_that_timers_are_made_of_move_too),
 	};
 
