@@ -27,10 +27,12 @@ static struct loop_timer *heap[64];
 static char dir[64];
 static struct alerts alerts;
 
+static unsigned tried; /* deliveries */
 int __wrap_posix_spawn(void);
 int
 __wrap_posix_spawn(void)
 {
+	tried++;
 	return 11; /* EAGAIN */
 }
 
@@ -580,6 +582,34 @@ a_silence_outlives_the_operator_and_ends(void **state)
 }
 
 static void
+the_first_silence_to_end_is_woken_for(void **state)
+{
+	(void)state;
+	open_alerts();
+	assert_int_equal(silences_wake_ms(&alerts.silences), CLOCK_NEVER);
+	(void)silence("a", 7200000);
+	(void)silence("b", 3600000);
+	(void)silence("c", 7200000);
+	assert_int_equal(silences_wake_ms(&alerts.silences),
+	    alerts.silences.list[1].until_ms);
+	die();
+}
+
+static void
+what_waits_is_tried_by_the_next_operator_at_once(void **state)
+{
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	die();
+	tried = 0;
+	open_alerts();
+	assert_int_equal(tried, 1);
+	assert_string_equal(waiting(), "raised a");
+	die();
+}
+
+static void
 a_silence_says_what_and_why(void **state)
 {
 	struct silence wanted = {.match = "a", .reason = ""};
@@ -631,6 +661,8 @@ main(void)
 	    ALERT_TEST(without_a_directory_it_all_works_in_memory),
 	    ALERT_TEST(what_is_silenced_is_told_to_nobody),
 	    ALERT_TEST(a_silence_outlives_the_operator_and_ends),
+	    ALERT_TEST(the_first_silence_to_end_is_woken_for),
+	    ALERT_TEST(what_waits_is_tried_by_the_next_operator_at_once),
 	    ALERT_TEST(a_silence_says_what_and_why),
 	    ALERT_TEST(the_default_receiver_is_our_own_log),
 	};
