@@ -610,6 +610,24 @@ what_waits_is_tried_by_the_next_operator_at_once(void **state)
 }
 
 static void
+what_an_alert_says_outlives_the_operator(void **state)
+{
+	(void)state;
+	open_alerts();
+	judge("a", NULL);
+	die();
+	open_alerts();
+	assert_non_null(alerts.known);
+	assert_string_equal(alerts.known->key, "a");
+	assert_string_equal(alerts.known->kind, "test");
+	assert_string_equal(alerts.known->subject, "worker w");
+	assert_string_equal(alerts.known->summary, "is wrong");
+	assert_string_equal(alerts.known->evidence, "seen");
+	assert_int_equal(alerts.known->severity, SEVERITY_ERROR);
+	die();
+}
+
+static void
 a_silence_says_what_and_why(void **state)
 {
 	struct silence wanted = {.match = "a", .reason = ""};
@@ -663,6 +681,7 @@ main(void)
 	    ALERT_TEST(a_silence_outlives_the_operator_and_ends),
 	    ALERT_TEST(the_first_silence_to_end_is_woken_for),
 	    ALERT_TEST(what_waits_is_tried_by_the_next_operator_at_once),
+	    ALERT_TEST(what_an_alert_says_outlives_the_operator),
 	    ALERT_TEST(a_silence_says_what_and_why),
 	    ALERT_TEST(the_default_receiver_is_our_own_log),
 	};
