@@ -373,6 +373,10 @@ unit: $(UNIT_TOOL) $(UNIT_INIT) ## unit tests alone
 corpus: $(B)/tests/unit/test_corpus ## the corpus alone: what each declaration and observation must lead to
 	@tests/run $^
 
+.PHONY: mutate
+mutate: all $(UNIT_TOOL) $(UNIT_INIT) ## faults that no unit test notices, planted one at a time in FILE=some.c (FAULTS=20 of them; 0: all)
+	@tests/mutate $(FILE)
+
 .PHONY: process pid1 service incidents
 process pid1 service incidents: all $(HELPERS) ## these tests alone (process: PROCESS=10-command for one file)
 	@tests/run $(if $(PROCESS),$(PROCESS:%=tests/process/%.bats),$(BATS_$@))
@@ -428,7 +432,7 @@ analyze: ## gcc -fanalyzer over every source
 # --- lint --------------------------------------------------------------------
 SCRIPTS = $(shell find tests .ci $(OURS) \( -name '*.sh' -o -name '*.bash' -o \
   -name '*.bats' -o -path tests/run -o -path tests/fuzz/run -o \
-  -path tests/bench/run -o -path tests/bench/logs -o -path .ci/run \) -print)
+  -path tests/mutate -o -path tests/bench/run -o -path tests/bench/logs -o -path .ci/run \) -print)
 
 .PHONY: lint
 lint: ## layering headers pid1-libc house format tidy cppcheck shellcheck spelling

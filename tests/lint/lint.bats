@@ -183,3 +183,12 @@ good_header='/* SPDX-License-Identifier: Apache-2.0 */
 		[ -n "$(ls "$REEVE_ROOT/tests/fuzz/corpus/$name")" ]
 	done
 }
+
+@test "faults to plant: conditions, operators and statements, one at a time, and no declaration" {
+	printf '\t%s\n' 'int count = 0;' '/* if (a < b) */' 'if (a < b && done(c))' '	return -1;' 'forget(c);' \
+	    'log_info("x", "a < b");' >x.c
+	[ "$(awk -f "$REEVE_ROOT/tests/mutants.awk" x.c | tr '\t' ' ')" = "$(printf '%s\n' \
+	    '1  int count = 1;' \
+	    '3  if (!(a < b && done(c)))' '3  if (a <= b && done(c))' '3  if (a < b || done(c))' \
+	    '4   return 0;' '4  ;' '5  ;')" ]
+}
