@@ -99,8 +99,10 @@ find_foreign(struct queue *queue, struct err *err)
 	struct redis_batch batch;
 	bool found = false;
 
+	if (types == NULL)
+		return false;
 	redis_batch_init(&batch, handle->server);
-	for (size_t i = 0; types != NULL && types[i].key != NULL; i++)
+	for (size_t i = 0; types[i].key != NULL; i++)
 		(void)redis_batch_ask(&batch, "TYPE", types[i].key);
 	if (batch.count > 0 &&
 	    redis_batch_run(&batch, queue->deadline_ms, NULL) == 0) {

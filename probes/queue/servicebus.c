@@ -32,6 +32,7 @@ enum {
 	MS_PER_S = 1000,
 	UNAUTHORIZED = 401,
 	KEY_MAX = 512,
+	TOPICS_MAX = 3, /* whose subscriptions are looked at */
 	KIB = 1024
 };
 static const char VERSION[] = "api-version=2021-05";
@@ -273,29 +274,67 @@ servicebus_observe(struct queue *queue, struct arena *arena,
 	return 0;
 }
 
+/* The titles of a list, offered as `type` at `where`. */
+static int
+offer_list(struct queue *queue, struct near *near, const char *list,
+    const char *where, const char *type, struct err *err)
+{
+	struct cloud_reply reply = {.body = ""};
+	const char *name = NULL;
+
+	if (servicebus_look(queue, near->arena,
+	        arena_format(near->arena, "%s?$skip=0&$top=100", list), &reply,
+	        err) == -1)
+		return -1;
+	const char *at = reply.body;
+
+	while ((name = cloud_xml_next(
+	            near->arena, &at, reply.body + reply.len, "title")) != NULL)
+		near_offer(near, name, where, type);
+	cloud_reply_fini(&reply);
+	return 0;
+}
+
+/* Subscriptions of the topics that are like ours: the nearest ones. */
+static int
+offer_topics(
+    struct queue *queue, struct near *near, const char *topic, struct err *err)
+{
+	struct near topics;
+	int rc;
+
+	near_init(&topics, near->arena, topic);
+	rc = offer_list(queue, &topics, "$Resources/Topics", "", "topic", err);
+	for (size_t i = 0; rc == 0 && i < topics.count && i < TOPICS_MAX; i++) {
+		const char *name = topics.found[i].name;
+
+		rc = offer_list(queue, near,
+		    arena_format(near->arena, "%s/Subscriptions", name),
+		    arena_format(near->arena, "topic %s", name), "subscription",
+		    err);
+	}
+	return rc;
+}
+
 static int
 servicebus_near(struct queue *queue, struct arena *arena,
     struct queue_state *state, struct err *err)
 {
 	const struct servicebus *bus = queue->state;
 	bool topic = !text_equal(bus->entity, bus->sendto);
-	struct cloud_reply reply = {.body = ""};
 	struct near near;
-	const char *name = NULL;
-	const char *list = arena_format(arena, "%s%s?$skip=0&$top=100",
-	    topic ? bus->sendto : "$Resources",
-	    topic ? "/Subscriptions" : "/Queues");
-
-	if (servicebus_look(queue, arena, list, &reply, err) == -1)
-		return -1;
-	const char *at = reply.body;
 
 	near_init(&near, arena, queue->name);
-	while ((name = cloud_xml_next(
-	            arena, &at, reply.body + reply.len, "title")) != NULL)
-		near_offer(&near, name, "", topic ? "subscription" : "queue");
+	if (offer_list(queue, &near,
+	        topic ? arena_format(arena, "%s/Subscriptions", bus->sendto)
+	              : "$Resources/Queues",
+	        "", topic ? "subscription" : "queue", err) == -1 &&
+	    (!topic || queue->cause != CAUSE_NOT_FOUND))
+		return -1;
+	if (topic && near.count == 0 && state->exists == EXISTS_NO &&
+	    offer_topics(queue, &near, bus->sendto, err) == -1)
+		return -1;
 	near_finish(&near, state);
-	cloud_reply_fini(&reply);
 	return 0;
 }
 

@@ -104,6 +104,7 @@ http.createServer(async (request, response) => {
   if (path === '$Resources/Queues') {
     return answer(200, feed(Object.entries(queues).map(([name, queue]) => entry(name, 'QueueDescription', queue))));
   }
+  if (path === '$Resources/Topics') return answer(200, feed([entry('events', 'TopicDescription', ['Active', 0, 0, 0])]));
   if (path === 'events/subscriptions/mail') return answer(200, entry('mail', 'SubscriptionDescription', ['Active', 2, 0, 0]));
   if (path === 'events/Subscriptions') return answer(200, feed([entry('mail', 'SubscriptionDescription', ['Active', 2, 0, 0])]));
   if (queues[path]) return answer(200, entry(path, 'QueueDescription', queues[path]));

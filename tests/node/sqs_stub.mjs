@@ -88,7 +88,7 @@ async function wrong(request, body) {
 const nameOf = (url) => url.slice(url.lastIndexOf('/') + 1);
 const missing = { __type: 'com.amazonaws.sqs#QueueDoesNotExist', message: 'The specified queue does not exist.' };
 const actions = {
-  GetQueueUrl: ({ QueueName }) => (queues[QueueName] ? { QueueUrl: base + QueueName } : missing),
+  GetQueueUrl: ({ QueueName, QueueOwnerAWSAccountId: owner }) => (queues[QueueName] && (!owner || owner === '123456789012') ? { QueueUrl: base + QueueName } : missing),
   GetQueueAttributes: ({ QueueUrl }) =>
     (queues[nameOf(QueueUrl)] ? { Attributes: queues[nameOf(QueueUrl)] } : missing),
   ListQueues: () => ({ QueueUrls: Object.keys(queues).map((name) => base + name) }),

@@ -150,6 +150,8 @@ took_two() {
 	[ "$(answer cause)" = wrong-database ]
 	[ "$(answer code)" = 530 ]
 	has 'vhost nov not found'
+	run "$REEVE_TOOL" diagnose "amqp://guest:guest@127.0.0.1:$RABBIT_PORT/nov?queue=$NAME"
+	has 'ROOT CAUSE  RV202' && has 'vhost nov not found'
 	look observe "amqp://guest:swordfish@127.0.0.1:$RABBIT_PORT/%2F?queue=$NAME"
 	[ "$(answer cause)" = auth ]
 	lacks swordfish
@@ -383,7 +385,7 @@ counted_quorum() {
 	has "vhost 'nov' not found"
 	has "near: 'nova'"
 	run "$REEVE_TOOL" diagnose "$wrong"
-	has RV209
+	has 'ROOT CAUSE  RV202' && has "'$NAME'" && has 'in vhost /'
 	has "near: 'nova'"
 	look submit "$wrong" x
 	[ "$(answer result)" = failed ]

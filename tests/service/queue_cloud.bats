@@ -36,6 +36,12 @@ of() {
 	jq -er "$1" <<<"$output"
 }
 
+# root_cause ID TEXT URL: what diagnose says of it.
+root_cause() {
+	run "$REEVE_TOOL" diagnose "$3"
+	has "ROOT CAUSE  $1 " && has "$2"
+}
+
 # --- Pub/Sub -----------------------------------------------------------------
 
 start_emulator() {
@@ -73,6 +79,9 @@ emulator() {
 
 @test "pubsub: a wrong subscription names the near one, a wrong topic isn't bound, a deleted one neither" {
 	start_emulator
+	root_cause RV209 'near: jobs' "pubsub://p/job?endpoint=$EMULATOR"
+	root_cause RV209 "there is no 'jobs'" "pubsub://other/jobs?endpoint=$EMULATOR"
+	root_cause RV222 "subscribed to 'uploads', not to 'upload'" "pubsub://p/jobs?topic=upload&endpoint=$EMULATOR"
 	look observe "pubsub://p/job?endpoint=$EMULATOR"
 	[ "$(answer cause)" = not-found ]
 	[[ $(answer summary) == *"near: jobs"* ]]
@@ -269,6 +278,12 @@ start_graves() {
 @test "servicebus (stub): a wrong name names the near one; a key that may not look is unknown, not 0" {
 	stub servicebus
 	end="endpoint=http://127.0.0.1:$PORT"
+	bus=servicebus://manage:c2VjcmV0LW9mLXRoZS10ZXN0@ns.example
+	root_cause RV209 'near: jobs' "$bus/job?$end"
+	root_cause RV209 'near: mail' "$bus/events/mal?$end"
+	root_cause RV209 'near: mail (topic events)' "$bus/evnts/mail?$end"
+	root_cause RV206 'claim Manage' "servicebus://listen:YW5vdGhlci1zZWNyZXQ=@ns.example/jobs?$end"
+	root_cause RV226 SendDisabled "$bus/orders?$end"
 	look observe "servicebus://manage:c2VjcmV0LW9mLXRoZS10ZXN0@ns.example/job?$end"
 	[ "$(answer cause)" = not-found ]
 	[[ $(answer summary) == *"near: jobs"* ]]
@@ -442,6 +457,10 @@ hang_up() {
 @test "sqs (stub): a wrong name names the near one; wrong keys are told apart and not shown" {
 	stub sqs
 	end="endpoint=http://127.0.0.1:$PORT"
+	sqs=sqs://AKTEST:secret-of-the-test
+	root_cause RV209 'near: jobs' "$sqs@eu-west-1/123456789012/job?$end"
+	root_cause RV209 "there is no 'jobs'" "$sqs@eu-west-1/999999999999/jobs?$end"
+	root_cause RV206 InvalidSignature "sqs://AKTEST:not-the-secret@eu-west-1/123456789012/jobs?$end"
 	look observe "sqs://AKTEST:secret-of-the-test@eu-west-1/123456789012/job?$end"
 	[ "$(answer cause)" = not-found ]
 	[[ $(answer summary) == *"near: jobs"* ]]

@@ -163,6 +163,9 @@ state() {
 	run_ls "$NATS_URL?stream=p8fs-storage-events-$TIER&consumer=small-workers"
 	expect_status 3
 	has 'there is no stream'
+	run "$REEVE_TOOL" diagnose "$NATS_URL?stream=p8fs-storage-events-$TIER&consumer=small-workers"
+	has 'ROOT CAUSE  RV209' && has "near: $STREAM"
+	run_ls "$NATS_URL?stream=p8fs-storage-events-$TIER&consumer=small-workers"
 	field near.0.name "$STREAM"
 	run_ls "$NATS_URL?stream=$STREAM&consumer=small_workers"
 	expect_status 3
@@ -257,6 +260,10 @@ accounts {
 	[ "$(answer cause)" = not-found ]
 	printf '%s\n' "$output" | tail -n 1 |
 	    jq -e '.queue.near[0].where == "account A"'
+	run "$REEVE_TOOL" diagnose "nats://other:pw@$at?stream=S&consumer=c&$monitor&account=B"
+	has 'ROOT CAUSE  RV202' && has 'in account A'
+	run "$REEVE_TOOL" diagnose "nats://worker:pw@$at?stream=S&consumer=c"
+	has 'ROOT CAUSE  RV206' && has 'Permissions Violation'
 	look observe "nats://worker:wrong@$at?stream=S&consumer=c"
 	[ "$(answer cause)" = auth ]
 	lacks wrong

@@ -64,6 +64,10 @@ through() {
 	expect_status 3
 	has "there is no 'document'"
 	has '"name": "documents"'
+	run "$REEVE_TOOL" diagnose "${1/table=documents/table=document}"
+	has 'ROOT CAUSE  RV209' && has 'near: documents'
+	run "$REEVE_TOOL" diagnose "$1&updated=updatet_at"
+	has 'ROOT CAUSE  RV204' && has "no column 'updatet_at'"
 }
 
 @test "through ODBC to PostgreSQL" {

@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/text.h"
+#include "checks/finding_table.h"
 #include "probes/queue/near.h"
 #include "probes/queue/queue.h"
 #include "probes/queue/redis.h"
@@ -384,16 +385,16 @@ is_shown(const char *row, size_t len, const char *kind)
 	return shown;
 }
 
+/* The rows below `head`: each kind has one, and its last cell names a test that
+ * speaks of it. `judge` (may be NULL) is called with each such row. */
 static void
-the_guide_says_which_test_shows_each_kind(void **state)
+each_kind_is_shown(const char *head, void (*judge)(const char *row))
 {
-	static const char head[] = "## What was held against what\n";
 	struct err err = ERR_INIT;
 	struct buffer guide;
 	size_t count = 0;
 	const struct queue_driver *const *drivers = queue_drivers(&count);
 
-	(void)state;
 	buffer_init(&guide, 1 << 20);
 	if (buffer_read_file(&guide, "docs/queues.md", &err) == -1)
 		fail_msg("%s", err.text);
@@ -415,12 +416,48 @@ the_guide_says_which_test_shows_each_kind(void **state)
 			size_t len = strcspn(row + 1, "\n");
 
 			shown = is_shown(row + 1, len - 1, kind);
+			if (judge != NULL)
+				judge(arena_bytes(&arena, row + 1, len));
 			break;
 		}
 		if (!shown)
 			fail_msg("no row with a test that shows '%s'", kind);
 	}
 	buffer_fini(&guide);
+}
+
+static void
+the_guide_says_which_test_shows_each_kind(void **state)
+{
+	(void)state;
+	each_kind_is_shown("## What was held against what\n", NULL);
+}
+
+/* Every finding that a row names is one. */
+static void
+names_findings(const char *row)
+{
+	enum {
+		LEAST = 2
+	};
+	size_t named = 0;
+
+	for (const char *at = strstr(row, "RV"); at != NULL;
+	     at = strstr(at + 1, "RV"), named++) {
+		const char *id = arena_format(&arena, "%.5s", at);
+
+		if (finding_row_find(id) == NULL)
+			fail_msg("no finding '%s' in: %s", id, row);
+	}
+	if (named < LEAST)
+		fail_msg("only %zu findings in: %s", named, row);
+}
+
+static void
+the_guide_says_what_each_wrong_thing_is(void **state)
+{
+	(void)state;
+	each_kind_is_shown("## What people get wrong\n", names_findings);
 }
 
 int
@@ -442,6 +479,7 @@ main(void)
 	    cmocka_unit_test(a_cluster_points_to_the_node_that_has_a_key),
 	    cmocka_unit_test(the_guide_says_what_each_kind_can_do),
 	    cmocka_unit_test(the_guide_says_which_test_shows_each_kind),
+	    cmocka_unit_test(the_guide_says_what_each_wrong_thing_is),
 	    cmocka_unit_test(times_are_read_as_payloads_write_them),
 	};
 
