@@ -157,8 +157,8 @@ on_terminal() {
 	grep -q '^ROOT CAUSE\|KROOT CAUSE' plain
 	run grep -c $'\033\\[[0-9]' plain
 	[ "$output" = 0 ]
-	on_terminal dumb NO_COLOR= >dumb
-	grep -q '^ROOT CAUSE' dumb
-	run grep -c $'\033' dumb
+	on_terminal dumb NO_COLOR= >bare
+	grep -q '^ROOT CAUSE' bare
+	run grep -c $'\033' bare
 	[ "$output" = 0 ]
 }
