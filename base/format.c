@@ -34,22 +34,20 @@ read_conversion(const char *at, struct conversion *ret)
 	p += ret->size;
 	ret->kind = *p;
 	ret->len = (size_t)(p - at) + 1;
-	if (*p == '\0' || strchr("s%cdiux", *p) == NULL)
+	switch (*p) {
+	case 'd':
+	case 'i':
+	case 'u':
+	case 'x':
+		return !ret->precise;
+	case 's':
+		return ret->longs == 0 && !ret->size;
+	case 'c':
+	case '%':
+		return ret->longs == 0 && !ret->size && !ret->precise;
+	default:
 		return false;
-	bool number = strchr("diux", *p) != NULL;
-	return (number || (ret->longs == 0 && !ret->size)) &&
-	       (!ret->precise || *p == 's');
-}
-
-static bool
-is_ours(const char *fmt)
-{
-	struct conversion conversion;
-
-	for (; (fmt = strchr(fmt, '%')) != NULL; fmt += conversion.len)
-		if (!read_conversion(fmt, &conversion))
-			return false;
-	return true;
+	}
 }
 
 struct out {
@@ -162,27 +160,39 @@ put_conversion(
 	put(out, &byte, 1);
 }
 
+static size_t
+plain_len(const char *text)
+{
+	size_t len = 0;
+
+	while (text[len] != '\0' && text[len] != '%')
+		len++;
+	return len;
+}
+
 int
 format_args(char *dst, size_t size, const char *fmt, va_list args)
 {
 	struct out out = {.dst = dst, .size = size};
 	struct conversion conversion;
+	bool ours = true;
 	struct list list;
 
-	if (!is_ours(fmt))
-		return vsnprintf(dst, size, fmt, args);
 	va_copy(list.at, args);
-	while (*fmt != '\0') {
-		size_t plain = strcspn(fmt, "%");
-		put(&out, fmt, plain);
-		fmt += plain;
-		if (*fmt == '\0')
+	for (const char *at = fmt; ours && *at != '\0';) {
+		size_t plain = plain_len(at);
+		put(&out, at, plain);
+		at += plain;
+		if (*at == '\0')
 			break;
-		(void)read_conversion(fmt, &conversion);
-		put_conversion(&out, &conversion, &list);
-		fmt += conversion.len;
+		ours = read_conversion(at, &conversion);
+		if (ours)
+			put_conversion(&out, &conversion, &list);
+		at += conversion.len;
 	}
 	va_end(list.at);
+	if (!ours)
+		return vsnprintf(dst, size, fmt, args);
 	if (size > 0)
 		dst[MIN(out.len, size - 1)] = '\0';
 	return out.len > INT_MAX ? -1 : (int)out.len;
