@@ -282,7 +282,8 @@ a_walk_that_takes_too_long_goes_on_where_it_ended(void **state)
 	/* A walk comes a quarter of the way: each reads all of /proc, so that
 	 * one process a walk would be thousands of them on a full machine. */
 	int64_t before = processes_before_us();
-	step_ms = before < 4 ? TOO_LONG_MS : 4 * TOO_LONG_MS / before + 1;
+	step_ms =
+	    before < 4 ? TOO_LONG_MS : (int64_t)4 * TOO_LONG_MS / before + 1;
 	struct consumer_match found = match(pair.address);
 	assert_int_equal(found.result, RESULT_UNKNOWN);
 	assert_non_null(strstr(found.why, "may not be seen"));
