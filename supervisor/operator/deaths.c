@@ -15,6 +15,7 @@
 
 enum {
 	PROBERS = 2,
+	QUEUES_AT_ONCE = 100, /* of one endpoint, by one process */
 	ANSWER_MS = 5000,
 	KILL_MS = 6000,
 	RETRY_MS = 1000, /* doubled with each try */
@@ -35,7 +36,9 @@ struct death {
 struct prober {
 	struct helper helper;
 	struct deaths *deaths;
-	char *queue; /* which is asked; NULL: it is free */
+	/* What it is asked for, in this order; `asked` 0: it is free. */
+	char *queues[QUEUES_AT_ONCE];
+	size_t asked, answered;
 };
 
 struct deaths {
@@ -137,13 +140,16 @@ queue_find(const struct deaths *deaths, const char *name)
 	return at == NAMES_NONE ? NULL : &intent->declared->queues[at];
 }
 
-static struct prober *
-prober_of(struct deaths *deaths, const char *queue)
+static bool
+is_asked(const struct deaths *deaths, const char *queue)
 {
-	for (size_t i = 0; i < PROBERS; i++)
-		if (text_equal(deaths->probers[i].queue, queue))
-			return &deaths->probers[i];
-	return NULL;
+	for (size_t i = 0; i < PROBERS; i++) {
+		const struct prober *prober = &deaths->probers[i];
+		for (size_t k = prober->answered; k < prober->asked; k++)
+			if (text_equal(prober->queues[k], queue))
+				return true;
+	}
+	return false;
 }
 
 /* It answered: those that it was asked for are done with, but for whoever died
@@ -201,7 +207,8 @@ tell(struct deaths *deaths, const char *queue, const struct observation *seen)
 	    several ? " …" : "");
 }
 
-static void
+/* Whether it was an answer that says something. */
+static bool
 take_answer(
     struct deaths *deaths, const char *queue, const char *line, size_t len)
 {
@@ -228,29 +235,61 @@ take_answer(
 		    trouble);
 	settle(deaths, queue, trouble);
 	arena_fini(&arena);
+	return trouble == NULL;
 }
 
-/* The last line: those before it are steps on the way. */
+/* Each answer in its turn. After one that says nothing no other is waited for:
+ * it mostly is the endpoint's trouble, and so that of them all. */
+static void
+prober_said(struct helper *helper)
+{
+	struct prober *prober = helper->owner;
+	struct err err = ERR_INIT;
+	const char *end = NULL;
+
+	while (
+	    helper->out.len > 0 && prober->answered < prober->asked &&
+	    (end = memchr(helper->out.data, '\n', helper->out.len)) != NULL) {
+		size_t len = (size_t)(end - helper->out.data);
+		bool good = true;
+		if (!queues_is_step(helper->out.data, len))
+			good = take_answer(prober->deaths,
+			    prober->queues[prober->answered++],
+			    helper->out.data, len);
+		buffer_drop_front(&helper->out, len + 1);
+		if (!good || helper_deadline(helper,
+		                 clock_after(clock_ms(), KILL_MS), &err) == -1)
+			helper_kill(helper);
+	}
+}
+
+/* It is asked for nothing any more; what it didn't come to is asked again. */
+static void
+release(struct prober *prober, const char *trouble)
+{
+	for (size_t i = 0; i < prober->asked; i++) {
+		if (i >= prober->answered)
+			settle(prober->deaths, prober->queues[i], trouble);
+		free(prober->queues[i]);
+	}
+	prober->asked = prober->answered = 0;
+}
+
 static void
 prober_over(struct helper *helper, int status, bool killed)
 {
 	struct prober *prober = helper->owner;
-	struct deaths *deaths = prober->deaths;
-	char *queue = prober->queue;
-	size_t end = helper->out.len;
-	size_t from;
 
 	(void)status;
 	(void)killed;
-	prober->queue = NULL;
-	while (end > 0 && helper->out.data[end - 1] == '\n')
-		end--;
-	for (from = end; from > 0 && helper->out.data[from - 1] != '\n'; from--)
-		;
-	take_answer(deaths, queue,
-	    helper->out.len > 0 ? helper->out.data + from : "", end - from);
-	free(queue);
-	ask_all(deaths);
+	if (prober->answered < prober->asked)
+		log_warning("leases.unknown",
+		    "queue=%s what the dead held is not known: no answer, nor "
+		    "for %zu others of its endpoint",
+		    prober->queues[prober->answered],
+		    prober->asked - prober->answered - 1);
+	release(prober, "no answer");
+	ask_all(prober->deaths);
 }
 
 static void
@@ -261,7 +300,6 @@ write_request(struct deaths *deaths, const struct declared_queue *queue,
 	size_t count = 0;
 	struct jsonw json;
 
-	buffer_clear(out);
 	jsonw_init(&json, out, false);
 	queues_begin_request(&json, queue, "reap", ANSWER_MS);
 	jsonw_array(&json, "workers");
@@ -279,32 +317,56 @@ write_request(struct deaths *deaths, const struct declared_queue *queue,
 	buffer_text(out, "\n");
 }
 
+/* Of what is to be asked at that endpoint now, as much as one process takes. */
 static void
-ask(struct deaths *deaths, struct prober *prober,
-    const struct declared_queue *queue)
+gather(struct deaths *deaths, struct prober *prober, const char *url)
+{
+	int64_t now_ms = clock_ms();
+
+	buffer_clear(&prober->helper.in);
+	buffer_clear(&prober->helper.out);
+	for (const struct death *death = deaths->list;
+	     death != NULL && prober->asked < QUEUES_AT_ONCE;
+	     death = death->next) {
+		const struct declared_queue *queue =
+		    queue_find(deaths, death->queue);
+		if (queue == NULL || !can_tell(queue) ||
+		    !text_equal(queue->url, url) || death->asked ||
+		    death->due_ms > now_ms || is_asked(deaths, death->queue))
+			continue;
+		char *name = strdup(queue->name);
+		if (name == NULL)
+			return;
+		prober->queues[prober->asked++] = name;
+		write_request(deaths, queue, &prober->helper.in);
+	}
+}
+
+/* False: there is no memory for it. */
+static bool
+ask(struct deaths *deaths, struct prober *prober, const char *url)
 {
 	static const char *const PROBE[] = {NULL, "probe", NULL};
 	struct err err = ERR_INIT;
 
-	prober->queue = strdup(queue->name);
-	if (prober->queue == NULL)
-		return;
-	write_request(deaths, queue, &prober->helper.in);
+	gather(deaths, prober, url);
+	if (prober->asked == 0)
+		return false;
 	if (helper_start(&prober->helper, PROBE,
 	        clock_after(clock_ms(), KILL_MS), &err) == 0 ||
 	    helper_runs(&prober->helper))
-		return;
-	log_warning("leases.unknown", "queue=%s %s", queue->name, err.text);
-	settle(deaths, queue->name, err.text);
-	free(prober->queue);
-	prober->queue = NULL;
+		return true;
+	log_warning(
+	    "leases.unknown", "queue=%s %s", prober->queues[0], err.text);
+	release(prober, err.text);
+	return true;
 }
 
 static struct prober *
 free_prober(struct deaths *deaths)
 {
 	for (size_t i = 0; i < PROBERS; i++)
-		if (deaths->probers[i].queue == NULL &&
+		if (deaths->probers[i].asked == 0 &&
 		    !helper_runs(&deaths->probers[i].helper))
 			return &deaths->probers[i];
 	return NULL;
@@ -328,12 +390,12 @@ ask_all(struct deaths *deaths)
 			continue;
 		}
 		at = &death->next;
-		if (death->asked || prober_of(deaths, death->queue) != NULL)
+		if (death->asked || is_asked(deaths, death->queue))
 			continue;
 		if (death->due_ms > clock_ms())
 			next_ms = MIN(next_ms, death->due_ms);
-		else if (prober != NULL)
-			ask(deaths, prober, queue);
+		else if (prober != NULL && ask(deaths, prober, queue->url))
+			at = &deaths->list; /* some may be gone by now */
 	}
 	if (next_ms != CLOCK_NEVER && loop_timer_set(&deaths->op->loop,
 	                                  &deaths->timer, next_ms, &err) == -1)
@@ -439,6 +501,7 @@ deaths_new(struct operator_core *op)
 		deaths->probers[i].deaths = deaths;
 		helper_init(&deaths->probers[i].helper, &op->loop, prober_over,
 		    &deaths->probers[i]);
+		deaths->probers[i].helper.said = prober_said;
 	}
 	return deaths;
 }
@@ -450,7 +513,8 @@ deaths_free(struct deaths *deaths)
 		return;
 	for (size_t i = 0; i < PROBERS; i++) {
 		helper_fini(&deaths->probers[i].helper);
-		free(deaths->probers[i].queue);
+		for (size_t k = 0; k < deaths->probers[i].asked; k++)
+			free(deaths->probers[i].queues[k]);
 	}
 	loop_timer_clear(&deaths->op->loop, &deaths->timer);
 	while (deaths->list != NULL)

@@ -474,12 +474,17 @@ ask(struct endpoint *endpoint)
 		give_up(endpoint, err.text);
 }
 
+bool
+queues_is_step(const char *line, size_t len)
+{
+	return len > sizeof(PROGRESS) - 1 &&
+	       memcmp(line, PROGRESS, sizeof(PROGRESS) - 1) == 0;
+}
+
 static void
 take_answer(struct endpoint *endpoint, const char *line, size_t len)
 {
-	/* Steps on the way to the answer matter only to who watches. */
-	if (len > sizeof(PROGRESS) - 1 &&
-	    memcmp(line, PROGRESS, sizeof(PROGRESS) - 1) == 0)
+	if (queues_is_step(line, len))
 		return;
 	if (endpoint->answered >= endpoint->asked)
 		return;

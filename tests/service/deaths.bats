@@ -157,6 +157,36 @@ ELSEWHERE=0123456789abcdef.3ffffe.1
 }
 not_alive() { ! kill -0 "$1" 2>/dev/null; }
 
+@test "many queues of one server are asked by one process" {
+	need redis-server
+	start_redis
+	local i pid owner until before after
+	{
+		printf '%s\n' 'apiVersion: reeve/v1' 'name: de' 'queues:'
+		for i in {1..20}; do
+			echo "  - {name: q$i, kind: redis, url: '$REDIS_URL/0', list: q$i}"
+		done
+		# it says of no queue that it reads it: any may be its
+		echo "workers: [{name: w, command: [sleep, infinity], terminationGracePeriodSeconds: 1}]"
+	} >reeve.yaml
+	start_background reeve "$REEVE" run -f reeve.yaml
+	wait_until in_status '([.queues[] | select(.waiting != null)] | length == 20) and .workers[0].ready == 1'
+	pid=$(status | jq '.workers[0].instances[0].pid')
+	until=$(($(date +%s) * 1000 + 3600000))
+	for i in {1..20}; do
+		owner="$(printf 'job' | sha1sum | cut -c1-40):$(printf '%032d' 1):1:w/0:$(life_of "$pid")"
+		redis LPUSH "q$i:processing" job >/dev/null
+		redis ZADD "q$i:reeve:lease" "$until" "$owner" >/dev/null
+	done
+	before=$(connections)
+	kill -KILL "$pid"
+	wait_until -t 60 ended 20
+	after=$(connections)
+	# one of them is the question itself
+	((after - before < 10))
+}
+connections() { redis INFO stats | tr -d '\r' | sed -n 's/^total_connections_received://p'; }
+
 @test "a server that is away is asked again" {
 	need redis-server
 	start_redis
