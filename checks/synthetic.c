@@ -238,10 +238,10 @@ add_component(struct making *making, const struct foreign_component *component)
 	size_t max = component->env.count + hidden_entries_max(making, worker);
 
 	worker->env.entries = arena_array(making->check->report->arena, max + 1,
-	    sizeof(*worker->env.entries));
+	    sizeof(struct declared_env *));
 	if (component->env.count > 0)
 		memcpy(worker->env.entries, component->env.entries,
-		    component->env.count * sizeof(*worker->env.entries));
+		    component->env.count * sizeof(struct declared_env *));
 	worker->env.count = component->env.count;
 	add_hidden_entries(making, worker, component);
 	if (component->format == FOREIGN_COMPOSE)

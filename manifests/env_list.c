@@ -41,10 +41,11 @@ env_list_reserve(struct arena *arena, struct env_list *list, size_t room)
 	if (room <= list->cap)
 		return;
 	const struct declared_env **entries =
-	    arena_array(arena, room, sizeof(*entries));
+	    arena_array(arena, room, sizeof(struct declared_env *));
 
 	if (list->count > 0)
-		memcpy(entries, list->entries, list->count * sizeof(*entries));
+		memcpy(entries, list->entries,
+		    list->count * sizeof(struct declared_env *));
 	list->entries = entries;
 	list->cap = room;
 }

@@ -51,7 +51,7 @@ static struct declared_worker
 worker_with(struct declared_env *entries, size_t count)
 {
 	const struct declared_env **list =
-	    arena_array(&arena, count, sizeof(*list));
+	    arena_array(&arena, count, sizeof(struct declared_env *));
 
 	for (size_t i = 0; i < count; i++)
 		list[i] = &entries[i];
