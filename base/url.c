@@ -215,11 +215,14 @@ refuse_escape(const char *part, struct err *err)
 	    part);
 }
 
+static bool ends_secret_key(const char *text, const char *equals);
+
 static int
 read_query(
     struct arena *arena, struct span query, struct url *url, struct err *err)
 {
 	size_t count = 1;
+	bool secret = false; /* the parameter before */
 
 	if (query.at == NULL)
 		return 0;
@@ -233,6 +236,11 @@ read_query(
 		struct url_query *entry = &url->query[url->nquery];
 
 		p = end + 1;
+		if (secret && equals == NULL)
+			return err_set(err, ERR_INPUT,
+			    "what follows a password in the URL's query has no "
+			    "'=' (within a password, '&' is written as %%26)");
+		secret = equals != NULL && ends_secret_key(pair.at, equals);
 		if (pair.len == 0)
 			continue;
 		entry->key = decode(
@@ -554,8 +562,25 @@ value_end(const struct hiding *hiding, const char *value)
 	end = MIN(end, up_to(value, hiding->boundary));
 
 	while (*hiding->boundary != '\0' && end > value &&
-	       strchr("'),;", end[-1]) != NULL)
+	       strchr("'),;:", end[-1]) != NULL)
 		end--;
+	return end;
+}
+
+/* The same of a password: a part that has no '=' belongs to it, behind a '&'
+ * that wasn't written as %26. */
+static const char *
+secret_end(const struct hiding *hiding, const char *value)
+{
+	const char *end = value_end(hiding, value);
+
+	while (*end == '&') {
+		const char *next = value_end(hiding, end + 1);
+
+		if (memchr(end, '=', (size_t)(next - end)) != NULL)
+			break;
+		end = next;
+	}
 	return end;
 }
 
@@ -569,7 +594,7 @@ hide_value(struct hiding *hiding, const char *value, bool query)
 	if (text_starts(value, "env:") || text_starts(value, "file:/"))
 		return value;
 	if (query)
-		end = value_end(hiding, value);
+		end = secret_end(hiding, value);
 	else if (*value == '\'' || *value == '"') {
 		char quote[2] = {*value, '\0'};
 		end = up_to(value + 1, quote);

@@ -25,7 +25,8 @@ setup() {
 PARTS='Zqone|xJtwo|Kvthr|Wmfou|Hpfiv|Tnsix'
 RIGHT='Zqone%40xJtwo%3AKvthr%2FWmfou%25Hpfiv%23Tnsix'
 PASTED=("Zqone@xJtwo:Kvthr/Wmfou%Hpfiv#Tnsix?a" "Zqone/xJtwo@Kvthr"
-    "123/Zqone" "Zqone?xJtwo" "Zqone#xJtwo" "Zqone xJtwo" "Zqone'xJtwo,Kvthr")
+    "123/Zqone" "Zqone?xJtwo" "Zqone#xJtwo" "Zqone xJtwo" "Zqone'xJtwo,Kvthr"
+    "Zqone&xJtwo")
 KINDS=(
     'redis://:PW@HOST/0?list=jobs' 'redis://PW@HOST/0?list=jobs'
     'rediss://u:PW@HOST/0?list=jobs' 'bullmq+redis://:PW@HOST/0?queue=jobs'

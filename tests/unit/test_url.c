@@ -84,6 +84,8 @@ what_is_no_url_is_refused_and_no_password_is_said(void **state)
 	    "redis://u:hunter2@%zz",
 	    "redis://u:hunter2@h/%zz",
 	    "redis://u:hunter2@h/?a=%zz",
+	    "postgresql://h/d?password=a&hunter2",
+	    "postgresql://h/d?password=a&&x=hunter2",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -158,6 +160,10 @@ passwords_are_hidden_in_what_parses_and_in_what_does_not(void **state)
 	    {"http://[::1]/x@y", "http://[::1]/x@y"},
 	    {"postgresql:///db?user=u&password=hunter2&a=b",
 	        "postgresql:///db?user=u&password=***&a=b"},
+	    {"postgresql:///db?password=hun&ter2&&a=b&c",
+	        "postgresql:///db?password=***&a=b&c"},
+	    {"postgresql:///db?password=hun&ter2",
+	        "postgresql:///db?password=***"},
 	    {"postgresql:///db?password=hun'ter\"2, x)&a=b",
 	        "postgresql:///db?password=***&a=b"},
 	    {"amqp://h?mgmt=http://u:hunter2@h:15672",
