@@ -21,17 +21,32 @@ word_in(const char *words, const char *word, size_t len)
 	return false;
 }
 
+/* The bytes of the kind's word at the beginning of a URL; 0: it isn't there. Of
+ * BullMQ on PostgreSQL, what is behind the '+' says enough. */
+static size_t
+word_of(enum queue_kind_id kind, const char *url)
+{
+	const char *word = queue_kinds[kind].word;
+
+	if (text_starts(url, word))
+		return strlen(word);
+	return kind == QUEUE_KIND_bullmqpg &&
+	               text_starts(url, "bullmq+postgres")
+	           ? strlen("bullmq")
+	           : 0;
+}
+
 const char *
 queue_form_plain(enum queue_kind_id kind, const char *url)
 {
 	const struct queue_kind *row = &queue_kinds[kind];
-	size_t word = strlen(row->word);
+	size_t word = word_of(kind, url);
 	const char *end = strstr(url, "://");
 
 	if (end == NULL || memchr(url, '$', (size_t)(end - url)) != NULL ||
 	    word_in(row->schemes, url, (size_t)(end - url)))
 		return url;
-	if (text_starts(url, row->word) && url[word] == '+' &&
+	if (word > 0 && url[word] == '+' &&
 	    word_in(
 	        row->schemes, url + word + 1, (size_t)(end - url) - word - 1))
 		return url + word + 1;
@@ -44,7 +59,7 @@ static enum queue_kind_id
 kind_of_url(const char *url)
 {
 	for (enum queue_kind_id kind = 0; kind < QUEUE_KINDS; kind++) {
-		if (text_starts(url, queue_kinds[kind].word) &&
+		if (word_of(kind, url) > 0 &&
 		    queue_form_plain(kind, url) != NULL)
 			return kind;
 	}

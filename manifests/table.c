@@ -27,15 +27,15 @@ const struct queue_kind queue_kinds[QUEUE_KINDS] = {
 /* reeve's own queue has its dead letters and times within. */
 #define K_MOST (K_ALL & ~K(sqlite))
 /* job libraries in a PostgreSQL schema of that name */
-#define K_SCHEMA                                                        \
-	(K(pgboss) | K(graphile) | K(river) | K(solidqueue) | K(pgmq) | \
-	    K(que) | K(procrastinate) | K(goodjob) | K(delayedjob))
+#define K_SCHEMA                                                            \
+	(K(bullmqpg) | K(pgboss) | K(graphile) | K(river) | K(solidqueue) | \
+	    K(pgmq) | K(que) | K(procrastinate) | K(goodjob) | K(delayedjob))
 #define K_TABLES (K(pgtable) | K(sqlitetable) | K(mysqltable) | K(mssqltable))
-#define K_NAMED_QUEUE                                                          \
-	(K(sqlite) | K(bullmq) | K(bull) | K(bee) | K(rq) | K(celery) |        \
-	    K(sidekiq) | K(resque) | K(pgboss) | K(river) | K(oban) |          \
-	    K(solidqueue) | K(pgmq) | K(que) | K(procrastinate) | K(goodjob) | \
-	    K(delayedjob) | K(amqp) | K(servicebus) | K(sqs))
+#define K_NAMED_QUEUE                                                       \
+	(K(sqlite) | K(bullmq) | K(bullmqpg) | K(bull) | K(bee) | K(rq) |   \
+	    K(celery) | K(sidekiq) | K(resque) | K(pgboss) | K(river) |     \
+	    K(oban) | K(solidqueue) | K(pgmq) | K(que) | K(procrastinate) | \
+	    K(goodjob) | K(delayedjob) | K(amqp) | K(servicebus) | K(sqs))
 
 #define MAPPING(m, title, doc) static const struct row rows_##m[] = {
 #define END(m) \

@@ -16,6 +16,7 @@ static const struct queue_driver *const drivers[] = {
     &queue_redis_list,
     &queue_redis_stream,
     &queue_bullmq,
+    &queue_bullmqpg,
     &queue_bull,
     &queue_bee,
     &queue_postgres_table,

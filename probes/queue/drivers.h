@@ -20,6 +20,7 @@ extern const struct queue_driver queue_bullmq;
 extern const struct queue_driver queue_bull;
 extern const struct queue_driver queue_bee;
 extern const struct queue_driver queue_postgres_table;
+extern const struct queue_driver queue_bullmqpg;
 extern const struct queue_driver queue_pgboss;
 extern const struct queue_driver queue_graphile;
 extern const struct queue_driver queue_river;

@@ -267,9 +267,9 @@ library_remove(struct queue *queue, const struct queue_submission *job,
 
 /* names and words, which no parentheses can be around
  * NOLINTBEGIN(bugprone-macro-parentheses) */
-#define LIBRARY(id, kind_, name_key_, schema_key_)                          \
-	static const char *const id##_schemes[] = {                         \
-	    kind_ "+postgresql", kind_ "+postgres", NULL};                  \
+#define SCHEMES(word) word "+postgresql", word "+postgres"
+#define LIBRARY(id, kind_, name_key_, schema_key_, ...)                     \
+	static const char *const id##_schemes[] = {__VA_ARGS__, NULL};      \
 	static const char *const id##_keys[] = {name_key_, schema_key_,     \
 	    "cost", "dlq", "test", "ts", "tz", "timeout", "budget", "pass", \
 	    NULL};                                                          \
@@ -293,13 +293,16 @@ library_remove(struct queue *queue, const struct queue_submission *job,
 
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-LIBRARY(pgboss, "pgboss", "queue", "schema");
-LIBRARY(graphile, "graphile", "task", "schema");
-LIBRARY(river, "river", "queue", "schema");
-LIBRARY(oban, "oban", "queue", "prefix");
-LIBRARY(solidqueue, "solidqueue", "queue", "schema");
-LIBRARY(pgmq, "pgmq", "queue", "schema");
-LIBRARY(que, "que", "queue", "schema");
-LIBRARY(procrastinate, "procrastinate", "queue", "schema");
-LIBRARY(goodjob, "goodjob", "queue", "schema");
-LIBRARY(delayedjob, "delayedjob", "queue", "schema");
+LIBRARY(bullmqpg, "bullmqpg", "queue", "schema", SCHEMES("bullmq"),
+    SCHEMES("bullmqpg"));
+LIBRARY(pgboss, "pgboss", "queue", "schema", SCHEMES("pgboss"));
+LIBRARY(graphile, "graphile", "task", "schema", SCHEMES("graphile"));
+LIBRARY(river, "river", "queue", "schema", SCHEMES("river"));
+LIBRARY(oban, "oban", "queue", "prefix", SCHEMES("oban"));
+LIBRARY(solidqueue, "solidqueue", "queue", "schema", SCHEMES("solidqueue"));
+LIBRARY(pgmq, "pgmq", "queue", "schema", SCHEMES("pgmq"));
+LIBRARY(que, "que", "queue", "schema", SCHEMES("que"));
+LIBRARY(procrastinate, "procrastinate", "queue", "schema",
+    SCHEMES("procrastinate"));
+LIBRARY(goodjob, "goodjob", "queue", "schema", SCHEMES("goodjob"));
+LIBRARY(delayedjob, "delayedjob", "queue", "schema", SCHEMES("delayedjob"));

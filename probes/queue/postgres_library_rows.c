@@ -54,9 +54,75 @@
 	"NOT EXISTS (SELECT 1 FROM {s}.good_job_processes p WHERE " \
 	"p.id=j.locked_by_id AND p.updated_at>" UTC "-interval '5 min')"
 
+/* BullMQ on PostgreSQL: times are milliseconds since 1970 */
+#define BULLMQ_NOW  "(extract(epoch FROM now())*1000)::bigint"
+#define BULLMQ_OVER "j.state='active' AND j.locked_until_ms<" BULLMQ_NOW
+
 /* statements are written over several lines
  * NOLINTBEGIN(bugprone-suspicious-missing-comma) */
 const struct pg_library pg_libraries[] = {
+    {
+        .kind = "bullmqpg",
+        .name = "BullMQ",
+        .schema_key = "schema",
+        .schema = "bullmq",
+        .anchor = "job",
+        .versions = "BullMQ 6",
+        .jobs = "{s}.job j WHERE j.queue=$1::text",
+        .rows = {[PG_WAITING] = "FROM {j} AND j.state='waiting'",
+            [PG_ACTIVE] = "FROM {j} AND j.state='active'",
+            [PG_DELAYED] = "FROM {j} AND j.state='delayed'",
+            [PG_FAILED] = "FROM {j} AND j.state='failed'",
+            [PG_COMPLETED] = "FROM {j} AND j.state='completed'",
+            [PG_LEASE_EXPIRED] = "FROM {j} AND " BULLMQ_OVER},
+        .live = "FROM {j} AND j.state IN ('waiting','active')",
+        .paused = "SELECT count(*) FROM {s}.meta WHERE queue=$1::text AND "
+                  "field='paused' AND value='1'",
+        .backs_off = "SELECT min((n.opts ? 'backoff')::int) FILTER (WHERE "
+                     "n.max_attempts>1) FROM (SELECT j.* FROM {j} AND "
+                     "j.state='waiting' LIMIT 10) n",
+        .why_backs_off = {"a job that waits has attempts and no backoff",
+            "the jobs that wait have a backoff"},
+        .id = "j.id",
+        .since = "to_timestamp(j.added_at_ms/1000.0)",
+        .attempts = "j.attempts_made",
+        .error = "j.failed_reason",
+        .owner = "j.processed_by",
+        .payload = "j.data::text",
+        .known = "SELECT 1 FROM {s}.meta WHERE queue=$1::text UNION ALL "
+                 "SELECT 1 FROM {j} LIMIT 1",
+        .queues = "SELECT DISTINCT queue FROM {s}.meta LIMIT 5000",
+        /* a worker names the session in which it listens, as in Redis */
+        .consumers = "SELECT a.application_name||' '||a.pid,"
+                     "coalesce(host(a.client_addr)||':'||a.client_port,''),"
+                     "$1::text,true FROM pg_stat_activity a WHERE "
+                     "a.datname=current_database() AND "
+                     "(a.application_name=$1::text OR "
+                     "starts_with(a.application_name,$1::text||':w:')) "
+                     "LIMIT 256",
+        .roll = true,
+        /* by the library's own functions, which wake its workers */
+        .submit = "SELECT {s}.add_job($1::text,'reeve-canary-'||$3::text,"
+                  "'reeve-canary',$2::jsonb,'{\"attempts\":1}',0,0," BULLMQ_NOW
+                  ",1,NULL,NULL,NULL,NULL,NULL,false)",
+        .expects = "JSON",
+        .follow = "SELECT CASE WHEN j.state='completed' THEN 'done' WHEN "
+                  "j.state='failed' THEN 'dead' WHEN j.state='active' OR "
+                  "j.attempts_made>0 THEN 'taken' ELSE 'visible' END,"
+                  "j.processed_by,j.attempts_made,coalesce(j.failed_reason,"
+                  "'state '||j.state) FROM {j} AND j.id=$2::text",
+        .remove = "DELETE FROM {j} AND j.id=$2::text AND j.state<>'active'",
+        .requeue = "SELECT i.id FROM unnest($2::text[]) i(id) WHERE "
+                   "{s}.reprocess_job($1::text,i.id,'failed',false,true,"
+                   "true)=1",
+        .reclaim = "WITH freed AS (UPDATE {s}.job j SET state='waiting',"
+                   "lock_token=NULL,locked_until_ms=NULL,stalled_marked="
+                   "false,seq=nextval('{s}.job_seq') WHERE "
+                   "j.queue=$1::text AND " BULLMQ_OVER " AND "
+                   "j.id=ANY($2::text[]) RETURNING j.id), told AS (SELECT "
+                   "pg_notify('bullmq_jobs',$1::text) FROM freed LIMIT 1) "
+                   "SELECT f.id FROM freed f,(SELECT count(*) FROM told) t",
+    },
     {
         .kind = "pgboss",
         .name = "pg-boss",

@@ -172,9 +172,8 @@ queue_spec_from_url(struct arena *arena, const char *url,
 		return unknown_scheme(arena, url, err);
 	/* "pgtable+postgresql://…": the kind before '+' is ours */
 	const char *plus = memchr(url, '+', scheme_len);
-	bool ours = plus != NULL &&
-	            strlen(driver->kind) == (size_t)(plus - url) &&
-	            text_starts(url, driver->kind);
+	bool ours = plus != NULL && queue_driver_find(arena_bytes(arena, url,
+	                                (size_t)(plus - url))) != NULL;
 	const char *plain = ours ? plus + 1 : url;
 
 	if (url_parse(arena, plain, &parsed, err) == -1)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Producers and workers of pg-boss and Graphile Worker, as those libraries'
-// users write them: node pg_jobs.js LIBRARY fill|counts|work URL. A LIBRARY with a
-// number is that version of it ("pgboss12", "graphile18"); counts are pg-boss' own.
+// Producers and workers of pg-boss, Graphile Worker and BullMQ 6, as those
+// libraries' users write them: node pg_jobs.js LIBRARY DOING URL. A LIBRARY with a
+// number is that version of it ("pgboss12", "graphile18"); DOING is fill, work,
+// counts (pg-boss' and BullMQ's own), pause, hold (a job in hand, and die).
 'use strict'
 
 const [library, doing, url] = process.argv.slice(2)
@@ -101,7 +102,57 @@ const graphile = {
 	}
 }
 
-const run = { pgboss, graphile }[library.replace(version, '')]
+const bullmqpg = {
+	async open (make) {
+		const bullmq = require('bullmq6')
+		bullmq.setDefaultBackendFactory(bullmq.createPostgresBackend)
+		return make(bullmq, { connection: { connectionString: url, migrate: true } })
+	},
+	async queue (use) {
+		const queue = await this.open(({ Queue }, options) => new Queue('jobs', options))
+		await use(queue)
+		await queue.close()
+	},
+	worker (work, options) {
+		return this.open(({ Worker }, common) => new Worker('jobs', work, { ...common, ...options }))
+	},
+	// one completed and one failed, three that wait (one with a priority), two delayed
+	async fill () {
+		await this.queue(async (queue) => {
+			await queue.add('a', { end: 'completed' })
+			await queue.add('a', { end: 'failed' })
+			const worker = await this.worker(async (job) => {
+				if (job.data.end === 'failed') throw new Error('no such file')
+			})
+			while ((await queue.getJobCountByTypes('completed', 'failed')) < 2)
+				await new Promise((resolve) => setTimeout(resolve, 20))
+			await worker.close()
+			for (let i = 0; i < 3; i++)
+				await queue.add('a', { i }, i === 0 ? { priority: 5 } : { attempts: 3 })
+			for (let i = 0; i < 2; i++) await queue.add('a', { i }, { delay: 3600 * 1000 })
+		})
+	},
+	async counts () {
+		await this.queue(async (queue) => console.log(JSON.stringify(await queue.getJobCounts())))
+	},
+	pause () { return this.queue((queue) => queue.pause()) },
+	async hold () {
+		await this.worker(() => {
+			console.log('holds')
+			return new Promise(() => {})
+		}, { lockDuration: 1000, lockRenewTime: 3600 * 1000, skipStalledCheck: true })
+	},
+	async work () {
+		const worker = await this.worker(async (job) => {
+			console.log('works on', JSON.stringify(job.data))
+			if (job.data.fail) throw new Error('told to fail')
+		}, { name: 'w1', skipStalledCheck: true })
+		await worker.waitUntilReady()
+		console.log('ready')
+	}
+}
+
+const run = { pgboss, graphile, bullmqpg }[library.replace(version, '')]
 run[doing]().catch((error) => {
 	console.error(error)
 	process.exit(1)
