@@ -412,7 +412,7 @@ post_scale(struct ask *ask)
 	if (text_equal(number, "auto")) {
 		operator_track(op, worker->wire.name)->scale = -1;
 		op->notes_due = true;
-		operator_wake(op, 0);
+		plans_want_another(op);
 		say(ask, MHD_HTTP_ACCEPTED, true,
 		    declared->scale.queue != NULL ? "by its queue again"
 		                                  : "as declared again");
@@ -429,7 +429,7 @@ post_scale(struct ask *ask)
 	    replicas == declared->replicas && !by_queue ? -1 : replicas;
 	tracked->scale_over = declared->replicas;
 	op->notes_due = true;
-	operator_wake(op, 0);
+	plans_want_another(op);
 	say(ask, MHD_HTTP_ACCEPTED, true,
 	    by_queue ? "until `reeve scale WORKER auto`"
 	             : "until the manifest says another number");

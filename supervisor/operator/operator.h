@@ -225,6 +225,9 @@ bool plans_applied(
 bool plans_current(struct operator_core *op);
 /* Makes the plan and sends it. */
 void plans_send(struct operator_core *op);
+/* What the plan depends on has changed: from now on, and not only from the next
+ * pass on, another one is on its way to the init. */
+void plans_want_another(struct operator_core *op);
 void plans_replied(struct operator_core *op, const struct wire_reply *reply);
 /* Has the init keep the good configurations for our successor; and takes in
  * what our predecessor had kept. */

@@ -411,6 +411,13 @@ refuse(struct operator_core *op, const char *why)
 }
 
 void
+plans_want_another(struct operator_core *op)
+{
+	op->plan_under_way = true;
+	operator_wake(op, 0);
+}
+
+void
 plans_send(struct operator_core *op)
 {
 	struct err err = ERR_INIT;

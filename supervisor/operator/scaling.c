@@ -101,7 +101,7 @@ decide(struct operator_core *op, const struct declared_worker *declared,
 	    "by queue %s: %" PRId64 " jobs, from %" PRId64 " to %" PRId64
 	    " of at most %" PRId64,
 	    view->name, facts.jobs, before, after, policy.max);
-	operator_wake(op, 0);
+	plans_want_another(op);
 }
 
 void

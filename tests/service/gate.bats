@@ -121,6 +121,8 @@ rolls() { "$REEVE" status --output json | jq -e '[.workers[] | select(.under_way
 	"$REEVE" scale clerk 1
 	wait_until scaled_to 1
 	"$REEVE" scale clerk 2
+	# from the order on, and not only when the operator gets round to it
+	"$REEVE" status --output json | jq -e '.workers[0] | .under_way != null or .desired == 2'
 	run "$REEVE" gate -f reeve.yaml --rollout 60s --settle 200ms
 	expect_status 0
 	both_ready
