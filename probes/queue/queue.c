@@ -161,18 +161,17 @@ queue_open_consuming(struct queue *ret, const struct queue_spec *spec,
 	if (spec->url == NULL)
 		return queue_trouble(ret, CAUSE_UNRESOLVED, "", err, ERR_INPUT,
 		    "the queue has no URL");
-	if (spec->kind == NULL || spec->kind[0] == '\0') {
-		struct queue_spec parsed;
+	struct queue_spec whole = *spec;
 
-		if (queue_spec_from_url(&ret->arena, spec->url, &parsed, err) ==
+	if (spec->kind == NULL || spec->kind[0] == '\0') {
+		if (queue_spec_from_url(&ret->arena, spec->url, &whole, err) ==
 		    -1) {
 			ret->cause = CAUSE_URL;
 			return -1;
 		}
-		ret->spec = parsed;
-	} else {
-		copy_spec(ret, spec);
+		whole.count_to = spec->count_to;
 	}
+	copy_spec(ret, &whole);
 	return open_spec(ret, err);
 }
 

@@ -77,6 +77,13 @@ make_layout() {
 	[ "$(get oldest_ms)" -lt 600000 ]
 }
 
+@test "a look that is given the URL alone counts as far as one that is given the kind" {
+	sqlite3 "$(test_dir)/t.db" "CREATE TABLE jobs(id INTEGER PRIMARY KEY, status TEXT, payload TEXT);
+	  INSERT INTO jobs(status) VALUES ('queued'),('queued'),('queued')"
+	look observe "sqlitetable+file://$(test_dir)/t.db?table=jobs"
+	[ "$(jq -c .queue.waiting <<<"$output")" = '{"know":"exact","value":3}' ]
+}
+
 @test "a queue name that is off by one character shows the near one and who reads what" {
 	start_worker "sqlite://$DB?queue=file-jobs"
 	lite "INSERT INTO reeve_jobs(queue,payload) VALUES ('file:jobs','a'),('file:jobs','b')"
