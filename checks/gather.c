@@ -580,11 +580,31 @@ second_sample(struct looks *looks, const struct declared *declared,
 	return run_looks(looks, err);
 }
 
+/* Only a second look says whether the router takes what waits for it. */
+static bool
+waits_for_router(
+    const struct declared *declared, const struct observation *seen)
+{
+	for (size_t w = 0; w < declared->nworkers; w++) {
+		const struct declared_worker *worker = &declared->workers[w];
+
+		if (worker->produces == NULL || worker->produces[0] == NULL)
+			continue;
+		for (size_t i = 0; i < worker->nconsumes; i++)
+			if (text_starts(seen->subject, "queue ") &&
+			    text_equal(seen->subject + strlen("queue "),
+			        worker->consumes[i].queue->name))
+				return seen->queue->waiting.value > 0;
+	}
+	return false;
+}
+
 /* Facts that are alarming when they last, and normal for an instant: a worker
  * between taking a job and leasing it, a lease that nobody had the time to take
  * back, a poller between two polls. */
 static bool
-may_be_a_moment(const struct observed *observed)
+may_be_a_moment(
+    const struct declared *declared, const struct observed *observed)
 {
 	for (size_t i = 0; i < observed->nobservations; i++) {
 		const struct queue_state *state =
@@ -598,6 +618,8 @@ may_be_a_moment(const struct observed *observed)
 		if (state->waiting.value > 0 &&
 		    state->consumers.know == KNOW_EXACT &&
 		    state->consumers.value == 0)
+			return true;
+		if (waits_for_router(declared, &observed->observations[i]))
 			return true;
 	}
 	return false;
@@ -625,7 +647,7 @@ gather(const struct declared *declared, const struct gather_options *options,
 	if (run_looks(&looks, err) == -1)
 		return -1;
 	if (declared->nqueues == 0 ||
-	    (!options->queues_twice && !may_be_a_moment(observed)))
+	    (!options->queues_twice && !may_be_a_moment(declared, observed)))
 		return 0;
 	return second_sample(&looks, declared, first_ms, err);
 }

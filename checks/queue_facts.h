@@ -13,15 +13,15 @@ struct queue_look {
 };
 
 typedef void queue_fn(struct check *check, const struct queue_look *look);
-/* Every declared queue whose state could be read. One that could not has no
- * finding here: RV206 or RV401 says so, and blocks. */
+/* Every declared queue whose state could be read; of one that could not the
+ * finding is unknown (RV206 or RV401 says more, and blocks). */
 void queues_each(struct check *check, queue_fn *judge);
 
-/* As check_begin; NULL too when the number that the row is about isn't known
- * (the finding then says why) or the technology has no such notion. */
 /* Who consumes: the more of both samples. A poller between two polls, or one
  * that connects just now, is there all the same. */
 const struct queue_number *queue_consumers(const struct queue_look *look);
+/* As check_begin; NULL too when the number that the row is about isn't known
+ * (the finding then says why) or the technology has no such notion. */
 struct report_finding *queue_begin(struct check *check,
     const struct queue_look *look, const struct queue_number *number);
 void queue_evidence(struct check *check, struct report_finding *finding,

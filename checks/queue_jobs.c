@@ -203,6 +203,20 @@ is_served(const struct declared *declared, const struct declared_queue *queue)
 	return false;
 }
 
+static const char *
+use_text(struct check *check, const struct declared_queue *queue, enum use use)
+{
+	static const char *const words[] = {
+	    [USE_UNKNOWN] = "'s value is not declared",
+	    [USE_NO] = " is not true",
+	    [USE_YES] = " is true",
+	};
+
+	return queue->enabled_by == NULL
+	           ? "always in use"
+	           : check_text(check, "%s%s", queue->enabled_by, words[use]);
+}
+
 static void
 judge_transports(struct check *check, const struct declared_producer *producer)
 {
@@ -232,13 +246,9 @@ judge_transports(struct check *check, const struct declared_producer *producer)
 		unknown = unknown || (use == USE_UNKNOWN && served);
 		check_evidence(check, finding,
 		    check_place(check, &producer->produces[i].place),
-		    check_text(check, "queue '%s': %s%s%s, %s", queue->name,
-		        queue->enabled_by == NULL ? "always in use"
-		                                  : queue->enabled_by,
-		        queue->enabled_by == NULL ? ""
-		        : use == USE_YES          ? " is true"
-		                                  : " is not true",
-		        "", served ? "served" : "no worker takes from it"),
+		    check_text(check, "queue '%s': %s, %s", queue->name,
+		        use_text(check, queue, use),
+		        served ? "served" : "no worker takes from it"),
 		    "in use and served");
 	}
 	check_set(check, finding, unknown ? RESULT_UNKNOWN : RESULT_FAILED,
@@ -415,14 +425,52 @@ state_of(
 	return seen == NULL ? NULL : seen->queue;
 }
 
-/* Nothing was taken between the two samples, with jobs waiting in both. */
-static bool
-stands_still(const struct queue_state *now, const struct queue_state *later)
+/* Whether somebody takes from a queue in which jobs wait, as two looks tell. */
+enum routing {
+	ROUTING_UNKNOWN,
+	ROUTING_NOBODY,
+	ROUTING_STANDS, /* the same job at the head, and no fewer behind it */
+	ROUTING_GOES
+};
+
+static enum routing
+routing_of(const struct queue_state *now, const struct queue_state *later)
 {
-	return later != NULL && now->head != NULL && now->head[0] != '\0' &&
-	       text_equal(now->head, later->head) &&
-	       queue_number_known(&later->waiting) &&
-	       later->waiting.value >= now->waiting.value;
+	if (queue_number_known(&now->consumers) && now->consumers.value == 0 &&
+	    (later == NULL || later->consumers.value == 0))
+		return ROUTING_NOBODY;
+	if (later == NULL || !queue_number_known(&later->waiting))
+		return ROUTING_UNKNOWN;
+	if (later->waiting.value < now->waiting.value)
+		return ROUTING_GOES;
+	if (now->head == NULL || now->head[0] == '\0')
+		return ROUTING_UNKNOWN;
+	return text_equal(now->head, later->head) ? ROUTING_STANDS
+	                                          : ROUTING_GOES;
+}
+
+static void
+fail_route(struct check *check, struct report_finding *finding,
+    const struct declared_worker *worker, const struct queue_state *now,
+    enum routing routing)
+{
+	const char *waiting =
+	    queue_number_text(check, "waiting", &now->waiting);
+	bool nobody = routing == ROUTING_NOBODY;
+	const char *starved = "";
+
+	for (size_t i = 0; worker->produces[i] != NULL; i++)
+		starved = check_text(check, "%s%s'%s'", starved,
+		    i == 0 ? "" : ", ", worker->produces[i]);
+	check_set(check, finding, RESULT_FAILED,
+	    "%s, and the router %s: %s get nothing, whoever reads them",
+	    waiting, nobody ? "isn't there" : "takes none", starved);
+	check_evidence(check, finding, now->target, waiting,
+	    nobody ? "a consumer" : "another job at its head");
+	check_fix(check, finding,
+	    "start the router, or see what it waits for: every queue behind it "
+	    "stands with it",
+	    check_text(check, "reeve restart %s", worker->name), "reeve check");
 }
 
 static void
@@ -430,41 +478,36 @@ judge_route(struct check *check, const struct declared_worker *worker,
     const struct declared_queue *from)
 {
 	const struct queue_state *now = state_of(check, from, "");
-	const struct queue_state *later = state_of(check, from, " later");
 	const struct subject subject = {
 	    .worker = worker->name, .queue = from->name};
-	const char *starved = "";
 
-	if (now == NULL || !queue_number_known(&now->waiting))
+	/* RV206 or RV401 says that it could not be looked at, and blocks */
+	if (now == NULL || now->waiting.know == KNOW_NOT_APPLICABLE)
 		return;
 	struct report_finding *finding = check_begin(check, &subject);
 
 	if (finding == NULL)
 		return;
-	bool nobody = queue_number_known(&now->consumers) &&
-	              now->consumers.value == 0 &&
-	              (later == NULL || later->consumers.value == 0);
-
-	if (now->waiting.value == 0 || (!nobody && !stands_still(now, later))) {
-		check_set(check, finding, RESULT_PASSED, "%s",
-		    now->waiting.value == 0 ? "nothing waits to be routed"
-		                            : "it routes");
+	if (queue_number_known(&now->waiting) && now->waiting.value == 0) {
+		check_set(check, finding, RESULT_PASSED,
+		    "nothing waits to be routed");
 		return;
 	}
-	for (size_t i = 0; worker->produces[i] != NULL; i++)
-		starved = check_text(check, "%s%s'%s'", starved,
-		    i == 0 ? "" : ", ", worker->produces[i]);
-	check_set(check, finding, RESULT_FAILED,
-	    "%s, and the router %s: %s get nothing, whoever reads them",
-	    queue_number_text(check, "waiting", &now->waiting),
-	    nobody ? "isn't there" : "takes none", starved);
-	check_evidence(check, finding, now->target,
-	    queue_number_text(check, "waiting", &now->waiting),
-	    nobody ? "a consumer" : "another job at its head");
-	check_fix(check, finding,
-	    "start the router, or see what it waits for: every queue behind it "
-	    "stands with it",
-	    check_text(check, "reeve restart %s", worker->name), "reeve check");
+	enum routing routing =
+	    queue_number_known(&now->waiting)
+	        ? routing_of(now, state_of(check, from, " later"))
+	        : ROUTING_UNKNOWN;
+
+	if (routing == ROUTING_GOES) {
+		check_set(check, finding, RESULT_PASSED, "it routes");
+	} else if (routing == ROUTING_UNKNOWN) {
+		finding->finding.required = false;
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%s: two looks don't tell whether any is taken",
+		    queue_number_text(check, "waiting", &now->waiting));
+	} else {
+		fail_route(check, finding, worker, now, routing);
+	}
 }
 
 void

@@ -35,6 +35,23 @@ versions_text(struct check *check, const struct declared_jobs *jobs)
 	return text;
 }
 
+/* Nothing to judge: no job was looked at, or none says what is asked for. */
+static void
+none_says(struct check *check, struct report_finding *finding,
+    const struct queue_look *look, const char *field)
+{
+	const char *why = look_fact(look->seen, "sample-unknown");
+
+	finding->finding.required = false;
+	if (look_fact(look->seen, "sampled") != NULL)
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "no job that waits has a '%s'", field);
+	else
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "no job was looked at%s%s", why == NULL ? "" : ": ",
+		    why == NULL ? "" : why);
+}
+
 /* The prober looked at the first jobs that wait: a fact "version V" for each
  * version that it met, and how often. */
 static void
@@ -52,12 +69,7 @@ judge_versions(struct check *check, const struct queue_look *look)
 	if (finding == NULL)
 		return;
 	if (sampled == NULL) {
-		const char *why = look_fact(look->seen, "sample-unknown");
-
-		finding->finding.required = false;
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "no job was looked at%s%s", why == NULL ? "" : ": ",
-		    why == NULL ? "" : why);
+		none_says(check, finding, look, jobs->version);
 		return;
 	}
 	check_set(check, finding, RESULT_PASSED,
@@ -93,17 +105,22 @@ static void
 judge_duplicates(struct check *check, const struct queue_look *look)
 {
 	const char *sampled = look_fact(look->seen, "sampled");
+	const char *named = look_fact(look->seen, "named");
 	const char *most = look_fact(look->seen, "duplicates");
 
-	if (look->queue->jobs.id == NULL || sampled == NULL)
+	if (look->queue->jobs.id == NULL)
 		return;
 	struct report_finding *finding = queue_begin(check, look, NULL);
 
 	if (finding == NULL)
 		return;
+	if (named == NULL || text_equal(named, "0")) {
+		none_says(check, finding, look, look->queue->jobs.id);
+		return;
+	}
 	if (most == NULL) {
 		check_set(check, finding, RESULT_PASSED,
-		    "%s jobs that wait differ in '%s'", sampled,
+		    "%s jobs that wait differ in '%s'", named,
 		    look->queue->jobs.id);
 		return;
 	}
@@ -264,17 +281,7 @@ judge_sizes(struct check *check, const struct queue_look *look)
 	if (finding == NULL)
 		return;
 	if (sized == NULL || text_equal(sized, "0")) {
-		const char *why = look_fact(look->seen, "sample-unknown");
-
-		finding->finding.required = false;
-		check_set(check, finding, RESULT_UNKNOWN, "%s%s%s",
-		    sized == NULL ? "no job was looked at"
-		                  : "no job that waits says its size in '",
-		    sized == NULL ? "" : jobs->size,
-		    sized != NULL
-		        ? "'"
-		        : check_text(check, "%s%s", why == NULL ? "" : ": ",
-		              why == NULL ? "" : why));
+		none_says(check, finding, look, jobs->size);
 		return;
 	}
 	if (outside == NULL) {

@@ -27,6 +27,7 @@ struct sample {
 	const char *versions[VERSIONS_MAX];
 	size_t counts[VERSIONS_MAX];
 	size_t nversions, count;
+	size_t named;          /* say an id */
 	size_t sized, outside; /* have a size; one that doesn't belong here */
 	int64_t first_outside;
 };
@@ -115,6 +116,7 @@ note_duplicates(const struct sample *sample, const struct queue_page *page)
 			first = i;
 		}
 	}
+	look_note(sample->look, "named", "%zu", sample->named);
 	if (most == 1)
 		return;
 	look_note(sample->look, "duplicates", "%zu", most);
@@ -166,9 +168,13 @@ take(struct sample *sample, const struct queue_page *page)
 			count_version(
 			    sample, as_version(sample_field(sample->look->arena,
 			                json, wanted->version)));
-		if (wanted->id != NULL)
-			sample->ids[sample->count] =
+		if (wanted->id != NULL) {
+			const char *id =
 			    sample_field(sample->look->arena, json, wanted->id);
+
+			sample->ids[sample->count] = id;
+			sample->named += id != NULL;
+		}
 		if (wanted->size != NULL)
 			count_size(sample, json);
 		sample->count++;
@@ -206,7 +212,8 @@ queue_sample(struct look *look, struct queue *queue)
 	}
 	look_note(look, "sampled", "%zu", sample.count);
 	note_versions(&sample);
-	note_duplicates(&sample, &page);
+	if (wanted->id != NULL)
+		note_duplicates(&sample, &page);
 	if (wanted->size != NULL)
 		note_sizes(&sample);
 }

@@ -53,7 +53,11 @@ judged() {
 	judged RV210 passed '2 jobs'
 	judged RV217 passed
 	redis del jobs
+	redis rpush jobs '{"v":1}' '{"v":1}'
+	judged RV217 unknown "no job that waits has a 'order.id'"
+	redis del jobs
 	judged RV210 unknown 'nothing waits'
+	judged RV217 unknown 'nothing waits'
 }
 
 @test "entries at a consumer that is gone, and one that holds all" {
@@ -83,6 +87,11 @@ judged() {
 	judged RV221 failed "2 waiting, and the router isn't there: 'small'"
 	redis del jobs
 	judged RV221 passed
+	redis xgroup create stream g 0 mkstream
+	redis xgroup createconsumer stream g router
+	for i in 1 2; do redis xadd stream '*' payload "$i" >/dev/null; done
+	manifest "kind: redisstream, stream: stream, group: g, url: '$REDIS_URL'" "$(cat rest)"
+	judged RV221 failed "2 waiting, and the router takes none: 'small'"
 }
 
 @test "JetStream: a claim shorter than a job, more tries than are meant, a consumer younger than its workers" {
@@ -158,7 +167,7 @@ tiers() {
 	judged RV219 failed "1 of 4 jobs that wait don't belong here by their 'meta.bytes': 100000000"
 	redis del medium
 	redis rpush medium '{"bytes":1}'
-	judged RV219 unknown "no job that waits says its size in 'meta.bytes'"
+	judged RV219 unknown "no job that waits has a 'meta.bytes'"
 	tiers 'sizeBelow: 100M' 'sizeFrom: 100Mi, sizeBelow: 1G'
 	judged RV219 failed "a job of 100000000 has no queue: 'small' takes 0 to below 100000000, 'medium' 104857600"
 	tiers 'sizeBelow: 100Mi'
