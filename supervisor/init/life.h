@@ -117,6 +117,9 @@ void schedule_carry(struct run *to, const struct run *from);
  * Idempotent; the first reason stays unless the new one is final. */
 void instance_stop(struct core *core, int32_t slot, enum instance_why why);
 void instance_kill(struct core *core, int32_t slot);
+/* When KILL comes to one that is asked to end now: its grace, within what is
+ * left of the container's budget. */
+int64_t instance_kill_at(const struct core *core, int32_t slot);
 /* It asks for so much more time to end, from now. */
 void instance_extend(struct core *core, int32_t slot, int64_t ms);
 /* What its main process is told to end with. */

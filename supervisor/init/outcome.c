@@ -99,6 +99,9 @@ instance_order(struct core *core, int32_t slot)
 	struct instance *instance = &core->instances[slot];
 
 	backoff_reset(&past_make(core, slot)->backoff);
+	/* it starts as soon as it may, and `why` says what it waits for */
+	if (instance->state == INSTANCE_PENDING)
+		return;
 	instance->why = WHY_ORDER_RESTART;
 	instance->ended_as = CLASS_ORDERED;
 	instance_want(core, slot);

@@ -93,7 +93,6 @@ tell_group(struct core *core, int32_t slot, bool reaped)
 {
 	struct instance *instance = &core->instances[slot];
 	struct past *past = past_make(core, slot);
-	struct worker_spec spec;
 
 	int signo = instance->state == INSTANCE_KILLING ? SIGKILL : SIGTERM;
 	int pidfd = pidfd_of(core, slot);
@@ -102,11 +101,8 @@ tell_group(struct core *core, int32_t slot, bool reaped)
 	bool heard = rc == 0 || errno == EPERM;
 	past->last_exit.escaped = limits_signal(core, slot, signo);
 	instance->group_told = 1;
-	if (past->kill_at_ms == 0) {
-		instance_spec(core, slot, &spec);
-		past->kill_at_ms =
-		    clock_after(core->loop.now_ms, spec.grace_ms);
-	}
+	if (past->kill_at_ms == 0)
+		past->kill_at_ms = instance_kill_at(core, slot);
 	return heard;
 }
 
@@ -201,7 +197,6 @@ void
 reap_resume(struct core *core, int32_t slot, const siginfo_t *taken)
 {
 	const struct instance *instance = &core->instances[slot];
-	struct worker_spec spec;
 
 	if (instance->pid > 0) /* seen by resume.c: it is our child */
 		return;
@@ -220,11 +215,8 @@ reap_resume(struct core *core, int32_t slot, const siginfo_t *taken)
 		instance_change(core, slot, EVENT_EXITED);
 	}
 	struct past *past = past_make(core, slot);
-	if (past->kill_at_ms == 0) {
-		instance_spec(core, slot, &spec);
-		past->kill_at_ms =
-		    clock_after(core->loop.now_ms, spec.grace_ms);
-	}
+	if (past->kill_at_ms == 0)
+		past->kill_at_ms = instance_kill_at(core, slot);
 	ending_add(core, slot);
 }
 

@@ -52,6 +52,27 @@ budget_kill_at(const struct core *core, int32_t slot)
 	       order_reserve_ms(core, slot, kill_ms - core->drain_started_ms);
 }
 
+/* What a second TERM halves, it halves for those too who are told later. */
+static int64_t
+grace_ms(const struct core *core, int32_t slot)
+{
+	struct worker_spec spec;
+
+	instance_spec(core, slot, &spec);
+	int64_t left_ms = spec.grace_ms;
+	if (core->settings.second_term == SECOND_TERM_HASTEN)
+		for (uint32_t i = 1; i < core->terms && left_ms > 0; i++)
+			left_ms /= 2;
+	return left_ms;
+}
+
+int64_t
+instance_kill_at(const struct core *core, int32_t slot)
+{
+	return MIN(clock_after(core->loop.now_ms, grace_ms(core, slot)),
+	    budget_kill_at(core, slot));
+}
+
 /* The container's budget counts only where it is shorter than the worker's own
  * grace (decisions.md 13). */
 static int64_t
@@ -124,14 +145,10 @@ static void
 stop_living(struct core *core, int32_t slot, enum instance_why why)
 {
 	struct instance *instance = &core->instances[slot];
-	struct worker_spec spec;
 
-	instance_spec(core, slot, &spec);
 	instance->why = (uint8_t)why;
 	instance->group_told = instance->extended = 0;
-	past_make(core, slot)->kill_at_ms =
-	    MIN(clock_after(core->loop.now_ms, spec.grace_ms),
-	        budget_kill_at(core, slot));
+	past_make(core, slot)->kill_at_ms = instance_kill_at(core, slot);
 	probers_end(core, slot);
 	instance_change(core, slot, EVENT_STOP);
 	/* between clone and exec: start.c hands it on when it executes */
@@ -388,6 +405,8 @@ drain_begin(struct core *core, const char *reason, int exit_code)
 	if (core->budget_ms < 0)
 		core->budget_ms = core->settings.grace_ms;
 	core->phase = PHASE_DRAIN;
+	/* whoever asked for it: a TERM that comes now is the second */
+	core->terms = MAX(core->terms, 1U);
 	peers_text(core, WIRE_DRAINING, LOG_INFO, "drain.began", reason);
 	order_drain(core);
 	drain_tell(core);

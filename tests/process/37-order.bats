@@ -22,6 +22,7 @@ lives() {
 	echo "worker $1"
 	printf 'arg %s\n' "$HELPER" drain "$T/ready-$1" "$T/end-$1" 50
 }
+hastened() { [[ $(grep -c 'drain.hastened' "$T/said") == "$1" ]]; }
 log_is() { [[ $(tr '\n' ' ' <"$T/log") == "$1" ]]; }
 
 @test "a worker waits until the one that it depends on is ready, and says so" {
@@ -193,6 +194,45 @@ log_is() { [[ $(tr '\n' ' ' <"$T/log") == "$1" ]]; }
 	until_ok is app/0 stopped
 	# it was told after all
 	[ -e "$T/end-app" ]
+}
+
+@test "an order to restart one that waits takes nothing from it: it waits on, and starts" {
+	{
+		lives proxy
+		echo "readiness exec /bin/test -e $T/well"
+		echo "times 0s 50ms 1s 1 1"
+		lives app
+		echo "after proxy ready"
+	} | plan_of a.plan
+	supervise pid1
+	until_ok waits_like app/0 "waits for worker 'proxy' to be ready"
+	"$CTL" restart app
+	waits_like app/0 "waits for worker 'proxy' to be ready"
+	touch "$T/well"
+	until_ok is app/0 ready
+}
+
+@test "what a second TERM halves, it halves for those too who are told after it" {
+	{
+		echo "second-term hasten"
+		echo "worker proxy"
+		printf 'arg %s\n' "$HELPER" ignore-term "$T/ready-proxy"
+		echo "grace 1000s"
+		echo "worker app"
+		printf 'arg %s\n' "$HELPER" ignore-term "$T/ready-app"
+		echo "grace 1000s"
+		echo "after proxy started"
+	} | plan_of a.plan
+	supervise pid1 2>"$T/said"
+	until_ok file_there "$T/ready-app"
+	kill -TERM "$INIT"
+	until_ok grep -q 'drain.began' "$T/said"
+	# 1000 s to less than half a second
+	for i in {1..11}; do
+		kill -TERM "$INIT"
+		until_ok hastened "$i"
+	done
+	expect_code 0
 }
 
 @test "who waits goes on waiting after a fault in the init, and starts when it may" {

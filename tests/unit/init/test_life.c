@@ -264,6 +264,10 @@ apply(unsigned a, unsigned b, bool with_c, uint64_t version)
 	static const char *const names[] = {"a", "b", "c"};
 	static const enum worker_restart restarts[] = {
 	    RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER};
+	/* in every second plan, one after the other */
+	static const struct worker_dependency after[] = {
+	    {"a", CONDITION_READY}, {"b", CONDITION_COMPLETED}};
+	uint32_t ordered = version % 2;
 	unsigned replicas[] = {a, b, 2};
 	struct worker_spec specs[3];
 	struct plan_settings settings;
@@ -286,6 +290,9 @@ apply(unsigned a, unsigned b, bool with_c, uint64_t version)
 		    .start_limit = {.count = i, .window_ms = 700},
 		    .grace_ms = 3000,
 		    .drain_signal = SIGTERM,
+		    .dependencies = i > 0 ? &after[i - 1] : NULL,
+		    .ndependencies = i > 0 ? ordered : 0,
+		    .rank = i * ordered,
 		    .generation = version};
 		specs[i].config_digest[0] = (uint8_t)(version >> (i * 2) & 3);
 	}
@@ -316,6 +323,24 @@ has_timer(int32_t slot)
 	       core->timers[slot].slot != 0;
 }
 
+/* Who is to start is in the queue, or waits for somebody by name. */
+static void
+check_wait(int32_t slot)
+{
+	const struct instance *instance = &core->instances[slot];
+	bool queued = core->wires[slot].queued;
+	char text[WIRE_WAIT_MAX];
+
+	if (instance->state != INSTANCE_PENDING) {
+		assert_false(queued);
+		return;
+	}
+	order_text(core, slot, text, sizeof(text));
+	if (queued == (text[0] != '\0'))
+		fail_msg("%s is to start, %s: '%s'", instance_label(core, slot),
+		    queued ? "now" : "and isn't in the queue", text);
+}
+
 static void
 check_instance(int32_t slot)
 {
@@ -330,10 +355,7 @@ check_instance(int32_t slot)
 	if (fsm_needs_timer(state) && !has_timer(slot))
 		fail_msg("%s waits in '%s' for nothing",
 		    instance_label(core, slot), instance_state_name(state));
-	if (state == INSTANCE_PENDING)
-		assert_true(wires->queued);
-	else
-		assert_false(wires->queued);
+	check_wait(slot);
 	if (!instance_state_alive(state)) {
 		assert_int_equal(instance->pid, 0);
 		assert_int_equal(instance->pgid, 0);
@@ -524,6 +546,7 @@ drain_to_the_end(void)
 			    (int)core->phase, core->alive);
 		exec_news();
 		time_passes();
+		order_step(core);
 		check_all();
 		assert_int_equal(nprocesses, spawned);
 	}
@@ -544,6 +567,7 @@ whatever_happens_the_invariants_hold(void **state)
 	begin(88172645463325252U);
 	for (unsigned step = 0; step < STEPS; step++) {
 		something_happens(step);
+		order_step(core);
 		check_all();
 		forget_processes();
 		if (nprocesses > PROCESSES / 2 || chance(4000) == 0) {
