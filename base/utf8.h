@@ -38,4 +38,23 @@ utf8_len(const unsigned char *p, size_t left)
 	return len;
 }
 
+/*
+ * How many of `len` bytes may go without what follows them: all, or those
+ * before a character at their end of which more bytes are to come.
+ */
+static inline size_t
+utf8_whole(const unsigned char *p, size_t len)
+{
+	size_t last = 1; /* bytes of the last character */
+
+	if (len == 0)
+		return 0;
+	while (last < MIN(len, (size_t)4) && (p[len - last] & 0xC0) == 0x80)
+		last++;
+	unsigned char lead = p[len - last];
+	size_t most =
+	    (size_t)1 + (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0);
+	return last < most ? len - last : len;
+}
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "supervisor/init/feed.h"
 #include "supervisor/init/limiter.h"
 #include "supervisor/init/lineform.h"
@@ -237,6 +238,9 @@ cut(struct stream *stream, const char *bytes, size_t n, uint32_t *ret_count)
 			len++;
 		else if (most < LOGGER_LINE_MAX)
 			break;
+		else /* no piece ends within a character */
+			len =
+			    utf8_whole((const unsigned char *)bytes + at, len);
 		lines[count++] = (struct outlet_line){.out_len = (uint32_t)len,
 		    .raw_len = (uint32_t)len,
 		    .slot = stream->who.slot,

@@ -35,7 +35,7 @@ enum {
 	LOGGER_MAGIC = 0x52564c32, /* "RVL2"; another number: another version */
 	LOGGER_LAST_MS = 2000,
 	LOGGER_BEAT_MS = 5000,   /* whole seconds */
-	LOGGER_LINE_MAX = 16384, /* longer lines pass in pieces of this size */
+	LOGGER_LINE_MAX = 16384, /* longer lines pass in pieces, none longer */
 	LOGGER_KEEP_LINES = 1000,
 	LOGGER_KEEP_BYTES = 65536, /* of each instance, heads included */
 };

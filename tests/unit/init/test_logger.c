@@ -249,6 +249,34 @@ a_line_longer_than_the_buffer_passes_whole(void **state)
 	rig_end(&rig);
 }
 
+/* Wherever in a character the limit lies; what is none is cut anywhere. */
+static void
+a_piece_of_a_long_line_ends_with_a_whole_character(void **state)
+{
+	static const char *const last[] = {
+	    "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x9d", "\xa9\xa9\xa9\xa9"};
+	static char line[2 * LOGGER_LINE_MAX], out[3 * LOGGER_LINE_MAX];
+	struct rig rig;
+	(void)state;
+
+	rig_start(&rig, LOGS_PREFIX, 100);
+	int a = attach_worker(&rig, "a", 0, LOGGER_STDOUT);
+	for (size_t i = 0; i < ARRAY_LEN(last); i++)
+		for (size_t before = 1; before < strlen(last[i]); before++) {
+			size_t len = LOGGER_LINE_MAX - before;
+			size_t cut = i == 3 ? LOGGER_LINE_MAX : len;
+
+			memset(line, 'x', len);
+			(void)snprintf(line + len, 16, "%sy\n", last[i]);
+			(void)snprintf(out, sizeof(out), "a/0 | %.*s\na/0 + %s",
+			    (int)cut, line, line + cut);
+			put(a, line);
+			expect_text(rig.out, out);
+		}
+	(void)close(a);
+	rig_end(&rig);
+}
+
 static void
 prefix_and_json_say_whose_line_it_is(void **state)
 {
@@ -549,6 +577,8 @@ main(void)
 	    cmocka_unit_test(lines_pass_unchanged_each_to_its_stream),
 	    cmocka_unit_test(lines_of_two_workers_dont_mix),
 	    cmocka_unit_test(a_line_longer_than_the_buffer_passes_whole),
+	    cmocka_unit_test(
+	        a_piece_of_a_long_line_ends_with_a_whole_character),
 	    cmocka_unit_test(prefix_and_json_say_whose_line_it_is),
 	    cmocka_unit_test(the_init_learns_that_a_stream_has_ended),
 	    cmocka_unit_test(
