@@ -15,6 +15,7 @@
 #include "supervisor/init/live.h"
 #include "supervisor/init/logger.h"
 #include "supervisor/init/oneshot.h"
+#include "supervisor/init/oneshot_args.h"
 #include "supervisor/init/probe.h"
 #include "supervisor/init/state.h"
 #include "supervisor/init/tool.h"
@@ -98,16 +99,23 @@ asks_for_help(int argc, char *const argv[])
 	return false;
 }
 
-/* `reeve run CMD`, as `tini CMD`: whether an argument is the command or an
- * option's value must not be guessed. */
+/* `reeve run CMD` or `reeve run -s CMD`, as `tini -s CMD`: whether an argument
+ * is the command or an option's value must not be guessed. */
+static bool
+means_command(int argc, char *const argv[])
+{
+	return argc > 0 && (argv[0][0] != '-' || oneshot_args_alone(argv[0]));
+}
+
 static int
-refuse_command(const char *command)
+refuse_command(const char *first)
 {
 	char line[ERR_TEXT_MAX];
 
 	if (text_format(line, sizeof(line), NULL,
-	        "reeve run: a command goes behind '--': reeve run -- %s\n",
-	        command) == -1)
+	        "reeve run: a command goes behind '--': reeve run %s%s\n",
+	        first[0] == '-' ? first : "-- ",
+	        first[0] == '-' ? " ... -- CMD" : first) == -1)
 		return say(STDERR_FILENO,
 		    "reeve run: a command goes behind '--'\n", EXIT_USAGE);
 	return say(STDERR_FILENO, line, EXIT_USAGE);
@@ -120,7 +128,7 @@ run(int argc, char *argv[])
 		return say(STDOUT_FILENO, run_help, EXIT_PASSED);
 	if (oneshot_wanted(argc, argv))
 		return oneshot_main(argc, argv);
-	if (argc > 0 && argv[0][0] != '-')
+	if (means_command(argc, argv))
 		return refuse_command(argv[0]);
 	return init_main(argc, argv);
 }

@@ -22,6 +22,7 @@ struct option_form {
 	    struct oneshot_args *args, const char *value, struct err *err);
 	char letter; /* '\0': only the long form */
 	bool valued;
+	bool shared; /* with `reeve run` of a manifest */
 };
 
 static int
@@ -140,15 +141,15 @@ take_grace(struct oneshot_args *args, const char *value, struct err *err)
 }
 
 static const struct option_form forms[] = {
-    {"--single-child", take_single, 'c', false},
-    {NULL, take_code, 'e', true},
-    {NULL, take_group, 'g', false},
-    {NULL, take_parent_death, 'p', true},
-    {"--rewrite", take_rewrite, 'r', true},
-    {NULL, take_subreaper, 's', false},
-    {"--verbose", take_verbose, 'v', false},
-    {NULL, take_say_reaped, 'w', false},
-    {"--grace", take_grace, '\0', true},
+    {"--single-child", take_single, 'c', false, false},
+    {NULL, take_code, 'e', true, false},
+    {NULL, take_group, 'g', false, false},
+    {NULL, take_parent_death, 'p', true, false},
+    {"--rewrite", take_rewrite, 'r', true, false},
+    {NULL, take_subreaper, 's', false, false},
+    {"--verbose", take_verbose, 'v', false, true},
+    {NULL, take_say_reaped, 'w', false, false},
+    {"--grace", take_grace, '\0', true, true},
 };
 
 static int
@@ -234,6 +235,18 @@ take_letters(struct oneshot_args *args, struct cursor *cursor, struct err *err)
 			return -1;
 	}
 	return 0;
+}
+
+bool
+oneshot_args_alone(const char *arg)
+{
+	const struct option_form *form =
+	    arg[0] == '-' && arg[1] != '\0' ? form_of(arg[1]) : NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (forms[i].name != NULL && text_starts(arg, forms[i].name))
+			form = &forms[i];
+	return form != NULL && !form->shared;
 }
 
 int

@@ -36,4 +36,8 @@ struct oneshot_args {
 int oneshot_args_read(int argc, char *argv[], struct oneshot_args *ret,
     struct err *err) MUST_CHECK;
 
+/* An option that stands before a command and nowhere else: whoever writes it
+ * means one, also where the "--" is missing. */
+bool oneshot_args_alone(const char *arg);
+
 #endif

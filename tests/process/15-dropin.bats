@@ -235,6 +235,11 @@ agree() {
 	ROWS
 	run -64 "$REEVE" run "$HELPER" exit 0
 	[[ $output == *"reeve run -- $HELPER"* ]]
+	# as `tini -s CMD`: nothing is started to find out that "--" is missing
+	for options in -s -sg -e143 --rewrite=15:3; do
+		run -64 "$REEVE" run $options "$HELPER" exit 0
+		[[ $output == *"goes behind '--': reeve run $options ... -- CMD" ]]
+	done
 }
 
 @test "tini's and dumb-init's environment variables change nothing" {
