@@ -82,52 +82,13 @@ look_at_worker(
 		check_set(check, finding, RESULT_SKIPPED, "%s", excuse);
 }
 
-/* How many workers stand before it in the longest chain of dependencies. */
-static size_t *
-depths(struct check *check, size_t *ret_most)
-{
-	const struct declared *declared = check->declared;
-	size_t *depth = arena_array(
-	    check->report->arena, declared->nworkers + 1, sizeof(*depth));
-	bool changed = true;
-
-	/* the manifest has no cycles: it ends */
-	for (*ret_most = 0; changed;) {
-		changed = false;
-		for (size_t w = 0; w < declared->nworkers; w++) {
-			const struct declared_worker *worker =
-			    &declared->workers[w];
-			for (size_t i = 0; i < worker->ndependencies; i++) {
-				const struct declared_worker *on =
-				    declared_worker_find(declared,
-				        worker->dependencies[i].worker);
-				size_t least =
-				    on == NULL
-				        ? 0
-				        : depth[on - declared->workers] + 1;
-				changed = changed || depth[w] < least;
-				depth[w] = MAX(depth[w], least);
-			}
-			*ret_most = MAX(*ret_most, depth[w]);
-		}
-	}
-	return depth;
-}
-
-/* Who is waited for first: of two findings that explain one another the earlier
- * is the cause. */
 void
 workers_each(struct check *check, worker_fn *judge)
 {
 	const struct declared *declared = check->declared;
-	size_t most = 0;
-	const size_t *depth = depths(check, &most);
 
-	for (size_t at = 0; at <= most; at++)
-		for (size_t w = 0; w < declared->nworkers; w++)
-			if (depth[w] == at)
-				look_at_worker(
-				    check, &declared->workers[w], judge);
+	for (size_t w = 0; w < declared->nworkers; w++)
+		look_at_worker(check, &declared->workers[w], judge);
 }
 
 /* What keeps those from running that it waits for explains it too. */
@@ -138,12 +99,12 @@ label_awaited(struct check *check, struct report_finding *finding,
 	const struct declared *declared = check->declared;
 
 	for (size_t i = 0; i < look->worker->ndependencies; i++)
-		report_label(check->report, finding, LABEL_WORKER,
+		report_label_cause(check->report, finding, LABEL_WORKER,
 		    look->worker->dependencies[i].worker);
 	for (size_t w = 0; w < declared->nworkers; w++)
 		if (declared->workers[w].init &&
 		    &declared->workers[w] < look->worker)
-			report_label(check->report, finding, LABEL_WORKER,
+			report_label_cause(check->report, finding, LABEL_WORKER,
 			    declared->workers[w].name);
 }
 

@@ -104,9 +104,9 @@ subject_text(struct arena *arena, const struct subject *subject)
 	return text;
 }
 
-void
-report_label(struct report *report, struct report_finding *finding,
-    enum label_kind kind, const char *value)
+static void
+add_label(struct report *report, struct report_finding *finding,
+    enum label_kind kind, const char *value, bool cause)
 {
 	if (value == NULL || value[0] == '\0')
 		return;
@@ -121,9 +121,23 @@ report_label(struct report *report, struct report_finding *finding,
 		memcpy(labels, finding->labels,
 		    finding->nlabels * sizeof(*labels));
 	labels[finding->nlabels] =
-	    (struct label){kind, arena_text(report->arena, value)};
+	    (struct label){kind, arena_text(report->arena, value), cause};
 	finding->labels = labels;
 	finding->nlabels++;
+}
+
+void
+report_label(struct report *report, struct report_finding *finding,
+    enum label_kind kind, const char *value)
+{
+	add_label(report, finding, kind, value, false);
+}
+
+void
+report_label_cause(struct report *report, struct report_finding *finding,
+    enum label_kind kind, const char *value)
+{
+	add_label(report, finding, kind, value, true);
 }
 
 struct report_finding *
@@ -291,7 +305,8 @@ guard_holds(const struct report_finding *cause,
 			continue;
 		for (size_t a = 0; a < cause->nlabels && !equal; a++)
 			for (size_t b = 0; b < symptom->nlabels && !equal; b++)
-				equal = cause->labels[a].kind == kind &&
+				equal = !cause->labels[a].cause &&
+				        cause->labels[a].kind == kind &&
 				        symptom->labels[b].kind == kind &&
 				        strcmp(cause->labels[a].value,
 				            symptom->labels[b].value) == 0;
@@ -391,7 +406,8 @@ is_first_of_its_place(const struct ranking *r,
 
 		if (other == from)
 			return true;
-		if (is_failed(other) && guard_holds(from, other, edge->guard))
+		if (is_failed(other) && guard_holds(from, other, edge->guard) &&
+		    guard_holds(other, from, edge->guard))
 			return false;
 	}
 	return true;

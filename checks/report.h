@@ -32,6 +32,7 @@ const char *verdict_name(enum verdict verdict);
 struct label {
 	enum label_kind kind;
 	const char *value;
+	bool cause; /* what it may follow from, not what follows from it */
 };
 
 struct report_finding {
@@ -125,6 +126,9 @@ struct subject {
 struct report_finding *report_add(
     struct report *report, unsigned number, const struct subject *subject);
 void report_label(struct report *report, struct report_finding *finding,
+    enum label_kind kind, const char *value);
+/* A label by which others explain this finding, and it explains none. */
+void report_label_cause(struct report *report, struct report_finding *finding,
     enum label_kind kind, const char *value);
 /* Each sets result and summary; `severity` stays the row's. */
 void report_set(struct report *report, struct report_finding *finding,

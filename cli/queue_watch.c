@@ -25,6 +25,9 @@ enum {
 static const int64_t INTERVAL_MS = 1000;
 static const int64_t INTERVAL_MIN_MS = 100;
 static const int64_t LOOK_MS = 5000;
+/* A line that wrapped would be two, and not be found again. */
+static const char WRAP_OFF[] = "\033[?7l";
+static const char WRAP_ON[] = "\033[?7h";
 
 struct watch {
 	struct queue_rows rows;
@@ -151,7 +154,8 @@ show_row(struct watch *watch, size_t index, struct buffer *out)
 	show_number(out, "waiting", &state->waiting, false);
 	show_number(out, "active", &state->active, false);
 	show_number(out, "dead", &state->dead, false);
-	show_number(out, "oldest", &state->oldest_ms, true);
+	if (state->waiting.know != KNOW_EXACT || state->waiting.value != 0)
+		show_number(out, "oldest", &state->oldest_ms, true);
 	show_number(out, "consumers", &state->consumers, false);
 	if (!isnan(drain->out))
 		buffer_format(out, "  in %.1f/s  out %.1f/s",
@@ -176,12 +180,15 @@ show(struct watch *watch)
 {
 	struct cli *cli = watch->rows.cli;
 	bool json = cli_wants(cli, "json");
-	bool live = watch->terminal && !json;
+	bool live = watch->terminal && !json &&
+	            watch->rows.count < (size_t)terminal_lines(STDOUT_FILENO);
 	struct buffer out;
 
 	buffer_init(&out, OUTPUT_MAX);
 	if (live && watch->lines > 0)
 		buffer_format(&out, "\033[%zuA", watch->lines);
+	if (live)
+		buffer_text(&out, WRAP_OFF);
 	for (size_t i = 0; i < watch->rows.count; i++) {
 		if (json) {
 			write_json(watch, i, &out);
@@ -190,7 +197,9 @@ show(struct watch *watch)
 		show_row(watch, i, &out);
 		buffer_text(&out, live ? "\033[K\n" : "\n");
 	}
-	watch->lines = watch->rows.count;
+	if (live)
+		buffer_text(&out, WRAP_ON);
+	watch->lines = live ? watch->rows.count : 0;
 	int code = cli_print(cli, out.data, out.len);
 
 	buffer_fini(&out);

@@ -9,6 +9,9 @@
 
 /* `reeve status`: what the operator says, for people. */
 
+/* The digest of no configuration. */
+static const char NEVER_STARTED[] = "h:00000000";
+
 /* Output that reached nobody. */
 static void
 print_output(struct arena *arena, struct buffer *out, const cJSON *instance)
@@ -25,6 +28,13 @@ print_output(struct arena *arena, struct buffer *out, const cJSON *instance)
 	}
 }
 
+/* A dash for what it has none of. */
+static const char *
+or_none(const char *text, const char *none)
+{
+	return text_equal(text, none) ? "-" : text;
+}
+
 static void
 print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 {
@@ -36,9 +46,9 @@ print_instance(struct arena *arena, struct buffer *out, const cJSON *instance)
 	buffer_format(out, "  %-4s %-9s pid %-8s restarts %-4s %s",
 	    answer_number(arena, instance, "index"),
 	    answer_text(instance, "state"),
-	    answer_number(arena, instance, "pid"),
+	    or_none(answer_number(arena, instance, "pid"), "?"),
 	    answer_number(arena, instance, "restarts"),
-	    answer_text(instance, "config_digest"));
+	    or_none(answer_text(instance, "config_digest"), NEVER_STARTED));
 	if (*last != '\0')
 		buffer_format(out, "  last end: %s", last);
 	if (*probe != '\0')

@@ -9,7 +9,8 @@
 #include "cli/terminal.h"
 
 enum {
-	COLUMNS_DEFAULT = 80
+	COLUMNS_DEFAULT = 80,
+	LINES_DEFAULT = 24,
 };
 
 bool
@@ -29,4 +30,14 @@ terminal_columns(int fd)
 	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
 	           ? size.ws_col
 	           : COLUMNS_DEFAULT;
+}
+
+int
+terminal_lines(int fd)
+{
+	struct winsize size = {0};
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0
+	           ? size.ws_row
+	           : LINES_DEFAULT;
 }

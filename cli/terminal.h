@@ -7,7 +7,8 @@
 /* A terminal that knows colours and how a line is erased: not without $TERM,
  * nor where that is "dumb". */
 bool terminal_is(int fd);
-/* Its width, 80 where it doesn't say. */
+/* Its size, 80 by 24 where it doesn't say. */
 int terminal_columns(int fd);
+int terminal_lines(int fd);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/top.h"
+#include "cli/top_screen.h"
 
 /* `reeve top`: the status, live, on a terminal, and keys to do something about
  * it. */

@@ -6,7 +6,8 @@
 #include "cli/control.h"
 #include "cli/top_model.h"
 
-/* What `reeve top` knows; top.c takes keys and acts, top_draw.c draws. */
+/* What `reeve top` knows; top.c takes keys and acts, top_draw.c draws by
+ * top_screen.c. */
 enum {
 	TOP_FILTER_MAX = 64,
 	TOP_SAID_MAX = 1024,
@@ -36,9 +37,6 @@ struct top {
 	bool over;
 };
 
-/* The terminal becomes the screen, until top_screen_end. */
-void top_screen_begin(const struct top *top);
-void top_screen_end(void);
 /* Draws all of it; moves the topmost row so that the selected one is seen. */
 void top_draw(struct top *top);
 

@@ -2,18 +2,16 @@
 #include "base/base.h"
 
 #include <inttypes.h>
-#include <locale.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #include <ncurses.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/top.h"
+#include "cli/top_screen.h"
 #include "supervisor/wire/logs_client.h"
 
 /* The screen of `reeve top`. Curses sends only what has changed, so a slow line
@@ -21,10 +19,8 @@
 enum {
 	QUEUES_SHOWN = 6,
 	TROUBLES_SHOWN = 4,
-	CELL_MAX = 512,
 	LOG_LINES_MAX = 200,
 	LOGS_MS = 500,
-	ESCAPE_MS = 25,
 	/* Narrower ones have no room for pid and memory beside the note, and
 	 * those below for the note alone: why a replica isn't ready counts most
 	 */
@@ -33,15 +29,14 @@ enum {
 	HEAD_NAME =
 	    18, /* of the system's name and the gap behind it: at least */
 	HEAD_STATE = 76, /* what follows, with the time */
+	/* On a narrow one: of the name at least; of what follows */
+	HEAD_NAME_LEAST = 8,
+	HEAD_SHORT = 32,
 	NAME_WIDTH = 24, /* at least; more where there is room */
+	NAME_LEAST = 12, /* below COLUMNS_SMALL */
+	COLUMNS_SMALL = 60,
+	WORKERS_LEAST = 3, /* lines that queues and alerts leave to workers */
 	STATE_WIDTH = 10,
-};
-
-enum colour {
-	COLOUR_PLAIN = 0,
-	COLOUR_GOOD,
-	COLOUR_BAD,
-	COLOUR_WARNING,
 };
 
 static const char HELP[] =
@@ -56,68 +51,6 @@ static const char HELP[] =
 
 /* --- drawing ----------------------------------------------------------------
  */
-
-/* What a terminal could take for a command is shown as '?'. */
-static void
-put(int y, int x, int width, const char *text)
-{
-	wchar_t wide[CELL_MAX];
-	mbstate_t state = {0};
-	const char *at = text;
-	int used = 0;
-	size_t count = 0;
-
-	while (*at != '\0' && used < width && count < CELL_MAX - 1) {
-		wchar_t one = L'?';
-		size_t len = mbrtowc(&one, at, strlen(at), &state);
-		if (len == (size_t)-1 || len == (size_t)-2) {
-			len = 1;
-			one = L'?';
-			state = (mbstate_t){0};
-		}
-		int columns = wcwidth(one);
-		if (columns < 0) {
-			one = L'?';
-			columns = 1;
-		}
-		if (used + columns > width)
-			break;
-		wide[count++] = one;
-		used += columns;
-		at += len;
-	}
-	wide[count] = L'\0';
-	if (y >= 0 && y < LINES)
-		(void)mvaddwstr(y, x, wide);
-}
-
-static void put_format(int y, int x, int width, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
-
-static void
-put_format(int y, int x, int width, const char *fmt, ...)
-{
-	char text[CELL_MAX];
-	va_list args;
-
-	va_start(args, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	put(y, x, width, text);
-}
-
-static void
-paint(const struct top *top, enum colour colour, bool on)
-{
-	chtype how = top->cli->color ? COLOR_PAIR(colour) : A_NORMAL;
-
-	if (!top->cli->color && colour != COLOUR_PLAIN && colour != COLOUR_GOOD)
-		how = A_BOLD;
-	if (on)
-		(void)attron(how);
-	else
-		(void)attroff(how);
-}
 
 /* A number, or "?" where it isn't known. */
 static const char *
@@ -144,47 +77,51 @@ memory_text(int64_t bytes, char dst[32])
 	return dst;
 }
 
+/* The time, where it doesn't come too near. */
+static void
+draw_time(int end)
+{
+	char now[CLOCK_TEXT_SIZE];
+
+	if (end + 2 <= COLS - 9)
+		screen_format(0, COLS - 9, 9, "%.8s",
+		    clock_text(clock_wall_ms(), now) + 11);
+}
+
+/* How many are ready and what is wrong come first where not all has room. */
 static int
 draw_head(const struct top *top)
 {
 	const struct top_model *model = &top->model;
-	char now[CLOCK_TEXT_SIZE];
 	bool good = model->ready >= model->desired && model->ntroubles == 0;
+	bool narrow = COLS < COLUMNS_NARROW;
 	const char *name = model->name == NULL ? "reeve" : model->name;
-	int at = MAX(HEAD_NAME, MIN((int)strlen(name) + 2, COLS - HEAD_STATE));
+	const char *state = model->state == NULL ? "?" : model->state;
+	int len = (int)strlen(name) + 2;
+	int at = narrow ? MIN(len, MAX(HEAD_NAME_LEAST, COLS - HEAD_SHORT))
+	                : MAX(HEAD_NAME, MIN(len, COLS - HEAD_STATE));
 
 	(void)attron(A_BOLD);
-	put(0, 0, at - 2, name);
+	screen_put(0, 0, at - 2, name);
 	(void)attroff(A_BOLD);
-	paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, true);
-	put_format(0, at, COLS - at,
-	    "operator %s   %" PRId64 " of %" PRId64
-	    " ready   %zu alerts and drifts",
-	    model->state == NULL ? "?" : model->state, model->ready,
-	    model->desired, model->ntroubles);
-	paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, false);
-	if (COLS > 90)
-		put_format(0, COLS - 9, 9, "%.8s",
-		    clock_text(clock_wall_ms(), now) + 11);
+	screen_paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, true);
+	screen_format(0, at, COLS - at,
+	    "%s%s%s%" PRId64 " of %" PRId64 " ready   %zu alerts%sdrifts",
+	    narrow ? "" : "operator ", narrow ? "" : state, narrow ? "" : "   ",
+	    model->ready, model->desired, model->ntroubles,
+	    narrow ? "/" : " and ");
+	screen_paint(top, good ? COLOUR_GOOD : COLOUR_WARNING, false);
+	draw_time(getcurx(stdscr));
 	const char *trouble = top->stale[0] != '\0' ? top->stale
 	                      : model->why == NULL  ? ""
 	                                            : model->why;
 
 	if (*trouble == '\0')
 		return 1;
-	paint(top, COLOUR_BAD, true);
-	put(1, 0, COLS, trouble);
-	paint(top, COLOUR_BAD, false);
+	screen_paint(top, COLOUR_BAD, true);
+	screen_put(1, 0, COLS, trouble);
+	screen_paint(top, COLOUR_BAD, false);
 	return 2;
-}
-
-static void
-draw_title(int y, const char *text)
-{
-	(void)attron(A_REVERSE);
-	(void)mvhline(y, 0, ' ', COLS);
-	put(y, 0, COLS, text);
-	(void)attroff(A_REVERSE);
 }
 
 /* Of the longest name what the other columns leave room for. */
@@ -193,7 +130,9 @@ name_width(const struct top *top)
 {
 	const struct top_model *model = &top->model;
 	char label[TOP_LABEL_SIZE];
-	size_t longest = NAME_WIDTH;
+	int least =
+	    MAX(NAME_LEAST, NAME_WIDTH - MAX(COLUMNS_SMALL - COLS, 0) / 2);
+	size_t longest = (size_t)least;
 	int spare = COLS >= COLUMNS_WIDE     ? (COLS - COLUMNS_WIDE) / 2
 	            : COLS >= COLUMNS_NARROW ? (COLS - COLUMNS_NARROW) / 3
 	                                     : 0;
@@ -203,7 +142,7 @@ name_width(const struct top *top)
 		    sizeof(label), label);
 		longest = MAX(longest, strlen(label));
 	}
-	return MIN((int)longest, NAME_WIDTH + spare);
+	return MIN((int)longest, least + spare);
 }
 
 enum {
@@ -217,7 +156,7 @@ put_queue(int y, int x, const char *const cells[QUEUE_CELLS])
 	static const int widths[QUEUE_CELLS] = {9, 8, 7, 10, 10};
 
 	for (size_t i = 0; i < QUEUE_CELLS && x + 1 + widths[i] <= COLS; i++) {
-		put_format(y, x + 1, widths[i], "%*s", widths[i], cells[i]);
+		screen_format(y, x + 1, widths[i], "%*s", widths[i], cells[i]);
 		x += 1 + widths[i];
 	}
 }
@@ -230,11 +169,11 @@ draw_queue(const struct top *top, int y, const struct top_queue *queue)
 	bool bad = *queue->error != '\0' || queue->nobody;
 	int x = name_width(top);
 
-	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
+	screen_paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, true);
 	top_label(queue->name, TOP_UNKNOWN, (size_t)x, label);
-	put(y, 0, x, label);
+	screen_put(y, 0, x, label);
 	if (*queue->error != '\0') {
-		put_format(
+		screen_format(
 		    y, x, COLS - x, " %9s  %s", queue->waiting, queue->error);
 	} else {
 		const char *const cells[QUEUE_CELLS] = {queue->waiting,
@@ -242,28 +181,54 @@ draw_queue(const struct top *top, int y, const struct top_queue *queue)
 		    duration_text(queue->oldest_ms, oldest)};
 		put_queue(y, x, cells);
 	}
-	paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, false);
+	screen_paint(top, bad ? COLOUR_BAD : COLOUR_PLAIN, false);
+}
+
+/* Lines of the screen: with the title, and that there are more. */
+static int
+queue_lines(const struct top_model *model, int queues)
+{
+	return queues == 0 ? 0 : queues + 1 + (model->nqueues > (size_t)queues);
+}
+
+/* How many queues and alerts are shown below line `y`, so that some workers are
+ * on any screen: first all alerts but one give way, then queues. */
+static void
+share(const struct top *top, int y, int *ret_queues, int *ret_troubles)
+{
+	const struct top_model *model = &top->model;
+	int queues = (int)MIN(model->nqueues, (size_t)QUEUES_SHOWN);
+	int troubles = (int)MIN(model->ntroubles, (size_t)TROUBLES_SHOWN);
+	/* beside the workers' title and the last line */
+	int room =
+	    LINES - y - 2 - (int)MIN(model->nshown, (size_t)WORKERS_LEAST);
+
+	while (troubles > 1 && queue_lines(model, queues) + troubles > room)
+		troubles--;
+	while (queues > 0 && queue_lines(model, queues) + troubles > room)
+		queues--;
+	*ret_queues = queues;
+	*ret_troubles = MIN(troubles, MAX(room, 0));
 }
 
 static int
-draw_queues(const struct top *top, int y)
+draw_queues(const struct top *top, int y, int count)
 {
 	static const char *const titles[QUEUE_CELLS] = {
 	    "WAITING", "ACTIVE", "DEAD", "CONSUMERS", "OLDEST"};
 	const struct top_model *model = &top->model;
-	size_t count = MIN(model->nqueues, (size_t)QUEUES_SHOWN);
 
 	if (count == 0)
 		return y;
-	draw_title(y, "QUEUE");
+	screen_title(y, "QUEUE");
 	(void)attron(A_REVERSE);
 	put_queue(y++, name_width(top), titles);
 	(void)attroff(A_REVERSE);
-	for (size_t i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 		draw_queue(top, y++, &model->queues[i]);
-	if (model->nqueues > count)
-		put_format(
-		    y++, 0, COLS, "… and %zu more", model->nqueues - count);
+	if (model->nqueues > (size_t)count)
+		screen_format(y++, 0, COLS, "… and %zu more",
+		    model->nqueues - (size_t)count);
 	return y;
 }
 
@@ -277,27 +242,27 @@ draw_row(const struct top *top, int y, const struct top_row *row, bool selected)
 	int x = 2 + width + 1; /* of the state, then of what follows it */
 
 	top_label(row->worker, row->replica, (size_t)width, label);
-	put_format(y, 0, 1, "%s", selected ? ">" : " ");
+	screen_format(y, 0, 1, "%s", selected ? ">" : " ");
 	if (selected)
 		(void)attron(A_BOLD);
-	put(y, 2, MIN(width, COLS - 2), label);
-	paint(top, colour, true);
-	put_format(y, x, MIN(STATE_WIDTH, COLS - x), "%s", row->state);
-	paint(top, colour, false);
+	screen_put(y, 2, MIN(width, COLS - 2), label);
+	screen_paint(top, colour, true);
+	screen_format(y, x, MIN(STATE_WIDTH, COLS - x), "%s", row->state);
+	screen_paint(top, colour, false);
 	x += STATE_WIDTH + 1;
 	(void)snprintf(restarts, sizeof(restarts), "%s",
 	    row->restarts == TOP_UNKNOWN ? "-"
 	                                 : number_text(row->restarts, number));
 	if (COLS >= COLUMNS_WIDE)
-		put_format(y, x, COLS - x, "%8s %8s  %-11s %-10s  %s",
+		screen_format(y, x, COLS - x, "%8s %8s  %-11s %-10s  %s",
 		    row->pid <= 0 ? "-" : number_text(row->pid, number),
 		    restarts, duration_text(row->age_ms, age),
 		    memory_text(row->memory_bytes, memory), row->note);
 	else if (COLS >= COLUMNS_NARROW)
-		put_format(y, x, COLS - x, "%8s  %-11s %s", restarts,
+		screen_format(y, x, COLS - x, "%8s  %-11s %s", restarts,
 		    duration_text(row->age_ms, age), row->note);
 	else
-		put(y, x, COLS - x, row->note);
+		screen_put(y, x, COLS - x, row->note);
 	if (selected)
 		(void)attroff(A_BOLD);
 }
@@ -321,42 +286,44 @@ scroll_to(struct top *top, size_t room)
 static void
 draw_workers(struct top *top, int y, int bottom)
 {
-	char title[CELL_MAX];
+	char title[CELL_MAX], by[CELL_MAX];
 	size_t room = bottom > y + 1 ? (size_t)(bottom - y - 1) : 0;
 
-	(void)snprintf(title, sizeof(title), "  %-*s STATE      %s(by %s%s%s)",
+	int len = snprintf(title, sizeof(title), "  %-*s STATE      %s",
 	    name_width(top), "WORKER",
 	    COLS >= COLUMNS_WIDE ? "     PID RESTARTS  AGE         MEMORY      "
 	    : COLS >= COLUMNS_NARROW ? "RESTARTS  AGE         "
-	                             : "",
-	    top_sort_name(top->sort), top->filter[0] == '\0' ? "" : ", /",
-	    top->filter);
-	draw_title(y++, title);
+	                             : "");
+	(void)snprintf(by, sizeof(by), "(by %s%s%s)", top_sort_name(top->sort),
+	    top->filter[0] == '\0' ? "" : ", /", top->filter);
+	if (len + (int)strlen(by) <= COLS)
+		(void)snprintf(
+		    title + len, sizeof(title) - (size_t)len, "%s", by);
+	screen_title(y++, title);
 	scroll_to(top, room);
 	for (size_t i = 0; i < room && top->first + i < top->model.nshown; i++)
 		draw_row(top, y + (int)i, &top->model.rows[top->first + i],
 		    top->first + i == top->at);
 	if (top->model.nshown == 0 && room > 0)
-		put(y, 2, COLS - 2,
+		screen_put(y, 2, COLS - 2,
 		    top->filter[0] == '\0' ? "no worker is known"
 		                           : "nothing matches the filter");
 }
 
 static int
-draw_troubles(const struct top *top, int bottom)
+draw_troubles(const struct top *top, int bottom, int count)
 {
 	const struct top_model *model = &top->model;
-	size_t count = MIN(model->ntroubles, (size_t)TROUBLES_SHOWN);
-	int y = bottom - (int)count;
+	int y = bottom - count;
 
-	for (size_t i = 0; i < count; i++) {
-		paint(top, COLOUR_WARNING, true);
-		put_format(y + (int)i, 0, COLS, "! %-8s %s%s",
+	for (int i = 0; i < count; i++) {
+		screen_paint(top, COLOUR_WARNING, true);
+		screen_format(y + i, 0, COLS, "! %-8s %s%s",
 		    model->troubles[i].severity, model->troubles[i].text,
-		    i + 1 == count && model->ntroubles > count
+		    i + 1 == count && model->ntroubles > (size_t)count
 		        ? "  (and more: reeve status)"
 		        : "");
-		paint(top, COLOUR_WARNING, false);
+		screen_paint(top, COLOUR_WARNING, false);
 	}
 	return y;
 }
@@ -365,11 +332,11 @@ static void
 draw_foot(const struct top *top)
 {
 	if (top->mode == MODE_FILTER)
-		put_format(LINES - 1, 0, COLS, "filter: %s_", top->filter);
+		screen_format(LINES - 1, 0, COLS, "filter: %s_", top->filter);
 	else if (top->said[0] != '\0')
-		put(LINES - 1, 0, COLS, top->said);
+		screen_put(LINES - 1, 0, COLS, top->said);
 	else
-		put(LINES - 1, 0, COLS,
+		screen_put(LINES - 1, 0, COLS,
 		    "h help  q quit  r restart  R roll  s stop  t start  "
 		    "+ - scale  l logs  o order  / filter");
 }
@@ -379,15 +346,15 @@ draw_help(void)
 {
 	const char *at = HELP;
 
-	draw_title(0, "reeve top");
+	screen_title(0, "reeve top");
 	for (int y = 2; *at != '\0'; y++) {
 		char line[CELL_MAX];
 		size_t len = strcspn(at, "\n");
 		(void)snprintf(line, sizeof(line), "%.*s", (int)len, at);
-		put(y, 2, COLS - 2, line);
+		screen_put(y, 2, COLS - 2, line);
 		at += len + (at[len] == '\n' ? 1 : 0);
 	}
-	put(LINES - 1, 0, COLS, "any key: back");
+	screen_put(LINES - 1, 0, COLS, "any key: back");
 }
 
 /* The last lines, asked for anew each time: a ring of as many as fit. */
@@ -404,15 +371,15 @@ draw_logs(struct top *top)
 	    .tail = (uint32_t)room,
 	    .replica = top->replica};
 
-	draw_title(0, top->worker);
-	put(LINES - 1, 0, COLS, "any key: back");
+	screen_title(0, top->worker);
+	screen_put(LINES - 1, 0, COLS, "any key: back");
 	(void)snprintf(
 	    request.worker, sizeof(request.worker), "%s", top->worker);
 	int fd = logs_connect(
 	    &top->client.logs, top->client.logs_len, &request, LOGS_MS, &err);
 
 	if (fd == -1) {
-		put(1, 0, COLS, err.text);
+		screen_put(1, 0, COLS, err.text);
 		return;
 	}
 	while (logs_next(fd, &record, text, LOGS_MS, &err) > 0)
@@ -423,9 +390,10 @@ draw_logs(struct top *top)
 	size_t kept = MIN(count, room);
 
 	for (size_t i = 0; i < kept; i++)
-		put(1 + (int)i, 0, COLS, lines[(count - kept + i) % room]);
+		screen_put(
+		    1 + (int)i, 0, COLS, lines[(count - kept + i) % room]);
 	if (count == 0)
-		put(1, 0, COLS, "it has written nothing");
+		screen_put(1, 0, COLS, "it has written nothing");
 }
 
 void
@@ -437,37 +405,12 @@ top_draw(struct top *top)
 	} else if (top->mode == MODE_LOGS) {
 		draw_logs(top);
 	} else {
-		int y = draw_queues(top, draw_head(top));
-		draw_workers(top, y, draw_troubles(top, LINES - 1));
+		int queues = 0, troubles = 0;
+		int y = draw_head(top);
+		share(top, y, &queues, &troubles);
+		y = draw_queues(top, y, queues);
+		draw_workers(top, y, draw_troubles(top, LINES - 1, troubles));
 		draw_foot(top);
 	}
 	(void)refresh();
-}
-
-/* --- the terminal ----------------------------------------------------------
- */
-
-void
-top_screen_begin(const struct top *top)
-{
-	if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1)
-		(void)setlocale(LC_CTYPE, "C.UTF-8");
-	(void)initscr();
-	(void)cbreak();
-	(void)noecho();
-	(void)keypad(stdscr, TRUE);
-	(void)curs_set(0);
-	(void)set_escdelay(ESCAPE_MS);
-	if (!top->cli->color || start_color() == ERR)
-		return;
-	(void)use_default_colors();
-	(void)init_pair(COLOUR_GOOD, COLOR_GREEN, -1);
-	(void)init_pair(COLOUR_BAD, COLOR_RED, -1);
-	(void)init_pair(COLOUR_WARNING, COLOR_YELLOW, -1);
-}
-
-void
-top_screen_end(void)
-{
-	(void)endwin();
 }

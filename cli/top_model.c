@@ -66,7 +66,10 @@ note_of(struct top_model *model, const cJSON *instance, bool ready)
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		const char *note = text_of(model, instance, keys[i]);
 		if (*note != '\0')
-			return note;
+			return text_equal(keys[i], "probe")
+			           ? arena_format(
+			                 &model->arena, "probe: %s", note)
+			           : note;
 	}
 	return "";
 }
@@ -187,7 +190,8 @@ read_queues(struct top_model *model, const cJSON *queues)
 	};
 }
 
-/* Less is worse; drift, which has none, comes behind the alerts. */
+/* Less is worse; drift, which has none, comes behind the alerts, and what
+ * nobody is told of behind all. */
 static size_t
 badness(const struct top_trouble *trouble)
 {
@@ -198,7 +202,7 @@ badness(const struct top_trouble *trouble)
 	while (at < ARRAY_LEN(severities) &&
 	       !text_equal(severities[at], trouble->severity))
 		at++;
-	return at;
+	return trouble->quiet ? at + ARRAY_LEN(severities) + 1 : at;
 }
 
 static int
@@ -213,6 +217,23 @@ by_badness(const void *a, const void *b)
 }
 
 static void
+read_alert(struct top_model *model, const cJSON *alert)
+{
+	const char *state = text_of(model, alert, "state");
+	bool quiet =
+	    text_equal(state, "silenced") || text_equal(state, "explained");
+
+	model->troubles[model->ntroubles++] = (struct top_trouble){
+	    .severity = text_of(model, alert, "severity"),
+	    .text = arena_format(&model->arena, "%s%s%s%s: %s",
+	        quiet ? "(" : "", quiet ? state : "", quiet ? ") " : "",
+	        text_of(model, alert, "subject"),
+	        text_of(model, alert, "summary")),
+	    .quiet = quiet,
+	};
+}
+
+static void
 read_troubles(struct top_model *model, const cJSON *alerts, const cJSON *drift)
 {
 	const cJSON *item = NULL;
@@ -221,16 +242,7 @@ read_troubles(struct top_model *model, const cJSON *alerts, const cJSON *drift)
 
 	model->troubles =
 	    arena_array(&model->arena, room + 1, sizeof(*model->troubles));
-	cJSON_ArrayForEach(item, alerts) model->troubles[model->ntroubles++] =
-	    (struct top_trouble){
-	        .severity = text_of(model, item, "severity"),
-	        .text = arena_format(&model->arena, "%s%s: %s",
-	            text_equal(text_of(model, item, "state"), "silenced")
-	                ? "(silenced) "
-	                : "",
-	            text_of(model, item, "subject"),
-	            text_of(model, item, "summary")),
-	    };
+	cJSON_ArrayForEach(item, alerts) read_alert(model, item);
 	cJSON_ArrayForEach(item, drift) model->troubles[model->ntroubles++] =
 	    (struct top_trouble){
 	        .severity = "drift",

@@ -44,6 +44,7 @@ struct top_queue {
 
 struct top_trouble {
 	const char *severity, *text;
+	bool quiet;   /* nobody is told: silenced, or another one explains it */
 	size_t order; /* as they came */
 };
 
@@ -56,7 +57,8 @@ struct top_model {
 	size_t nshown;
 	struct top_queue *queues;
 	size_t nqueues;
-	struct top_trouble *troubles; /* alerts, the worst first; then drift */
+	struct top_trouble
+	    *troubles; /* alerts, the worst first; drift; quiet ones */
 	size_t ntroubles;
 };
 

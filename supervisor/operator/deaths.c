@@ -30,6 +30,7 @@ struct death {
 	unsigned tries;
 	bool asked; /* under way */
 	bool again; /* somebody else died since */
+	bool told;  /* the log says already that its queue isn't reached */
 	struct death *next;
 };
 
@@ -167,7 +168,7 @@ settle(struct deaths *deaths, const char *queue, const char *trouble)
 		}
 		death->asked = false;
 		if (trouble == NULL && death->again) {
-			death->again = false;
+			death->again = death->told = false;
 			death->due_ms = clock_ms();
 		} else if (trouble == NULL || ++death->tries > TRIES_MAX) {
 			drop(at);
@@ -178,6 +179,23 @@ settle(struct deaths *deaths, const char *queue, const char *trouble)
 		}
 		at = &death->next;
 	}
+}
+
+/* Whoever dies while a queue isn't reached adds no line to the log: a worker
+ * that crashes because of that would fill it. The next answer ends that. */
+static bool
+is_news(struct deaths *deaths, const char *queue)
+{
+	bool news = true;
+
+	for (struct death *death = deaths->list; death != NULL;
+	     death = death->next) {
+		if (!text_equal(death->queue, queue))
+			continue;
+		news = news && !death->told;
+		death->told = true;
+	}
+	return news;
 }
 
 static const char *
@@ -229,7 +247,7 @@ take_answer(
 		else if (!text_equal(seen->code, "unsupported"))
 			trouble = seen->summary;
 	}
-	if (trouble != NULL)
+	if (trouble != NULL && is_news(deaths, queue))
 		log_warning("leases.unknown",
 		    "queue=%s what the dead held is not known: %s", queue,
 		    trouble);
@@ -282,7 +300,8 @@ prober_over(struct helper *helper, int status, bool killed)
 
 	(void)status;
 	(void)killed;
-	if (prober->answered < prober->asked)
+	if (prober->answered < prober->asked &&
+	    is_news(prober->deaths, prober->queues[prober->answered]))
 		log_warning("leases.unknown",
 		    "queue=%s what the dead held is not known: no answer, nor "
 		    "for %zu others of its endpoint",

@@ -18,10 +18,12 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct prometheus_sample sample;
 	struct err err = ERR_INIT;
 	/* of their exact sizes, so that a step beyond is seen */
-	char *wanted = strndup((const char *)bytes, named);
+	char *wanted = calloc(1, named + 1);
 	char *text = malloc(rest > 0 ? rest : 1);
 
 	assert(wanted != NULL && text != NULL);
+	if (named > 0)
+		memcpy(wanted, bytes, named);
 	if (rest > 0)
 		memcpy(text, end + 1, rest);
 	if (prometheus_find(text, rest, wanted, &sample, &err) == -1)

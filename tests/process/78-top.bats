@@ -65,6 +65,25 @@ lacks() { ! screen | grep -Eq "$1"; }
 	until_ok shows '^QUEUE +WAITING +ACTIVE +DEAD *$'
 }
 
+@test "a small terminal shows how many are ready, and some workers before any queue" {
+	top 40 6
+	until_ok shows '^shop-o +2 of 3 ready'
+	until_ok shows '^  crasher/0 +backoff +exit code'
+	until_ok shows '^> mailer/0'
+	until_ok lacks '^QUEUE'
+	terminal resize-window -t t -x 40 -y 9
+	until_ok shows '^jobs'
+	until_ok shows '^  crasher/0'
+}
+
+@test "queue watch stays in its place where a line is longer than the terminal" {
+	terminal new-session -d -s t -x 30 -y 20 \
+	    "'$REEVE' queue watch --interval 100ms --for 2s; echo over; exec cat"
+	until_ok shows '^over'
+	[ "$(screen | grep -c .)" = 2 ]
+	shows '^jobs '
+}
+
 @test "orders are asked about, carried out only after a y" {
 	top 120 30
 	key Down

@@ -202,3 +202,20 @@ connections() { redis INFO stats | tr -d '\r' | sed -n 's/^total_connections_rec
 	kill -CONT "$REDIS_PID"
 	taken_over
 }
+
+@test "whoever dies while a server is away adds nothing to the log" {
+	cat >reeve.yaml <<-YAML
+	apiVersion: reeve/v1
+	name: de
+	queues:
+	  - {name: jobs, kind: redis, url: 'redis://127.0.0.1:$(free_port)/0', list: jobs}
+	workers:
+	  - name: w
+	    command: [sh, -c, 'sleep 0.2; exit 3']
+	    restart: {backoff: {first: 100ms, cap: 100ms}}
+	YAML
+	start_background reeve "$REEVE" run -f reeve.yaml
+	wait_until -t 60 grep -q 'leases.unknown.*queue=jobs' "$BACKGROUND_LOG"
+	wait_until -t 60 in_status '.workers[0].instances[0].restarts >= 10'
+	[ "$(grep -c leases.unknown "$BACKGROUND_LOG")" = 1 ]
+}

@@ -64,6 +64,9 @@ __wrap_views_make(struct operator_core *core, const struct intent *wanted,
 	(void)wanted;
 	(void)now_ms;
 	assert_true(planned);
+	/* the one before is in an arena that is gone */
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		views[i].memory = &memories[i];
 	if (has_drift)
 		drift_add(list, &differs);
 	return views;

@@ -139,6 +139,7 @@ the_worst_trouble_comes_first_and_a_bound_is_one(void **state)
 	        "{\"severity\":\"warning\",\"subject\":\"a\"},"
 	        "{\"severity\":\"critical\",\"subject\":\"b\"},"
 	        "{\"severity\":\"warning\",\"subject\":\"c\"},"
+	        "{\"severity\":\"critical\",\"subject\":\"f\",\"state\":\"explained\"},"
 	        "{\"severity\":\"error\",\"subject\":\"d\"}],"
 	        "\"drift\":[{\"worker\":\"e\"}]}"),
 	    0);
@@ -151,12 +152,25 @@ the_worst_trouble_comes_first_and_a_bound_is_one(void **state)
 	assert_string_equal(model.queues[1].dead, "?");
 	assert_string_equal(model.queues[1].consumers, "0+");
 	assert_false(model.queues[1].nobody);
-	assert_int_equal(model.ntroubles, 5);
+	assert_int_equal(model.ntroubles, 6);
 	assert_string_equal(model.troubles[0].text, "b: ");
 	assert_string_equal(model.troubles[1].text, "d: ");
 	assert_string_equal(model.troubles[2].text, "a: ");
 	assert_string_equal(model.troubles[3].text, "c: ");
 	assert_string_equal(model.troubles[4].severity, "drift");
+	assert_string_equal(model.troubles[5].text, "(explained) f: ");
+}
+
+static void
+what_a_probe_says_is_not_taken_for_an_end(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    read_it("{\"name\":\"shop\",\"workers\":[{\"name\":\"w\","
+	            "\"desired\":1,\"ready\":0,\"instances\":[{\"index\":0,"
+	            "\"state\":\"running\",\"probe\":\"exit code 1\"}]}]}"),
+	    0);
+	assert_string_equal(model.rows[0].note, "probe: exit code 1");
 }
 
 static void
@@ -215,6 +229,8 @@ main(void)
 	        rows_are_put_in_order_and_filtered, teardown),
 	    cmocka_unit_test_teardown(
 	        the_worst_trouble_comes_first_and_a_bound_is_one, teardown),
+	    cmocka_unit_test_teardown(
+	        what_a_probe_says_is_not_taken_for_an_end, teardown),
 	    cmocka_unit_test_teardown(
 	        what_is_not_a_status_leaves_the_old_one, teardown),
 	    cmocka_unit_test(a_long_name_keeps_what_tells_it_from_the_next),
