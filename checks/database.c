@@ -363,7 +363,8 @@ judge_stuck(struct check *check, const struct queue_look *look)
 	    "starting workers does not mend it: an unset lease is never "
 	    "'before now'. Put those jobs back to waiting, and make the worker "
 	    "set state and lease in one statement",
-	    NULL, "reeve check");
+	    queue_command(check, look->queue, "peek --part active"),
+	    "reeve check");
 }
 
 void
@@ -411,7 +412,7 @@ judge_expired(struct check *check, const struct queue_look *look)
 	    "the worker that held them died or was too slow: see that one "
 	    "runs, that it extends its lease while it works, and that expired "
 	    "jobs are offered again",
-	    NULL, "reeve check");
+	    queue_command(check, look->queue, "reclaim"), "reeve check");
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "checks/names.h"
+#include "checks/queue_facts.h"
 #include "checks/rows.h"
 #include "checks/smoke.h"
 #include "checks/smoke_look.h"
@@ -175,9 +176,7 @@ judge_success(struct check *check, const struct smoke_look *look)
 	check_fix(check, finding,
 	    "an emptier queue is no success: read what the worker says of "
 	    "this canary, and the dead letters",
-	    check_text(check, "reeve queue dead %s",
-	        shell_quote(check->report->arena, look->smoke->queue->name)),
-	    "reeve smoke");
+	    queue_command(check, look->smoke->queue, "dead"), "reeve smoke");
 }
 
 void

@@ -240,9 +240,7 @@ judge_failures(struct check *check, const struct queue_look *look)
 	        declared < 0 ? "no objective is declared"
 	                     : check_place(check, &look->queue->place)));
 	check_fix(check, finding, "read why the last ones failed",
-	    check_text(check, "reeve queue dead %s",
-	        shell_quote(check->report->arena, look->queue->name)),
-	    "reeve diagnose");
+	    queue_command(check, look->queue, "dead"), "reeve diagnose");
 }
 
 void
@@ -285,9 +283,7 @@ judge_dead(struct check *check, const struct queue_look *look)
 	        check_place(check, &look->queue->place)));
 	check_fix(check, finding,
 	    "read them, mend the cause, then put them back",
-	    check_text(check, "reeve queue dead %s",
-	        shell_quote(check->report->arena, look->queue->name)),
-	    NULL);
+	    queue_command(check, look->queue, "dead"), NULL);
 }
 
 void

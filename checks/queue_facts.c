@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include "checks/names.h"
 #include "checks/queue_facts.h"
 
 void
@@ -89,6 +90,14 @@ queue_evidence(struct check *check, struct report_finding *finding,
 	};
 
 	report_evidence(check->report, finding, &evidence);
+}
+
+const char *
+queue_command(
+    struct check *check, const struct declared_queue *queue, const char *what)
+{
+	return check_text(check, "reeve queue %s %s", what,
+	    shell_quote(check->report->arena, queue->name));
 }
 
 const char *

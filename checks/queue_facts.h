@@ -26,6 +26,9 @@ struct report_finding *queue_begin(struct check *check,
     const struct queue_look *look, const struct queue_number *number);
 void queue_evidence(struct check *check, struct report_finding *finding,
     const struct queue_look *look, const char *observed, const char *expected);
+/* What to type about it: "reeve queue dead jobs". */
+const char *queue_command(
+    struct check *check, const struct declared_queue *queue, const char *what);
 /* "37 waiting", "at least 5000 waiting", "consumers unknown: why". */
 const char *queue_number_text(
     struct check *check, const char *what, const struct queue_number *number);

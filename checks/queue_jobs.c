@@ -313,9 +313,7 @@ judge_stranded(struct check *check, const struct queue_look *look)
 	check_fix(check, finding,
 	    "look at them, and either put them into the transport that is in "
 	    "use or say that they are lost",
-	    check_text(check, "reeve queue dead %s",
-	        shell_quote(check->report->arena, look->queue->name)),
-	    "reeve check");
+	    queue_command(check, look->queue, "dead"), "reeve check");
 }
 
 void

@@ -96,9 +96,7 @@ judge_versions(struct check *check, const struct queue_look *look)
 		check_fix(check, finding,
 		    "deploy workers that know the version before producers "
 		    "that send it; jobs without one come from something else",
-		    check_text(check, "reeve queue peek %s",
-		        shell_quote(check->report->arena, look->queue->name)),
-		    "reeve check");
+		    queue_command(check, look->queue, "peek"), "reeve check");
 }
 
 static void
@@ -134,9 +132,7 @@ judge_duplicates(struct check *check, const struct queue_look *look)
 	    "find who puts it in again (a retry of the producer, a reset by "
 	    "hand beside a redelivery), and give the job an id that the queue "
 	    "takes once",
-	    check_text(check, "reeve queue peek %s",
-	        shell_quote(check->report->arena, look->queue->name)),
-	    "reeve check");
+	    queue_command(check, look->queue, "peek"), "reeve check");
 }
 
 void
@@ -299,9 +295,7 @@ judge_sizes(struct check *check, const struct queue_look *look)
 	check_fix(check, finding,
 	    "have the router and this queue agree on the boundary: which of "
 	    "them has it itself, and whether its unit is 1000 or 1024",
-	    check_text(check, "reeve queue peek %s",
-	        shell_quote(check->report->arena, look->queue->name)),
-	    "reeve check");
+	    queue_command(check, look->queue, "peek"), "reeve check");
 }
 
 /* The queue that a router writes into whose sizes begin lowest, of those that

@@ -179,8 +179,23 @@ run_execute(struct database *db, const char *text)
 /* --- a claim ---------------------------------------------------------------
  */
 
-/* Two sessions claim at the same time; both roll back. A claim that waits for
- * the other, or passes its job by, is atomic. */
+/* A claim that waits is one that locks: where it locks what it reads, the row
+ * is judged anew after the wait. Where it reads without a lock, or a function
+ * does that we can't see into, it waits with a decision that is already made,
+ * and takes the same job once the first has committed; which a look doesn't. */
+static const char *
+claim_that_waits(const char *sql)
+{
+	return strcasestr(sql, "FOR UPDATE") != NULL ||
+	               strcasestr(sql, "FOR NO KEY UPDATE") != NULL
+	           ? "atomic: the second session waits for the first"
+	           : "unknown: the second session waits for the first, and "
+	             "nothing says that it reads the job anew then: claim with "
+	             "FOR UPDATE SKIP LOCKED, and it can be seen";
+}
+
+/* Two sessions claim at the same time; both roll back. A claim that passes the
+ * other's job by is atomic. */
 static const char *
 claim_by_two(struct database *first, struct database *second, const char *sql)
 {
@@ -195,7 +210,7 @@ claim_by_two(struct database *first, struct database *second, const char *sql)
 		return "unknown: no job waits that could be claimed";
 	if (first->server->try(second, sql, 0, NULL, &theirs, &err) == -1)
 		return first->server->waited(second)
-		           ? "atomic: the second session waits for the first"
+		           ? claim_that_waits(sql)
 		           : arena_format(
 		                 first->look->arena, "unknown: %s", err.text);
 	if (theirs.rows == 0 || theirs.columns == 0)

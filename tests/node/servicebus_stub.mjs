@@ -11,7 +11,7 @@ import http from 'node:http';
 
 const [port, cut = '', nth] = process.argv.slice(2);
 const KEYS = { manage: 'c2VjcmV0LW9mLXRoZS10ZXN0', listen: 'YW5vdGhlci1zZWNyZXQ=' };
-const queues = { jobs: ['Active', 7, 3, 1], orders: ['SendDisabled', 0, 0, 0], once: ['Active', 0, 1, 0] };
+const queues = { jobs: ['Active', 7, 3, 1], orders: ['SendDisabled', 0, 0, 0], once: ['Active', 0, 1, 0], idle: ['Active', 0, 0, 0] };
 
 // beyond 2^53, as those of a partitioned queue: never a number of JavaScript
 const letter = (queue, n) => ({

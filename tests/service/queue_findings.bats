@@ -108,7 +108,7 @@ judged() {
 	tail -n 1 <<<"$output" | jq -e '.queue.consumer_age_ms | .know == "exact" and .value >= 0 and .value < 600000'
 }
 
-@test "PostgreSQL: a claim that two sessions win, one that waits, one that skips" {
+@test "PostgreSQL: a claim that two sessions win, two that wait, one that skips" {
 	sql "CREATE TABLE work (id int PRIMARY KEY, status text); INSERT INTO work VALUES (1, 'queued'), (2, 'queued')"
 	claims() {
 		manifest "kind: pgtable, table: work, url: '$PG_URL'" 'checks:' "  - {name: claim, postgres: {url: \"$PG_URL\", claim: \"$1\"}}"
@@ -117,6 +117,9 @@ judged() {
 	judged RV418 failed 'the same job'
 	claims "UPDATE work SET status = 'x' WHERE id = (SELECT id FROM work WHERE status = 'queued' ORDER BY id LIMIT 1 FOR UPDATE) RETURNING id"
 	judged RV418 passed 'waits for the first'
+	# it has read before it waits, and takes the same job after the commit
+	claims "UPDATE work SET status = 'x' WHERE id = (SELECT id FROM work WHERE status = 'queued' ORDER BY id LIMIT 1) RETURNING id"
+	judged RV418 unknown 'FOR UPDATE SKIP LOCKED'
 	claims "UPDATE work SET status = 'x' WHERE id = (SELECT id FROM work WHERE status = 'queued' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id"
 	judged RV418 passed 'another job'
 	[ "$(sql "SELECT count(*) FROM work WHERE status = 'queued'")" = 2 ]
