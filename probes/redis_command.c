@@ -68,6 +68,7 @@ static const struct {
     {"ERR Client sent AUTH, but no password is set", CAUSE_AUTH},
     {"ERR invalid password", CAUSE_AUTH},
     {"NOPERM", CAUSE_PERMISSION},
+    {"ERR The user executing the script", CAUSE_PERMISSION}, /* 7.0 */
     {"DENIED", CAUSE_PERMISSION},
     {"ERR unknown command", CAUSE_PERMISSION}, /* renamed away, managed */
     {"ERR DB index is out of range", CAUSE_WRONG_DATABASE},

@@ -9,6 +9,7 @@
 #include "probes/json_read.h"
 #include "probes/queue/bee.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/redis_script.h"
 
 /* A canary: put in as Bee-Queue's own client does, then looked for in the sets
  * that its workers fill. */
@@ -19,8 +20,10 @@ enum {
 
 /* lib/lua/addJob.lua, for an id of our own. KEYS: PREFIX:QUEUE:
  * ARGV: id, job */
-static const char submit_script[] =
+static const char submit_script[] = REDIS_SCRIPT_REFUSED
     "local p=KEYS[1]\n"
+    "local no=refused{{'HSETNX',p..'jobs','hash'},{'LPUSH',p..'waiting','list'}}\n"
+    "if no then return no end\n"
     "if redis.call('HSETNX',p..'jobs',ARGV[1],ARGV[2])==0 then\n"
     " return redis.error_reply('ERR job '..ARGV[1]..' is there already') end\n"
     "redis.call('LPUSH',p..'waiting',ARGV[1])\n"

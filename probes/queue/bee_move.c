@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "probes/queue/bee.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/redis_script.h"
 
 /* Jobs as people look at them, and moved back to the waiting ones. */
 
@@ -250,8 +251,11 @@ bee_list(struct queue *queue, enum queue_part part, size_t limit,
  */
 
 /* Job#retry. */
-static const char requeue_script[] =
+static const char requeue_script[] = REDIS_SCRIPT_REFUSED
     "local p=KEYS[1]\n"
+    "local no=refused{{'HEXISTS',p..'jobs','hash'},{'SREM',p..'failed','set'},\n"
+    " {'LPUSH',p..'waiting','list'}}\n"
+    "if no then return no end\n"
     "local ret={}\n"
     "for i=2,#ARGV do\n"
     " ret[i-1]=0\n"
@@ -266,8 +270,12 @@ static const char requeue_script[] =
 /* The half of lib/lua/checkStalledJobs.lua that puts back. While stallBlock is
  * there, workers have not had their time to speak for what they have; and a
  * worker that was started since somebody saw that there is none has left it. */
-static const char reclaim_script[] =
+static const char reclaim_script[] = REDIS_SCRIPT_REFUSED
     "local p=KEYS[1]\n"
+    "local no=refused{{'LREM',p..'active','list'},\n"
+    " {'SISMEMBER',p..'stalling','set'},{'SREM',p..'stalling'},\n"
+    " {'LPUSH',p..'waiting','list'}}\n"
+    "if no then return no end\n"
     "local ret={}\n"
     "local blocked=redis.call('EXISTS',p..'stallBlock')==1\n"
     "for i=2,#ARGV do\n"

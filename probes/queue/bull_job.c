@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "probes/json_read.h"
 #include "probes/queue/bull.h"
+#include "probes/queue/redis_script.h"
 
 /* A canary: put in as the library's own client does, followed by the events
  * that its workers leave. */
@@ -25,7 +26,7 @@ enum {
  * only workers have opened), the marker is set, which older ones don't look at.
  * KEYS: PREFIX:QUEUE:  ARGV: id, name, data, opts, "bullmq" or "bull"
  */
-static const char submit_script[] =
+static const char submit_script[] = REDIS_SCRIPT_REFUSED
     "local p=KEYS[1]\n"
     "local id=ARGV[1]\n"
     "if redis.call('EXISTS',p..id)==1 then\n"
@@ -39,10 +40,15 @@ static const char submit_script[] =
     "else paused=redis.call('EXISTS',p..'meta-paused')==1 end\n"
     "local t=redis.call('TIME')\n"
     "local now=t[1]*1000+math.floor(t[2]/1000)\n"
-    "redis.call('HSET',p..id,'name',ARGV[2],'data',ARGV[3],'opts',ARGV[4],\n"
-    " 'timestamp',string.format('%.0f',now),'delay','0','priority','0')\n"
     "local list='wait'\n"
     "if paused and not (major and major>=6) then list='paused' end\n"
+    "local rows={{'HSET',p..id},{'LPUSH',p..list,'list'}}\n"
+    "if bullmq then rows[3]={'ZADD',p..'marker','zset'}\n"
+    " rows[4]={'XREVRANGE',p..'events','stream'} end\n"
+    "local no=refused(rows)\n"
+    "if no then return no end\n"
+    "redis.call('HSET',p..id,'name',ARGV[2],'data',ARGV[3],'opts',ARGV[4],\n"
+    " 'timestamp',string.format('%.0f',now),'delay','0','priority','0')\n"
     "redis.call('LPUSH',p..list,id)\n"
     "if bullmq and not paused and (not major or major>=5) then\n"
     " redis.call('ZADD',p..'marker',0,'0') end\n"

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "probes/queue/bull.h"
+#include "probes/queue/redis_script.h"
 
 /* Jobs as people look at them, and moved back to the waiting ones. */
 
@@ -272,6 +273,7 @@ bull_list(struct queue *queue, enum queue_part part, size_t limit,
  * KEYS: PREFIX:QUEUE:  ARGV: "bullmq" or "bull", ids…; answers 1 or 0 for each.
  */
 #define MOVE_PROLOGUE                                                         \
+	REDIS_SCRIPT_REFUSED                                                  \
 	"local p=KEYS[1]\n"                                                   \
 	"local bullmq=ARGV[1]=='bullmq'\n"                                    \
 	"local t=redis.call('TIME')\n"                                        \
@@ -296,6 +298,13 @@ bull_list(struct queue *queue, enum queue_part part, size_t limit,
 	"meta[4] or 10000,'*','event',event,'jobId',id,'prev',prev)\n"        \
 	" else redis.call('XADD',p..'events','MAXLEN','~',meta[4] or 10000,"  \
 	"'*','event',event,'jobId',id) end\n"                                 \
+	"end\n" /* what putting any job back writes */                        \
+	"local rows={{'LPUSH',wait,'list'},{'RPUSH',wait},{'EXISTS',p}}\n"    \
+	"local function also(...)\n"                                          \
+	" for _,row in ipairs({...}) do rows[#rows+1]=row end\n"              \
+	"end\n"                                                               \
+	"if bullmq then also({'LLEN',p..'active','list'},"                    \
+	"{'ZADD',p..'marker','zset'},{'XADD',p..'events','stream'})\n"        \
 	"end\n"                                                               \
 	"local ret={}\n"
 
@@ -312,6 +321,22 @@ static const char requeue_script[] = MOVE_PROLOGUE
     "  +redis.call('HDEL',key..':failed',p..id)\n"
     " if was>0 then redis.call('SADD',key..':dependencies',p..id) end\n"
     "end\n"
+    "also({'ZREM',p..'failed','zset'})\n"
+    "if bullmq then also({'INCR',p..'pc','string'},\n"
+    " {'ZADD',p..'prioritized','zset'})\n"
+    "else also({'PUBLISH',p..'waiting@reeve'}) end\n"
+    "for i=2,#ARGV do\n"
+    " local job=p..ARGV[i]\n"
+    " also({'HDEL',job,'hash'},{'HGET',job})\n"
+    " if not bullmq then also({'HSET',job}) end\n"
+    " local key=bullmq and not refused({{'HGET',job,'hash'}}) and\n"
+    "  redis.call('HGET',job,'parentKey')\n"
+    " if key then also({'ZREM',key..':unsuccessful','zset'},\n"
+    "  {'HDEL',key..':failed','hash'},{'SADD',key..':dependencies','set'})\n"
+    " end\n"
+    "end\n"
+    "local no=refused(rows)\n"
+    "if no then return no end\n"
     "for i=2,#ARGV do\n"
     " local id=ARGV[i]\n"
     " ret[i-1]=0\n"
@@ -337,6 +362,11 @@ static const char requeue_script[] = MOVE_PROLOGUE
 /* A job without a lock that no worker has begun, and that no worker has marked
  * as stalling, may be on its way from `wait` to its lock right now. */
 static const char reclaim_script[] = MOVE_PROLOGUE
+    "also({'LREM',p..'active','list'},{'SREM',p..'stalled','set'})\n"
+    "if not bullmq then also({'PUBLISH',p..'stalled@'}) end\n"
+    "for i=2,#ARGV do also({'HINCRBY',p..ARGV[i],'hash'}) end\n"
+    "local no=refused(rows)\n"
+    "if no then return no end\n"
     "for i=2,#ARGV do\n"
     " local id=ARGV[i]\n"
     " ret[i-1]=0\n"

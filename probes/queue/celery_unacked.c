@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "probes/json_span.h"
 #include "probes/queue/celery.h"
+#include "probes/queue/redis_script.h"
 
 /*
  * What Celery's workers have: kombu keeps each message in the hash `unacked`,
@@ -25,7 +26,10 @@ enum {
 
 /* KEYS: unacked_index, unacked, the list  ARGV: the tag, its entry as it was,
  * the message, the latest time */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local no=refused{{'ZREM',KEYS[1],'zset'},{'HDEL',KEYS[2],'hash'},\n"
+    " {'RPUSH',KEYS[3],'list'}}\n"
+    "if no then return no end\n"
     "local at=redis.call('ZSCORE',KEYS[1],ARGV[1])\n"
     "if not at or tonumber(at)>tonumber(ARGV[4]) or\n"
     " redis.call('HGET',KEYS[2],ARGV[1])~=ARGV[2] then return 0 end\n"

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "probes/queue/redis.h"
+#include "probes/queue/redis_script.h"
 
 /*
  * Consuming from a list. Each step is one script, so that it is whole or not
@@ -19,9 +20,16 @@
  * that waits again ("1,3"), and a claim takes one of them.
  */
 #define PROLOGUE                                                          \
+	REDIS_SCRIPT_REFUSED                                              \
 	"local key,processing,lease,attempts,delayed,dead="               \
 	"KEYS[1],KEYS[2],KEYS[3],KEYS[4],KEYS[5],KEYS[6]\n"               \
 	"local side=ARGV[1]\n"                                            \
+	"local no=refused{{'LMOVE',key,'list'},{'LPUSH',key},"            \
+	"{'RPUSH',key},{'LREM',processing,'list'},{'ZADD',lease,'zset'}," \
+	"{'ZREM',lease},{'HGET',attempts,'hash'},{'HSET',attempts},"      \
+	"{'HDEL',attempts},{'ZADD',delayed,'zset'},{'ZREM',delayed},"     \
+	"{'LPUSH',dead,'list'}}\n"                                        \
+	"if no then return no end\n"                                      \
 	"local t=redis.call('TIME')\n"                                    \
 	"local now=tonumber(t[1])*1000+math.floor(tonumber(t[2])/1000)\n" \
 	"local function remember(d,a)\n"                                  \

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "probes/queue/redis_jobs.h"
+#include "probes/queue/redis_script.h"
 
 enum {
 	SEARCHED_MAX = 10000, /* dead letters looked through for ids */
@@ -15,7 +16,10 @@ enum {
  * Looks at a stretch from the oldest on and moves what is wanted to where
  * producers put theirs. Answers: how many it looked at and left there, then the
  * digests of those moved. */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local push=ARGV[1]=='LEFT' and 'RPUSH' or 'LPUSH'\n"
+    "local no=refused{{'LREM',KEYS[1],'list'},{push,KEYS[2],'list'}}\n"
+    "if no then return no end\n"
     "local want={}\n"
     "for d in string.gmatch(ARGV[4],'%x+') do want[d]=(want[d] or 0)+1 end\n"
     "local from=tonumber(ARGV[2])\n"
@@ -29,7 +33,7 @@ static const char move_script[] =
     " local d=redis.sha1hex(p)\n"
     " if (want[d] or 0)>0 then\n"
     "  want[d]=want[d]-1\n"
-    "  redis.call(ARGV[1]=='LEFT' and 'RPUSH' or 'LPUSH',KEYS[2],p)\n"
+    "  redis.call(push,KEYS[2],p)\n"
     "  redis.call('LREM',KEYS[1],-1,p)\n"
     "  out[#out+1]=d\n"
     " else\n"

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "probes/queue/redis_script.h"
 #include "probes/queue/redis_stream.h"
 
 /*
@@ -59,7 +60,12 @@ static const char content_script[] =
  * MOST deliveries), ids.
  * Answers the new id of each, "" of what is no longer there. What was copied
  * before an error (no memory left) is told; it is done. */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local rows={{'XADD',KEYS[1],'stream'}}\n"
+    "for i=2,#ARGV do rows[i]=string.find(ARGV[i],':',1,true) and\n"
+    " {'XDEL',KEYS[2],'stream'} or {'XACK',KEYS[1]} end\n"
+    "local no=refused(rows)\n"
+    "if no then return no end\n"
     "local idle,least,most,group=\n"
     " string.match(ARGV[1],'^(%d+) (%d+) (%d+) (.*)$')\n"
     "local groups=redis.call('XINFO','GROUPS',KEYS[1])\n"

@@ -8,6 +8,7 @@
 #include "probes/json_span.h"
 #include "probes/queue/digest.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/redis_script.h"
 #include "probes/queue/resque.h"
 #include "probes/queue/timestamp.h"
 
@@ -27,7 +28,10 @@ enum {
 
 /* KEYS: failed, the list, the names of queues  ARGV: the entry, the marked one,
  * the payload, the queue's name */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local no=refused{{'LSET',KEYS[1],'list'},{'SADD',KEYS[3],'set'},\n"
+    " {'RPUSH',KEYS[2],'list'}}\n"
+    "if no then return no end\n"
     "local at=redis.call('LPOS',KEYS[1],ARGV[1])\n"
     "if not at then return 0 end\n"
     "redis.call('LSET',KEYS[1],at,ARGV[2])\n"

@@ -10,6 +10,7 @@
 #include "probes/base64.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/redis_script.h"
 #include "probes/queue/timestamp.h"
 
 /*
@@ -230,9 +231,12 @@ rq_open(struct queue *queue, struct err *err)
 /* The payload is the job as RQ keeps it (of its JSONSerializer: ["module.f",
  * null,[],{}]); with none, time.time is called. KEYS: the list, the job
  * ARGV: id, data, origin, time */
-static const char submit_script[] =
+static const char submit_script[] = REDIS_SCRIPT_REFUSED
     "if redis.call('EXISTS',KEYS[2])==1 then\n"
     " return redis.error_reply('ERR the job is there already') end\n"
+    "local no=refused{{'HSET',KEYS[2]},{'SADD','rq:queues','set'},\n"
+    " {'RPUSH',KEYS[1],'list'}}\n"
+    "if no then return no end\n"
     "redis.call('HSET',KEYS[2],'data',ARGV[2],'origin',ARGV[3],\n"
     " 'status','queued','description','reeve canary','timeout','60',\n"
     " 'result_ttl','60','failure_ttl','60','created_at',ARGV[4],\n"
@@ -470,7 +474,15 @@ rq_list(struct queue *queue, enum queue_part part, size_t limit,
 /* As RQ's own requeue: whoever takes it out of the registry puts it back.
  * KEYS: the list  ARGV: the registry, ids. A job's key is made of its id, as RQ
  * itself does: it doesn't run on a cluster. */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local rows={{'ZREM',ARGV[1],'zset'},{'RPUSH',KEYS[1],'list'}}\n"
+    "for i=2,#ARGV do\n"
+    " local job='rq:job:'..ARGV[i]\n"
+    " for _,command in ipairs({'EXISTS','HSET','HDEL','PERSIST'}) do\n"
+    "  rows[#rows+1]={command,job,command=='HSET' and 'hash' or nil} end\n"
+    "end\n"
+    "local no=refused(rows)\n"
+    "if no then return no end\n"
     "local moved={}\n"
     "for i=2,#ARGV do\n"
     " local id=ARGV[i]\n"

@@ -11,6 +11,7 @@
 #include "probes/json_read.h"
 #include "probes/queue/drivers.h"
 #include "probes/queue/redis_library.h"
+#include "probes/queue/redis_script.h"
 #include "probes/queue/timestamp.h"
 
 /*
@@ -488,7 +489,9 @@ sidekiq_list(struct queue *queue, enum queue_part part, size_t limit,
 /* Whoever takes the member out of the set puts the same bytes into the list:
  * written anew by Lua an empty list of arguments would become an object.
  * KEYS: the list  ARGV: the set, ids */
-static const char move_script[] =
+static const char move_script[] = REDIS_SCRIPT_REFUSED
+    "local no=refused{{'ZREM',ARGV[1],'zset'},{'LPUSH',KEYS[1],'list'}}\n"
+    "if no then return no end\n"
     "local at,moved={},{}\n"
     "for i=2,#ARGV do at[ARGV[i]]=i-1 moved[i-1]=0 end\n"
     "local queue=string.sub(KEYS[1],7)\n"
