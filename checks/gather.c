@@ -488,17 +488,46 @@ look_at_processes(
 	    timeout_ms, err);
 }
 
+/* Whom workers are to run as, as it is declared. */
+static void
+name_ids(struct jsonw *json, const struct declared *declared, bool users)
+{
+	jsonw_array(json, users ? "users" : "groups");
+	for (size_t i = 0; i < declared->nworkers; i++) {
+		const struct declared_security *security =
+		    &declared->workers[i].security;
+		const struct declared_id *id =
+		    users ? &security->user : &security->group;
+
+		if (id->text != NULL)
+			jsonw_text(json, NULL, id->text);
+		for (size_t k = 0; !users && k < security->ngroups; k++)
+			jsonw_text(json, NULL, security->groups[k].text);
+	}
+	jsonw_end(json);
+}
+
 /* What a supervisor here could give its workers; the one at `status_url` is
  * somewhere else. */
 static int
-look_at_platform(struct looks *looks, struct err *err)
+look_at_platform(
+    struct looks *looks, const struct declared *declared, struct err *err)
 {
+	struct buffer params;
+	struct jsonw json;
 	int64_t timeout_ms = look_timeout(looks->options, 0);
 
 	if (looks->options->status_url != NULL)
 		return 0;
+	buffer_init(&params, LINE_MAX);
+	jsonw_init(&json, &params, false);
+	jsonw_object(&json, NULL);
+	name_ids(&json, declared, true);
+	name_ids(&json, declared, false);
+	jsonw_end(&json);
 	return add_look(looks, "platform", "platform",
-	    gather_request_line(looks->arena, "platform", NULL,
+	    gather_request_line(looks->arena, "platform",
+	        finished(&params, looks->arena),
 	        &(struct gather_request){
 	            .subject = "platform", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
@@ -642,7 +671,7 @@ gather(const struct declared *declared, const struct gather_options *options,
 	        look_at_environments(&looks, declared, err) == -1 ||
 	        look_at_supervisor(&looks, declared, err) == -1 ||
 	        look_at_processes(&looks, declared, err) == -1 ||
-	        look_at_platform(&looks, err) == -1))
+	        look_at_platform(&looks, declared, err) == -1))
 		return -1;
 	if (run_looks(&looks, err) == -1)
 		return -1;

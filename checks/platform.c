@@ -119,6 +119,51 @@ is_ours(const struct judging *judging, const struct declared_id *id,
 	       text_equal(id->text, look_fact(judging->seen, name));
 }
 
+/* What a name stands for here: a number, "none", or NULL where that wasn't
+ * seen. A number stands for itself. */
+static const char *
+number_here(const struct judging *judging, const struct declared_id *id,
+    const char *what)
+{
+	int64_t number = 0;
+
+	if (text_i64(id->text, 0, UINT32_MAX, &number, NULL) == 0)
+		return id->text;
+	return look_fact(
+	    judging->seen, check_text(judging->check, "%s %s", what, id->text));
+}
+
+static void
+judge_name(struct judging *judging, const struct declared_id *id,
+    const char *key, const char *what)
+{
+	if (id->text != NULL &&
+	    text_equal(number_here(judging, id, what), "none"))
+		refuse(judging, key,
+		    check_text(judging->check, "there is no %s '%s' here", what,
+		        id->text));
+}
+
+static void
+judge_names(struct judging *judging)
+{
+	const struct declared_security *security = &judging->worker->security;
+	const char *uid = security->user.text == NULL
+	                      ? look_fact(judging->seen, "uid")
+	                      : number_here(judging, &security->user, "user");
+
+	judge_name(
+	    judging, &security->user, "securityContext.runAsUser", "user");
+	judge_name(
+	    judging, &security->group, "securityContext.runAsGroup", "group");
+	for (size_t i = 0; i < security->ngroups; i++)
+		judge_name(judging, &security->groups[i],
+		    "securityContext.supplementalGroups", "group");
+	if (security->non_root && text_equal(uid, "0"))
+		refuse(judging, "securityContext.runAsNonRoot",
+		    "it would run as user 0");
+}
+
 static void
 judge_ids(struct judging *judging)
 {
@@ -273,8 +318,9 @@ declares_settings(const struct declared_worker *worker)
 	const struct declared_settings *settings = &worker->settings;
 
 	return security->user.text != NULL || security->group.text != NULL ||
-	       security->ngroups > 0 || security->capabilities ||
-	       settings->nlimits > 0 || settings->nice != DECLARED_UNSET ||
+	       security->ngroups > 0 || security->non_root ||
+	       security->capabilities || settings->nlimits > 0 ||
+	       settings->nice != DECLARED_UNSET ||
 	       settings->oom_score_adj != DECLARED_UNSET ||
 	       settings->io_class != NULL || settings->has_cpus;
 }
@@ -305,6 +351,7 @@ judge_settings(struct judging *judging)
 {
 	struct check *check = judging->check;
 
+	judge_names(judging);
 	judge_ids(judging);
 	judge_capabilities(judging);
 	judge_limits(judging);
@@ -325,7 +372,8 @@ judge_settings(struct judging *judging)
 	check_evidence_of(check, judging->finding, judging->seen, NULL);
 	check_fix(check, judging->finding,
 	    "start reeve with the right that is named (as root, or by the "
-	    "container's capabilities and ulimits), or leave the setting out",
+	    "container's capabilities and ulimits), add the user or group to the "
+	    "image, or leave the setting out",
 	    NULL, "reeve check");
 }
 

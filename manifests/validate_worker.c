@@ -144,6 +144,18 @@ check_backoff(struct validation *v, const struct node *worker)
 		    "'first' is longer than 'cap' (default 60s)");
 }
 
+static void
+check_io_priority(struct validation *v, const struct node *worker)
+{
+	const struct node *io = node_get(worker, "ioPriority");
+	const struct node *level = node_get(io, "level");
+
+	if (level != NULL &&
+	    text_equal(node_text(node_get(io, "class")), "idle"))
+		complain(v->complaints, level->key,
+		    "'level' beside 'class: idle', which has none");
+}
+
 /* Keys of what ends, beside a policy by which it never does. */
 static void
 check_ends(struct validation *v, const struct node *worker)
@@ -215,6 +227,7 @@ validate_worker(struct validation *v, const struct node *worker)
 	        "port"),
 	    most);
 	check_backoff(v, worker);
+	check_io_priority(v, worker);
 	check_ends(v, worker);
 	check_schedule(v, worker);
 }
@@ -242,6 +255,7 @@ validate_init_worker(struct validation *v, const struct node *worker)
 		    name->text);
 	validate_env(v, worker);
 	check_backoff(v, worker);
+	check_io_priority(v, worker);
 	const struct node *policy =
 	    node_get(node_get(worker, "restart"), "policy");
 	if (text_equal(node_text(policy), "Always"))

@@ -20,9 +20,9 @@
 #include "probes/look.h"
 
 /*
- * Kind "platform" {}: what a supervisor that is started here, by us, could give
- * its workers. docs/probes.md lists the facts; one that can't be had is left
- * out. Source of the formats: proc_pid_status(5), cgroup-v2.rst.
+ * Kind "platform" {users, groups}: what a supervisor that is started here, by
+ * us, could give its workers. docs/probes.md lists the facts; one that can't be
+ * had is left out. Source of the formats: proc_pid_status(5), cgroup-v2.rst.
  */
 enum {
 	STATUS_SIZE = 4096,
@@ -57,6 +57,56 @@ note_ids(struct look *look)
 	}
 	if (count >= 0)
 		look_note(look, "groups", "%s", list);
+}
+
+static bool
+is_noted(const struct look *look, const char *fact)
+{
+	for (size_t i = 0; i < look->out.nfacts; i++)
+		if (text_equal(look->facts[i].key, fact))
+			return true;
+	return false;
+}
+
+/* Where the name service itself fails, nothing is known of the name. */
+static void
+note_name(struct look *look, const char *fact, const char *name, bool user)
+{
+	errno = 0;
+	const struct passwd *passwd = user ? getpwnam(name) : NULL;
+	const struct group *group = user ? NULL : getgrnam(name);
+
+	if (passwd != NULL)
+		look_note(look, fact, "%u", (unsigned)passwd->pw_uid);
+	else if (group != NULL)
+		look_note(look, fact, "%u", (unsigned)group->gr_gid);
+	else if (errno == 0 || errno == ENOENT || errno == ESRCH)
+		look_note(look, fact, "none");
+}
+
+/* Whom workers are to run as: a number needs no entry, a name does. */
+static int
+note_names(struct look *look, const char *key, bool user)
+{
+	const cJSON *names = NULL, *item = NULL;
+	const char *name = NULL;
+	int64_t number = 0;
+
+	if (!cJSON_HasObjectItem(look->request, key))
+		return 0;
+	if (json_array(look->request, key, &names, NULL) == -1)
+		return -1;
+	cJSON_ArrayForEach(item, names)
+	{
+		if (json_item_text(item, &name, NULL) == -1)
+			return -1;
+		const char *fact = arena_format(
+		    look->arena, "%s %s", user ? "user" : "group", name);
+		if (text_i64(name, 0, UINT32_MAX, &number, NULL) == -1 &&
+		    !is_noted(look, fact))
+			note_name(look, fact, name, user);
+	}
+	return 0;
 }
 
 /* "CapEff:\t000001ffffffffff" */
@@ -235,5 +285,11 @@ probe_platform(struct look *look)
 	note_priorities(look);
 	note_cpus(look);
 	note_cgroup(look);
+	if (note_names(look, "users", true) == -1 ||
+	    note_names(look, "groups", false) == -1) {
+		look_unknown(look, CAUSE_INTERNAL, "",
+		    "the request is wrong: 'users' and 'groups' are names");
+		return;
+	}
 	look_passed(look, "looked at as user %u", (unsigned)geteuid());
 }

@@ -521,7 +521,7 @@ resume_tell(const struct core *core)
 	    "%u processes are kept",
 	    kept->crashes, kept->signo, kept->code,
 	    (unsigned long long)kept->address,
-	    kept->what[0] == '\0' ? "" : ", ", kept->what, core->alive);
+	    kept->what[0] == '\0' ? "" : ", ", kept->what, old.alive);
 	core->kept->what[0] = '\0';
 }
 

@@ -99,10 +99,12 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 @test "a user or group that doesn't exist: exit 78, with its place and the nearest name" {
 	refused '    securityContext: {runAsUser: nobodyy}' \
 		"$T/reeve.yaml:6:34: worker 'a': securityContext.runAsUser: there is no user 'nobodyy' here; did you mean 'nobody'?"
+	foretold "there is no user 'nobodyy' here"
 	expect_code 78
 	refused '    securityContext: {supplementalGroups: [admm]}' "did you mean 'adm'?"
 	expect_code 78
 	refused '    securityContext: {runAsNonRoot: true}' 'it would run as user 0; set runAsUser'
+	foretold 'it would run as user 0'
 	expect_code 78
 }
 
@@ -174,7 +176,7 @@ bits() { echo $((16#$(awk -v key="$1:" '$1 == key { print $2 }' "/proc/$PID/stat
 @test "without CAP_SYS_NICE nothing goes before others" {
 	without sys_nice sys_admin
 	refused '    nice: -5' 'not started: nice: permission denied (EACCES)'
-	foretold 'nice: -5 is below ours (0), which needs CAP_SYS_NICE'
+	foretold "nice: -5 is below ours ($(nice)), which needs CAP_SYS_NICE"
 	finish
 	refused '    ioPriority: {class: realtime}' \
 		'not started: io priority: operation not permitted (EPERM)'

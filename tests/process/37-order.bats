@@ -243,9 +243,10 @@ log_is() { [[ $(tr '\n' ' ' <"$T/log") == "$1" ]]; }
 		lives app
 		echo "after proxy ready"
 	} | plan_of a.plan
-	supervise pid1
+	supervise pid1 2>"$T/said"
 	until_ok waits_like app/0 "waits for worker 'proxy' to be ready"
 	kill -SEGV "$INIT"
+	until_ok grep -q 'init.recovered.*; 1 processes are kept' "$T/said"
 	until_ok waits_like app/0 "waits for worker 'proxy' to be ready"
 	touch "$T/well"
 	until_ok is app/0 ready

@@ -119,6 +119,8 @@ static const struct wrong wrongs[] = {
     {TRY_HEAD W "  dependsOn: [v]\n" V "  dependsOn: [w]\n", 6, 15,
         "'w' (line 6) -> 'v' (line 9) -> 'w'"},
     {TRY_HEAD W "  activeDeadlineSeconds: 5\n", 6, 3, "for a worker that ends"},
+    {TRY_HEAD W "  ioPriority: {class: idle, level: 3}\n", 6, 29,
+        "'level' beside 'class: idle', which has none"},
     {TRY_HEAD W "  restart: {backoffLimit: 2}\n", 6, 13,
         "'backoffLimit' needs 'policy: OnFailure'"},
     {TRY_HEAD W "initWorkers:\n- {name: w, command: [x]}\n", 7, 10,
