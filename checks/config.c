@@ -31,6 +31,42 @@ is_required(const struct declared_worker *worker, const char *name)
 /* --- RV101 env-required-missing --------------------------------------------
  */
 
+/* Of two names, how long what they begin with in common is, up to a word's
+ * end: 15 of P8FS_SEAWEEDFS_ENDPOINT and P8FS_SEAWEEDFS_FILER. */
+static size_t
+common_words(const char *a, const char *b)
+{
+	size_t end = 0;
+
+	for (size_t i = 0; a[i] != '\0' && a[i] == b[i]; i++)
+		if (a[i] == '_')
+			end = i + 1;
+	return end;
+}
+
+/* A variable that is about the same thing (all words but the last), where no
+ * name is near enough for RV102. */
+static void
+say_alike(struct check *check, struct report_finding *finding,
+    const struct declared_worker *worker, const char *name)
+{
+	const char *last = strrchr(name, '_');
+
+	if (last == NULL || memchr(name, '_', (size_t)(last - name)) == NULL)
+		return;
+	for (size_t i = 0; i < worker->env.count; i++) {
+		const struct declared_env *env = worker->env.entries[i];
+
+		if (common_words(name, env->name) ==
+		        (size_t)(last - name) + 1 &&
+		    !is_required(worker, env->name))
+			check_evidence(check, finding, given_source(check, env),
+			    check_text(check,
+			        "'%s' is given, which begins alike", env->name),
+			    NULL);
+	}
+}
+
 static void
 judge_required(
     struct check *check, const struct declared_worker *worker, const char *name)
@@ -65,6 +101,7 @@ judge_required(
 		    check_text(check, "not among the worker's %s",
 		        count_text(check, worker->env.count, "variable")),
 		    "one that is set and not empty");
+		say_alike(check, finding, worker, name);
 	} else {
 		check_set(check, finding, RESULT_FAILED,
 		    "%s is required, and %s%s%s", name,

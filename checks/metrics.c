@@ -36,6 +36,38 @@ say_movement(struct check *check, struct report_finding *finding,
 	    NULL);
 }
 
+/* Whether those who are declared to consume it have no replicas, and nothing
+ * that would give them any; adds which. */
+static bool
+say_none_declared(struct check *check, struct report_finding *finding,
+    const struct declared_queue *queue)
+{
+	size_t idle = 0, others = 0;
+
+	for (size_t w = 0; w < check->declared->nworkers; w++) {
+		const struct declared_worker *worker =
+		    &check->declared->workers[w];
+
+		for (size_t i = 0; i < worker->nconsumes; i++) {
+			if (worker->consumes[i].queue != queue)
+				continue;
+			if (worker->replicas > 0 || worker->scale.max > 0) {
+				others++;
+				continue;
+			}
+			idle++;
+			check_evidence(check, finding,
+			    check_place(check, &worker->place),
+			    check_text(check,
+			        "worker %s has 0 replicas, and nothing scales "
+			        "it",
+			        worker->name),
+			    NULL);
+		}
+	}
+	return idle > 0 && others == 0;
+}
+
 static void
 judge_backlog(struct check *check, const struct queue_look *look)
 {
@@ -74,8 +106,12 @@ judge_backlog(struct check *check, const struct queue_look *look)
 	    queue_number_text(check, "waiting", waiting), NULL);
 	queue_evidence(check, finding, look, "0 consumers", "at least one");
 	say_movement(check, finding, look);
-	check_fix(
-	    check, finding, "start what consumes it", NULL, "reeve diagnose");
+	check_fix(check, finding,
+	    say_none_declared(check, finding, look->queue)
+	        ? "give it replicas, or let it be scaled by this queue "
+	          "(`scale`)"
+	        : "start what consumes it",
+	    NULL, "reeve diagnose");
 }
 
 void

@@ -367,6 +367,39 @@ say_near(struct check *check, struct report_finding *finding,
 	}
 }
 
+/* Who reads what isn't there may not start for it. */
+static void
+label_readers(struct check *check, struct report_finding *finding,
+    const struct declared_queue *queue)
+{
+	for (size_t w = 0; w < check->declared->nworkers; w++) {
+		const struct declared_worker *worker =
+		    &check->declared->workers[w];
+
+		for (size_t i = 0; i < worker->nconsumes; i++)
+			if (worker->consumes[i].queue == queue)
+				report_label(check->report, finding,
+				    LABEL_WORKER, worker->name);
+	}
+}
+
+/* The worker that fills it from other queues, and often makes it; NULL: none.
+ */
+static const char *
+router_of(struct check *check, const struct declared_queue *queue)
+{
+	for (size_t w = 0; w < check->declared->nworkers; w++) {
+		const struct declared_worker *worker =
+		    &check->declared->workers[w];
+
+		for (const char *const *q = worker->produces;
+		     q != NULL && *q != NULL; q++)
+			if (text_equal(*q, queue->name))
+				return worker->name;
+	}
+	return NULL;
+}
+
 static void
 judge_there(struct check *check, const struct look *look)
 {
@@ -384,11 +417,19 @@ judge_there(struct check *check, const struct look *look)
 		return;
 	}
 	finding->confirmed = true;
+	label_readers(check, finding, look->queue);
 	look_fail(check, finding, look, "the queue");
 	say_near(check, finding, look);
+	const char *router = router_of(check, look->queue);
+
 	check_fix(check, finding,
-	    "correct the name of the queue, stream, consumer or subscription "
-	    "(the nearest that exist are listed), or create it",
+	    check_text(check,
+	        "correct the name of the queue, stream, consumer or "
+	        "subscription (the nearest that exist are listed), or create "
+	        "it%s%s%s",
+	        router == NULL ? "" : "; worker '",
+	        router == NULL ? "" : router,
+	        router == NULL ? "" : "' fills it: has that run?"),
 	    NULL, "reeve check");
 }
 

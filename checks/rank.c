@@ -171,6 +171,7 @@ struct walk {
 	uint32_t *queue;
 	bool *covered;
 	uint32_t stamp;
+	enum severity worst; /* of the last walk, its start included */
 };
 
 static uint32_t
@@ -178,6 +179,8 @@ walk_from(struct walk *walk, uint32_t start, bool take, uint32_t *ret_all)
 {
 	const struct graph *graph = walk->graph;
 	uint32_t head = 0, tail = 0, fresh = 0;
+
+	walk->worst = graph->rank->nodes[start].severity;
 
 	walk->stamp++;
 	walk->seen[start] = walk->stamp;
@@ -194,6 +197,8 @@ walk_from(struct walk *walk, uint32_t start, bool take, uint32_t *ret_all)
 				continue;
 			walk->seen[to] = walk->stamp;
 			walk->queue[tail++] = to;
+			walk->worst =
+			    MAX(walk->worst, graph->rank->nodes[to].severity);
 			if (!walk->covered[to])
 				fresh++;
 			if (take)
@@ -230,19 +235,27 @@ order_roots(
 {
 	uint32_t *gain = arena_array(arena, rank->nnodes + 1, sizeof(*gain));
 	uint32_t *round = arena_array(arena, rank->nnodes + 1, sizeof(*round));
+	/* What is only a warning, and explains no more, is read last however
+	 * many others say the same. */
+	bool *fails = arena_array(arena, rank->nnodes + 1, sizeof(*fails));
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < rank->nnodes; i++)
-		if (rank->roles[i] == ROLE_ROOT)
+		if (rank->roles[i] == ROLE_ROOT) {
 			gain[i] = walk_from(walk, i, false, &rank->covers[i]);
+			fails[i] = walk->worst >= SEVERITY_ERROR;
+		}
 	for (;;) {
 		uint32_t best = UINT32_MAX;
 
 		for (uint32_t i = 0; i < rank->nnodes; i++) {
 			if (rank->roles[i] != ROLE_ROOT || taken[i])
 				continue;
-			if (best == UINT32_MAX || gain[i] > gain[best] ||
-			    (gain[i] == gain[best] && before(rank, i, best)))
+			if (best == UINT32_MAX || fails[i] > fails[best] ||
+			    (fails[i] == fails[best] &&
+			        (gain[i] > gain[best] ||
+			            (gain[i] == gain[best] &&
+			                before(rank, i, best)))))
 				best = i;
 		}
 		if (best == UINT32_MAX)

@@ -64,6 +64,35 @@ a_cause_in_the_middle_is_explained_not_a_root(void **state)
 }
 
 static void
+warnings_are_read_after_failures_however_much_they_explain(void **state)
+{
+	struct arena arena;
+	struct rank_node nodes[] = {node(LAYER_CONFIG), node(LAYER_CONFIG),
+	    node(LAYER_CONFIG), node(LAYER_PROCESS)};
+	const struct rank_edge edges[] = {{0, 1}, {0, 2}};
+	const struct rank_edge harmful[] = {{0, 1}, {0, 2}, {2, 3}};
+	struct rank rank = {
+	    .nodes = nodes, .nnodes = 4, .edges = edges, .nedges = 2};
+
+	(void)state;
+	nodes[0].severity = SEVERITY_WARNING;
+	nodes[1].severity = SEVERITY_WARNING;
+	nodes[2].severity = SEVERITY_WARNING;
+	nodes[3].hurts = true;
+	arena_init(&arena, ARENA_MAX);
+	rank_run(&rank, &arena);
+	assert_int_equal(rank.roles[3], ROLE_ROOT);
+	assert_int_equal(rank.order[0], 3);
+	assert_int_equal(rank.order[1], 0);
+	/* unless a failure follows from it */
+	rank.edges = harmful;
+	rank.nedges = 3;
+	rank_run(&rank, &arena);
+	assert_int_equal(rank.order[0], 0);
+	arena_fini(&arena);
+}
+
+static void
 independent_roots_are_all_there_the_one_that_explains_most_first(void **state)
 {
 	struct arena arena;
@@ -390,6 +419,8 @@ main(void)
 	    cmocka_unit_test(
 	        the_cause_is_the_root_and_the_symptom_is_explained),
 	    cmocka_unit_test(a_cause_in_the_middle_is_explained_not_a_root),
+	    cmocka_unit_test(
+	        warnings_are_read_after_failures_however_much_they_explain),
 	    cmocka_unit_test(
 	        independent_roots_are_all_there_the_one_that_explains_most_first),
 	    cmocka_unit_test(a_root_whose_symptoms_others_cover_stays_a_root),
