@@ -86,7 +86,7 @@ look_around(struct inspection *inspection, struct err *err)
 	if (proc == NULL)
 		return err_sys(err, "open '/proc'");
 	buffer_init(&text, PROC_MAX);
-	struct seen *all = calloc(room, sizeof(*all));
+	struct seen *all = reallocarray(NULL, room, sizeof(*all));
 
 	for (struct dirent *entry = readdir(proc); entry != NULL && all != NULL;
 	     entry = readdir(proc)) {

@@ -21,16 +21,20 @@ static const int64_t MASTER_MS = 500;
 static struct redis_server *shared;
 
 static void
+free_secret(char *text)
+{
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+static void
 server_free(struct redis_server *server)
 {
 	for (size_t i = 0; i < server->nnodes; i++)
 		redis_connection_close(server->nodes[i].redis);
-	if (server->key != NULL)
-		explicit_bzero(server->key, strlen(server->key));
-	if (server->url != NULL)
-		explicit_bzero(server->url, strlen(server->url));
-	free(server->key);
-	free(server->url);
+	free_secret(server->key);
+	free_secret(server->url);
 	free(server->name);
 	free(server);
 }

@@ -109,6 +109,24 @@ last_of_path(struct queue *queue, const char *given)
 	return slash == NULL ? "" : slash + 1;
 }
 
+/* Only some kinds have what a worker calls. */
+static int
+refuse_consuming(struct queue *queue, const char *kind, struct err *err)
+{
+	const char *valid = "";
+	size_t count = 0;
+	const struct queue_driver *const *all = queue_drivers(&count);
+
+	for (size_t i = 0; i < count; i++)
+		if (all[i]->consumes)
+			valid = arena_format(&queue->arena, "%s%s%s", valid,
+			    *valid == '\0' ? "" : ", ", all[i]->kind);
+	return queue_trouble(queue, CAUSE_URL, "", err, ERR_INPUT,
+	    "`reeve worker` takes no jobs from a queue of kind '%s'; it does "
+	    "from %s",
+	    kind, valid);
+}
+
 static int
 open_spec(struct queue *queue, struct err *err)
 {
@@ -124,6 +142,8 @@ open_spec(struct queue *queue, struct err *err)
 		return queue_trouble(queue, CAUSE_INTERNAL, "", err,
 		    ERR_UNSUPPORTED,
 		    "this build is without queues of kind '%s'", driver->kind);
+	if (queue->consuming.owner != NULL && !driver->consumes)
+		return refuse_consuming(queue, driver->kind, err);
 	for (size_t i = 0; i < queue->spec.noptions; i++) {
 		if (queue_key_check(driver, queue->spec.options[i].key, err) ==
 		    -1) {

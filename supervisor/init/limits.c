@@ -59,8 +59,7 @@ limits_judge(struct core *core)
 	if (missing == 0)
 		return;
 	core->limits_told = true;
-	(void)snprintf(text, sizeof(text),
-	    "cgroup limits are off (%s%s%s ): %s%s",
+	(void)snprintf(text, sizeof(text), "cgroup limits are off:%s%s%s: %s%s",
 	    (missing & CGROUP_MEMORY) != 0 ? " memory" : "",
 	    (missing & CGROUP_CPU) != 0 ? " cpu" : "",
 	    (missing & CGROUP_PIDS) != 0 ? " pids" : "", core->cgroup.why,

@@ -244,7 +244,7 @@ plain() {
 	inside "$OWN" "unshare -Cm $REEVE_ROOT/tests/cgroup2/read-only.sh"
 	supervise child 2>"$T/log"
 	until_ok is a/0 ready
-	until_ok says "cgroup limits are off ( memory ): '/sys/fs/cgroup' is read-only"
+	until_ok says "cgroup limits are off: memory: '/sys/fs/cgroup' is read-only"
 	[ "$(grep -c "limits.off" "$T/log")" -eq 1 ]
 	"$CTL" show | grep -q "cgroup 0: '/sys/fs/cgroup' is read-only"
 }

@@ -236,7 +236,8 @@ secrets() {
 	grep -q '"workers"' "$T/status"
 	"$CTL" show >"$T/show"
 	for pid in "$INIT" $(descendants_of "$INIT"); do
-		tr '\0' ' ' <"/proc/$pid/cmdline"
+		# b comes and goes
+		tr '\0' ' ' <"/proc/$pid/cmdline" || [ ! -e "/proc/$pid" ]
 	done >"$T/arguments" 2>/dev/null
 	grep -q environ "$T/arguments"
 	# a fault, which writes the whole state and executes itself, and another

@@ -88,7 +88,7 @@ says() { grep -q -- "$1" "$T/log"; }
 	supervise child 2>"$T/log"
 	until_ok is hog/0 backoff
 	says "worker=hog/0 .*killed by SIGKILL, out of memory"
-	until_ok says "cgroup limits are off ( memory )"
+	until_ok says "cgroup limits are off: memory:"
 	until_ok is calm/0 ready
 	kill -KILL "$(figure calm/0 pid)"
 	until_ok at_least calm/0 after-crash 1

@@ -410,7 +410,7 @@ status_says() { "$REEVE" status | grep -q "$1"; }
 	cd "$T"
 	fence python >worker.py
 	fence yaml >reeve.yaml
-	sed -i "s|worker.py|$T/worker.py|" reeve.yaml
+	sed -i "s|/app/|$T/|" reeve.yaml
 	export REEVE_SOCKET=$T/socket
 	launch child run -f reeve.yaml 2>"$T/err"
 	until_ok status_says 'ready.*says: at work'

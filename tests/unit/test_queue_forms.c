@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "manifests/queue_form.h"
 #include "manifests/table.h"
@@ -193,10 +194,50 @@ what_is_no_queues_url_says_what_would_be(void **state)
 	assert_non_null(strstr(err.text, "beanstalk"));
 }
 
+/* A worker calls what only some drivers have. */
+static void
+whoever_cant_be_consumed_from_is_refused_before_any_server_is_asked(
+    void **state)
+{
+	const struct queue_consuming consuming = {
+	    .owner = "w/0", .lease_ms = 1000, .max_attempts = 5};
+	size_t count = 0, refused = 0;
+	const struct queue_driver *const *all = queue_drivers(&count);
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		struct queue_spec spec = {
+		    .kind = all[i]->kind, .url = "x://127.0.0.1:1/q"};
+		struct queue queue;
+		struct err err = ERR_INIT;
+
+		if (all[i]->left_out)
+			continue;
+		if (all[i]->consumes) {
+			assert_non_null(all[i]->claim);
+			assert_non_null(all[i]->bury);
+			continue;
+		}
+		assert_int_equal(queue_open_consuming(&queue, &spec, &consuming,
+		                     CLOCK_NEVER, &err),
+		    -1);
+		assert_int_equal(queue.cause, CAUSE_URL);
+		assert_non_null(strstr(err.text, all[i]->kind));
+		assert_non_null(
+		    strstr(err.text, "it does from redis, pgtable"));
+		queue_close(&queue);
+		refused++;
+	}
+	assert_true(refused > 10);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+	        whoever_cant_be_consumed_from_is_refused_before_any_server_is_asked,
+	        begin, end),
 	    cmocka_unit_test_setup_teardown(
 	        every_url_of_a_driver_may_stand_in_a_manifest, begin, end),
 	    cmocka_unit_test_setup_teardown(

@@ -118,8 +118,9 @@ call_deadline(const struct reference *self, int64_t more_ms)
 static void
 disconnected(struct reference *self, const struct err *err)
 {
-	log_warning("queue.unreachable", "retry in %" PRId64 " ms: %s",
-	    self->reopen_delay_ms, err->text);
+	if (!self->broken)
+		log_warning("queue.unreachable", "retry in %" PRId64 " ms: %s",
+		    self->reopen_delay_ms, err->text);
 	queue_close(&self->queue);
 	self->open = false;
 	self->reopen_ms = clock_after(
@@ -138,6 +139,18 @@ answered(struct reference *self)
 	self->reopen_delay_ms = RECONNECT_FIRST_MS;
 }
 
+/* What no server will mend ends the worker: a declaration that can't work, a
+ * kind that this build is without. */
+static void
+not_connected(struct reference *self, const struct err *err)
+{
+	if (self->queue.cause == CAUSE_URL || err->kind == ERR_UNSUPPORTED) {
+		self->broken = true;
+		self->why = *err;
+	}
+	disconnected(self, err);
+}
+
 static void
 connect_when_due(struct reference *self)
 {
@@ -148,20 +161,12 @@ connect_when_due(struct reference *self)
 	self->open = true; /* half open is closed by disconnected() */
 	if (queue_open_consuming(&self->queue, &self->options->queue,
 	        &self->consuming, call_deadline(self, 0), &err) == -1) {
-		if (self->queue.cause == CAUSE_URL) {
-			self->broken = true;
-			self->why = err;
-		}
-		disconnected(self, &err);
+		not_connected(self, &err);
 		return;
 	}
 	self->queue.deadline_ms = call_deadline(self, 0);
 	if (queue_heartbeat(&self->queue, false, &err) == -1) {
-		if (self->queue.cause == CAUSE_URL) {
-			self->broken = true;
-			self->why = err;
-		}
-		disconnected(self, &err);
+		not_connected(self, &err);
 		return;
 	}
 	self->beat_ms = clock_after(clock_ms(), HEARTBEAT_MS);
