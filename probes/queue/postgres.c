@@ -58,6 +58,25 @@ pg_end(struct queue *queue, bool commits)
 		pg->session.trouble.lost = true;
 }
 
+static int
+run_begun(struct queue *queue, const char *sql, const struct pg_sql *bound,
+    PGresult **ret, struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+
+	return postgres_query(&pg->session, sql,
+	    bound != NULL ? bound->count : 0,
+	    bound != NULL ? bound->params : NULL, ret, err);
+}
+
+static int
+failed_within(struct queue *queue, struct err *err)
+{
+	(void)pg_failed(queue, err);
+	pg_end(queue, false);
+	return -1;
+}
+
 int
 pg_do(struct queue *queue, int64_t max_ms, const char *sql,
     const struct pg_sql *bound, PGresult **ret, struct err *err)
@@ -66,15 +85,45 @@ pg_do(struct queue *queue, int64_t max_ms, const char *sql,
 
 	if (pg_begin(queue, max_ms, err) == -1)
 		return -1;
-	int rc =
-	    postgres_query(&pg->session, sql, bound != NULL ? bound->count : 0,
-	        bound != NULL ? bound->params : NULL, ret, err);
+	return run_begun(queue, sql, bound, ret, err) == 0 &&
+	               postgres_run(&pg->session, "COMMIT", err) == 0
+	           ? 0
+	           : failed_within(queue, err);
+}
 
-	if (rc == 0 && postgres_run(&pg->session, "COMMIT", err) == 0)
-		return 0;
-	(void)pg_failed(queue, err);
-	pg_end(queue, false);
-	return -1;
+/* NULL: none. */
+static const char *
+told_twice(const PGresult *rows)
+{
+	for (int row = 1; row < PQntuples(rows); row++) {
+		for (int before = 0; before < row; before++) {
+			if (text_equal(PQgetvalue(rows, row, 0),
+			        PQgetvalue(rows, before, 0)))
+				return PQgetvalue(rows, row, 0);
+		}
+	}
+	return NULL;
+}
+
+int
+pg_change(struct queue *queue, const char *sql, const struct pg_sql *bound,
+    PGresult **ret, struct err *err)
+{
+	struct pg_queue *pg = queue->state;
+
+	if (pg_begin(queue, PG_WRITES, err) == -1)
+		return -1;
+	if (run_begun(queue, sql, bound, ret, err) == -1)
+		return failed_within(queue, err);
+	const char *twice = told_twice(*ret);
+
+	if (twice != NULL) {
+		pg_end(queue, false);
+		return table_many_rows(queue, &pg->layout, twice, err);
+	}
+	return postgres_run(&pg->session, "COMMIT", err) == 0
+	           ? 0
+	           : failed_within(queue, err);
 }
 
 int

@@ -61,6 +61,11 @@ int pg_failed(struct queue *queue, struct err *err);
 int pg_do(struct queue *queue, int64_t max_ms, const char *sql,
     const struct pg_sql *bound, PGresult **ret, struct err *err) MUST_CHECK;
 
+/* The same of a change that gives back the ids of its rows, as its first
+ * column: where an id comes twice, nothing is changed. */
+int pg_change(struct queue *queue, const char *sql, const struct pg_sql *bound,
+    PGresult **ret, struct err *err) MUST_CHECK;
+
 /* Looks the table's columns up, once; `ret_there` false: no such table. */
 int pg_describe(
     struct queue *queue, bool *ret_there, struct err *err) MUST_CHECK;

@@ -256,8 +256,7 @@ claim_now(
 		return -1;
 	arena_init(&arena, PG_CALL_BYTES_MAX);
 	struct pg_sql sql = {.arena = &arena};
-	int rc =
-	    pg_do(queue, PG_WRITES, claim_sql(&sql, queue), &sql, &rows, err);
+	int rc = pg_change(queue, claim_sql(&sql, queue), &sql, &rows, err);
 
 	if (rc == 0 && PQntuples(rows) > 0) {
 		rc = read_job(queue, rows, ret, err);

@@ -296,8 +296,8 @@ pg_move(struct queue *queue, const struct queue_move *move, struct arena *arena,
 
 	if (pg_need(queue, err) == -1 ||
 	    part_sql(queue, &sql, move->from, &condition, err) == -1 ||
-	    pg_do(queue, PG_WRITES, move_sql(&sql, pg, move, condition), &sql,
-	        &rows, err) == -1)
+	    pg_change(queue, move_sql(&sql, pg, move, condition), &sql, &rows,
+	        err) == -1)
 		return -1;
 	for (int row = 0; row < PQntuples(rows); row++) {
 		const char *id = PQgetvalue(rows, row, 0);

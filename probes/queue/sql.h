@@ -32,10 +32,12 @@ struct sql_dialect {
 	const char *ms, *ms_end;            /* a time as unix ms */
 	const char *zone, *between, *zoned; /* UTC's time in another zone */
 	const char *as_text, *as_text_end;
-	const char *plus, *plus_end; /* a time, and so many ms later */
-	const char *skip_locked;     /* after a SELECT that locks its row, and
-	                                passes by those that are locked; NULL:
-	                                nobody consumes by this dialect */
+	const char *as_hex, *as_hex_end; /* the first 4096 bytes of a column */
+	const char *octets;              /* how many it has: "LENGTH(" */
+	const char *plus, *plus_end;     /* a time, and so many ms later */
+	const char *skip_locked; /* after a SELECT that locks its row, and
+	                            passes by those that are locked; NULL:
+	                            nobody consumes by this dialect */
 	const char *output, *returning; /* INSERT gives the id … */
 	const char *last_id;            /* … or this does */
 	/* SELECT name, another schema than ? (or, where that is '', than the
@@ -119,6 +121,10 @@ const char *sql_ms(
     struct arena *arena, const struct sql_table *table, const char *column);
 const char *sql_text(
     struct arena *arena, const struct sql_table *table, const char *column);
+/* What it holds are bytes, which need not be text. */
+bool sql_is_bytes(const struct sql_column *column);
+/* Hexadecimal digits, as bytes. */
+const char *sql_unhex(struct arena *arena, const char *digits, size_t *ret_len);
 /* So many milliseconds from now, as that column keeps it. */
 const char *sql_later(struct arena *arena, const struct sql_table *table,
     const char *column, int64_t in_ms);

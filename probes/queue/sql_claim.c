@@ -184,11 +184,9 @@ payload_sql(struct arena *arena, const struct sql_table *table)
 	const char *pairs = "";
 
 	if (payload != NULL) {
-		bool bytes = strstr(payload->type, "blob") != NULL ||
-		             strstr(payload->type, "binary") != NULL;
-
 		return arena_format(arena,
-		    bytes ? "HEX(%s)" : "HEX(CONVERT(%s USING utf8mb4))",
+		    sql_is_bytes(payload) ? "HEX(%s)"
+		                          : "HEX(CONVERT(%s USING utf8mb4))",
 		    sql_quote(arena, table, payload->name));
 	}
 	for (size_t i = 0; i < table->ncolumns; i++)
@@ -228,17 +226,11 @@ pick_sql(struct sql_bound *bound, const struct sql_table *table)
 }
 
 static int
-nibble(char c)
-{
-	return c <= '9' ? c - '0' : c - 'A' + 10;
-}
-
-static int
-read_job(struct queue *queue, const char *const *cell, struct queue_job *ret,
-    struct err *err)
+read_job(struct queue *queue, struct arena *arena, const char *const *cell,
+    struct queue_job *ret, struct err *err)
 {
 	const struct sql_table *table = queue->state;
-	const char *hex = cell[3] != NULL ? cell[3] : "";
+	size_t len = 0;
 
 	if (cell[0] == NULL || cell[1] == NULL ||
 	    text_copy(ret->id, sizeof(ret->id), cell[0], err) == -1 ||
@@ -250,11 +242,10 @@ read_job(struct queue *queue, const char *const *cell, struct queue_job *ret,
 	if (cell[2] != NULL &&
 	    text_i64(cell[2], 1, INT64_MAX, &ret->max_attempts, NULL) == -1)
 		ret->max_attempts = 0;
-	for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
-		char byte = (char)(nibble(hex[0]) * 16 + nibble(hex[1]));
+	const char *payload =
+	    sql_unhex(arena, cell[3] != NULL ? cell[3] : "", &len);
 
-		buffer_append(&ret->payload, &byte, 1);
-	}
+	buffer_append(&ret->payload, payload, len);
 	return 0;
 }
 
@@ -272,17 +263,21 @@ take(struct queue *queue, struct arena *arena, const struct queue_job *job,
 	                        : set_if(arena, table, layout->owner,
 	                              sql_bind(&bound, queue->consuming.owner));
 
-	return sql_run(queue,
-	    arena_format(arena,
-	        "UPDATE %s SET %s=%s,%s=%" PRId64 ",%s=%s%s%s WHERE %s=%s",
-	        table->table, sql_quote(arena, table, layout->status), status,
-	        sql_quote(arena, table, layout->attempts), job->attempt,
-	        sql_quote(arena, table, layout->lease),
-	        sql_later(
-	            arena, table, layout->lease, queue->consuming.lease_ms),
-	        owner, set_updated(arena, table),
-	        sql_quote(arena, table, layout->id), sql_bind(&bound, job->id)),
-	    &bound, &rows, err);
+	if (sql_run(queue,
+	        arena_format(arena,
+	            "UPDATE %s SET %s=%s,%s=%" PRId64 ",%s=%s%s%s WHERE %s=%s",
+	            table->table, sql_quote(arena, table, layout->status),
+	            status, sql_quote(arena, table, layout->attempts),
+	            job->attempt, sql_quote(arena, table, layout->lease),
+	            sql_later(
+	                arena, table, layout->lease, queue->consuming.lease_ms),
+	            owner, set_updated(arena, table),
+	            sql_quote(arena, table, layout->id),
+	            sql_bind(&bound, job->id)),
+	        &bound, &rows, err) == -1)
+		return -1;
+	return rows.affected > 1 ? table_many_rows(queue, layout, job->id, err)
+	                         : 0;
 }
 
 static int
@@ -297,8 +292,9 @@ pick_and_take(struct queue *queue, struct arena *arena, struct queue_job *ret,
 	if (sql_run(queue, table->dialect->writes, &none, &rows, err) == -1 ||
 	    sql_run(queue, pick_sql(&bound, table), &bound, &rows, err) == -1)
 		return -1;
-	if (rows.rows > 0 && (read_job(queue, rows.cell, ret, err) == -1 ||
-	                         take(queue, arena, ret, err) == -1))
+	if (rows.rows > 0 &&
+	    (read_job(queue, arena, rows.cell, ret, err) == -1 ||
+	        take(queue, arena, ret, err) == -1))
 		return -1;
 	*ret_got = rows.rows > 0;
 	return sql_run(queue, "COMMIT", &none, &rows, err);

@@ -268,23 +268,50 @@ or_empty(const char *text)
 	return text != NULL ? text : "";
 }
 
-static struct queue_item
-read_item(const char *const *cell, const char *now)
+/* How a payload is read: text, or digits with how many bytes it has. */
+static const char *
+payload_columns(struct arena *arena, const struct sql_table *table)
 {
-	int64_t born = table_number(cell[4]);
-	const char *payload = or_empty(cell[3]);
-	size_t len = strlen(payload);
+	const struct sql_dialect *dialect = table->dialect;
+	const char *name = table->layout.payload;
 
-	return (struct queue_item){.id = or_empty(cell[0]),
+	if (!sql_is_bytes(sql_column(table, name)))
+		return arena_format(
+		    arena, "%s,NULL", sql_text(arena, table, name));
+	const char *column = sql_quote(arena, table, name);
+
+	return arena_format(arena, "%s%s%s,%s%s)", dialect->as_hex, column,
+	    dialect->as_hex_end, dialect->octets, column);
+}
+
+static void
+read_payload(
+    struct arena *arena, const char *const *cell, struct queue_item *ret)
+{
+	size_t len = strlen(or_empty(cell[0]));
+
+	ret->payload = or_empty(cell[0]);
+	ret->payload_whole =
+	    cell[0] != NULL && len < SQL_CELL_MAX - 1 ? (int64_t)len : -1;
+	if (cell[1] != NULL) {
+		ret->payload = sql_unhex(arena, ret->payload, &len);
+		ret->payload_whole = table_number(cell[1]);
+	}
+	ret->payload_len = MIN(len, (size_t)QUEUE_PEEK_MAX);
+}
+
+static struct queue_item
+read_item(struct arena *arena, const char *const *cell)
+{
+	int64_t born = table_number(cell[3]);
+	struct queue_item item = {.id = or_empty(cell[0]),
 	    .error = or_empty(cell[1]),
 	    .owner = or_empty(cell[2]),
-	    .payload = payload,
-	    .payload_len = MIN(len, (size_t)QUEUE_PEEK_MAX),
-	    .payload_whole = cell[3] == NULL          ? -1
-	                     : len < SQL_CELL_MAX - 1 ? (int64_t)len
-	                                              : -1,
-	    .age_ms = born >= 0 ? MAX(table_number(now) - born, 0) : -1,
-	    .attempts = table_number(cell[5])};
+	    .age_ms = born >= 0 ? MAX(table_number(cell[5]) - born, 0) : -1,
+	    .attempts = table_number(cell[4])};
+
+	read_payload(arena, cell + 6, &item);
+	return item;
 }
 
 int
@@ -306,15 +333,14 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 		return no_such_part(queue, part, err);
 	const char *from = arena_format(
 	    arena, "FROM %s%s WHERE %s", table->table, dialect->hint, where);
-	const char *columns = arena_format(arena, "%s,%s,%s,%s,%s,%s,%s%s%s",
+	const char *columns = arena_format(arena, "%s,%s,%s,%s,%s,%s%s%s,%s",
 	    sql_text(arena, table, layout->id),
 	    sql_text(arena, table, layout->error),
 	    sql_text(arena, table, layout->owner),
-	    sql_text(arena, table, layout->payload),
 	    layout->created != NULL ? sql_ms(arena, table, layout->created)
 	                            : "NULL",
 	    sql_text(arena, table, layout->attempts), dialect->ms, dialect->now,
-	    dialect->ms_end);
+	    dialect->ms_end, payload_columns(arena, table));
 
 	if (sql_run(queue,
 	        sql_limited(arena, table, columns,
@@ -335,9 +361,7 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 	    arena_array(arena, rows.rows + 1, sizeof(*items));
 
 	for (size_t i = 0; i < rows.rows; i++) {
-		const char *const *cell = rows.cell + i * rows.columns;
-
-		items[i] = read_item(cell, cell[6]);
+		items[i] = read_item(arena, rows.cell + i * rows.columns);
 	}
 	ret->items = items;
 	ret->count = rows.rows;
@@ -349,7 +373,8 @@ sql_list(struct queue *queue, enum queue_part part, size_t limit,
 
 /* SET … of a job that waits again. */
 static const char *
-waits_again(struct sql_bound *bound, const struct sql_table *table)
+waits_again(struct sql_bound *bound, const struct sql_table *table,
+    enum queue_part from)
 {
 	const struct table_layout *layout = &table->layout;
 	struct arena *arena = bound->arena;
@@ -363,7 +388,7 @@ waits_again(struct sql_bound *bound, const struct sql_table *table)
 			set = arena_format(arena, "%s,%s=NULL", set,
 			    sql_quote(arena, table, cleared[i]));
 	}
-	if (layout->attempts != NULL)
+	if (layout->attempts != NULL && from == PART_DEAD)
 		set = arena_format(arena, "%s,%s=0", set,
 		    sql_quote(arena, table, layout->attempts));
 	const char *const times[] = {layout->run_at, layout->updated};
@@ -386,7 +411,7 @@ move_each(struct queue *queue, const struct queue_move *move,
 	for (size_t i = 0; i < move->nids; i++) {
 		struct sql_bound bound = {.arena = arena};
 		struct sql_rows rows;
-		const char *set = waits_again(&bound, table);
+		const char *set = waits_again(&bound, table, move->from);
 		const char *where = part_where(&bound, table, move->from);
 
 		if (where == NULL)
@@ -399,6 +424,9 @@ move_each(struct queue *queue, const struct queue_move *move,
 		            sql_bind(&bound, move->ids[i])),
 		        &bound, &rows, err) == -1)
 			return -1;
+		if (rows.affected > 1)
+			return table_many_rows(
+			    queue, &table->layout, move->ids[i], err);
 		moved[i] = rows.affected > 0;
 		*ret_count += moved[i] ? 1 : 0;
 	}

@@ -252,3 +252,35 @@ sql_later(struct arena *arena, const struct sql_table *table,
 	return arena_format(arena, "(%s%s%" PRId64 "%s)", now,
 	    table->dialect->plus, in_ms, table->dialect->plus_end);
 }
+
+bool
+sql_is_bytes(const struct sql_column *column)
+{
+	static const char *const types[] = {"blob", "binary", "bytea", "image"};
+
+	for (size_t i = 0; column != NULL && i < ARRAY_LEN(types); i++) {
+		if (strstr(column->type, types[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static int
+nibble(char c)
+{
+	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+const char *
+sql_unhex(struct arena *arena, const char *digits, size_t *ret_len)
+{
+	size_t len = strlen(digits) / 2;
+	char *bytes = arena_alloc(arena, len + 1);
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (char)(nibble(digits[2 * i]) * 16 +
+		                  nibble(digits[2 * i + 1]));
+	bytes[len] = '\0';
+	*ret_len = len;
+	return bytes;
+}

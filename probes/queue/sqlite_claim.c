@@ -321,6 +321,7 @@ static int
 claim_now(
     struct queue *queue, struct queue_job *ret, bool *ret_got, struct err *err)
 {
+	const struct sqlite_queue *sqlite = queue->state;
 	int64_t now_ms = clock_wall_ms();
 	struct sqlite_bound bound = {
 	    .now_ms = now_ms, .until_ms = now_ms + queue->consuming.lease_ms};
@@ -346,7 +347,11 @@ claim_now(
 	if (step == SQLITE_ROW) {
 		rc = read_job(queue, made, ret, err);
 		/* the commit is in the last step */
-		if (rc == 0 && sqlite3_step(made) != SQLITE_DONE)
+		step = rc == 0 ? sqlite3_step(made) : SQLITE_DONE;
+		if (step == SQLITE_ROW)
+			rc = table_many_rows(
+			    queue, &sqlite->layout, ret->id, err);
+		else if (step != SQLITE_DONE)
 			rc = sqlite_failed(queue, "claim a job in", err);
 		*ret_got = rc == 0;
 	} else if (step != SQLITE_DONE) {

@@ -258,6 +258,9 @@ move_rows(struct queue *queue, const struct queue_move *move, const char *sql,
 		sqlite_bind(queue, statement, &bound);
 		if (sqlite3_step(statement) != SQLITE_DONE)
 			return sqlite_failed(queue, "move jobs in", err);
+		if (sqlite3_changes(sqlite->db) > 1)
+			return table_many_rows(
+			    queue, &sqlite->layout, move->ids[i], err);
 		moved[i] = sqlite3_changes(sqlite->db) > 0;
 		*ret_count += moved[i];
 		(void)sqlite3_reset(statement);

@@ -116,6 +116,9 @@ int table_receipt(struct queue *queue, const struct queue_submission *job,
     struct err *err) MUST_CHECK;
 /* What it means that its row isn't there. */
 void table_gone(const struct table_layout *layout, struct queue_sighting *ret);
+/* Changing the job of that id changes several rows. Returns -1. */
+int table_many_rows(struct queue *queue, const struct table_layout *layout,
+    const char *id, struct err *err);
 /* Jobs of that part would be known by a column that isn't declared. Returns -1,
  * ERR_UNSUPPORTED. */
 int table_lacks(struct queue *queue, enum queue_part part, const char *column,

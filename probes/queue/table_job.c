@@ -104,3 +104,14 @@ table_number(const char *text)
 		return -1;
 	return value;
 }
+
+int
+table_many_rows(struct queue *queue, const struct table_layout *layout,
+    const char *id, struct err *err)
+{
+	return queue_trouble(queue, CAUSE_MISMATCH, "several-rows", err,
+	    ERR_REFUSED,
+	    "several rows of '%s' have the %s '%s': declare as id a column "
+	    "that is unique",
+	    queue->name, layout->id, id);
+}

@@ -180,6 +180,39 @@ jobs() {
 	has 'has no delayed jobs'
 }
 
+@test "a reclaimed job keeps its attempts, a requeued one begins anew" {
+	fill
+	part move "$QUEUE" expired "$(my "SELECT id FROM documents WHERE filename='b'" app)"
+	has '1 of 1 moved'
+	[ "$(my "SELECT status,processing_attempts FROM documents WHERE filename='b'" app)" = $'queued\t4' ]
+	part move "$QUEUE" dead "$(my "SELECT id FROM documents WHERE filename='e'" app)"
+	[ "$(my "SELECT status,processing_attempts FROM documents WHERE filename='e'" app)" = $'queued\t0' ]
+}
+
+@test "an id of several rows moves none of them, and no worker takes one" {
+	my "DROP TABLE IF EXISTS jobs; CREATE TABLE jobs(id bigint, tenant int, payload varchar(80),
+	  status varchar(20), lease datetime(3), attempts int DEFAULT 0, PRIMARY KEY(id,tenant));
+	INSERT INTO jobs(id,tenant,payload,status) VALUES (1,1,'a','failed'),(1,2,'b','failed'),(2,1,'c','queued'),(2,2,'d','queued')" app
+	url="mysqltable+$MY_URL?table=jobs&payload=payload&lease=lease&attempts=attempts"
+	part move "$url" dead 1
+	has "several rows of 'jobs' have the id '1'"
+	[ "$(my "SELECT COUNT(*) FROM jobs WHERE status='failed'" app)" = 2 ]
+	start_worker "$url"
+	wait_until grep -q "several rows of 'jobs' have the id '2'" "$WORKER_LOG"
+	[ "$(my "SELECT COUNT(*) FROM jobs WHERE status='queued'" app)" = 2 ]
+	[ ! -s "$EFFECTS.tries" ]
+}
+
+@test "a payload column of bytes is shown as it is" {
+	my "DROP TABLE IF EXISTS jobs; CREATE TABLE jobs(id bigint AUTO_INCREMENT PRIMARY KEY, payload mediumblob, status varchar(20));
+	INSERT INTO jobs(payload,status) VALUES (x'6100ff0a62','queued'),('','queued'),(NULL,'queued'),(REPEAT('x',1000000),'queued')" app
+	"$REEVE_TOOL" queue peek "mysqltable+$MY_URL?table=jobs&payload=payload" --output json >"$(test_dir)/shown"
+	is() { [ "$(jq -c ".queues[0].jobs | $1" "$(test_dir)/shown")" = "$2" ]; }
+	is 'map(.payload_bytes)' '[5,0,null,1000000]'
+	is '.[0].payload_base64' '"YQD/CmI="'
+	is '.[3].payload | length' 4096
+}
+
 @test "odd values are unknown or cut, and end nothing" {
 	my "ALTER TABLE documents MODIFY last_error longtext, MODIFY processing_attempts varchar(200), MODIFY created_at datetime NULL;
 	INSERT INTO documents(filename,status,processing_attempts,created_at,last_error) VALUES

@@ -98,6 +98,21 @@ through() {
 	through "$SQLITE"
 }
 
+@test "a payload column of bytes is shown as it is, through both" {
+	bytes() {
+		"$REEVE_TOOL" queue peek "$1" --output json >"$(test_dir)/shown"
+		[ "$(jq -c '.queues[0].jobs[0] | [.payload_base64, .payload_bytes]' "$(test_dir)/shown")" = '["YQD/CmI=",5]' ]
+	}
+	sql "DROP TABLE IF EXISTS raw; CREATE TABLE raw(id varchar(80) PRIMARY KEY, status varchar(20), payload bytea,
+	  lease_expires_at timestamp, tries int, worker_id text, created_at timestamptz);
+	INSERT INTO raw(id,status,payload) VALUES ('a','queued','\\x6100ff0a62')"
+	bytes "${PG/table=documents/table=raw}&payload=payload"
+	sqlite3 "$FILE" "CREATE TABLE raw(id varchar(80) PRIMARY KEY, status varchar(20), payload blob,
+	  lease_expires_at datetime, tries int, worker_id text, created_at datetime);
+	INSERT INTO raw(id,status,payload) VALUES ('a','queued',x'6100ff0a62')"
+	bytes "${SQLITE/table=documents/table=raw}&payload=payload"
+}
+
 @test "no driver, and a server that isn't there, are unknown or unreachable" {
 	run_ls "mssqltable+tds://sa:p@127.0.0.1:1/db?$KEYS&driver=/nowhere/driver.so"
 	expect_status 3

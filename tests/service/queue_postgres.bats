@@ -141,6 +141,21 @@ setup() {
 	field oldest_ms null
 }
 
+@test "an id of several rows moves none of them, and no worker takes one" {
+	sql "DROP TABLE IF EXISTS jobs; CREATE TABLE jobs(id bigint, tenant int, payload text, status text, lease timestamptz,
+	  attempts int DEFAULT 0, PRIMARY KEY(id,tenant)) PARTITION BY LIST(tenant);
+	CREATE TABLE jobs_1 PARTITION OF jobs FOR VALUES IN (1); CREATE TABLE jobs_2 PARTITION OF jobs FOR VALUES IN (2);
+	INSERT INTO jobs(id,tenant,payload,status) VALUES (1,1,'a','failed'),(1,2,'b','processing'),(2,1,'c','queued'),(2,2,'d','queued')"
+	url="pgtable+$PG_URL?table=jobs&payload=payload&lease=lease&attempts=attempts"
+	run "$REEVE_TOOL" queue requeue "$url" --yes --log "$(test_dir)/moves"
+	expect_status 1
+	has "Nothing was moved: several rows of 'jobs' have the id '1': declare as id a column that is unique"
+	start_worker "$url"
+	wait_until grep -q "several rows of 'jobs' have the id '2'" "$WORKER_LOG"
+	[ "$(sql "SELECT string_agg(status,' ' ORDER BY id,tenant) FROM jobs")" = 'failed processing queued queued' ]
+	[ ! -s "$EFFECTS.tries" ]
+}
+
 @test "the other sessions of the database are candidates, not consumers" {
 	start_background session env PGPASSWORD="$PG_PASSWORD" psql -X -h 127.0.0.1 \
 	    -p "$PG_PORT" -U postgres -c 'SELECT pg_sleep(60)' \

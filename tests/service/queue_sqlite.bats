@@ -208,6 +208,20 @@ effects_beyond() {
 	grep -q '"name":"block no"' "$EFFECTS"
 }
 
+@test "an id of several rows moves none of them, and a worker says so" {
+	lite "CREATE TABLE docs(id TEXT, payload, status TEXT, lease, attempts INT DEFAULT 0);
+	INSERT INTO docs(id,payload,status) VALUES ('x-1','a','failed'),('x-1','b','processing'),('x-2','c','queued'),('x-2','d','queued')"
+	url="sqlitetable+file://$DB?table=docs&payload=payload&lease=lease&attempts=attempts"
+	lite "INSERT INTO docs(id,payload,status) VALUES ('x-1','e','failed')"
+	run "$REEVE_TOOL" queue requeue "$url" --id x-1 --yes --log "$(test_dir)/moves"
+	expect_status 1
+	has "several rows of 'docs' have the id 'x-1'"
+	[ "$(lite "SELECT count(*) FROM docs WHERE status='failed'")" = 2 ]
+	start_worker "$url"
+	wait_until grep -q "several rows of 'docs' have the id 'x-2'" "$WORKER_LOG"
+	[ ! -s "$EFFECTS.tries" ]
+}
+
 @test "a canary: put in, seen, taken by whom, done, dead, removed" {
 	make_layout
 	look submit "$QUEUE" '{"id":"block $(CANARY)"}'
