@@ -490,8 +490,8 @@ move_one(struct queue *queue, const struct nats_place *place,
 		    ", but could not be deleted where it was",
 		    stream, seq, stored);
 	}
-	/* somebody deleted it at the same time: it was moved all the same */
-	*ret_stored = stored;
+	/* of several who move it at once, who deleted it has moved it */
+	*ret_stored = removed ? stored : 0;
 	return 0;
 }
 

@@ -128,6 +128,26 @@ state() {
 	    jq -e '[.jobs.items[].payload | @base64d] == ["job0","job1"]'
 }
 
+@test "two movers at once: each message is moved once, and by one of them" {
+	consumer '{"max_deliver":1,"ack_wait":200000000}'
+	nats_client publish "$SUBJECT" 60 job
+	start_nats_worker "$STREAM" small-workers nak
+	wait_until took 60
+	kill "$NATS_WORKER"
+	wait_until counted pulls 0
+	wait_until counted active 0
+	requeue() {
+		"$REEVE_TOOL" queue requeue "$QUEUE" --yes --output json \
+		    --log "$(test_dir)/moves.$1" >"$(test_dir)/moved.$1"
+	}
+	requeue 1 3>&- &
+	requeue 2
+	wait $!
+	[ "$(cat "$(test_dir)"/moved.[12] | jq -s '[.[].moved[]?] | length')" = 60 ]
+	counted messages 60
+	counted waiting 60
+}
+
 @test "the connection ends before or after a message is stored again: nothing is lost, and a second try stores none twice" {
 	for how in before after; do
 		# each time in a stream of its own
