@@ -256,7 +256,8 @@ inputs_decode(const char *bytes, size_t len, struct arena *arena,
 }
 
 bool
-inputs_take_source(struct inputs *inputs, struct source *source)
+inputs_take_source(
+    struct inputs *inputs, struct arena *arena, struct source *source)
 {
 	if (inputs->taken == inputs->count)
 		return false;
@@ -264,9 +265,21 @@ inputs_take_source(struct inputs *inputs, struct source *source)
 	const struct declared_source *of = &inputs->of[inputs->taken++];
 
 	source->declared->readable = of->readable;
-	source->declared->why = of->readable ? NULL : of->why;
+	source->declared->why =
+	    of->readable ? NULL : arena_text(arena, of->why);
 	source->absence = from->absence;
-	source->values = from->values;
+	source->values =
+	    arena_array(arena, from->count + 1, sizeof(*source->values));
 	source->count = from->count;
+	for (size_t i = 0; i < from->count; i++) {
+		const struct source_value *value = &from->values[i];
+		source->values[i] = (struct source_value){
+		    .key = arena_text(arena, value->key),
+		    .value = value->value == NULL
+		                 ? NULL
+		                 : arena_bytes(arena, value->value, value->len),
+		    .len = value->len,
+		    .why = arena_text(arena, value->why)};
+	}
 	return true;
 }

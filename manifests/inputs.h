@@ -50,7 +50,9 @@ void inputs_end(struct buffer *out);
 /* Everything is copied into `arena`. ERR_INPUT: it isn't whole, or wrong. */
 int inputs_decode(const char *bytes, size_t len, struct arena *arena,
     struct inputs *ret, struct err *err) MUST_CHECK;
-/* The next one, as source_read() would have left it; false: there is none. */
-bool inputs_take_source(struct inputs *inputs, struct source *source);
+/* The next one, as source_read() would have left it: in `arena`, since what is
+ * declared outlives what was read. false: there is none. */
+bool inputs_take_source(
+    struct inputs *inputs, struct arena *arena, struct source *source);
 
 #endif

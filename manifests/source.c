@@ -325,7 +325,8 @@ read_outside(const struct source_reader *reader, const struct source_from *from,
     struct source *source)
 {
 	if (reader->options->inputs != NULL) {
-		if (!inputs_take_source(reader->options->inputs, source))
+		if (!inputs_take_source(
+		        reader->options->inputs, reader->arena, source))
 			unreadable(source, ABSENT_SOURCE, "it was not read");
 		return;
 	}

@@ -9,7 +9,7 @@
  * accepted says the same again when it is written. */
 
 static void
-write_again(struct inputs *inputs, struct buffer *out)
+write_again(struct inputs *inputs, struct arena *arena, struct buffer *out)
 {
 	struct buffer text;
 	struct declared_source declared = {0};
@@ -24,7 +24,7 @@ write_again(struct inputs *inputs, struct buffer *out)
 	} else {
 		inputs_put_failure(out, &inputs->failed);
 	}
-	while (inputs_take_source(inputs, &source))
+	while (inputs_take_source(inputs, arena, &source))
 		inputs_put_source(out, &source);
 	inputs_end(out);
 }
@@ -56,7 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	arena_init(&arena, FUZZ_ARENA_MAX);
 	if (inputs_decode(text, len, &arena, &inputs, &err) == 0) {
 		buffer_init(&out, INPUTS_BYTES_MAX);
-		write_again(&inputs, &out);
+		write_again(&inputs, &arena, &out);
 		int rc = inputs_decode(out.data, out.len, &arena, &again, &err);
 		assert(rc == 0);
 		assert_same(&inputs, &again);

@@ -40,20 +40,23 @@ record(struct try *try, const char *text, struct buffer *out)
 	assert_false(out->overflow);
 }
 
-/* As the operator does it. */
+/* As the operator does it, with nothing left of what was read. */
 static void
 replay(struct try *try, const struct buffer *bytes)
 {
 	struct inputs inputs;
+	struct arena arena;
 	const struct declared_options options = {.inputs = &inputs};
 
-	assert_int_equal(inputs_decode(bytes->data, bytes->len, &try->arena,
-	                     &inputs, &try->err),
+	arena_init(&arena, INPUTS_BYTES_MAX);
+	assert_int_equal(
+	    inputs_decode(bytes->data, bytes->len, &arena, &inputs, &try->err),
 	    0);
 	try->declared = NULL;
 	int rc = declared_load(try->path, &options, &try->arena, NULL,
 	    &try->declared, &try->errors, &try->err);
 	assert_int_equal(rc, try->declared == NULL ? -1 : 0);
+	arena_wipe(&arena);
 }
 
 static const char *
@@ -101,6 +104,10 @@ what_was_read_elsewhere_comes_to_the_same_without_a_file(void **state)
 	assert_string_equal(value_of(&try, "MADE"), "by a command");
 	assert_string_equal(value_of(&try, "PLAIN"), "x");
 	assert_null(value_of(&try, "M"));
+	assert_string_equal(try.declared->sources[0].keys[0], "A");
+	assert_string_equal(
+	    declared_env_find(&try.declared->workers[0].env, "M")->why,
+	    before->sources[2].why);
 	assert_string_equal(
 	    try.declared->sources[2].why, before->sources[2].why);
 	buffer_wipe(&bytes);
