@@ -222,8 +222,8 @@ cgroup_find_in(const char *membership, const char *mountinfo,
 		return -1;
 	if (open_lines(&lines, mountinfo, err) == -1)
 		return -1;
-	(void)err_set(
-	    err, ERR_CAPACITY, "no cgroup file system shows '%s'", path);
+	(void)err_set(err, ERR_CAPACITY,
+	    "the cgroup of '%s' is not mounted here", membership);
 	while (rc == -1 && (line = next_line(&lines)) != NULL) {
 		struct mount mount;
 		const char *rest = NULL;

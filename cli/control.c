@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -125,8 +126,12 @@ control_open(struct cli *cli, struct control_client *ret)
 		return rc;
 	(void)cli_fail(
 	    cli, EXIT_UNREACHABLE, "no supervisor answers: %s", err.text);
-	cli_try("reeve run -f reeve.yaml; or say which one is meant: "
-	        "--name NAME, or REEVE_SOCKET=DIRECTORY");
+	cli_try(
+	    "%s", err.sys == EACCES
+	              ? "the same as that user, or as root; "
+	                "supervisor.control.group lets others in"
+	              : "reeve run -f reeve.yaml; or say which one is meant: "
+	                "--name NAME, or REEVE_SOCKET=DIRECTORY");
 	return EXIT_UNREACHABLE;
 }
 

@@ -23,7 +23,7 @@ enum {
 	REQUEST_MAX_BYTES = 4 << 20,
 	ANSWER_MAX_BYTES = 1 << 20,
 	ARENA_MAX_BYTES = 256 << 20,
-	READ_BYTES = 2048
+	READ_BYTES = 1024
 };
 static const int64_t TIMEOUT_DEFAULT_MS = 5000;
 static const int64_t TIMEOUT_MAX_MS = 24LL * 3600 * 1000;

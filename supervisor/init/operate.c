@@ -35,6 +35,8 @@ enum {
 	OPERATOR_CAP_MS = 15 * 1000,
 	/* it goes before a worker does when memory is short */
 	OPERATOR_OOM_ADJ = 500,
+	/* of a program whose libraries aren't all there */
+	EXIT_LOADER = 127,
 };
 
 static int
@@ -204,17 +206,31 @@ operator_stop(struct core *core)
 		(void)send_to_process(core->operate.pid, SIGTERM);
 }
 
-/* What it said is a verdict on the manifest, and nothing runs yet: there is
- * nothing to go on with. */
-static bool
-operator_final(const struct core *core, const struct worker_exit *ended)
+/* What its end says for good, or NULL: it can't be executed here, or it has
+ * given a verdict on the manifest. *ret is the exit code that follows. */
+static const char *
+operator_verdict(const struct worker_exit *ended, int *ret)
 {
-	if (plan_applied(core))
-		return false;
-	return ended->kind == EXIT_EXEC ||
-	       (ended->kind == EXIT_CODE &&
-	           (ended->value == EXIT_USAGE || ended->value == EXIT_DATA ||
-	               ended->value == EXIT_MANIFEST));
+	*ret = EXIT_BUG;
+	if (ended->kind == EXIT_EXEC)
+		return "reeve-tool can't be executed here";
+	if (ended->kind != EXIT_CODE)
+		return NULL;
+	/* the dynamic loader's: it never came to main() */
+	if (ended->value == EXIT_LOADER)
+		return "a library of reeve-tool is missing here: run "
+		       "'ldd reeve-tool', see docs/container.md";
+	*ret = ended->value;
+	switch (ended->value) {
+	case EXIT_USAGE:
+		return "wrong usage: the log says what";
+	case EXIT_DATA:
+		return "it can't be read: the log says what";
+	case EXIT_MANIFEST:
+		return "manifest refused: the log says why";
+	default:
+		return NULL;
+	}
 }
 
 void
@@ -232,8 +248,9 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 {
 	struct operate *operate = &core->operate;
 	struct worker_exit result = *ended, report;
-	char text[EXIT_TEXT_SIZE], reason[EXIT_TEXT_SIZE + 32];
+	char text[EXIT_TEXT_SIZE], reason[EXIT_TEXT_SIZE + 128];
 	pid_t pid = operate->pid;
+	int code = 0;
 
 	if (spawn_report(operate->report_fd, &report) == -1)
 		result = report;
@@ -252,12 +269,14 @@ operator_exited(struct core *core, const struct worker_exit *ended)
 		operator_start(core);
 		return;
 	}
-	log_warning(
-	    "operator.exited", "pid=%d: %s; the workers go on", (int)pid, text);
-	if (operator_final(core, &result)) {
-		(void)snprintf(reason, sizeof(reason), "operator: %s", text);
-		drain_begin(core, reason,
-		    result.kind == EXIT_EXEC ? EXIT_UNREACHABLE : result.value);
+	bool none = !plan_applied(core);
+	log_warning("operator.exited", "pid=%d: %s; %s", (int)pid, text,
+	    none ? "nothing runs yet" : "the workers go on");
+	const char *verdict = operator_verdict(&result, &code);
+	if (none && verdict != NULL) {
+		(void)snprintf(
+		    reason, sizeof(reason), "operator: %s: %s", text, verdict);
+		drain_begin(core, reason, code);
 		return;
 	}
 	(void)snprintf(

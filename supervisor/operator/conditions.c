@@ -352,9 +352,7 @@ drifted(struct judged *judged)
 		        .worker = item->worker,
 		        .finding = drift_finding(item->kind),
 		        .fix = item->kind == DRIFT_CLASS_REPLICAS
-		                   ? arena_format(judged->arena,
-		                         "reeve scale %s %s", item->worker,
-		                         item->expected)
+		                   ? item->command
 		                   : fix_of(judged, "restart", item->worker),
 		    });
 	}

@@ -40,6 +40,7 @@ struct drift {
 	const char *expected; /* of what is declared */
 	const char *source;   /* where it comes from: "secret s key K" */
 	struct place place;
+	const char *command; /* of DRIFT_CLASS_REPLICAS: what mends it */
 };
 
 enum {

@@ -252,8 +252,7 @@ write_finding(struct jsonw *json, const struct drift *item)
 	jsonw_format(json, "text", "onDrift.%s is '%s'",
 	    drift_class_name(item->kind), drift_policy_name(item->policy));
 	if (item->kind == DRIFT_CLASS_REPLICAS)
-		jsonw_format(json, "command", "reeve scale %s %s", item->worker,
-		    item->expected);
+		jsonw_text(json, "command", item->command);
 	else if (drift_is_foreign(item->kind))
 		jsonw_format(json, "command", "ps -fp %s",
 		    item->key + strcspn(item->key, "0123456789"));

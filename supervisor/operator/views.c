@@ -298,17 +298,27 @@ compare_replicas(struct look *look)
 	/* What its queue calls for may not have come to the init yet. */
 	if (by_queue && tracked->scale < 0 && wire->held == 0)
 		return;
+	const char *name = look->declared->name;
+	const char *summary =
+	    "another number of replicas than declared, by order";
+	const char *command =
+	    arena_format(arena, "reeve scale %s %" PRId64, name, declared);
+	if (wire->held != 0) {
+		summary = "stopped by order";
+		command = arena_format(arena, "reeve start %s", name);
+	} else if (wire->desired == 0 && specs_gap(look->declared) != NULL) {
+		summary = "not started: a declared value is missing";
+		command = "reeve check --verbose";
+	}
 	drift_add(look->list,
 	    &(struct drift){
-	        .worker = look->declared->name,
+	        .worker = name,
 	        .instances = "",
 	        .kind = DRIFT_CLASS_REPLICAS,
 	        .policy = look->declared->on_drift.replicas,
 	        .key = "replicas",
-	        .summary =
-	            wire->held != 0
-	                ? "stopped by order"
-	                : "another number of replicas than declared, by order",
+	        .summary = summary,
+	        .command = command,
 	        .observed = arena_format(arena, "%" PRIu32, wire->desired),
 	        .expected = arena_format(arena, "%" PRId64, declared),
 	        .source = "",

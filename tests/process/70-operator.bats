@@ -116,6 +116,7 @@ operator_is() { [[ $(operator 1) == "$1" ]]; }
 	run setpriv --reuid 65534 --regid 65534 --clear-groups "$REEVE" status
 	[ "$status" -eq 69 ]
 	[[ $output == *"no supervisor answers: another user's: connect"*"Permission denied"* ]]
+	[[ $output == *"Try: the same as that user, or as root; supervisor.control.group"* ]]
 }
 
 @test "follow ends when its reader has gone, though nothing happens" {
@@ -226,6 +227,22 @@ said_again() { [[ $("$REEVE" logs talker) == *again ]]; }
 	chmod +x "$T/bin/reeve-tool"
 	PATH=$T/bin:$PATH run "$T/alone/reeve" check
 	[ "$status" -eq 70 ]
+}
+
+@test "a reeve-tool that can't run here ends it with the reason, before anything ran" {
+	mkdir "$T/bin"
+	cp "$REEVE" "$T/bin/reeve"
+	manifest
+	# 127, as the dynamic loader ends it where a library is missing: env finds
+	# no program of the operator's name
+	cp /usr/bin/env "$T/bin/reeve-tool"
+	run -70 timeout -k 1 30 "$T/bin/reeve" run -f "$T/reeve.yaml"
+	[[ $output == *"operator.exited"*"exit code 127; nothing runs yet"* ]]
+	[[ $output == *"init.ends operator: exit code 127: a library of reeve-tool is missing"*"exit code 70"* ]]
+	# where its interpreter, or a dynamic program's loader, isn't there
+	printf '#!%s/none\n' "$T" >"$T/bin/reeve-tool"
+	run -70 timeout -k 1 30 "$T/bin/reeve" run -f "$T/reeve.yaml"
+	[[ $output == *"init.ends operator: "*"reeve-tool can't be executed here; exit code 70"* ]]
 }
 
 @test "a second supervisor of the same name starts nothing and says why" {

@@ -103,6 +103,10 @@ no_secret() { ! grep -rqs 'secret-value' "$LOG" run/; }
 	run "$REEVE" check -f reeve.yaml --verbose
 	expect_status 1
 	has "it is not started: a declared value is missing"
+	# nobody ordered that, and no order mends it
+	run -1 "$REEVE" diff
+	has "not started: a declared value is missing"
+	has "fix: reeve check --verbose"
 	[ ! -s "$STATE/history" ]
 	mv secret/TOKENS secret/TOKEN
 	wait_until all_have TOKEN=first-secret-value
