@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <string.h>
+
 #include "base/text.h"
 #include "checks/component.h"
 #include "checks/engine.h"
@@ -56,6 +58,35 @@ component_of(const struct parity *parity, const struct declared_worker *worker,
 
 		if (component_is_of(component, format) &&
 		    component_worker(parity->declared, component) == worker)
+			return component;
+	}
+	return NULL;
+}
+
+/* `reeve run` with a manifest, as the container's command. */
+static bool
+runs_manifest(const struct foreign_component *component)
+{
+	const char *const *argv = component->command;
+
+	if (argv == NULL || argv[0] == NULL || argv[1] == NULL)
+		return false;
+	const char *slash = strrchr(argv[0], '/');
+	return text_equal(slash == NULL ? argv[0] : slash + 1, "reeve") &&
+	       text_equal(argv[1], "run") &&
+	       (argv[2] == NULL || !text_equal(argv[2], "--"));
+}
+
+/* Who starts all workers of the manifest there. */
+static const struct foreign_component *
+supervisor_of(const struct parity *parity, enum foreign_format format)
+{
+	for (size_t c = 0; c < parity->foreign->ncomponents; c++) {
+		const struct foreign_component *component =
+		    &parity->foreign->components[c];
+
+		if (component_is_of(component, format) &&
+		    runs_manifest(component))
 			return component;
 	}
 	return NULL;
@@ -123,6 +154,13 @@ judge_deployed(struct parity *parity, const struct declared_worker *worker)
 		check_set(check, finding, RESULT_PASSED, "%s '%s' (%s)",
 		    component->kind, component->name,
 		    check_place(check, &component->place));
+		return;
+	}
+	component = supervisor_of(parity, parity->format);
+	if (component != NULL) {
+		check_set(check, finding, RESULT_PASSED,
+		    "%s '%s' runs reeve, which starts it (%s)", component->kind,
+		    component->name, check_place(check, &component->place));
 		return;
 	}
 	check_set(check, finding, RESULT_FAILED,
