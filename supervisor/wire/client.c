@@ -98,7 +98,8 @@ static int
 anothers(const struct err *refused, struct err *err)
 {
 	(void)err_set(err, ERR_REFUSED, "another user's: %s", refused->text);
-	err->sys = refused->sys;
+	if (err != NULL)
+		err->sys = refused->sys;
 	return -1;
 }
 
