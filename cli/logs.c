@@ -10,33 +10,64 @@
 #include "base/fd.h"
 #include "base/jsonw.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "cli/control.h"
+#include "probes/base64.h"
 #include "supervisor/wire/logs_client.h"
 
 /* `reeve logs`: the last lines of each worker, as the logger kept them. */
 enum {
-	LINE_BYTES_MAX = 64 * 1024,
+	/* control characters take six bytes in JSON, and base64 a third more */
+	LINE_BYTES_MAX = 8 * LOGS_TEXT_MAX,
 	TAIL_DEFAULT = 100,
 };
 
 static void
-write_record(struct cli *cli, const struct logs_record *record,
-    const char *text, struct buffer *out)
+write_text(
+    const struct logs_record *record, const char *text, struct buffer *out)
+{
+	buffer_format(
+	    out, "%s/%" PRIu32 " | ", record->worker, record->replica);
+	if ((record->flags & LOGS_LOST) != 0)
+		buffer_format(out, "(%" PRIu32 " lines lost)", record->lost);
+	else /* whatever its bytes are */
+		buffer_append(out, text, record->len);
+	buffer_text(out, "\n");
+}
+
+static bool
+is_utf8(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t at = 0, step = 1;
+
+	for (; at < len && step > 0; at += step)
+		step = utf8_len(p + at, len - at);
+	return step > 0;
+}
+
+/* As the logger writes it: what isn't UTF-8 has its bytes beside it. */
+static void
+put_line(struct jsonw *json, const char *text, size_t len)
+{
+	struct buffer bytes;
+
+	jsonw_bytes(json, "text", text, len);
+	if (is_utf8(text, len))
+		return;
+	buffer_init(&bytes, BASE64_SIZE(LOGS_TEXT_MAX));
+	base64_encode(&bytes, text, len);
+	jsonw_bytes(json, "base64", bytes.data, bytes.len);
+	buffer_fini(&bytes);
+}
+
+static void
+write_json(
+    const struct logs_record *record, const char *text, struct buffer *out)
 {
 	char at[CLOCK_TEXT_SIZE];
 	struct jsonw json;
 
-	if (!cli_wants(cli, "json")) {
-		if ((record->flags & LOGS_LOST) != 0)
-			buffer_format(out,
-			    "%s/%" PRIu32 " | (%" PRIu32 " lines lost)\n",
-			    record->worker, record->replica, record->lost);
-		else
-			buffer_format(out, "%s/%" PRIu32 " | %.*s\n",
-			    record->worker, record->replica, (int)record->len,
-			    text);
-		return;
-	}
 	jsonw_init(&json, out, false);
 	jsonw_object(&json, NULL);
 	jsonw_text(&json, "at", clock_text(record->wall_ms, at));
@@ -49,7 +80,7 @@ write_record(struct cli *cli, const struct logs_record *record,
 	if ((record->flags & LOGS_LOST) != 0)
 		jsonw_i64(&json, "lost", record->lost);
 	else
-		jsonw_bytes(&json, "text", text, record->len);
+		put_line(&json, text, record->len);
 	jsonw_end(&json);
 	buffer_text(out, "\n");
 }
@@ -98,7 +129,10 @@ copy_records(struct cli *cli, int fd, bool follow, bool *ret_any)
 		if (got <= 0)
 			break;
 		buffer_clear(&out);
-		write_record(cli, &record, text, &out);
+		if (cli_wants(cli, "json"))
+			write_json(&record, text, &out);
+		else
+			write_text(&record, text, &out);
 		*ret_any = true;
 		rc = cli_print(cli, out.data, out.len);
 	}

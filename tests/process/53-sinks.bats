@@ -103,6 +103,34 @@ nothing_new() { [[ -z $("$REEVE" logs a/0 --since 2s) ]]; }
 	[[ $("$REEVE" logs a/0 --tail 1000) == 'a/0 | old'* ]]
 }
 
+# The bytes of each line of JSON.
+bytes_of() {
+	command jq -r '.base64 // (.text | @base64)' |
+		while read -r line; do
+			base64 -d <<<"$line"
+			echo
+		done
+}
+
+@test "reeve logs: every byte as it came, in text and in JSON" {
+	{
+		printf 'nul \0 within\n\377 is no UTF-8\nanother\r\n'
+		head -c 16000 /dev/zero | tr '\0' '\1'
+		printf '\n\303\251 is\n'
+	} >"$T/bytes"
+	plan_of a.plan <<-END
+		worker a
+		arg /bin/sh
+		arg -c
+		arg cat $T/bytes; exec '$HELPER' wait
+	END
+	supervise child >"$T/out" 2>"$T/err"
+	until_ok cmp "$T/out" "$T/bytes"
+	"$REEVE" logs a/0 | sed 's,^a/0 | ,,' | cmp - "$T/bytes"
+	"$REEVE" logs a/0 --output json | bytes_of | cmp - "$T/bytes"
+	[ "$("$REEVE" logs a/0 --output json | command jq -s 'map(has("base64")) | index(true)')" = 1 ]
+}
+
 @test "reeve logs --previous: what the process before said, and nobody else" {
 	plan_of a.plan <<-END
 		worker a
