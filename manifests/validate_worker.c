@@ -156,21 +156,30 @@ check_io_priority(struct validation *v, const struct node *worker)
 		    "'level' beside 'class: idle', which has none");
 }
 
-/* Keys of what ends, beside a policy by which it never does. */
+/* `ends`: without a policy it is OnFailure. */
 static void
-check_ends(struct validation *v, const struct node *worker)
+check_backoff_limit(struct validation *v, const struct node *worker, bool ends)
 {
 	const struct node *restart = node_get(worker, "restart");
 	const char *policy = node_text(node_get(restart, "policy"));
 	const struct node *limit = node_get(restart, "backoffLimit");
-	const struct node *deadline = node_get(worker, "activeDeadlineSeconds");
-
-	bool scheduled = node_get(worker, "schedule") != NULL;
 
 	if (limit != NULL && !text_equal(policy, "OnFailure") &&
-	    (policy != NULL || !scheduled))
+	    (policy != NULL || !ends))
 		complain(v->complaints, limit->key,
 		    "'backoffLimit' needs 'policy: OnFailure' beside it");
+}
+
+/* Keys of what ends, beside a policy by which it never does. */
+static void
+check_ends(struct validation *v, const struct node *worker)
+{
+	const char *policy =
+	    node_text(node_get(node_get(worker, "restart"), "policy"));
+	const struct node *deadline = node_get(worker, "activeDeadlineSeconds");
+	bool scheduled = node_get(worker, "schedule") != NULL;
+
+	check_backoff_limit(v, worker, scheduled);
 	if (deadline != NULL && !scheduled &&
 	    (policy == NULL || text_equal(policy, "Always")))
 		complain(v->complaints, deadline->key,
@@ -236,9 +245,11 @@ validate_worker(struct validation *v, const struct node *worker)
 void
 validate_init_worker(struct validation *v, const struct node *worker)
 {
-	static const char *const not_here[] = {"schedule", "replicas", "scale",
-	    "consumes", "readinessProbe", "livenessProbe", "startupProbe",
-	    "dependsOn", "maxUnavailable"};
+	static const char *const not_here[] = {"schedule", "timeZone",
+	    "concurrencyPolicy", "startingDeadlineSeconds", "suspend",
+	    "replicas", "scale", "consumes", "onStall", "stallAfter",
+	    "readinessProbe", "livenessProbe", "startupProbe", "dependsOn",
+	    "maxUnavailable"};
 	const struct node *name = node_get(worker, "name");
 
 	for (size_t i = 0; i < ARRAY_LEN(not_here); i++) {
@@ -256,6 +267,7 @@ validate_init_worker(struct validation *v, const struct node *worker)
 	validate_env(v, worker);
 	check_backoff(v, worker);
 	check_io_priority(v, worker);
+	check_backoff_limit(v, worker, true);
 	const struct node *policy =
 	    node_get(node_get(worker, "restart"), "policy");
 	if (text_equal(node_text(policy), "Always"))

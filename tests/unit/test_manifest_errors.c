@@ -123,6 +123,11 @@ static const struct wrong wrongs[] = {
         "'level' beside 'class: idle', which has none"},
     {TRY_HEAD W "  restart: {backoffLimit: 2}\n", 6, 13,
         "'backoffLimit' needs 'policy: OnFailure'"},
+    {TRY_HEAD W "initWorkers:\n- {name: i, command: [x], restart: "
+                "{policy: Never, backoffLimit: 2}}\n",
+        7, 52, "'backoffLimit' needs 'policy: OnFailure'"},
+    {TRY_HEAD W "initWorkers:\n- {name: i, command: [x], timeZone: UTC}\n", 7,
+        27, "'timeZone' means nothing in 'initWorkers'"},
     {TRY_HEAD W "initWorkers:\n- {name: w, command: [x]}\n", 7, 10,
         "also a name in 'workers'"},
     {TRY_HEAD W "initWorkers:\n- {name: i, command: [x], replicas: 2}\n", 7, 27,
