@@ -10,7 +10,8 @@ load queue_lib
 
 setup_file() {
 	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
-	need jq redis-server psql
+	need jq redis-server psql pg_dump node
+	node_packages
 	start_redis
 	start_postgres
 }
@@ -83,4 +84,25 @@ fill_postgres() {
 		[ "$KIND" != que ] || WAITED=4 # without a locker nothing is in hand
 		cut_at "$KIND+$PG_URL?queue=jobs" "$PG_PORT" 'BEGIN;SET>COMMIT'
 	done
+}
+
+# As the libraries made their tables themselves, once; then from a copy.
+fill_dumped() {
+	local dump
+	dump=$(test_dir)/$KIND.sql
+	sql 'DROP SCHEMA IF EXISTS pgboss, graphile_worker CASCADE' 2>/dev/null
+	if [ -e "$dump" ]; then
+		psql -X -q -v ON_ERROR_STOP=1 -f "$dump" "$PG_URL" >/dev/null
+		return
+	fi
+	NODE_PATH=$NODE_DIR/node_modules node "$BATS_TEST_DIRNAME/pg_jobs.js" "$KIND" fill "$PG_URL"
+	pg_dump -n pgboss -n graphile_worker -d "$PG_URL" >"$dump"
+}
+
+@test "pg-boss and Graphile Worker: the connection ends before, in or after the transaction, or says garbage" {
+	FILL=fill_dumped JOBS=1 WAITED=3 VERB=requeue PART=failed
+	KIND=pgboss
+	cut_at "pgboss+$PG_URL?queue=jobs" "$PG_PORT" 'BEGIN;SET>COMMIT'
+	KIND=graphile
+	cut_at "graphile+$PG_URL?task=jobs" "$PG_PORT" 'BEGIN;SET>COMMIT'
 }
