@@ -44,6 +44,8 @@ enum secret_flaw {
 	SECRET_BOM = 1 << 4,
 };
 unsigned secret_flaws(const char *value, size_t len);
+/* Wipes a text of the heap, then frees it; accepts NULL. */
+void secret_free(char *text);
 
 /*
  * The redactor: every text that leaves the program passes it where it may

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/look.h"
@@ -426,10 +427,8 @@ kept_drop(struct kept *kept)
 {
 	if (kept->connection != NULL)
 		kept->close(kept->connection);
-	if (kept->url != NULL)
-		explicit_bzero(kept->url, strlen(kept->url));
 	free(kept->kind);
-	free(kept->url);
+	secret_free(kept->url);
 	*kept = (struct kept){.connection = NULL};
 }
 

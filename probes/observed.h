@@ -185,6 +185,11 @@ struct observed {
 	size_t nsmokes;
 };
 
+enum {
+	/* Memory for one line of a prober (at most 4 MiB): more than what any
+	 * such line comes to, since a full arena ends the process. */
+	OBSERVED_ONE_BYTES_MAX = 32 << 20,
+};
 void observed_init(struct observed *observed, struct arena *arena);
 /* Parses one line (observation, supervisor, processes or smoke: its "schema"
  * says) into `observed`. Bounded, strict in types, hostile input is ERR_INPUT.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
 #include "probes/redis_nodes.h"
@@ -21,20 +22,12 @@ static const int64_t MASTER_MS = 500;
 static struct redis_server *shared;
 
 static void
-free_secret(char *text)
-{
-	if (text != NULL)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
-static void
 server_free(struct redis_server *server)
 {
 	for (size_t i = 0; i < server->nnodes; i++)
 		redis_connection_close(server->nodes[i].redis);
-	free_secret(server->key);
-	free_secret(server->url);
+	secret_free(server->key);
+	secret_free(server->url);
 	free(server->name);
 	free(server);
 }

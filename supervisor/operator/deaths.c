@@ -10,6 +10,7 @@
 #include "probes/observed.h"
 #include "probes/queue/queue.h"
 #include "supervisor/operator/deaths.h"
+#include "supervisor/operator/endpoint.h"
 #include "supervisor/operator/helper.h"
 #include "supervisor/operator/operator.h"
 
@@ -20,7 +21,6 @@ enum {
 	KILL_MS = 6000,
 	RETRY_MS = 1000, /* doubled with each try */
 	TRIES_MAX = 12,  /* more than an hour: then the lease is left to end */
-	ANSWER_MAX = 256 * 1024,
 };
 
 /* Somebody of this worker died, who may have held jobs of this queue. */
@@ -235,7 +235,7 @@ take_answer(
 	struct err err = ERR_INIT;
 	struct arena arena;
 
-	arena_init(&arena, ANSWER_MAX);
+	arena_init(&arena, OBSERVED_ONE_BYTES_MAX);
 	observed_init(&observed, &arena);
 	if (observed_add_line(&observed, line, len, &err) == -1 ||
 	    observed.nobservations != 1) {
@@ -270,7 +270,7 @@ prober_said(struct helper *helper)
 	    (end = memchr(helper->out.data, '\n', helper->out.len)) != NULL) {
 		size_t len = (size_t)(end - helper->out.data);
 		bool good = true;
-		if (!queues_is_step(helper->out.data, len))
+		if (!endpoint_is_step(helper->out.data, len))
 			good = take_answer(prober->deaths,
 			    prober->queues[prober->answered++],
 			    helper->out.data, len);

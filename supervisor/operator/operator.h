@@ -48,7 +48,8 @@
  *     notes.c      what is remembered on disk
  *     watch.c      news of the manifest and of secrets (inotify)
  *     events.c     what happened, kept in store.c
- *     queues.c     observation of the declared queues
+ *     queues.c     observation of the declared queues: endpoint.c asks,
+ *                  queue_seen.c keeps the answers
  *     scaling.c    replicas by a queue (scale.c)
  *     leases.c     who is told to end and holds a job gets more time
  *     deaths.c     what the dead held is given back

@@ -50,8 +50,6 @@ bool queues_view_find(
  * object, and ends it. It holds secrets. */
 void queues_begin_request(struct jsonw *json,
     const struct declared_queue *queue, const char *op, int64_t timeout_ms);
-/* A step on the way to a prober's answer: it matters only to who watches. */
-bool queues_is_step(const char *line, size_t len);
 
 /* --- queues_write.c --- */
 /* Elements of the array `queues` of reeve.status/1. */
