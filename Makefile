@@ -220,6 +220,7 @@ UNIT_WRAP_test_operator_preset = -Wl,--wrap=queues_view_find,--wrap=intent_spec
 UNIT_WRAP_test_operator_preview = -Wl,--wrap=views_make,--wrap=plans_choice,--wrap=plan_worker_find,--wrap=plan_worker
 UNIT_WRAP_test_operator_live = -Wl,--wrap=helper_start,--wrap=clock_ms
 UNIT_WRAP_test_operator_queue_seen = -Wl,--wrap=clock_ms
+UNIT_WRAP_test_operator_queues = -Wl,--wrap=helper_start,--wrap=trend_add,--wrap=scaling_saw,--wrap=leases_saw,--wrap=deaths_queue
 UNIT_WRAP_test_processes_match = -Wl,--wrap=clock_ms,--wrap=connections_each
 # The logger's test is also its client's.
 UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=clock_cpu_ms,--wrap=epoll_wait

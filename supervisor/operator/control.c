@@ -2,9 +2,6 @@
 #include "base/base.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/operator/ask.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/operator/reading.h"
 #include "supervisor/wire/place.h"
@@ -29,6 +27,7 @@
 enum {
 	CONNECTIONS_MAX = 16,
 	BACKLOG = 16,
+	ROUTES_TEXT_MAX = 1024,
 };
 
 struct control {
@@ -55,14 +54,6 @@ struct later {
 	const struct route *route;
 };
 
-/* One request. */
-struct ask {
-	struct operator_core *op;
-	struct http_request *request;
-};
-
-typedef void ask_fn(struct ask *ask);
-
 /* An operator that has just begun knows neither yet. */
 enum needs {
 	NEEDS_NOTHING,
@@ -78,133 +69,7 @@ struct route {
 	enum needs needs;
 };
 
-static void
-say(struct ask *ask, unsigned status, bool ok, const char *text)
-{
-	struct jsonw json;
-
-	ask->request->status = status;
-	buffer_clear(&ask->request->out);
-	jsonw_init(&json, &ask->request->out, false);
-	jsonw_object(&json, NULL);
-	jsonw_text(&json, "schema", "reeve.control/1");
-	jsonw_bool(&json, "ok", ok);
-	jsonw_text(&json, "text", text);
-	jsonw_end(&json);
-	buffer_text(&ask->request->out, "\n");
-}
-
-static const char *
-argument(const struct ask *ask, const char *key)
-{
-	return http_argument(ask->request, key);
-}
-
-/* --- who asks ---------------------------------------------------------- */
-
-static bool
-in_group(const struct ucred *peer, const char *name)
-{
-	gid_t groups[256];
-	int count = ARRAY_LEN(groups);
-	const struct group *group = getgrnam(name);
-	const struct passwd *user = getpwuid(peer->uid);
-
-	if (group == NULL)
-		return false;
-	gid_t wanted = group->gr_gid;
-
-	if (peer->gid == wanted)
-		return true;
-	if (user == NULL ||
-	    getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
-		return false;
-	for (int i = 0; i < count; i++)
-		if (groups[i] == wanted)
-			return true;
-	return false;
-}
-
-static int
-peer_of(const struct ask *ask, struct ucred *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(
-	    http_descriptor(ask->request), SOL_SOCKET, SO_PEERCRED, ret, &len);
-}
-
-/* Root, our own user, or a member of supervisor.control.group. */
-static bool
-may_change(const struct ask *ask)
-{
-	struct ucred peer = {.uid = (uid_t)-1};
-	const struct intent *intent = ask->op->intent;
-
-	if (peer_of(ask, &peer) == -1)
-		return false;
-	if (peer.uid == 0 || peer.uid == geteuid())
-		return true;
-	return intent != NULL &&
-	       intent->declared->supervisor.control_group != NULL &&
-	       in_group(&peer, intent->declared->supervisor.control_group);
-}
-
-/* What people ordered is worth remembering, with who it was. */
-static void
-note_order(const struct ask *ask, const char *path)
-{
-	struct ucred peer = {.uid = (uid_t)-1};
-	const char *replica = argument(ask, "replica");
-	const char *replicas = argument(ask, "replicas");
-
-	(void)peer_of(ask, &peer);
-	events_say(ask->op->events, "order", argument(ask, "worker"),
-	    "%s%s%.8s%s%.8s by uid %d", path + 1,
-	    replica == NULL ? "" : " replica ", replica == NULL ? "" : replica,
-	    replicas == NULL ? "" : " to ", replicas == NULL ? "" : replicas,
-	    (int)peer.uid);
-}
-
-/* --- what is asked ------------------------------------------------------ */
-
-/* The worker that is meant; NULL after the answer was given. `ret_replica` is
- * WIRE_ALL_REPLICAS where none is named. */
-static struct running_worker *
-worker_meant(struct ask *ask, int32_t *ret_replica)
-{
-	const char *name = argument(ask, "worker");
-	const char *replica = argument(ask, "replica");
-	struct err err = ERR_INIT;
-	char text[128];
-	int64_t index = WIRE_ALL_REPLICAS;
-
-	if (name == NULL || *name == '\0') {
-		say(ask, MHD_HTTP_BAD_REQUEST, false, "which worker?");
-		return NULL;
-	}
-	struct running_worker *worker = running_find(&ask->op->running, name);
-
-	if (worker == NULL) {
-		(void)snprintf(text, sizeof(text), "no worker '%.63s'", name);
-		say(ask, MHD_HTTP_NOT_FOUND, false, text);
-		return NULL;
-	}
-	if (replica != NULL &&
-	    text_i64(replica, 0, WORKER_REPLICAS_MAX, &index, &err) == -1) {
-		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
-		return NULL;
-	}
-	if (index >= 0 &&
-	    running_instance_find(worker, (uint32_t)index) == NULL) {
-		(void)snprintf(text, sizeof(text), "'%.63s' has no replica %d",
-		    name, (int)index);
-		say(ask, MHD_HTTP_NOT_FOUND, false, text);
-		return NULL;
-	}
-	*ret_replica = (int32_t)index;
-	return worker;
-}
+/* --- what may be looked at ----------------------------------------------- */
 
 static void
 get_status(struct ask *ask)
@@ -218,7 +83,7 @@ get_events(struct ask *ask)
 	struct err err = ERR_INIT;
 
 	if (status_events(ask->op, ask->request, &err) == -1)
-		say(ask,
+		ask_say(ask,
 		    err.kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
 		                          : MHD_HTTP_SERVICE_UNAVAILABLE,
 		    false, err.text);
@@ -230,7 +95,7 @@ get_history(struct ask *ask)
 	struct err err = ERR_INIT;
 
 	if (status_history(ask->op, ask->request, &err) == -1)
-		say(ask,
+		ask_say(ask,
 		    err.kind == ERR_INPUT ? MHD_HTTP_BAD_REQUEST
 		                          : MHD_HTTP_SERVICE_UNAVAILABLE,
 		    false, err.text);
@@ -264,7 +129,7 @@ foresee(void *arg, struct intent *intent, const struct buffer *why)
 	    .op = foreseen->control->op, .request = foreseen->request};
 
 	if (intent == NULL)
-		say(&ask, MHD_HTTP_CONFLICT, false, why->data);
+		ask_say(&ask, MHD_HTTP_CONFLICT, false, why->data);
 	else
 		preview_write(ask.op, intent, &ask.request->out);
 	intent_free(intent);
@@ -282,7 +147,7 @@ post_plan(struct ask *ask)
 {
 	struct control *control = ask->op->control;
 	const struct reading_of of = {
-	    .path = argument(ask, "file"),
+	    .path = ask_argument(ask, "file"),
 	    .environment = ask->op->environment,
 	    .secrets = ask->op->secrets,
 	    .key = &ask->op->key,
@@ -290,7 +155,7 @@ post_plan(struct ask *ask)
 	struct err err = ERR_INIT;
 
 	if (of.path == NULL || *of.path != '/') {
-		say(ask, MHD_HTTP_BAD_REQUEST, false,
+		ask_say(ask, MHD_HTTP_BAD_REQUEST, false,
 		    "which file? an absolute path");
 		return;
 	}
@@ -300,7 +165,7 @@ post_plan(struct ask *ask)
 		foreseen->reading =
 		    reading_start(&ask->op->loop, &of, foresee, foreseen, &err);
 	if (foreseen == NULL || foreseen->reading == NULL) {
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
+		ask_say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
 		free(foreseen);
 		return;
 	}
@@ -309,7 +174,7 @@ post_plan(struct ask *ask)
 	if (foreseen->request == NULL) {
 		reading_cancel(foreseen->reading);
 		free(foreseen);
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
+		ask_say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
 		return;
 	}
 	foreseen->control = control;
@@ -321,129 +186,14 @@ post_plan(struct ask *ask)
 }
 
 static void
-order(struct ask *ask, enum wire_type type, const char *name, int32_t replica)
-{
-	struct err err = ERR_INIT;
-
-	if (wire_client_order(&ask->op->init, type, name, replica, 0, &err) ==
-	    -1)
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, err.text);
-	else
-		say(ask, MHD_HTTP_ACCEPTED, true, "ordered");
-}
-
-/* A whole worker is rolled, by a new generation in the plan, so that a restart
- * of the operator doesn't forget it. One replica is restarted at once. */
-static void
-post_restart(struct ask *ask)
-{
-	int32_t replica = WIRE_ALL_REPLICAS;
-	const char *all = argument(ask, "all");
-
-	if (all != NULL) {
-		for (size_t i = 0; i < ask->op->ntracked; i++)
-			ask->op->tracked[i].generation++;
-		operator_wake(ask->op, 0);
-		say(ask, MHD_HTTP_ACCEPTED, true,
-		    "every worker is restarted, one after the other");
-		return;
-	}
-	struct running_worker *worker = worker_meant(ask, &replica);
-
-	if (worker == NULL)
-		return;
-	if (replica >= 0) {
-		order(ask, WIRE_RESTART, worker->wire.name, replica);
-		return;
-	}
-	if (ask->op->intent == NULL) {
-		say(ask, MHD_HTTP_CONFLICT, false, "no manifest is in force");
-		return;
-	}
-	operator_track(ask->op, worker->wire.name)->generation++;
-	operator_wake(ask->op, 0);
-	say(ask, MHD_HTTP_ACCEPTED, true,
-	    "its replicas are restarted, one after the other");
-}
-
-static void
-post_stop(struct ask *ask)
-{
-	int32_t replica = WIRE_ALL_REPLICAS;
-	struct running_worker *worker = worker_meant(ask, &replica);
-
-	if (worker != NULL)
-		order(ask, WIRE_STOP, worker->wire.name, replica);
-}
-
-static void
-post_start(struct ask *ask)
-{
-	int32_t replica = WIRE_ALL_REPLICAS;
-	struct running_worker *worker = worker_meant(ask, &replica);
-
-	if (worker != NULL)
-		order(ask, WIRE_START, worker->wire.name, replica);
-}
-
-static void
-post_scale(struct ask *ask)
-{
-	struct operator_core *op = ask->op;
-	struct err err = ERR_INIT;
-	int32_t replica = WIRE_ALL_REPLICAS;
-	int64_t replicas = 0;
-	struct running_worker *worker = worker_meant(ask, &replica);
-
-	if (worker == NULL)
-		return;
-	const char *number = argument(ask, "replicas");
-	const struct declared_worker *declared =
-	    operator_declared(op, worker->wire.name, NULL);
-
-	if (declared == NULL) {
-		say(ask, MHD_HTTP_CONFLICT, false, "it is not declared");
-		return;
-	}
-	if (number == NULL) {
-		say(ask, MHD_HTTP_BAD_REQUEST, false, "how many replicas?");
-		return;
-	}
-	if (text_equal(number, "auto")) {
-		operator_track(op, worker->wire.name)->scale = -1;
-		op->notes_due = true;
-		plans_want_another(op);
-		say(ask, MHD_HTTP_ACCEPTED, true,
-		    declared->scale.queue != NULL ? "by its queue again"
-		                                  : "as declared again");
-		return;
-	}
-	if (text_i64(number, 0, WORKER_REPLICAS_MAX, &replicas, &err) == -1) {
-		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
-		return;
-	}
-	struct tracked *tracked = operator_track(op, worker->wire.name);
-	bool by_queue = declared->scale.queue != NULL;
-
-	tracked->scale =
-	    replicas == declared->replicas && !by_queue ? -1 : replicas;
-	tracked->scale_over = declared->replicas;
-	op->notes_due = true;
-	plans_want_another(op);
-	say(ask, MHD_HTTP_ACCEPTED, true,
-	    by_queue ? "until `reeve scale WORKER auto`"
-	             : "until the manifest says another number");
-}
-
-static void
 reloaded(void *arg, bool ok, const char *text)
 {
 	struct later *later = arg;
 	struct ask ask = {.op = later->op, .request = later->request};
 
-	say(&ask, ok ? MHD_HTTP_OK : MHD_HTTP_CONFLICT, ok, text);
+	ask_say(&ask, ok ? MHD_HTTP_OK : MHD_HTTP_CONFLICT, ok, text);
 	if (ok)
-		note_order(&ask, "/reload");
+		ask_note_order(&ask, "/reload");
 	http_answer_deferred(later->request);
 	free(later);
 }
@@ -461,7 +211,7 @@ after_reading(struct ask *ask, const struct route *route, const char *why,
 		    .route = route};
 	if (later == NULL || later->request == NULL) {
 		free(later);
-		say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
+		ask_say(ask, MHD_HTTP_SERVICE_UNAVAILABLE, false, "no memory");
 		return;
 	}
 	if (operator_reload_then(ask->op, why, done, later, &err) == -1)
@@ -474,105 +224,6 @@ post_reload(struct ask *ask)
 	after_reading(ask, NULL, "asked for", reloaded);
 }
 
-static void
-post_alert_test(struct ask *ask)
-{
-	const char *name = argument(ask, "receiver");
-	char text[160];
-
-	if (alerts_test(&ask->op->alerts, name) > 0) {
-		say(ask, MHD_HTTP_ACCEPTED, true,
-		    "sent; `receivers` of GET /status says how it went");
-		return;
-	}
-	(void)snprintf(text, sizeof(text),
-	    "no receiver '%.63s': 'reeve alert ls' shows them", name);
-	say(ask, MHD_HTTP_NOT_FOUND, false, text);
-}
-
-static void
-post_silence(struct ask *ask)
-{
-	const char *match = argument(ask, "match");
-	const char *reason = argument(ask, "reason");
-	const char *length = argument(ask, "for_ms");
-	struct ucred peer = {.uid = (uid_t)-1};
-	struct silence wanted = {0};
-	struct err err = ERR_INIT;
-	int64_t for_ms = 0;
-	int64_t id = 0;
-	size_t count = 0;
-	char text[160];
-
-	(void)peer_of(ask, &peer);
-	(void)snprintf(wanted.by, sizeof(wanted.by), "uid %d", (int)peer.uid);
-	if (text_copy(wanted.match, sizeof(wanted.match),
-	        match == NULL ? "" : match, &err) == -1 ||
-	    text_copy(wanted.reason, sizeof(wanted.reason),
-	        reason == NULL ? "" : reason, &err) == -1 ||
-	    text_i64(length == NULL ? "" : length, 1, INT64_MAX, &for_ms,
-	        &err) == -1 ||
-	    alerts_silence(
-	        &ask->op->alerts, &wanted, for_ms, &id, &count, &err) == -1) {
-		say(ask, MHD_HTTP_BAD_REQUEST, false, err.text);
-		return;
-	}
-	(void)snprintf(text, sizeof(text),
-	    "silence %" PRId64 ": %zu alerts that are known fit now", id,
-	    count);
-	events_say(ask->op->events, "silence", NULL,
-	    "silence %" PRId64 " of '%s' by %s: %s", id, wanted.match,
-	    wanted.by, wanted.reason);
-	operator_wake(ask->op, 0);
-	say(ask, MHD_HTTP_ACCEPTED, true, text);
-}
-
-static void
-post_unsilence(struct ask *ask)
-{
-	const char *number = argument(ask, "id");
-	struct ucred peer = {.uid = (uid_t)-1};
-	int64_t id = 0;
-	char text[96];
-
-	(void)peer_of(ask, &peer);
-	if (text_i64(number == NULL ? "" : number, 1, INT64_MAX, &id, NULL) ==
-	        -1 ||
-	    !alerts_unsilence(&ask->op->alerts, id)) {
-		(void)snprintf(text, sizeof(text),
-		    "no silence '%.20s': 'reeve alert silences' shows them",
-		    number == NULL ? "" : number);
-		say(ask, MHD_HTTP_NOT_FOUND, false, text);
-		return;
-	}
-	events_say(ask->op->events, "silence-over", NULL,
-	    "silence %" PRId64 " was taken back by uid %d", id, (int)peer.uid);
-	operator_wake(ask->op, 0);
-	say(ask, MHD_HTTP_ACCEPTED, true, "taken back");
-}
-
-/* Somebody moved jobs of one of our queues back: worth remembering beside what
- * became of the workers then. */
-static void
-post_moved(struct ask *ask)
-{
-	const char *queue = argument(ask, "queue");
-	const char *verb = argument(ask, "verb");
-	const char *text = argument(ask, "text");
-	struct ucred peer = {.uid = (uid_t)-1};
-
-	if (queue == NULL || verb == NULL || text == NULL) {
-		say(ask, MHD_HTTP_BAD_REQUEST, false,
-		    "of which queue, and what: queue, verb and text");
-		return;
-	}
-	(void)peer_of(ask, &peer);
-	events_say(ask->op->events, "queue-moved", NULL,
-	    "%.16s of queue '%.63s' by uid %d: %.160s", verb, queue,
-	    (int)peer.uid, text);
-	say(ask, MHD_HTTP_ACCEPTED, true, "noted");
-}
-
 static const struct route routes[] = {
     {"GET", "/status", get_status, false, false, NEEDS_NOTHING},
     {"GET", "/diff", get_diff, false, false, NEEDS_NOTHING},
@@ -581,15 +232,15 @@ static const struct route routes[] = {
     {"GET", "/events", get_events, false, false, NEEDS_NOTHING},
     {"GET", "/history", get_history, false, false, NEEDS_NOTHING},
     {"GET", "/scaler", get_scaler, false, false, NEEDS_NOTHING},
-    {"POST", "/restart", post_restart, true, true, NEEDS_DECLARED},
-    {"POST", "/stop", post_stop, true, true, NEEDS_RUNNING},
-    {"POST", "/start", post_start, true, true, NEEDS_RUNNING},
-    {"POST", "/scale", post_scale, true, true, NEEDS_DECLARED},
+    {"POST", "/restart", order_restart, true, true, NEEDS_DECLARED},
+    {"POST", "/stop", order_stop, true, true, NEEDS_RUNNING},
+    {"POST", "/start", order_start, true, true, NEEDS_RUNNING},
+    {"POST", "/scale", order_scale, true, true, NEEDS_DECLARED},
     {"POST", "/reload", post_reload, true, true, NEEDS_NOTHING},
-    {"POST", "/alert-test", post_alert_test, true, true, NEEDS_NOTHING},
-    {"POST", "/silence", post_silence, true, false, NEEDS_NOTHING},
-    {"POST", "/unsilence", post_unsilence, true, false, NEEDS_NOTHING},
-    {"POST", "/moved", post_moved, true, false, NEEDS_NOTHING},
+    {"POST", "/alert-test", order_alert_test, true, true, NEEDS_NOTHING},
+    {"POST", "/silence", order_silence, true, false, NEEDS_NOTHING},
+    {"POST", "/unsilence", order_unsilence, true, false, NEEDS_NOTHING},
+    {"POST", "/moved", order_moved, true, false, NEEDS_NOTHING},
 };
 
 /* --- which it is -------------------------------------------------------- */
@@ -600,7 +251,7 @@ run(struct ask *ask, const struct route *one)
 	one->run(ask);
 	if (one->order && !ask->request->deferred &&
 	    ask->request->status < MHD_HTTP_MULTIPLE_CHOICES)
-		note_order(ask, one->path);
+		ask_note_order(ask, one->path);
 }
 
 /* Whether it could be or not, the order itself says what it lacks. */
@@ -626,6 +277,20 @@ is_too_early(const struct operator_core *op, enum needs needs)
 }
 
 static void
+say_routes(struct ask *ask, unsigned status, const char *why)
+{
+	struct buffer text;
+
+	buffer_init(&text, ROUTES_TEXT_MAX);
+	buffer_format(&text, "%s; there are", why);
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		buffer_format(&text, "%s %s %s", i == 0 ? "" : ",",
+		    routes[i].method, routes[i].path);
+	ask_say(ask, status, false, text.data);
+	buffer_fini(&text);
+}
+
+static void
 route(struct ask *ask, const char *method, const char *path)
 {
 	bool exists = false;
@@ -637,8 +302,8 @@ route(struct ask *ask, const char *method, const char *path)
 		exists = true;
 		if (!text_equal(one->method, method))
 			continue;
-		if (one->guarded && !may_change(ask))
-			say(ask, MHD_HTTP_FORBIDDEN, false,
+		if (one->guarded && !ask_may_change(ask))
+			ask_say(ask, MHD_HTTP_FORBIDDEN, false,
 			    "only root, the supervisor's user and its control "
 			    "group may change things");
 		else if (is_too_early(ask->op, one->needs))
@@ -648,13 +313,9 @@ route(struct ask *ask, const char *method, const char *path)
 		return;
 	}
 	if (exists)
-		say(ask, MHD_HTTP_METHOD_NOT_ALLOWED, false,
-		    "not with this method");
+		say_routes(ask, MHD_HTTP_METHOD_NOT_ALLOWED, "not that way");
 	else
-		say(ask, MHD_HTTP_NOT_FOUND, false,
-		    "GET /status /diff /plan /events, POST /plan /restart /stop "
-		    "/start /scale /reload /alert-test /silence /unsilence "
-		    "/moved");
+		say_routes(ask, MHD_HTTP_NOT_FOUND, "no such path");
 }
 
 static void

@@ -23,7 +23,8 @@ enum {
 	IDLE_MS = 1000,
 	IDLE_EACH_MS = 40,
 	KILL_MS = 6 * 1000,
-	AHEAD_MAX = 1000, /* asked and not yet answered */
+	AHEAD_MAX = 1000,      /* asked and not yet answered */
+	AHEAD_BYTES = 1 << 20, /* of a line, which a prober reads whole */
 	SERVER_SIZE = 64,
 };
 
@@ -138,6 +139,8 @@ give_up(struct endpoint *endpoint, const char *why)
 	plan_round(endpoint, answered == 0);
 	endpoint->first = (endpoint->first + answered + 1) % endpoint->count;
 	endpoint->ending = true;
+	/* Or the next one would answer these first, as if they were its own. */
+	buffer_clear(&endpoint->prober.in);
 	helper_kill(&endpoint->prober);
 }
 
@@ -198,7 +201,8 @@ ask(struct endpoint *endpoint)
 
 	while (endpoint->asked < endpoint->count &&
 	       (between[0] == ',' || endpoint->asked == endpoint->answered) &&
-	       endpoint->asked - endpoint->answered < AHEAD_MAX) {
+	       endpoint->asked - endpoint->answered < AHEAD_MAX &&
+	       prober->in.len < AHEAD_BYTES) {
 		buffer_text(&prober->in, between);
 		say_request(endpoint->plan->op,
 		    queue_at(endpoint, endpoint->asked++), &prober->in);

@@ -198,6 +198,15 @@ spawn(struct helper *helper, const char *const *argv, int in, int out)
 	return rc;
 }
 
+/* Half a request would be another one. */
+static int
+refuse_request(struct err *err)
+{
+	return err_set(err, ERR_CAPACITY,
+	    "what is to be asked is longer than %d bytes",
+	    (int)HELPER_TEXT_MAX);
+}
+
 int
 helper_start(struct helper *helper, const char *const *argv,
     int64_t deadline_ms, struct err *err)
@@ -207,6 +216,8 @@ helper_start(struct helper *helper, const char *const *argv,
 	int rc = 0;
 
 	assert(helper->pid == 0);
+	if (helper->in.overflow)
+		return refuse_request(err);
 	buffer_clear(&helper->out);
 	helper->killed = false;
 	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1) {
@@ -249,6 +260,8 @@ helper_tell(struct helper *helper, struct err *err)
 {
 	if (helper->to.fd == -1)
 		return err_set(err, ERR_REFUSED, "it doesn't listen any more");
+	if (helper->in.overflow)
+		return refuse_request(err);
 	write_request(helper);
 	if (helper->in.len > 0 && !helper->to.added)
 		return loop_add(helper->loop, &helper->to, EPOLLOUT, err);

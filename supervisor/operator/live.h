@@ -19,15 +19,18 @@ struct live *live_new(struct operator_core *op);
 /* Once it is known what runs. */
 void live_begin(struct live *live);
 void live_free(struct live *live); /* accepts NULL */
-/* Whether there was an answer, or it is known that there is none. */
-bool live_known(const struct live *live);
+/* The other ends of its connections, texts, where `peers_wanted` was set; NULL:
+ * they aren't known. */
+const struct cJSON *live_peers(struct live *live, int32_t pid);
+
+/* --- live_compare.c --- */
 /* Adds how the process of an instance differs from `spec`, with which it was
  * started. Returns whether it is to be replaced for it. */
 bool live_compare(struct live *live, struct drift_list *list,
     const struct declared_worker *declared, const struct worker_spec *spec,
     struct running_instance *instance);
 
-/* How one process differs; for live.c and consumers.c. */
+/* How one process differs; consumers.c adds to it too. */
 struct live_found {
 	struct live *live;
 	struct drift_list *list;
@@ -38,9 +41,6 @@ struct live_found {
 };
 void live_add(struct live_found *found, enum drift_class kind, const char *key,
     const char *what, const char *observed, const char *expected);
-/* The other ends of its connections, texts, where `peers_wanted` was set; NULL:
- * they aren't known. */
-const struct cJSON *live_peers(struct live *live, int32_t pid);
 /* Adds the processes that no declaration knows. */
 void live_strangers(struct live *live, struct drift_list *list);
 

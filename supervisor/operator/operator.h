@@ -39,7 +39,7 @@
  *     reload.c     the manifest, read again (reading.c: by a child)
  *     plans.c      what the init should have, and sending it
  *     views.c      how each worker stands beside its declaration: drift
- *     live.c       the processes as they are now
+ *     live.c       the processes as they are now; live_compare.c judges
  *     consumers.c  to what they, and others, are connected
  *     judge.c      a pass: drift, reconcile, and doing it
  *     preview.c    the same without doing it: `reeve plan`
@@ -57,7 +57,8 @@
  *     rules.c      what of them somebody should be told, by thresholds:
  *                  objectives.c, preset.c
  *     stall.c      who takes nothing of what waits
- *     status.c     what is said about it all; control.c to whom
+ *     status.c     what is said about it all; control.c to whom, ask.c who
+ *                  asks, orders.c what is ordered
  *     serve.c      the same over TCP, for reading: metrics.c, page.c, ready.c
  */
 struct reload;
