@@ -2,8 +2,6 @@
 #ifndef REEVE_BASE_URL_SPAN_H
 #define REEVE_BASE_URL_SPAN_H
 
-#include <string.h>
-
 #include "base/base.h"
 
 /*

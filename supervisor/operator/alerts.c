@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "supervisor/operator/alert_cause.h"
+#include "supervisor/operator/alert_events.h"
 #include "supervisor/operator/alerts.h"
 #include "supervisor/operator/receivers.h"
 #include "supervisor/operator/spool.h"
@@ -128,7 +129,7 @@ resolve(struct alerts *alerts)
 		alert->cause = NULL;
 		*at = alert->next;
 		if (alert->told) {
-			receivers_emit(alerts, alert, "resolved", NULL);
+			alert_events_emit(alerts, alert, "resolved", NULL);
 			tell(alerts, alert, "resolved");
 		} else if (alert->quiet) {
 			tell(alerts, alert, "resolved");
@@ -162,8 +163,8 @@ raise_those_due(struct alerts *alerts)
 		}
 		alert->told = true;
 		alert->quiet = false;
-		receivers_set_repeats(alerts, alert);
-		receivers_emit(alerts, alert, "raised", NULL);
+		alert_events_set_repeats(alerts, alert);
+		alert_events_emit(alerts, alert, "raised", NULL);
 		tell(alerts, alert, "raised");
 	}
 }
@@ -184,7 +185,7 @@ repeat(struct alerts *alerts, struct alert *alert)
 		alert->repeat_at_ms[i] =
 		    clock_after(now_ms, receiver->repeat_ms);
 		if (!receivers_waits(receiver, alert))
-			receivers_emit(alerts, alert, "repeated", receiver);
+			alert_events_emit(alerts, alert, "repeated", receiver);
 	}
 }
 
@@ -236,7 +237,7 @@ alerts_judge(struct alerts *alerts, const struct alert_condition *conditions,
 		if (alert->told && alert->holds) {
 			if (alert->silence == 0 && !alert->muted &&
 			    alert->cause == NULL)
-				receivers_tell_late(alerts, alert);
+				alert_events_tell_late(alerts, alert);
 			repeat(alerts, alert);
 		}
 	if (alerts->changed) {

@@ -21,7 +21,9 @@
  *     alerts.c        what is new, still there, or over
  *     alert_cause.c   what another one explains: listed, not sent
  *     silences.c      what nobody wants to hear of for a while
- *     receivers.c     to whom, in order, and again until it is taken
+ *     alert_events.c  what is said of it, and for whom that is
+ *     receivers.c     brings it there in order, and again until it is taken
+ *     receivers_declared.c  whom the manifest names
  *     spool.c         on disk until then
  *     sending.c       what is on its way there, also when we die meanwhile
  *     deliver.c       the child that takes it there
@@ -141,11 +143,13 @@ void alerts_write_silences(const struct alerts *alerts, struct jsonw *json);
 /* When alerts_judge wants to be called again; CLOCK_NEVER. */
 int64_t alerts_wake_ms(const struct alerts *alerts);
 
-/* --- receivers.c --- */
+/* --- receivers_declared.c --- */
 /* The receivers of the manifest; copies. None: stderr. What waits for one that
  * is no longer declared is dropped. */
 void alerts_receivers(
     struct alerts *alerts, const struct declared_alert *declared, size_t count);
+
+/* --- receivers.c --- */
 /* Elements of the array `receivers` of reeve.status/1. */
 void alerts_write_receivers(const struct alerts *alerts, struct jsonw *json);
 /* Sends a marked alert, raised and resolved, to one receiver (NULL: to all)

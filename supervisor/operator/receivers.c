@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/operator/alert_events.h"
 #include "supervisor/operator/receivers.h"
 #include "supervisor/operator/record.h"
 #include "supervisor/operator/sending.h"
@@ -20,14 +21,8 @@ enum {
 	RETRY_CAP_MS = 60 * 1000,
 	RETRY_DOUBLINGS = 6,
 	RETRY_ASKED_CAP_MS = 60 * 60 * 1000,
-	EVENT_MAX = 256 * 1024,
 	MESSAGE_MAX = 1024 * 1024,
-	EXPLAINED_SHOWN = 16,
 };
-
-static const char TEST_KIND[] = "alert-test";
-
-static void next_delivery(struct alert_receiver *receiver);
 
 static bool
 is(const struct alert_receiver *receiver, const char *kind)
@@ -176,7 +171,7 @@ failed(struct alert_receiver *receiver, const char *why, int64_t status,
 	}
 	drop_test(receiver);
 	if (fault == FAULT_CONTENT)
-		next_delivery(receiver);
+		receiver_next(receiver);
 	else
 		wait_until(receiver, clock_after(clock_ms(), delay_ms));
 }
@@ -201,7 +196,7 @@ delivery_over(struct helper *helper, int status, bool killed)
 	spool_delivered_all(receiver);
 	sending_is_over(receiver);
 	works(receiver);
-	next_delivery(receiver);
+	receiver_next(receiver);
 }
 
 /* --- the next message -------------------------------------------------- */
@@ -353,8 +348,8 @@ say_all(struct alert_receiver *receiver)
 	}
 }
 
-static void
-next_delivery(struct alert_receiver *receiver)
+void
+receiver_next(struct alert_receiver *receiver)
 {
 	static const char *const DELIVER[] = {NULL, "deliver", NULL};
 	const struct alert_event *batch[ALERT_BATCH_MAX];
@@ -394,7 +389,17 @@ static void
 try_again(struct loop_timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	next_delivery(timer->owner);
+	receiver_next(timer->owner);
+}
+
+void
+receiver_begin(struct alert_receiver *receiver)
+{
+	receiver->retry =
+	    (struct loop_timer){.fire = try_again, .owner = receiver};
+	helper_init(
+	    &receiver->helper, receiver->alerts->loop, delivery_over, receiver);
+	sending_resume(receiver);
 }
 
 static size_t
@@ -423,7 +428,7 @@ receivers_send(struct alerts *alerts)
 			wait_until(receiver,
 			    clock_after(clock_ms(), receiver->group_wait_ms));
 		else
-			next_delivery(receiver);
+			receiver_next(receiver);
 	}
 }
 
@@ -439,124 +444,6 @@ receivers_waits(
 	return false;
 }
 
-/* --- events ------------------------------------------------------------ */
-
-/* What it explains goes with it, so that nobody has to be told of that. */
-static void
-write_explained(
-    const struct alerts *alerts, const struct alert *root, struct jsonw *json)
-{
-	size_t count = 0;
-
-	jsonw_array(json, "explains");
-	for (const struct alert *alert = alerts->known; alert != NULL;
-	     alert = alert->next) {
-		if (alert->cause != root || count++ >= EXPLAINED_SHOWN)
-			continue;
-		jsonw_object(json, NULL);
-		jsonw_text(json, "key", alert->key);
-		jsonw_text(json, "subject", alert->subject);
-		jsonw_text(json, "summary", alert->summary);
-		jsonw_end(json);
-	}
-	jsonw_end(json);
-}
-
-static void
-write_event(struct alerts *alerts, const struct alert *alert, const char *state,
-    struct buffer *out)
-{
-	char at[CLOCK_TEXT_SIZE];
-	char since[CLOCK_TEXT_SIZE];
-	struct jsonw json;
-
-	jsonw_init(&json, out, false);
-	jsonw_object(&json, NULL);
-	jsonw_text(&json, "schema", "reeve.alert/1");
-	jsonw_format(&json, "id", "%s-%s-%" PRIu64,
-	    alerts->system == NULL ? "" : alerts->system, alerts->nonce,
-	    alerts->next);
-	jsonw_text(&json, "state", state);
-	jsonw_text(&json, "system", alerts->system);
-	jsonw_text(&json, "key", alert->key);
-	jsonw_text(&json, "kind", alert->kind);
-	jsonw_text(&json, "severity", severity_name(alert->severity));
-	jsonw_text(&json, "subject", alert->subject);
-	jsonw_text(&json, "summary", alert->summary);
-	jsonw_text(&json, "evidence", alert->evidence);
-	jsonw_text(&json, "worker", alert->worker);
-	jsonw_text(&json, "queues", alert->queues);
-	jsonw_text(&json, "finding", alert->finding);
-	jsonw_text(&json, "fix", alert->fix);
-	write_explained(alerts, alert, &json);
-	jsonw_text(&json, "since", clock_text(alert->since_wall_ms, since));
-	jsonw_text(&json, "at", clock_text(clock_wall_ms(), at));
-	jsonw_i64(&json, "since_ms", alert->since_wall_ms);
-	jsonw_i64(&json, "hold_ms", alert->hold_ms);
-	jsonw_bool(&json, "test", text_equal(alert->kind, TEST_KIND));
-	jsonw_end(&json);
-}
-
-/* The end is for those who heard of the beginning: what they want to hear of
- * may have been declared anew since. */
-static bool
-is_for(const struct alert_receiver *receiver, const struct alert *alert,
-    bool over, const struct alert_receiver *only)
-{
-	if (!receiver->used || only != NULL)
-		return receiver->used && receiver == only;
-	return over ? spool_was_told(alert, receiver->name)
-	            : alert->severity >= receiver->min_severity;
-}
-
-void
-receivers_emit(struct alerts *alerts, struct alert *alert, const char *state,
-    const struct alert_receiver *only)
-{
-	const char *names[ALERT_RECEIVERS_MAX];
-	bool over = text_equal(state, "resolved");
-	size_t count = 0;
-	struct buffer text;
-
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-		if (is_for(&alerts->receivers[i], alert, over, only))
-			names[count++] = alerts->receivers[i].name;
-	buffer_init(&text, EVENT_MAX);
-	write_event(alerts, alert, state, &text);
-	if (!text.overflow)
-		spool_append(alerts, text.data, names, count);
-	for (size_t i = 0; !over && i < count; i++)
-		spool_note_told(alert, names[i]);
-	buffer_fini(&text);
-}
-
-void
-receivers_tell_late(struct alerts *alerts, struct alert *alert)
-{
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
-		const struct alert_receiver *receiver = &alerts->receivers[i];
-		if (receiver->used &&
-		    alert->severity >= receiver->min_severity &&
-		    !spool_was_told(alert, receiver->name))
-			receivers_emit(alerts, alert, "raised", receiver);
-	}
-}
-
-void
-receivers_set_repeats(struct alerts *alerts, struct alert *alert)
-{
-	int64_t now_ms = clock_ms();
-
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
-		const struct alert_receiver *receiver = &alerts->receivers[i];
-		alert->repeat_at_ms[i] =
-		    receiver->used && receiver->repeat_ms > 0 &&
-		            alert->severity >= receiver->min_severity
-		        ? clock_after(now_ms, receiver->repeat_ms)
-		        : CLOCK_NEVER;
-	}
-}
-
 /* --- a test ------------------------------------------------------------ */
 
 size_t
@@ -566,8 +453,8 @@ alerts_test(struct alerts *alerts, const char *name)
 
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
 		struct alert_receiver *receiver = &alerts->receivers[i];
-		char key[] = "alert-test", kind[] = "alert-test",
-		     subject[] = "reeve";
+		char key[] = ALERT_TEST_KIND, kind[] = ALERT_TEST_KIND;
+		char subject[] = "reeve";
 		char summary[] = "this is a test: nothing is wrong";
 		char evidence[] = "sent by 'reeve alert test'";
 		struct alert test = {
@@ -584,8 +471,8 @@ alerts_test(struct alerts *alerts, const char *name)
 			continue;
 		count++;
 		receiver->test_why[0] = '\0';
-		receivers_emit(alerts, &test, "raised", receiver);
-		receivers_emit(alerts, &test, "resolved", receiver);
+		alert_events_emit(alerts, &test, "raised", receiver);
+		alert_events_emit(alerts, &test, "resolved", receiver);
 		/* Not when it would be its turn: now. */
 		loop_timer_clear(alerts->loop, &receiver->retry);
 	}
@@ -594,7 +481,7 @@ alerts_test(struct alerts *alerts, const char *name)
 	spool_checkpoint(alerts);
 	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
 		if (alerts->receivers[i].used)
-			next_delivery(&alerts->receivers[i]);
+			receiver_next(&alerts->receivers[i]);
 	return count;
 }
 
@@ -633,132 +520,4 @@ alerts_write_receivers(const struct alerts *alerts, struct jsonw *json)
 		    *receiver->test_why == '\0' ? NULL : receiver->test_why);
 		jsonw_end(json);
 	}
-}
-
-/* --- which there are --------------------------------------------------- */
-
-static void
-receiver_clear(struct alert_receiver *receiver)
-{
-	if (!receiver->used)
-		return;
-	helper_fini(&receiver->helper);
-	loop_timer_clear(receiver->alerts->loop, &receiver->retry);
-	free(receiver->name);
-	free(receiver->kind);
-	free(receiver->format);
-	for (size_t i = 0; i < 2; i++) {
-		char *hidden = i == 0 ? receiver->url : receiver->secret;
-		if (hidden != NULL)
-			explicit_bzero(hidden, strlen(hidden));
-		free(hidden);
-	}
-	for (size_t i = 0; receiver->command[i] != NULL; i++)
-		free(receiver->command[i]);
-	*receiver = (struct alert_receiver){0};
-}
-
-void
-receivers_clear(struct alerts *alerts)
-{
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-		receiver_clear(&alerts->receivers[i]);
-}
-
-static bool
-same_command(const struct alert_receiver *receiver, const char *const *command)
-{
-	size_t i = 0;
-
-	for (; receiver->command[i] != NULL && command != NULL &&
-	       command[i] != NULL;
-	     i++)
-		if (!text_equal(receiver->command[i], command[i]))
-			return false;
-	return receiver->command[i] == NULL &&
-	       (command == NULL || command[i] == NULL);
-}
-
-static bool
-receiver_same(const struct alert_receiver *receiver,
-    const struct declared_alert *declared)
-{
-	return receiver->used && text_equal(receiver->name, declared->name) &&
-	       text_equal(receiver->kind, declared->kind) &&
-	       text_equal(receiver->url, declared->url) &&
-	       text_equal(receiver->secret, declared->key) &&
-	       text_equal(receiver->format, declared->format) &&
-	       receiver->repeat_ms == declared->repeat_ms &&
-	       receiver->group_wait_ms == declared->group_wait_ms &&
-	       receiver->by_subject == declared->by_subject &&
-	       receiver->min_severity == declared->min_severity &&
-	       same_command(receiver, declared->command);
-}
-
-static char *
-copy(const char *text)
-{
-	return text == NULL ? NULL : strdup(text);
-}
-
-static void
-receiver_set(struct alerts *alerts, struct alert_receiver *receiver,
-    const struct declared_alert *declared)
-{
-	receiver_clear(receiver);
-	*receiver = (struct alert_receiver){
-	    .used = true,
-	    .name = copy(declared->name),
-	    .kind = copy(declared->kind),
-	    .url = copy(declared->url),
-	    .secret = copy(declared->key),
-	    .format = copy(declared->format),
-	    .repeat_ms = declared->repeat_ms,
-	    .group_wait_ms = declared->group_wait_ms,
-	    .by_subject = declared->by_subject,
-	    .min_severity = declared->min_severity,
-	    .retry = {.fire = try_again, .owner = receiver},
-	    .alerts = alerts,
-	};
-	for (size_t i = 0;
-	     declared->command != NULL && declared->command[i] != NULL &&
-	     i < ALERT_COMMAND_MAX;
-	     i++)
-		receiver->command[i] = copy(declared->command[i]);
-	helper_init(&receiver->helper, alerts->loop, delivery_over, receiver);
-	sending_resume(receiver);
-}
-
-void
-alerts_receivers(
-    struct alerts *alerts, const struct declared_alert *declared, size_t count)
-{
-	static const struct declared_alert standard = {
-	    .name = "stderr", .kind = "stderr"};
-
-	if (count > ALERT_RECEIVERS_MAX) {
-		log_error("alert.receivers", "only the first %d are used",
-		    (int)ALERT_RECEIVERS_MAX);
-		count = ALERT_RECEIVERS_MAX;
-	}
-	if (count == 0) {
-		declared = &standard;
-		count = 1;
-	}
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++) {
-		struct alert_receiver *receiver = &alerts->receivers[i];
-		if (i >= count)
-			receiver_clear(receiver);
-		else if (!receiver_same(receiver, &declared[i]))
-			receiver_set(alerts, receiver, &declared[i]);
-	}
-	spool_prune(alerts);
-	for (struct alert *alert = alerts->known; alert != NULL;
-	     alert = alert->next) {
-		spool_forget_told(alerts, alert);
-		receivers_set_repeats(alerts, alert);
-	}
-	for (size_t i = 0; i < ALERT_RECEIVERS_MAX; i++)
-		if (alerts->receivers[i].used)
-			next_delivery(&alerts->receivers[i]);
 }

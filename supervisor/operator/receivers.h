@@ -29,18 +29,16 @@ int64_t receiver_delay_ms(
 
 /* Has all get what waits for them; to be called after a pass. */
 void receivers_send(struct alerts *alerts);
-void receivers_clear(struct alerts *alerts);
-/* Writes an event down, for one receiver or (NULL) all that want it; "resolved"
- * for all that were told of the beginning. */
-void receivers_emit(struct alerts *alerts, struct alert *alert,
-    const char *state, const struct alert_receiver *only);
-/* Raises it to those that want it and weren't told: they were declared, or
- * their minSeverity was lowered, since. */
-void receivers_tell_late(struct alerts *alerts, struct alert *alert);
 /* Whether something of that alert waits for it. */
 bool receivers_waits(
     const struct alert_receiver *receiver, const struct alert *alert);
-/* Begins to count anew until the next repeat. */
-void receivers_set_repeats(struct alerts *alerts, struct alert *alert);
+/* Of one that was just declared: it may be sent to, and what was on its way
+ * when an operator before us ended is taken up. */
+void receiver_begin(struct alert_receiver *receiver);
+/* Brings it what waits, unless it is being brought or it isn't time. */
+void receiver_next(struct alert_receiver *receiver);
+
+/* --- receivers_declared.c --- */
+void receivers_clear(struct alerts *alerts);
 
 #endif
