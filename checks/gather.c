@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "checks/gather.h"
+#include "checks/request_line.h"
 #include "probes/queue/queue.h"
 
 enum {
@@ -32,137 +33,6 @@ struct looks {
 	struct probe_request *requests;
 	size_t count;
 };
-
-static void
-head(struct jsonw *json, const char *kind, const struct gather_request *request)
-{
-	jsonw_object(json, NULL);
-	jsonw_text(json, "kind", kind);
-	jsonw_text(json, "subject", request->subject);
-	jsonw_i64(json, "timeout_ms", request->timeout_ms);
-	if (request->canary != NULL)
-		jsonw_text(json, "canary", request->canary);
-}
-
-void
-gather_share_prober(
-    struct probe_request *request, const struct declared_queue *queue)
-{
-	request->endpoint = queue->url;
-	request->together = queue_observes_together(queue->kind);
-}
-
-static const char *
-finished(struct buffer *line, struct arena *arena)
-{
-	const char *text =
-	    line->overflow ? NULL : arena_bytes(arena, line->data, line->len);
-
-	buffer_wipe(line);
-	return text;
-}
-
-const char *
-gather_request_line(struct arena *arena, const char *kind, const char *params,
-    const struct gather_request *request)
-{
-	struct buffer line;
-	struct jsonw json;
-
-	buffer_init(&line, LINE_MAX);
-	jsonw_init(&json, &line, false);
-	head(&json, kind, request);
-	if (request->by != NULL)
-		jsonw_text(&json, "by", request->by);
-	if (request->base != NULL)
-		jsonw_text(&json, "base", request->base);
-	if (request->reader != NULL) {
-		jsonw_array(&json, "reader");
-		for (size_t i = 0; request->reader[i] != NULL; i++)
-			jsonw_text(&json, NULL, request->reader[i]);
-		jsonw_end(&json);
-	}
-	jsonw_end(&json);
-	/* `params` is a JSON object of our own making: its members follow ours
-	 * in the same object. */
-	size_t len = params == NULL ? 0 : strlen(params);
-
-	if (len > 2) {
-		assert(params[0] == '{');
-		line.data[--line.len] = '\0';
-		buffer_text(&line, ",");
-		buffer_append(&line, params + 1, len - 1);
-	}
-	return finished(&line, arena);
-}
-
-/* What is asked of the jobs that wait, where the manifest says what they are
- * like. */
-static void
-put_sample(struct jsonw *json, const struct declared_jobs *jobs)
-{
-	if (jobs->id == NULL && jobs->version == NULL && jobs->size == NULL)
-		return;
-	jsonw_object(json, "sample");
-	if (jobs->id != NULL)
-		jsonw_text(json, "id", jobs->id);
-	if (jobs->version != NULL)
-		jsonw_text(json, "version", jobs->version);
-	if (jobs->size != NULL) {
-		jsonw_text(json, "size", jobs->size);
-		jsonw_i64(json, "sizeFrom", jobs->size_from);
-		jsonw_i64(json, "sizeBelow", jobs->size_below);
-	}
-	jsonw_end(json);
-}
-
-const char *
-gather_queue_line(struct arena *arena, const struct declared_queue *queue,
-    const char *op, const struct gather_request *request)
-{
-	struct buffer line;
-	struct jsonw json;
-
-	buffer_init(&line, LINE_MAX);
-	jsonw_init(&json, &line, false);
-	head(&json, "queue", request);
-	jsonw_text(&json, "queueKind", queue->kind);
-	jsonw_text(&json, "url", queue->url);
-	jsonw_i64(&json, "countTo", queue->count_to);
-	jsonw_object(&json, "options");
-	for (size_t i = 0; i < queue->noptions; i++)
-		jsonw_text(
-		    &json, queue->options[i].key, queue->options[i].value);
-	jsonw_end(&json);
-	jsonw_text(&json, "op", op);
-	if (text_equal(op, "observe"))
-		jsonw_bool(&json, "near", !request->alone);
-	if (text_equal(op, "observe") && !request->alone)
-		put_sample(&json, &queue->jobs);
-	if (text_equal(op, "arrivals")) {
-		jsonw_text(&json, "id", queue->jobs.id);
-		jsonw_text(&json, "rowKind", queue->jobs.row.kind);
-		jsonw_raw(&json, "row", queue->jobs.row.json);
-	}
-	if (request->payload != NULL)
-		jsonw_text(&json, "payload", request->payload);
-	if (request->receipt != NULL)
-		jsonw_text(&json, "receipt", request->receipt);
-	if (request->part != NULL)
-		jsonw_text(&json, "part", request->part);
-	if (request->limit > 0)
-		jsonw_i64(&json, "limit", request->limit);
-	if (request->force)
-		jsonw_bool(&json, "force", true);
-	if (request->ids != NULL) {
-		jsonw_array(&json, "ids");
-		for (size_t i = 0; i < request->nids; i++)
-			jsonw_text(&json, NULL, request->ids[i]);
-		jsonw_end(&json);
-	}
-	jsonw_end(&json);
-	return finished(&line, arena);
-}
 
 /* A look that can't be made is an observation too. */
 static int
@@ -226,14 +96,14 @@ add_queue(struct looks *looks, const struct declared_queue *queue,
     const char *subject, struct err *err)
 {
 	int64_t timeout_ms = look_timeout(looks->options, 0);
-	const char *line = gather_queue_line(looks->arena, queue, "observe",
-	    &(struct gather_request){
+	const char *line = request_line_queue(looks->arena, queue, "observe",
+	    &(struct request_more){
 	        .subject = subject, .timeout_ms = timeout_ms});
 
 	if (add_look(looks, "queue", subject, line, timeout_ms, err) == -1)
 		return -1;
 	if (line != NULL)
-		gather_share_prober(&looks->requests[looks->count - 1], queue);
+		request_share_prober(&looks->requests[looks->count - 1], queue);
 	return 0;
 }
 
@@ -287,8 +157,8 @@ look_at_arrivals(
 			    err);
 		else
 			rc = add_look(looks, "queue", subject,
-			    gather_queue_line(looks->arena, queue, "arrivals",
-			        &(struct gather_request){.subject = subject,
+			    request_line_queue(looks->arena, queue, "arrivals",
+			        &(struct request_more){.subject = subject,
 			            .timeout_ms = timeout_ms}),
 			    timeout_ms, err);
 		if (rc == -1)
@@ -319,9 +189,9 @@ look_at_checks(
 			    err);
 		else
 			rc = add_look(looks, request->kind, subject,
-			    gather_request_line(looks->arena, request->kind,
+			    request_line(looks->arena, request->kind,
 			        request->json,
-			        &(struct gather_request){.subject = subject,
+			        &(struct request_more){.subject = subject,
 			            .timeout_ms = timeout_ms}),
 			    timeout_ms, err);
 		if (rc == -1)
@@ -366,7 +236,7 @@ env_look_params(
 		jsonw_text(&json, "url", value);
 	}
 	jsonw_end(&json);
-	return finished(&out, arena);
+	return request_text(&out, arena);
 }
 
 static int
@@ -387,8 +257,8 @@ look_at_variable(struct looks *looks, const struct declared_worker *worker,
 		    looks->arena, kind, env_schemes[i].port, env->value);
 
 		return add_look(looks, kind, subject,
-		    gather_request_line(looks->arena, kind, params,
-		        &(struct gather_request){
+		    request_line(looks->arena, kind, params,
+		        &(struct request_more){
 		            .subject = subject, .timeout_ms = timeout_ms}),
 		    timeout_ms, err);
 	}
@@ -447,9 +317,9 @@ look_at_supervisor(
 	}
 	jsonw_end(&json);
 	return add_look(looks, "supervisor", "supervisor",
-	    gather_request_line(looks->arena, "supervisor",
-	        finished(&params, looks->arena),
-	        &(struct gather_request){
+	    request_line(looks->arena, "supervisor",
+	        request_text(&params, looks->arena),
+	        &(struct request_more){
 	            .subject = "supervisor", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
 }
@@ -481,9 +351,9 @@ look_at_processes(
 	jsonw_end(&json);
 	jsonw_end(&json);
 	return add_look(looks, "processes", "processes",
-	    gather_request_line(looks->arena, "processes",
-	        finished(&params, looks->arena),
-	        &(struct gather_request){
+	    request_line(looks->arena, "processes",
+	        request_text(&params, looks->arena),
+	        &(struct request_more){
 	            .subject = "processes", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
 }
@@ -526,9 +396,9 @@ look_at_platform(
 	name_ids(&json, declared, false);
 	jsonw_end(&json);
 	return add_look(looks, "platform", "platform",
-	    gather_request_line(looks->arena, "platform",
-	        finished(&params, looks->arena),
-	        &(struct gather_request){
+	    request_line(looks->arena, "platform",
+	        request_text(&params, looks->arena),
+	        &(struct request_more){
 	            .subject = "platform", .timeout_ms = timeout_ms}),
 	    timeout_ms, err);
 }

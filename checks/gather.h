@@ -18,8 +18,9 @@
  *   "queue NAME"        a queue's state and near names
  *   "queue NAME rows"   whether its jobs come before their rows, where the
  *                       manifest says which these are
- *   "queue NAME later"  the same, GATHER_TWICE_MS later: is its head moving?
- * Also without being asked for, where what was seen is normal for an instant
+ *   "queue NAME later"  its state GATHER_TWICE_MS later: is its head moving?
+ *                       Also unasked, where what was seen is normal for an
+ *                       instant
  *   "env WORKER NAME"   what a worker's URL-valued variable points at, with the
  *                       worker's own effective value
  *   "supervisor"        the running supervisor's status
@@ -61,34 +62,5 @@ int gather(const struct declared *declared,
 int gather_supervisor(const struct declared *declared,
     const struct gather_options *options, struct observed *observed,
     struct err *err) MUST_CHECK;
-
-/* What a request line carries besides what it asks; NULL: not. */
-struct gather_request {
-	const char *subject; /* required */
-	int64_t timeout_ms;
-	const char *canary;
-	const char *by;                /* not for queues */
-	const char *base;              /* metric: what it was before */
-	const char *const *reader;     /* log: the command that prints them */
-	const char *payload, *receipt; /* for queues alone */
-	bool alone;                    /* observe: no near names */
-	const char *part;              /* list and move */
-	int64_t limit;                 /* list */
-	const char *const *ids;        /* move */
-	size_t nids;
-	bool force; /* move */
-};
-
-/* The request line {"kind":…,"subject":…,"timeout_ms":…, params…} from a
- * declared request. In the arena. */
-const char *gather_request_line(struct arena *arena, const char *kind,
-    const char *params, const struct gather_request *request);
-/* Looks at queues of one endpoint go to one prober. */
-void gather_share_prober(
-    struct probe_request *request, const struct declared_queue *queue);
-/* {"kind":"queue",…,"op":op} */
-const char *gather_queue_line(struct arena *arena,
-    const struct declared_queue *queue, const char *op,
-    const struct gather_request *request);
 
 #endif

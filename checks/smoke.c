@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "checks/request_line.h"
 #include "checks/smoke.h"
 
 enum {
@@ -77,6 +78,12 @@ ask(const struct run *run, struct probe_request *requests, size_t count,
 
 	if (count == 0)
 		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (requests[i].json == NULL)
+			return err_set(err, ERR_CAPACITY,
+			    "what '%s' asks for is longer than 2 MiB: its "
+			    "payload is too large",
+			    requests[i].subject);
 	if (probe_pool_run(requests, count, &run->options->gather.pool,
 	        run->arena, err) == -1)
 		return -1;
@@ -129,8 +136,8 @@ static struct probe_request
 queue_request(const struct run *run, const char *op, int64_t timeout_ms)
 {
 	return (struct probe_request){
-	    .json = gather_queue_line(run->arena, run->smoke->queue, op,
-	        &(struct gather_request){.subject = run->smoke->name,
+	    .json = request_line_queue(run->arena, run->smoke->queue, op,
+	        &(struct request_more){.subject = run->smoke->name,
 	            .timeout_ms = timeout_ms,
 	            .canary = run->canary,
 	            .payload = run->payload,
@@ -144,19 +151,18 @@ queue_request(const struct run *run, const char *op, int64_t timeout_ms)
 static struct probe_request
 other_request(const struct run *run,
     const struct declared_probe_request *request, const char *subject,
-    const struct gather_request *extra)
+    const struct request_more *extra)
 {
 	int64_t timeout_ms = time_left(run, STAGE_LOOK_MS);
 
 	return (struct probe_request){
-	    .json =
-	        gather_request_line(run->arena, request->kind, request->json,
-	            &(struct gather_request){.subject = subject,
-	                .timeout_ms = timeout_ms,
-	                .canary = run->canary,
-	                .by = extra->by,
-	                .base = extra->base,
-	                .reader = extra->reader}),
+	    .json = request_line(run->arena, request->kind, request->json,
+	        &(struct request_more){.subject = subject,
+	            .timeout_ms = timeout_ms,
+	            .canary = run->canary,
+	            .by = extra->by,
+	            .base = extra->base,
+	            .reader = extra->reader}),
 	    .subject = subject,
 	    .kind = request->kind,
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + KILL_SLACK_MS),
@@ -170,7 +176,7 @@ stage_request(const struct run *run, size_t index)
 	bool log = text_equal(stage->request.kind, "log");
 
 	return other_request(run, &stage->request, stage->name,
-	    &(struct gather_request){.by = stage->by,
+	    &(struct request_more){.by = stage->by,
 	        .base = run->base[index],
 	        .reader = log ? run->options->gather.log_reader : NULL});
 }
@@ -435,7 +441,7 @@ clean_up(struct run *run, struct err *err)
 	requests[count++] = queue_request(run, "remove", STAGE_LOOK_MS);
 	for (size_t i = 0; i < run->smoke->ncleanup && count < STAGES_MAX; i++)
 		requests[count++] = other_request(run, &run->smoke->cleanup[i],
-		    "cleanup", &(struct gather_request){.by = NULL});
+		    "cleanup", &(struct request_more){.by = NULL});
 	if (ask(run, requests, count, answers, err) == -1)
 		return -1;
 	run->seen->cleaned = true;

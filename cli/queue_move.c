@@ -71,15 +71,14 @@ look(struct moving *moving)
 	struct cli *cli = moving->rows.cli;
 	const struct queue_row *row = &moving->rows.all[0];
 	int code = queue_rows_ask(&moving->rows, &cli->arena, "observe",
-	    &(struct gather_request){.alone = true});
+	    &(struct request_more){.alone = true});
 
 	if (code != 0)
 		return code;
 	if (queue_row_readable(row))
 		moving->state = row->seen->queue;
 	code = queue_rows_ask(&moving->rows, &cli->arena, "list",
-	    &(struct gather_request){
-	        .part = queue_part_name(moving->verb->from),
+	    &(struct request_more){.part = queue_part_name(moving->verb->from),
 	        .limit = QUEUE_MOVE_MAX});
 	if (code != 0)
 		return code;
@@ -144,8 +143,7 @@ look_again(struct moving *moving)
 	const char **still = arena_array(
 	    &cli->arena, moving->choice.nchosen + 1, sizeof(*still));
 	int code = queue_rows_ask(&moving->rows, &cli->arena, "list",
-	    &(struct gather_request){
-	        .part = queue_part_name(moving->verb->from),
+	    &(struct request_more){.part = queue_part_name(moving->verb->from),
 	        .limit = QUEUE_MOVE_MAX});
 
 	moving->moved = still;
@@ -183,8 +181,7 @@ ask_to_move(struct moving *moving)
 	struct cli *cli = moving->rows.cli;
 	const struct queue_row *row = &moving->rows.all[0];
 	int code = queue_rows_ask(&moving->rows, &cli->arena, "move",
-	    &(struct gather_request){
-	        .part = queue_part_name(moving->verb->from),
+	    &(struct request_more){.part = queue_part_name(moving->verb->from),
 	        .ids = ids_of(
 	            &cli->arena, moving->choice.chosen, moving->choice.nchosen),
 	        .nids = moving->choice.nchosen,

@@ -311,8 +311,7 @@ queue_peek(struct cli *cli, const char *part, int argc, char **argv)
 
 	if (code == 0)
 		code = queue_rows_ask(&peek.rows, &cli->arena, "list",
-		    &(struct gather_request){
-		        .part = peek.part, .limit = limit});
+		    &(struct request_more){.part = peek.part, .limit = limit});
 	if (code == 0)
 		code = queue_output(cli, &peek, write_json, write_text);
 	return code != 0 ? code : exit_code_of(&peek.rows);

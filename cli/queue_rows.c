@@ -126,8 +126,7 @@ subject_of(struct arena *arena, size_t index)
 
 static void
 make_request(const struct queue_rows *rows, size_t index, struct arena *arena,
-    const char *op, const struct gather_request *what,
-    struct probe_request *ret)
+    const char *op, const struct request_more *what, struct probe_request *ret)
 {
 	int64_t left_ms = rows->cli->deadline_ms - clock_ms();
 	/* a move may take what is left but for one look after it */
@@ -135,23 +134,23 @@ make_request(const struct queue_rows *rows, size_t index, struct arena *arena,
 	                      ? MAX(left_ms - LOOK_MS, (int64_t)LOOK_MS)
 	                      : LOOK_MS;
 	int64_t timeout_ms = MAX(MIN(left_ms, most_ms), (int64_t)1);
-	struct gather_request request =
-	    what != NULL ? *what : (struct gather_request){0};
+	struct request_more request =
+	    what != NULL ? *what : (struct request_more){0};
 
 	request.subject = subject_of(arena, index);
 	request.timeout_ms = timeout_ms;
 	*ret = (struct probe_request){.subject = request.subject,
 	    .kind = "queue",
 	    .deadline_ms = clock_after(clock_ms(), timeout_ms + 500),
-	    .json = gather_queue_line(
+	    .json = request_line_queue(
 	        arena, &rows->all[index].queue, op, &request)};
 	if (text_equal(op, "observe"))
-		gather_share_prober(ret, &rows->all[index].queue);
+		request_share_prober(ret, &rows->all[index].queue);
 }
 
 int
 queue_rows_ask(struct queue_rows *rows, struct arena *arena, const char *op,
-    const struct gather_request *what)
+    const struct request_more *what)
 {
 	struct cli *cli = rows->cli;
 	struct probe_request *requests =

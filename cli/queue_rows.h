@@ -4,7 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/jsonw.h"
-#include "checks/gather.h"
+#include "checks/request_line.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "probes/observed.h"
@@ -39,7 +39,7 @@ int queue_rows_one(struct queue_rows *rows, int argc, char **argv) MUST_CHECK;
 /* Asks all of them side by side; `what` may be NULL, its subject and timeout
  * are set here. Answers live in `arena`. 0, or an exit code. */
 int queue_rows_ask(struct queue_rows *rows, struct arena *arena, const char *op,
-    const struct gather_request *what) MUST_CHECK;
+    const struct request_more *what) MUST_CHECK;
 
 /* Why there is no answer; NULL: there is one. */
 const char *queue_row_error(const struct queue_row *row);

@@ -248,7 +248,7 @@ look_once(struct watch *watch, bool *ret_end)
 	arena_init(&arena, LOOK_ARENA_MAX);
 	cli->deadline_ms = clock_after(clock_ms(), LOOK_MS);
 	int code = queue_rows_ask(&watch->rows, &arena, "observe",
-	    &(struct gather_request){.alone = true});
+	    &(struct request_more){.alone = true});
 
 	*ret_end = signal_waits();
 	if (code == 0 && !*ret_end) {

@@ -124,7 +124,7 @@ payload_of(struct resolve *r, const char *text, const struct node *node)
 
 	if (payload.unresolved != NULL && r->options->environ != NULL) {
 		complain(r->complaints, node,
-		    "'payload' needs $(%s), which has no value here",
+		    "'payload' needs what has no value here: %s",
 		    payload.unresolved);
 		return NULL;
 	}
