@@ -95,6 +95,13 @@ alert_events_emit(struct alerts *alerts, struct alert *alert, const char *state,
 			names[count++] = alerts->receivers[i].name;
 	buffer_init(&text, EVENT_MAX);
 	write_event(alerts, alert, state, &text);
+	if (text.overflow) {
+		/* All of it is in the status; that it is so must be told. */
+		struct alert brief = *alert;
+		brief.evidence = brief.queues = NULL;
+		buffer_clear(&text);
+		write_event(alerts, &brief, state, &text);
+	}
 	if (!text.overflow)
 		spool_append(alerts, text.data, names, count);
 	for (size_t i = 0; !over && i < count; i++)

@@ -599,6 +599,7 @@ finish(struct operator_core *op)
 	explicit_bzero(&op->key, sizeof(op->key));
 	fd_close(&op->signal_source.fd);
 	loop_fini(&op->loop);
+	free(op->timers);
 }
 
 static int
@@ -645,8 +646,10 @@ operator_run(const struct operator_options *options)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	buffer_init(&op->refusal, REFUSAL_MAX);
 	arena_init(&op->drift_arena, 1U << 20);
-	if (loop_init(&op->loop, op->timers, ARRAY_LEN(op->timers), &err) ==
-	        -1 ||
+	op->timers = calloc(OPERATOR_TIMERS_MAX, sizeof(*op->timers));
+	if (op->timers == NULL)
+		return EXIT_BUG;
+	if (loop_init(&op->loop, op->timers, OPERATOR_TIMERS_MAX, &err) == -1 ||
 	    greet(op, options->wire_fd, &err) == -1) {
 		log_error("operator", "%s", err.text);
 		return EXIT_UNREACHABLE;

@@ -113,9 +113,16 @@ struct operator_last {
 	size_t count;
 };
 
+enum {
+	/* two for each server of queues, of which a manifest names at most
+	 * some ten thousand, and a few dozen of our own */
+	OPERATOR_TIMERS_MAX = 32768
+};
+
 struct operator_core {
 	struct loop loop;
-	struct loop_timer *timers[512];
+	/* OPERATOR_TIMERS_MAX of them, of which only what was used is memory */
+	struct loop_timer **timers;
 	struct loop_source init_source, signal_source;
 	struct loop_timer pass_timer, alive_timer, rest_timer;
 	const char *manifest;

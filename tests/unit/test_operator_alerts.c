@@ -654,6 +654,30 @@ a_silence_says_what_and_why(void **state)
 	die();
 }
 
+/* The list of a worker's queues may be longer than an event may be. */
+static void
+an_alert_that_is_too_long_is_told_without_what_makes_it_so(void **state)
+{
+	size_t len = 300 * 1024;
+	char *queues = malloc(len + 1);
+	struct alert_condition all[2] = {condition("long"), condition("short")};
+
+	(void)state;
+	assert_non_null(queues);
+	memset(queues, 'q', len);
+	queues[len] = '\0';
+	all[0].queues = queues;
+	all[1].queues = "jobs";
+	open_alerts();
+	alerts_judge(&alerts, all, 2);
+	assert_string_equal(waiting(), "raised long, raised short");
+	assert_non_null(strstr(alerts.events->json, "\"is wrong\""));
+	assert_non_null(
+	    strstr(alerts.events->next->json, "\"queues\":\"jobs\""));
+	die();
+	free(queues);
+}
+
 int
 main(void)
 {
@@ -684,6 +708,8 @@ main(void)
 	    ALERT_TEST(what_an_alert_says_outlives_the_operator),
 	    ALERT_TEST(a_silence_says_what_and_why),
 	    ALERT_TEST(the_default_receiver_is_our_own_log),
+	    ALERT_TEST(
+	        an_alert_that_is_too_long_is_told_without_what_makes_it_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

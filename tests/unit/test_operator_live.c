@@ -29,6 +29,7 @@ enum {
 };
 
 static struct operator_core op;
+static struct loop_timer *heap[64];
 static struct declared declared;
 static struct declared_worker worker;
 static struct intent intent;
@@ -85,7 +86,7 @@ setup(void **state)
 	child = NULL;
 	asked = woken = 0;
 	op = (struct operator_core){.ready = true, .key = {.bytes = {1}}};
-	if (loop_init(&op.loop, op.timers, ARRAY_LEN(op.timers), NULL) == -1)
+	if (loop_init(&op.loop, heap, ARRAY_LEN(heap), NULL) == -1)
 		return -1;
 	op.pass_timer.fire = wake;
 	worker = (struct declared_worker){.name = "w", .command = COMMAND};

@@ -17,6 +17,7 @@ enum {
 };
 
 static struct operator_core op;
+static struct loop_timer *heap[64];
 static struct declared declared;
 static struct intent intent;
 static struct declared_queue queues[MANY];
@@ -99,7 +100,7 @@ setup(void **state)
 	intent = (struct intent){.declared = &declared};
 	op = (struct operator_core){.intent = &intent};
 	starts = fails = 0;
-	if (loop_init(&op.loop, op.timers, ARRAY_LEN(op.timers), &err) == -1)
+	if (loop_init(&op.loop, heap, ARRAY_LEN(heap), &err) == -1)
 		fail_msg("%s", err.text);
 	op.queues = queues_new(&op);
 	assert_non_null(op.queues);
