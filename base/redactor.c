@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitcode.h"
 #include "base/secret.h"
 #include "base/url.h"
 
@@ -11,7 +12,7 @@
 
 enum {
 	KNOWN_MIN = 6,             /* shorter would shred ordinary text */
-	SECRETS_MAX = 16384,       /* needles, all secrets together */
+	SECRETS_MAX = 32768,       /* needles, all secrets together */
 	SCRATCH_MAX = 8 << 20,     /* for one secret's forms */
 	SECRET_LEN_MAX = 64 * 1024 /* a longer one is known by its lines */
 };
@@ -59,14 +60,16 @@ needle_known(const struct redactor *redactor, const char *text, size_t len)
 	return false;
 }
 
+/* Going on would mean to show what must not be shown. */
 static NORETURN void
-redactor_die(void)
+redactor_die(const char *why)
 {
-	/* going on would mean to show what must not be shown */
-	static const char why[] = "reeve: out of memory for secrets to hide\n";
+	char text[96];
+	int len = snprintf(text, sizeof(text), "reeve: %s\n", why);
 
-	(void)!write(STDERR_FILENO, why, sizeof(why) - 1);
-	_exit(70);
+	if (len > 0)
+		(void)!write(STDERR_FILENO, text, (size_t)len);
+	_exit(EXIT_BUG);
 }
 
 static void
@@ -74,18 +77,21 @@ needle_add(struct redactor *redactor, const char *text, size_t len, bool word)
 {
 	if (len == 0 || needle_known(redactor, text, len))
 		return;
+	if (redactor->count == SECRETS_MAX)
+		redactor_die("too many secrets: they have more than 32768 "
+		             "forms to hide");
 	if (redactor->count == redactor->room) {
 		size_t room = redactor->room * 2 + 16;
 		struct needle *needles =
 		    reallocarray(redactor->needles, room, sizeof(*needles));
-		if (needles == NULL || redactor->count >= SECRETS_MAX)
-			redactor_die();
+		if (needles == NULL)
+			redactor_die("out of memory for secrets to hide");
 		redactor->needles = needles;
 		redactor->room = room;
 	}
 	char *copy = malloc(len + 1);
 	if (copy == NULL)
-		redactor_die();
+		redactor_die("out of memory for secrets to hide");
 	memcpy(copy, text, len);
 	copy[len] = '\0';
 	size_t at = redactor->count;

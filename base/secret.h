@@ -56,7 +56,7 @@ void secret_free(char *text);
  * like a URL, known or not. Of a value that is a URL itself only the whole, its
  * password (as it stands and decoded) and, in HTTP, what follows the host count
  * as known: scheme and host are what a diagnosis is about. Memory that runs
- * out, or more than 16384 forms, end the process: going on would show them.
+ * out, or more than 32768 forms, end the process: going on would show them.
  */
 struct redactor;
 struct redactor *redactor_new(void);

@@ -112,6 +112,19 @@ text_i64(
 	return 0;
 }
 
+const char *
+text_hex(const uint8_t *bytes, size_t len, char *dst)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		dst[2 * i] = digits[bytes[i] >> 4];
+		dst[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	dst[2 * len] = '\0';
+	return dst;
+}
+
 int
 text_bool(const char *text, bool *ret, struct err *err)
 {

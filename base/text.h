@@ -24,6 +24,9 @@ int text_format(char *dst, size_t size, struct err *err, const char *fmt, ...)
 /* Decimal, no leading '+', space, sign tricks or trailing junk. */
 int text_i64(const char *text, int64_t min, int64_t max, int64_t *ret,
     struct err *err) MUST_CHECK;
+/* Two small hexadecimal digits for each byte, and a NUL: `dst` has room for
+ * 2 × `len` + 1. Returns `dst`. */
+const char *text_hex(const uint8_t *bytes, size_t len, char *dst);
 int text_bool(const char *text, bool *ret, struct err *err) MUST_CHECK;
 /* Go/Kubernetes durations: "30s", "1h30m", "500ms", "1.5s", "0"; units h m s
  * ms us ns, a bare number other than 0 is an error. Result in milliseconds,

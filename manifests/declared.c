@@ -227,9 +227,7 @@ take_digest(struct declared *declared, struct arena *scratch,
 	EVP_MD_CTX_free(md);
 	if (rc != 1 || len != 32)
 		return err_set(err, ERR_SYSTEM, "SHA-256 failed");
-	for (unsigned i = 0; i < len; i++)
-		(void)snprintf(
-		    declared->digest + 2 * (size_t)i, 3, "%02x", bytes[i]);
+	(void)text_hex(bytes, len, declared->digest);
 	return 0;
 }
 

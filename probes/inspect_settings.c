@@ -120,9 +120,8 @@ tell_hex(struct inspection *inspection, const char *key,
 {
 	char hex[INSPECT_HEX_SIZE];
 
-	for (size_t i = 0; i < sizeof(print->bytes); i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", print->bytes[i]);
-	jsonw_text(inspection->json, key, hex);
+	jsonw_text(inspection->json, key,
+	    text_hex(print->bytes, sizeof(print->bytes), hex));
 }
 
 bool

@@ -383,13 +383,11 @@ static const char *
 nonce(struct arena *arena)
 {
 	uint8_t bytes[NONCE_BYTES];
-	const char *text = "";
+	char text[2 * NONCE_BYTES + 1];
 
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		abort(); /* 8 bytes are never short once the pool is up */
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		text = arena_format(arena, "%s%02x", text, bytes[i]);
-	return text;
+	return arena_text(arena, text_hex(bytes, sizeof(bytes), text));
 }
 
 /* True when the step went well; else the answer is set. */

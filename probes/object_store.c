@@ -142,15 +142,14 @@ digest_header(struct arena *arena, const char *body)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
-	const char *hex = "";
+	char hex[2 * SHA256_BYTES + 1];
 
 	if (EVP_Digest(body, strlen(body), digest, &len, EVP_sha256(), NULL) !=
 	        1 ||
 	    len != SHA256_BYTES)
 		return NULL;
-	for (unsigned i = 0; i < len; i++)
-		hex = arena_format(arena, "%s%02x", hex, digest[i]);
-	return arena_format(arena, "x-amz-content-sha256: %s", hex);
+	return arena_format(
+	    arena, "x-amz-content-sha256: %s", text_hex(digest, len, hex));
 }
 
 static int

@@ -214,8 +214,7 @@ tag_of(const struct observation *out, struct arena *arena)
 	observation_write(&line, &timeless);
 	struct fingerprint print = fingerprint_of(&key, line.data, line.len);
 
-	for (size_t i = 0; i < sizeof(print.bytes); i++)
-		(void)snprintf(tag + 2 * i, 3, "%02x", print.bytes[i]);
+	(void)text_hex(print.bytes, sizeof(print.bytes), tag);
 	buffer_wipe(&line);
 	return tag;
 }

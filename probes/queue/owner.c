@@ -45,8 +45,8 @@ machine(char dst[MACHINE_SIZE])
 		    !text.overflow && EVP_Digest(text.data, text.len, digest,
 		                          &len, EVP_sha256(), NULL) == 1;
 	}
-	for (size_t i = 0; known && i < MACHINE_BYTES; i++)
-		(void)snprintf(dst + 2 * i, 3, "%02x", digest[i]);
+	if (known)
+		(void)text_hex(digest, MACHINE_BYTES, dst);
 	buffer_fini(&text);
 	return known;
 }

@@ -17,13 +17,6 @@ enum {
 	LOOKS = 2,
 };
 
-static bool
-is_up(const struct wire_instance *wire)
-{
-	return wire->pid > 0 && (wire->state == INSTANCE_RUNNING ||
-	                            wire->state == INSTANCE_READY);
-}
-
 static void
 restart(struct operator_core *op, const struct wire_instance *wire,
     uint64_t bytes, uint64_t limit)
@@ -87,7 +80,7 @@ collect(const struct operator_core *op, struct memory_session *sessions)
 		for (size_t k = 0; k < worker->ninstances; k++) {
 			const struct wire_instance *wire =
 			    &worker->instances[k].wire;
-			if (!is_up(wire))
+			if (!running_is_up(wire))
 				continue;
 			if (sessions != NULL)
 				sessions[count].id = wire->pid;

@@ -17,6 +17,7 @@ enum {
 	/* Until a new operator has looked at the processes itself. */
 	DRIFT_HOLD_MS = 5 * 1000,
 	REPLICAS_SHOWN = 15, /* beside the first that differs */
+	QUEUES_TEXT_MAX = 1 << 20,
 };
 
 struct judged {
@@ -52,13 +53,18 @@ subject_of(struct judged *judged, const char *worker)
 static const char *
 queues_of(struct judged *judged, const struct declared_worker *worker)
 {
-	const char *list = NULL;
+	struct buffer list;
 
+	if (worker->nconsumes == 0)
+		return NULL;
+	buffer_init(&list, QUEUES_TEXT_MAX);
 	for (size_t i = 0; i < worker->nconsumes; i++)
-		list = arena_format(judged->arena, "%s%s%s",
-		    list == NULL ? "" : list, list == NULL ? "" : " ",
+		buffer_format(&list, "%s%s", i == 0 ? "" : " ",
 		    worker->consumes[i].queue->name);
-	return list;
+	const char *text = arena_bytes(judged->arena, list.data, list.len);
+
+	buffer_fini(&list);
+	return text;
 }
 
 static const char *

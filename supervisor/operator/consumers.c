@@ -53,14 +53,6 @@ consumers_end(struct consumers *consumers)
 
 /* --- matching ------------------------------------------------------------ */
 
-static bool
-is_up(const struct running_instance *instance)
-{
-	return instance->wire.pid > 0 &&
-	       (instance->wire.state == INSTANCE_RUNNING ||
-	           instance->wire.state == INSTANCE_READY);
-}
-
 /* Each worker is a session of its own. */
 static bool
 is_process_of(const struct queue_consumer *who, int32_t pid)
@@ -239,7 +231,7 @@ consumers_compare(struct operator_core *op, struct drift_list *list,
 	    .instance = instance};
 
 	instance->peers_wanted = false;
-	if (!is_up(instance) || declared->schedule.text != NULL)
+	if (!running_is_up(&instance->wire) || declared->schedule.text != NULL)
 		return false;
 	bool right = true;
 

@@ -211,11 +211,7 @@ pagerduty_key(struct jsonw *json, const cJSON *event)
 		        NULL) != 1)
 			return -1;
 		(void)snprintf(text, sizeof(text), "reeve:%.100s:", system);
-		for (unsigned i = 0; i < len; i++) {
-			size_t at = strlen(text);
-			(void)snprintf(
-			    text + at, sizeof(text) - at, "%02x", digest[i]);
-		}
+		(void)text_hex(digest, len, text + strlen(text));
 	}
 	jsonw_text(json, "dedup_key", text);
 	return 0;
@@ -384,11 +380,10 @@ deliver_sign(const char *key, int64_t seconds, const struct buffer *body,
 	if (rc == -1 ||
 	    text_format(dst, size, NULL, "t=%" PRId64 ",v1=", seconds) == -1)
 		return -1;
-	for (unsigned i = 0; i < len; i++) {
-		size_t at = strlen(dst);
-		if (text_format(dst + at, size - at, NULL, "%02x", sum[i]) ==
-		    -1)
-			return -1;
-	}
+	size_t at = strlen(dst);
+
+	if (size - at <= 2 * (size_t)len)
+		return -1;
+	(void)text_hex(sum, len, dst + at);
 	return 0;
 }

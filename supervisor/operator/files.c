@@ -49,8 +49,8 @@ digest_file(int fd, char ret[65])
 		ok = EVP_DigestUpdate(context, bytes, (size_t)got) == 1;
 	ok = ok && got == 0 && EVP_DigestFinal_ex(context, sum, &len) == 1;
 	EVP_MD_CTX_free(context);
-	for (unsigned int i = 0; ok && i < 32; i++)
-		(void)snprintf(ret + (size_t)2 * i, 3, "%02x", sum[i]);
+	if (ok)
+		(void)text_hex(sum, len, ret);
 	return ok;
 }
 

@@ -12,14 +12,6 @@
 #include "supervisor/operator/operator.h"
 #include "supervisor/operator/record.h"
 
-static bool
-is_up(const struct running_instance *instance)
-{
-	return instance->wire.pid > 0 &&
-	       (instance->wire.state == INSTANCE_RUNNING ||
-	           instance->wire.state == INSTANCE_READY);
-}
-
 /* A restart that mended nothing is not tried again: whatever changed it then
  * is part of how the worker starts. */
 static enum drift_policy
@@ -190,7 +182,7 @@ live_compare(struct live *live, struct drift_list *list,
 	    .declared = declared,
 	    .instance = instance};
 
-	if (!is_up(instance))
+	if (!running_is_up(&instance->wire))
 		return false;
 	if (live->trouble != NULL) {
 		drift_unknown(

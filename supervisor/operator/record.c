@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "supervisor/operator/record.h"
 
 /* Beyond it, doubles skip whole numbers. */
@@ -64,9 +65,7 @@ record_array(const cJSON *object, const char *key)
 const char *
 record_hex(const uint8_t digest[16], char dst[RECORD_HEX_SIZE])
 {
-	for (size_t i = 0; i < 16; i++)
-		(void)snprintf(dst + 2 * i, 3, "%02x", digest[i]);
-	return dst;
+	return text_hex(digest, 16, dst);
 }
 
 bool

@@ -89,6 +89,13 @@ gather_leaders(struct running *running)
 }
 
 bool
+running_is_up(const struct wire_instance *wire)
+{
+	return wire->pid > 0 && (wire->state == INSTANCE_RUNNING ||
+	                            wire->state == INSTANCE_READY);
+}
+
+bool
 running_leads(struct running *running, int64_t pid)
 {
 	int32_t wanted = (int32_t)pid;

@@ -68,6 +68,8 @@ void running_fini(struct running *running);
 bool running_take(struct running *running, const union wire_message *message,
     int64_t now_ms, int64_t now_wall_ms);
 struct running_worker *running_find(struct running *running, const char *name);
+/* Whether it has a process that isn't ending. */
+bool running_is_up(const struct wire_instance *wire);
 /* Whether it is the process of an instance; each leads a session. */
 bool running_leads(struct running *running, int64_t pid);
 /* The file of this name (files_name()) of an instance; NULL: none. */

@@ -36,8 +36,7 @@ find_paths(const struct alert_receiver *receiver, struct sending_paths *ret)
 	if (dir == NULL || EVP_Digest(receiver->name, strlen(receiver->name),
 	                       digest, &len, EVP_sha256(), NULL) != 1)
 		return -1;
-	for (size_t i = 0; i < HASH_BYTES; i++)
-		(void)snprintf(hash + 2 * i, 3, "%02x", digest[i]);
+	(void)text_hex(digest, HASH_BYTES, hash);
 	return text_format(ret->sending, sizeof(ret->sending), NULL,
 	           "%s/sending.%s", dir, hash) == -1 ||
 	               text_format(ret->taken, sizeof(ret->taken), NULL,

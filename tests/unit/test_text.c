@@ -408,6 +408,18 @@ times_are_written_for_people(void **state)
 	}
 }
 
+static void
+bytes_are_written_as_two_small_digits(void **state)
+{
+	const uint8_t bytes[] = {0x00, 0x0f, 0xa0, 0xff};
+	char text[10] = "xxxxxxxxx";
+
+	(void)state;
+	assert_string_equal(text_hex(bytes, sizeof(bytes), text), "000fa0ff");
+	assert_int_equal(text[9], '\0');
+	assert_string_equal(text_hex(bytes, 0, text), "");
+}
+
 int
 main(void)
 {
@@ -430,6 +442,7 @@ main(void)
 	    cmocka_unit_test(the_distance_stops_beyond_its_limit),
 	    cmocka_unit_test(the_nearest_word_is_near_enough_to_be_meant),
 	    cmocka_unit_test(times_are_written_for_people),
+	    cmocka_unit_test(bytes_are_written_as_two_small_digits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

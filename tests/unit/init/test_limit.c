@@ -42,6 +42,22 @@ what_was_not_used_is_there_again_but_never_more(void **state)
 	assert_true(limit_take(&limit, &five, 86400000) > 86400000);
 }
 
+/* Three a second: the fourth begins within the millisecond in which its token
+ * comes, never before. */
+static void
+a_part_of_a_millisecond_is_waited_for(void **state)
+{
+	static const struct limit_spec three = {.count = 3, .window_ms = 1000};
+	struct limit limit = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(limit_take(&limit, &three, 10000), 10000);
+	assert_int_equal(limit_take(&limit, &three, 10000), 10334);
+	assert_int_equal(limit_take(&limit, &three, 10000), 10667);
+	assert_int_equal(limit_take(&limit, &three, 10000), 11000);
+}
+
 /* In no window do more begin than a whole bucket and what came into it. */
 static void
 no_second_has_more_than_twice_the_count(void **state)
@@ -82,6 +98,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(so_many_at_once_and_then_one_after_another),
 	    cmocka_unit_test(what_was_not_used_is_there_again_but_never_more),
+	    cmocka_unit_test(a_part_of_a_millisecond_is_waited_for),
 	    cmocka_unit_test(no_second_has_more_than_twice_the_count),
 	    cmocka_unit_test(
 	        without_a_count_there_is_no_limit_and_huge_ones_do_not_overflow),
