@@ -43,6 +43,7 @@ setup_file() {
 	    consumes: [{queue: jobs, env: QUEUE_NAME}]
 	    env:
 	      - {name: MODE, value: quick}
+	    startupProbe: {exec: {command: [test, "!", -e, $PWD/hold]}, periodSeconds: 1, failureThreshold: 600}
 	producers:
 	  - {name: api, produces: [{queue: jobs, env: JOB_QUEUE}], env: [{name: JOB_QUEUE, value: documents}]}
 	smoke:
@@ -89,7 +90,7 @@ other() {
 	has "another manifest"
 }
 
-# A third replica's roll takes a while: each new one is ready after a second.
+# What a new replica needs to be ready is that nobody holds it.
 roll() { "$REEVE" restart clerk; }
 rolls() { "$REEVE" status --output json | jq -e '[.workers[] | select(.under_way != null and (.under_way | contains("rolling restart")))] | length == 1'; }
 
@@ -105,9 +106,11 @@ rolls() { "$REEVE" status --output json | jq -e '[.workers[] | select(.under_way
 }
 
 @test "gate: a roll that isn't over in time fails as that, and no canary is sent" {
+	touch hold # nobody new is ready: however slow the gate, it isn't over
 	roll
 	wait_until rolls
 	run "$REEVE" gate -f reeve.yaml --rollout 1ms --settle 200ms
+	rm hold
 	expect_status 1
 	has "RV327"
 	has "rolling restart"
