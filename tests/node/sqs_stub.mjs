@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// sqs_stub.mjs PORT: a STUB of Amazon SQS, for no server of it can be installed:
-// the JSON protocol of its API reference for the actions that reeve uses. Each
-// request is signed anew by a client that others wrote, and refused as SQS does
-// when the signature differs.
+// sqs_stub.mjs PORT: a STUB of Amazon SQS, for what the one that others wrote
+// (sqs_server.mjs) lacks, signatures and refusals above all: the JSON protocol of
+// its API reference for the actions that reeve uses. Each request is signed anew
+// by a client that others wrote, and refused as SQS does when the signature differs.
 import http from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { AwsV4Signer } from 'aws4fetch';

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The queues of cloud services: Google Pub/Sub against its own emulator; what
-# that lacks, Azure Service Bus and Amazon SQS against stubs that are made from
-# their public protocols and check every signature.
+# The queues of cloud services: Google Pub/Sub against its own emulator, Amazon
+# SQS against a server that others wrote; what these lack, and Azure Service Bus,
+# against stubs that are made from the public protocols and check every signature.
 
 bats_require_minimum_version 1.5.0
 load ../lib
@@ -431,6 +431,45 @@ hang_up() {
 }
 
 # --- SQS (stub) ----------------------------------------------------------------
+
+@test "sqs: a server that others wrote counts, shows and moves what is dead as our stub does" {
+	PORT=$(free_port)
+	start_background fauxqs node "$NODE_DIR/sqs_server.mjs" "$PORT"
+	wait_until grep -q ready "$BACKGROUND_LOG"
+	sqs() { # ACTION BODY: of the queue jobs
+		curl -sf "http://127.0.0.1:$PORT/" -H "X-Amz-Target: AmazonSQS.$1" \
+		    -H 'Content-Type: application/x-amz-json-1.0' \
+		    -H 'Authorization: AWS4-HMAC-SHA256 Credential=AKTEST/20260101/eu-west-1/sqs/aws4_request, SignedHeaders=host, Signature=0' \
+		    -d "$(jq -nc --arg q "http://sqs.eu-west-1.localhost:$PORT/000000000000/jobs" "{QueueUrl: \$q} + $2")"
+	}
+	for i in $(seq 5); do
+		sqs SendMessage '{MessageBody: "upload '"$i"' ü", MessageAttributes: {raw: {DataType: "Binary", BinaryValue: "AAH/"}}}' >sent
+	done
+	at="sqs://AKTEST:secret-of-the-test@eu-west-1/000000000000"
+	jobs="$at/jobs?endpoint=http://127.0.0.1:$PORT"
+	run_ls "$jobs"
+	expect_status 0
+	field waiting 5
+	field dead 0
+	all_dead() { # each is received twice, then it is dead
+		sqs ReceiveMessage '{MaxNumberOfMessages: 10, VisibilityTimeout: 0}' >received
+		run_ls "$jobs"
+		[ "$(get dead)" = 5 ]
+	}
+	wait_until all_dead
+	field waiting 0
+	peek dead "$jobs"
+	of '.queues[0].jobs | map(.payload) | sort == [range(1; 6) | "upload \(.) ü"]'
+	queue requeue "$jobs" --limit 2 --yes
+	expect_status 0
+	has 'moved: 2'
+	run_ls "$jobs"
+	field waiting 2
+	field dead 3
+	[ "$(sqs ReceiveMessage '{MaxNumberOfMessages: 1, MessageAttributeNames: ["All"]}' |
+	    jq -r '.Messages[0].MessageAttributes.raw.BinaryValue')" = AAH/ ]
+	root_cause RV209 'near: jobs' "$at/job?endpoint=http://127.0.0.1:$PORT"
+}
 
 @test "sqs (stub): counts are estimates, dead letters those of its redrive policy" {
 	stub sqs
