@@ -159,8 +159,12 @@ order_run(struct core *core, int32_t run, const struct wire_order *order)
 		core->runs[run].held = true;
 	if (order->head.type == WIRE_START)
 		core->runs[run].held = false;
-	if (order->head.type == WIRE_SCALE)
+	if (order->head.type == WIRE_SCALE) {
 		core->runs[run].desired = (uint32_t)order->value;
+		/* who waits for all of them may have what it waited for, though
+		 * nothing else changes: the others were stopped before */
+		core->order_due = core->order_due || core->ordered;
+	}
 }
 
 static uint32_t
