@@ -473,6 +473,7 @@ alerts_test(struct alerts *alerts, const char *name)
 		receiver->test_why[0] = '\0';
 		alert_events_emit(alerts, &test, "raised", receiver);
 		alert_events_emit(alerts, &test, "resolved", receiver);
+		spool_free_told(&test);
 		/* Not when it would be its turn: now. */
 		loop_timer_clear(alerts->loop, &receiver->retry);
 	}

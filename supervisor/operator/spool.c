@@ -76,6 +76,13 @@ event_free(struct alert_event *event)
 }
 
 void
+spool_free_told(struct alert *alert)
+{
+	names_free(alert->told_to, alert->ntold_to);
+	alert->ntold_to = 0;
+}
+
+void
 spool_free_alert(struct alert *alert)
 {
 	free(alert->key);
@@ -87,7 +94,7 @@ spool_free_alert(struct alert *alert)
 	free(alert->queues);
 	free(alert->finding);
 	free(alert->fix);
-	names_free(alert->told_to, alert->ntold_to);
+	spool_free_told(alert);
 	free(alert);
 }
 

@@ -82,6 +82,8 @@ void spool_delivered(
 void spool_delivered_all(struct alert_receiver *receiver);
 struct alert_event *spool_find(const struct alerts *alerts, uint64_t number);
 void spool_free_alert(struct alert *alert);
+/* Only who was told of it: of an alert that is on the stack. */
+void spool_free_told(struct alert *alert);
 /* Whether that receiver was told that it began; and that it was. */
 bool spool_was_told(const struct alert *alert, const char *name);
 void spool_note_told(struct alert *alert, const char *name);
