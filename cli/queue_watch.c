@@ -194,8 +194,9 @@ show(struct watch *watch)
 			write_json(watch, i, &out);
 			continue;
 		}
+		buffer_text(&out, live ? "\033[K" : "");
 		show_row(watch, i, &out);
-		buffer_text(&out, live ? "\033[K\n" : "\n");
+		buffer_text(&out, "\n");
 	}
 	if (live)
 		buffer_text(&out, WRAP_ON);
