@@ -180,20 +180,27 @@ log_is() { [[ $(tr '\n' ' ' <"$T/log") == "$1" ]]; }
 		lives app
 		echo "pre-stop exec /bin/sleep 1000"
 		echo "times 0s 60s 60s 1 1"
+		echo "grace 1h"
+		lives brief
+		echo "pre-stop exec /bin/sleep 1000"
+		echo "times 0s 60s 60s 1 1"
 		echo "grace 1s"
 		lives other
 	} | plan_of a.plan
 	supervise pid1
 	until_ok file_there "$T/ready-app"
+	until_ok file_there "$T/ready-brief"
 	"$CTL" stop app
 	until_ok is app/0 stopping
 	# meanwhile it answers and acts
 	"$CTL" stop other
 	until_ok is other/0 stopped
 	is app/0 stopping
-	until_ok is app/0 stopped
+	"$CTL" stop brief
+	until_ok is brief/0 stopped
 	# it was told after all
-	[ -e "$T/end-app" ]
+	[ -e "$T/end-brief" ]
+	is app/0 stopping
 }
 
 @test "an order to restart one that waits takes nothing from it: it waits on, and starts" {
