@@ -511,6 +511,29 @@ judge_drift(struct check *check, const struct worker_look *look)
 		    check, look->worker, "it runs with what is declared");
 }
 
+/* One that is there and can't be asked: with what the workers run, and whether
+ * they keep running (5xx), nobody can say. */
+static void
+judge_unasked(struct check *check, const struct subject *subject)
+{
+	const struct observation *seen = check_observation(check, "supervisor");
+
+	if (seen == NULL || check->declared->nworkers == 0)
+		return;
+	struct report_finding *finding = check_begin(check, subject);
+
+	if (finding == NULL)
+		return;
+	finding->finding.required = true;
+	check_set(check, finding, RESULT_UNKNOWN, "it can't be asked: %s",
+	    seen->summary);
+	check_evidence_of(check, finding, seen, "an answer");
+	check_fix(check, finding,
+	    "ask as its user or as root; where it does not answer, see what "
+	    "its operator does",
+	    "reeve status", "reeve check");
+}
+
 /* Everything that the supervisor says of drift is against the manifest that it
  * read itself. */
 static void
@@ -521,6 +544,10 @@ judge_manifest(struct check *check)
 	    &check->observed->supervisor;
 	const char *declared = check->declared->digest;
 
+	if (supervisor->reached == RESULT_UNKNOWN) {
+		judge_unasked(check, &subject);
+		return;
+	}
 	if (supervisor->reached != RESULT_PASSED ||
 	    supervisor->manifest_digest == NULL ||
 	    supervisor->manifest_digest[0] == '\0' || declared[0] == '\0')

@@ -252,8 +252,11 @@ judge_deployed(struct check *check, const struct worker_look *look)
 	}
 	if (look->processes > 0) {
 		check_set(check, finding, RESULT_PASSED,
-		    "%zu process%s of it, not under reeve", look->processes,
-		    look->processes == 1 ? "" : "es");
+		    "%zu process%s of it, %s", look->processes,
+		    look->processes == 1 ? "" : "es",
+		    observed->supervisor.reached == RESULT_UNKNOWN
+		        ? "and the supervisor can't be asked"
+		        : "not under reeve");
 		return;
 	}
 	/* "Nothing found" is evidence only where everything was looked at. */
@@ -312,6 +315,14 @@ judge_replicas(struct check *check, const struct worker_look *look)
 	if (have >= wanted) {
 		check_set(
 		    check, finding, RESULT_PASSED, "%zu of %zu", have, wanted);
+		return;
+	}
+	if (!supervised &&
+	    check->observed->processes_searched != RESULT_PASSED) {
+		check_set(check, finding, RESULT_UNKNOWN,
+		    "%zu of %zu were found, and the processes could not be "
+		    "searched whole",
+		    have, wanted);
 		return;
 	}
 	check_set(check, finding, RESULT_FAILED, "%zu of %zu %s", have, wanted,

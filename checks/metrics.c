@@ -173,6 +173,34 @@ ended_before(const struct queue_number *number, int64_t allowed)
 	return number->know == KNOW_AT_LEAST && number->value <= allowed;
 }
 
+/* What is missing to say that both objectives are met; NULL: nothing. */
+static const char *
+why_not_within(struct check *check, const struct queue_look *look)
+{
+	const struct declared_objectives *o = &look->queue->objectives;
+	const struct queue_number *waiting = &look->state->waiting;
+	const struct queue_number *oldest = &look->state->oldest_ms;
+	bool none = queue_number_known(waiting) && waiting->value == 0;
+
+	if (o->depth >= 0 && !queue_number_known(waiting))
+		return queue_number_text(check, "waiting", waiting);
+	if (o->depth >= 0 && ended_before(waiting, o->depth))
+		return check_text(check,
+		    "%s: no more are counted, the objective is %lld",
+		    queue_number_text(check, "waiting", waiting),
+		    (long long)o->depth);
+	if (o->oldest_ms < 0 || none)
+		return NULL;
+	if (!queue_number_known(oldest))
+		return check_text(check,
+		    "the age of the oldest job is not known: %s",
+		    oldest->why == NULL ? "this kind of queue does not keep it"
+		                        : oldest->why);
+	if (ended_before(oldest, o->oldest_ms))
+		return "the oldest job is older than what is known of it";
+	return NULL;
+}
+
 static void
 judge_age(struct check *check, const struct queue_look *look)
 {
@@ -196,18 +224,10 @@ judge_age(struct check *check, const struct queue_look *look)
 		    NULL, "reeve diagnose");
 		return;
 	}
-	if (o->oldest_ms >= 0 && !queue_number_known(&look->state->oldest_ms) &&
-	    look->state->waiting.value > 0)
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "the age of the oldest job is not known: %s",
-		    look->state->oldest_ms.why == NULL
-		        ? "this kind of queue does not keep it"
-		        : look->state->oldest_ms.why);
-	else if (ended_before(&look->state->waiting, o->depth))
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "%s: no more are counted, the objective is %lld",
-		    queue_number_text(check, "waiting", &look->state->waiting),
-		    (long long)o->depth);
+	const char *unknown = why_not_within(check, look);
+
+	if (unknown != NULL)
+		check_set(check, finding, RESULT_UNKNOWN, "%s", unknown);
 	else
 		check_set(
 		    check, finding, RESULT_PASSED, "within its objectives");
@@ -228,6 +248,30 @@ known_or_zero(const struct queue_number *number)
 	return queue_number_known(number) ? number->value : 0;
 }
 
+/* What is missing for the ratio to be sure; NULL: nothing. */
+static const char *
+why_no_ratio(
+    struct check *check, const struct queue_state *s, int64_t all, bool fails)
+{
+	if (!queue_number_known(&s->completed))
+		return "how many jobs succeeded is not known";
+	if (!fails &&
+	    (s->failed.know == KNOW_UNKNOWN || s->dead.know == KNOW_UNKNOWN))
+		return "how many jobs failed is not known";
+	if (all < RATIO_LEAST)
+		return "too few jobs have ended to say";
+	if (fails ? s->completed.know == KNOW_AT_LEAST
+	          : s->failed.know == KNOW_AT_LEAST ||
+	                s->dead.know == KNOW_AT_LEAST)
+		return check_text(check,
+		    "%s: no more are counted, so the ratio isn't known",
+		    fails ? queue_number_text(check, "completed", &s->completed)
+		          : check_text(check, "at least %lld failed or dead",
+		                (long long)(known_or_zero(&s->failed) +
+		                            known_or_zero(&s->dead))));
+	return NULL;
+}
+
 static void
 judge_failures(struct check *check, const struct queue_look *look)
 {
@@ -245,23 +289,11 @@ judge_failures(struct check *check, const struct queue_look *look)
 
 	if (finding == NULL)
 		return;
-	if (!queue_number_known(&s->completed) || all < RATIO_LEAST) {
-		check_set(check, finding, RESULT_UNKNOWN,
-		    !queue_number_known(&s->completed)
-		        ? "how many jobs succeeded is not known"
-		        : "too few jobs have ended to say");
-		return;
-	}
 	bool fails = (double)bad > allowed * (double)all;
+	const char *unknown = why_no_ratio(check, s, all, fails);
 
-	if (fails ? s->completed.know == KNOW_AT_LEAST
-	          : s->failed.know == KNOW_AT_LEAST ||
-	                s->dead.know == KNOW_AT_LEAST) {
-		check_set(check, finding, RESULT_UNKNOWN,
-		    "%s: no more are counted, so the ratio isn't known",
-		    fails ? queue_number_text(check, "completed", &s->completed)
-		          : check_text(check, "at least %lld failed or dead",
-		                (long long)bad));
+	if (unknown != NULL) {
+		check_set(check, finding, RESULT_UNKNOWN, "%s", unknown);
 		return;
 	}
 	check_set(check, finding, fails ? RESULT_FAILED : RESULT_PASSED,

@@ -278,8 +278,14 @@ judge_orphans(struct check *check, const struct queue_look *look)
 		        difference_text(check, near->name, name)));
 	}
 	if (first == NULL) {
-		check_set(check, finding, RESULT_PASSED,
-		    "no jobs wait under a name like it");
+		const char *not_looked = look_fact(look->seen, "near");
+
+		finding->finding.required = not_looked == NULL;
+		check_set(check, finding,
+		    not_looked == NULL ? RESULT_PASSED : RESULT_UNKNOWN,
+		    not_looked == NULL ? "no jobs wait under a name like it"
+		                       : "names like it were %s",
+		    not_looked);
 		return;
 	}
 	check_set(check, finding, RESULT_FAILED,

@@ -38,8 +38,9 @@ queues_each(struct check *check, queue_fn *judge)
 bool
 queue_number_known(const struct queue_number *number)
 {
-	return number->know == KNOW_EXACT || number->know == KNOW_AT_LEAST ||
-	       number->know == KNOW_ESTIMATE;
+	/* "at least none" says nothing */
+	return number->know == KNOW_EXACT || number->know == KNOW_ESTIMATE ||
+	       (number->know == KNOW_AT_LEAST && number->value > 0);
 }
 
 const struct queue_number *

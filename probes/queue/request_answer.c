@@ -84,7 +84,7 @@ pick_consumers(
 void
 answer_no_near(struct look *look, const struct err *why)
 {
-	look_note(look, "near", "not looked: %s", why->text);
+	look_note(look, "near", "not looked for: %s", why->text);
 }
 
 /* "; near: jobs (db 1)", or nothing. */

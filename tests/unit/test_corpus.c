@@ -34,8 +34,8 @@
  *                     finding that fails, "RVnnn role subject", and those that
  *                     must have another result, "RVnnn passed subject"
  *   says              optional: lines, each of which the report as text holds
- * Cases named lint-… hold several descriptions against each other and are about
- * no single finding.
+ * Cases of another name hold several descriptions against each other (lint-…),
+ * or are of what is not known; each directory with `expected` is a case.
  * A failed finding that isn't listed fails the case, and the other way round.
  */
 
@@ -415,6 +415,15 @@ by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool
+is_case(const char *name)
+{
+	char path[PATH_SIZE];
+
+	(void)snprintf(path, sizeof(path), "%s/%s/expected", CORPUS, name);
+	return name[0] != '.' && access(path, R_OK) == 0;
+}
+
 static void
 every_case_of_the_corpus_comes_out_as_it_says(void **state)
 {
@@ -426,8 +435,7 @@ every_case_of_the_corpus_comes_out_as_it_says(void **state)
 	(void)state;
 	assert_non_null(dir);
 	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-		if ((text_starts(e->d_name, "RV") ||
-		        text_starts(e->d_name, "lint-")) &&
+		if (is_case(e->d_name) &&
 		    (only == NULL || strcmp(only, e->d_name) == 0)) {
 			assert_true(count < CASES_MAX);
 			names[count++] = strdup(e->d_name);
