@@ -226,7 +226,7 @@ UNIT_WRAP_test_processes_match = -Wl,--wrap=clock_ms,--wrap=connections_each
 UNIT_WRAP_test_stall = -Wl,--wrap=clock_ms,--wrap=clock_cpu_ms,--wrap=epoll_wait
 UNIT_WRAP_test_plan = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c
 UNIT_WRAP_test_life = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c \
-  -Wl,--wrap=clock_ms,--wrap=spawn_start,--wrap=spawn_report \
+  -Wl,--wrap=clock_ms,--wrap=core_noise,--wrap=spawn_start,--wrap=spawn_report \
   -Wl,--wrap=send_to_process,--wrap=send_to_group,--wrap=send_group_exists \
   -Wl,--wrap=send_to_led,--wrap=waitid,--wrap=log_open,--wrap=room_for_processes
 UNIT_WRAP_test_resume = supervisor/wire/plan_encode.c supervisor/wire/pool_encode.c supervisor/wire/order_encode.c base/buffer.c \

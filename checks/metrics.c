@@ -250,8 +250,8 @@ known_or_zero(const struct queue_number *number)
 
 /* What is missing for the ratio to be sure; NULL: nothing. */
 static const char *
-why_no_ratio(
-    struct check *check, const struct queue_state *s, int64_t all, bool fails)
+why_no_ratio(struct check *check, const struct queue_state *s, int64_t bad,
+    int64_t all, bool fails)
 {
 	if (!queue_number_known(&s->completed))
 		return "how many jobs succeeded is not known";
@@ -267,8 +267,7 @@ why_no_ratio(
 		    "%s: no more are counted, so the ratio isn't known",
 		    fails ? queue_number_text(check, "completed", &s->completed)
 		          : check_text(check, "at least %lld failed or dead",
-		                (long long)(known_or_zero(&s->failed) +
-		                            known_or_zero(&s->dead))));
+		                (long long)bad));
 	return NULL;
 }
 
@@ -290,7 +289,7 @@ judge_failures(struct check *check, const struct queue_look *look)
 	if (finding == NULL)
 		return;
 	bool fails = (double)bad > allowed * (double)all;
-	const char *unknown = why_no_ratio(check, s, all, fails);
+	const char *unknown = why_no_ratio(check, s, bad, all, fails);
 
 	if (unknown != NULL) {
 		check_set(check, finding, RESULT_UNKNOWN, "%s", unknown);
