@@ -780,7 +780,7 @@ drain_is(const struct drain_case *expected)
 static void
 a_drain_kills_when_the_shorter_one_of_grace_and_budget_is_over(void **state)
 {
-	static const int64_t hour = 3600 * 1000;
+	static const int64_t hour = 3600000;
 	const struct drain_case cases[] = {
 	    {.budget_ms = hour, .told_ms = -1, .killed_ms = 3000},
 	    {.budget_ms = -1, .told_ms = -1, .killed_ms = 3000},
