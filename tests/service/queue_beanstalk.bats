@@ -132,7 +132,8 @@ canary_gone() {
 	start_tube_worker
 	wait_until canary_gone
 	[ "$(fact "done")" = "" ]
-	grep -q "had ${RECEIPT% *}" "$BACKGROUND_LOG"
+	# it says so after the server has done it
+	wait_until grep -q "had ${RECEIPT% *}" "$BACKGROUND_LOG"
 	end_tube_worker
 	look submit "$URL" 'fail'
 	RECEIPT=$(fact receipt)

@@ -138,7 +138,8 @@ canary_done() {
 	[ "$(lib state "reeve-canary-$CANARY")" = created ]
 	start_lib_worker
 	wait_until canary_done
-	grep -q "done reeve-canary-$CANARY" "$BACKGROUND_LOG"
+	# it says so after Redis has it
+	wait_until grep -q "done reeve-canary-$CANARY" "$BACKGROUND_LOG"
 	look remove "$URL" '{}'
 	[ "$(fact removed)" = yes ]
 	end_background

@@ -155,7 +155,8 @@ canary_gone() {
 	start_group_worker
 	wait_until canary_gone
 	[ "$(fact "done")" = "" ]
-	grep -q "had .*$CANARY" "$BACKGROUND_LOG"
+	# it says so after it has committed
+	wait_until grep -q "had .*$CANARY" "$BACKGROUND_LOG"
 	look remove "$URL" '{}'
 	[ "$(fact removed)" != yes ]
 	end_group_worker
