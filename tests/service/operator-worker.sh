@@ -12,7 +12,8 @@ if [ "$MODE" = crash ]; then exit 1; fi
 trap 'rm -f "$STATE/ready.$REEVE_REPLICA"; history stop; exit 0' TERM
 if [ "$MODE" = ok ]; then
 	if [ -e "$STATE/slow" ]; then sleep 1; fi
-	touch "$STATE/ready.$REEVE_REPLICA"
+	# first: whoever waits for the file may read the history at once
 	history ready
+	touch "$STATE/ready.$REEVE_REPLICA"
 fi
 while :; do sleep 0.1; done
