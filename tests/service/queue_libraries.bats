@@ -23,6 +23,11 @@ place() {
 	look follow "$1" "${PAYLOAD:-}"
 	[ "$(fact state)" = "$2" ]
 }
+# A library takes a job out of one place before it puts it into the next: in
+# between it is gone, and not yet done.
+done_with() {
+	place "$1" gone && [ "$(fact "done")" = yes ]
+}
 seen_in() { run_ls "$1" && field "$2" "$3"; }
 by_reeve() { "$REEVE_TOOL" queue "$@"; }
 
@@ -113,8 +118,7 @@ queue.enqueue_in(datetime.timedelta(hours=1), "time.sleep", 0)'
 	RECEIPT=$(fact receipt)
 	place "$URL" visible
 	start_rq
-	wait_until place "$URL" gone
-	[ "$(fact "done")" = yes ]
+	wait_until done_with "$URL"
 	: >broken
 	cat >work.py <<-END
 		import os
@@ -198,8 +202,7 @@ app.work.apply_async((0,), priority=6)'
 	RECEIPT=$(fact receipt)
 	place "$URL" visible
 	start_celery threads
-	wait_until place "$URL" gone
-	[ "$(fact "done")" = yes ]
+	wait_until done_with "$URL"
 	wait_until celery_rests
 	# one worker takes four: it works on one, two wait in it, one for its time
 	"$PYTHON" -c 'import app
@@ -315,7 +318,8 @@ same_sidekiq_counts() {
 	place "$URL" visible
 	start_sidekiq
 	wait_until place "$URL" gone
-	[ -e done.canary ]
+	# gone is what was taken; how far it is only its process knows
+	wait_until test -e done.canary
 	wait_until seen_in "$URL" consumers 1
 	sidekiq_ruby 'Work.perform_async("long")'
 	# a process tells every ten seconds what it works on
@@ -331,7 +335,8 @@ same_sidekiq_counts() {
 	sidekiq_ruby 'Work.perform_async("a")'
 	start_sidekiq
 	wait_until seen_in "$URL" dead 1
-	same_sidekiq_counts
+	# what it works on is told every ten seconds
+	wait_until same_sidekiq_counts
 	run by_reeve dead "$URL"
 	[[ $output == *"broken a"* ]]
 	rm broken
@@ -376,7 +381,8 @@ same_resque_counts() {
 	wait_until place "$URL" gone
 	wait_until grep -q "$CANARY" effects
 	wait_until seen_in "$URL" failed 1
-	same_resque_counts
+	# the last one is in hand until its worker says otherwise
+	wait_until same_resque_counts
 	field waiting 0
 	resque enqueue block
 	wait_until seen_in "$URL" active 1
