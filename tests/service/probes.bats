@@ -485,20 +485,22 @@ s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1)'
 	says failed not-found
 	python3 -c 'import socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind("sockets/init.sock"); s.listen(1)
-import sys, time; open("listens", "w"); time.sleep(600)' 3>&- 4>&- &
+import time; open("listens", "w"); time.sleep(600)' 3>&- 4>&- &
 	remember $!
 	wait_until test -e listens
 	look "$where"
 	says unknown unavailable
 	rm sockets/operator.sock
-	start_background hung python3 -c 'import socket, time
-s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1); time.sleep(600)'
+	# it has its name when it listens: until then it would refuse
+	start_background hung python3 -c 'import os, socket, time
+s = socket.socket(socket.AF_UNIX); s.bind("hung.sock"); s.listen(1)
+os.rename("hung.sock", "sockets/operator.sock"); time.sleep(600)'
 	wait_until test -S sockets/operator.sock
 	look "$where"
 	says unknown silent
 	rm sockets/operator.sock
 	cat >answer.py <<-'PY'
-	import http.server, socketserver
+	import http.server, os, socketserver
 	BODY = b'{"schema":"reeve.status/1","name":"fileprocess","operator":{"pid":7,"state":"running"},"workers":[{"name":"w","desired":2,"ready":1,"instances":[]}],"drift":[]}'
 	class H(http.server.BaseHTTPRequestHandler):
 	    def do_GET(self):
@@ -508,7 +510,9 @@ s = socket.socket(socket.AF_UNIX); s.bind("sockets/operator.sock"); s.listen(1);
 	class S(socketserver.UnixStreamServer):
 	    def get_request(self):
 	        return self.socket.accept()[0], ("x", 0)
-	S("sockets/operator.sock", H).serve_forever()
+	server = S("answers.sock", H)
+	os.rename("answers.sock", "sockets/operator.sock")
+	server.serve_forever()
 	PY
 	start_background answers python3 answer.py
 	wait_until test -S sockets/operator.sock
