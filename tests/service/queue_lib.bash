@@ -22,15 +22,16 @@ printf '%s %s %s\n' "$payload" "$REEVE_JOB_ATTEMPT" "$REEVE_JOB_ID" >>"$EFFECTS.
 case $payload in
 *bad*) exit 3 ;;
 *dead*) exit 78 ;;
-*block*) until [ -e "$EFFECTS.go" ]; do read -r -t 0.05 <> <(:) || :; done ;;
+*block*) until [ -e "$EFFECTS.go" ] || [ -e "$EFFECTS.go.$payload" ]; do read -r -t 0.05 <> <(:) || :; done ;;
 esac
 printf '%s\n' "$payload" >>"$EFFECTS"
 JOB
 	chmod +x "$(test_dir)/job"
 }
 
+# All of them, or that one.
 release_blocked() {
-	: >"$EFFECTS.go"
+	: >"$EFFECTS.go${1:+.$1}"
 }
 
 # start_worker URL [OPTIONS]: sets WORKER_PID, WORKER_LOG.

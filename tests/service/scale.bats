@@ -102,14 +102,16 @@ scaler() {
 	wait_until replicas_are 1
 	redis LPUSH jobs block1 >/dev/null
 	wait_until held_by w/0
-	redis LPUSH jobs ok1 ok2 ok3 ok4 block2 ok5 ok6 ok7 >/dev/null
+	# all hold on until as many replicas as they call for have been seen
+	redis LPUSH jobs block2 block{3..9} >/dev/null
 	wait_until replicas_are 4
+	for i in {3..9}; do release_blocked "block$i"; done
 	wait_until effects_are 7
 	# two jobs, which one replica would be for: the higher holder stays
 	local holder
 	holder=$(redis ZRANGE jobs:reeve:lease 0 -1 | sed -n 's/.*:w\/\([1-9]\):.*/\1/p')
 	wait_until -t 60 replicas_are $((holder + 1))
-	[ "$(grep -c block "$EFFECTS.tries")" = 2 ]
+	[ "$(wc -l <"$EFFECTS.tries")" = 9 ]
 	release_blocked
 	wait_until -t 60 replicas_are 1
 	effects_are 9
