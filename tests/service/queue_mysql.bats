@@ -126,7 +126,7 @@ jobs() {
 	run_ls "$QUEUE"
 	field consumers 0
 	start_background session mariadb --no-defaults -h 127.0.0.1 -P "$MY_PORT" -u jobs \
-	    -pjobs-password app -e 'SELECT SLEEP(60)'
+	    -pjobs-password app -e 'SELECT SLEEP(600)'
 	has_session() { run_ls "$QUEUE" && [[ $output = *'may read the table'* ]]; }
 	wait_until has_session
 	field consumers null

@@ -368,7 +368,7 @@ expired_goes_back() {
 	start_background locker env PGPASSWORD="$PG_PASSWORD" psql -X -q -h 127.0.0.1 \
 	    -p "$PG_PORT" -U postgres -d postgres -c "SELECT pg_advisory_lock(3), pg_advisory_lock(4);
 		INSERT INTO que_lockers SELECT pg_backend_pid(), 2, '{1}', 11, 'host-1', '{jobs}', true, 2" \
-	    -c 'SELECT pg_sleep(60)'
+	    -c 'SELECT pg_sleep(600)'
 	wait_until test_sql 'SELECT 1 FROM que_lockers'
 	sql() { # the fixture is loaded already
 		[[ $1 = --* ]] || command psql "postgresql://postgres:$PG_PASSWORD@127.0.0.1:$PG_PORT/postgres" -XqAt -c "$1"

@@ -158,7 +158,7 @@ setup() {
 
 @test "the other sessions of the database are candidates, not consumers" {
 	start_background session env PGPASSWORD="$PG_PASSWORD" psql -X -h 127.0.0.1 \
-	    -p "$PG_PORT" -U postgres -c 'SELECT pg_sleep(60)' \
+	    -p "$PG_PORT" -U postgres -c 'SELECT pg_sleep(600)' \
 	    'dbname=postgres application_name=api'
 	wait_until test_sql "SELECT 1 FROM pg_stat_activity WHERE application_name='api' AND state='active'"
 	run_ls "$QUEUE"
