@@ -329,7 +329,8 @@ operator_pid() { status | jq '.operator.pid'; }
 # shellcheck disable=SC2154
 expect_status() {
 	[ "$status" -eq "$1" ] && return 0
-	printf 'expected exit %s, got %s; output:\n%s\n' "$1" "$status" "$output" >&2
+	printf 'expected exit %s, got %s; output:\n%s\n%s\n' "$1" "$status" "$output" \
+	    "${stderr:-}" >&2
 	return 1
 }
 
