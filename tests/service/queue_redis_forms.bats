@@ -124,6 +124,11 @@ push() {
 	done
 }
 
+# By order: not before the sentinel has had an answer of the replica.
+failover() {
+	[ "$(redis-cli -p "$sentinel" SENTINEL failover jobs-master)" = OK ]
+}
+
 took_all() {
 	local job
 	for job; do grep -qx "$job" "$EFFECTS" || return 1; done
@@ -145,7 +150,7 @@ nothing_left() {
 	wait_until took_all one two
 	wait_until grep -q block-three "$EFFECTS.tries"
 	# its master becomes a replica while it has a job in hand
-	redis-cli -p "$sentinel" SENTINEL failover jobs-master
+	wait_until failover
 	wait_until -t 120 is_master "$b"
 	wait_until -t 120 replica_of "$a" "$b"
 	release_blocked
@@ -285,7 +290,7 @@ migrate() {
 	redis-cli -p "$a" LPUSH jobs:dead one two three
 	wait_until replica_of "$b" "$a"
 	# the server that is asked for by its own address takes nothing any more
-	redis-cli -p "$sentinel" SENTINEL failover jobs-master
+	wait_until failover
 	wait_until -t 120 is_master "$b"
 	wait_until -t 120 replica_of "$a" "$b"
 	run "$REEVE_TOOL" queue requeue "redis://127.0.0.1:$a/0?list=jobs&dlq=jobs:dead" --yes --log "$(test_dir)/moves"
@@ -364,29 +369,31 @@ cluster_is_up() {
 	same_cost "bullmq+$url?queue=small" "bullmq+$url?queue=big"
 }
 
-# cost URL: µs within the server for twenty looks, the logins left out; the
-# smallest of three tries.
+# cost URL: µs within the server for twenty looks, the logins left out.
 cost() {
-	local best='' now
-	for _ in 1 2 3; do
-		redis-cli -p "$PORT" CONFIG RESETSTAT >/dev/null
-		python3 -c '
+	redis-cli -p "$PORT" CONFIG RESETSTAT >/dev/null
+	python3 -c '
 import json, sys
 for i in range(20):
     print(json.dumps({"kind": "queue", "subject": "q", "url": sys.argv[1]}))
 ' "$1" | "$REEVE_TOOL" probe >/dev/null
-		now=$(redis-cli -p "$PORT" INFO commandstats | tr -d '\r' |
-		    awk -F'[:=,]' '/cmdstat_/ && !/info|client|config|command/ { s += $5 } END { print s + 0 }')
-		[ -n "$best" ] && [ "$best" -le "$now" ] || best=$now
-	done
-	printf '%s\n' "$best"
+	redis-cli -p "$PORT" INFO commandstats | tr -d '\r' |
+	    awk -F'[:=,]' '/cmdstat_/ && !/info|client|config|command/ { s += $5 } END { print s + 0 }'
 }
 
+# The server is measured by the clock, and may be held up in any of its commands:
+# what it costs is the least of many tries, of which few will do.
 same_cost() {
-	local small big
-	small=$(cost "$1")
-	big=$(cost "$2")
-	echo "µs for one: $small, for a million: $big"
-	[ "$small" -gt 0 ]
-	[ "$big" -le $((2 * small + 200)) ]
+	local small=0 big=0 now
+	for _ in {1..30}; do
+		now=$(cost "$1")
+		((now > 0))
+		((small > 0 && small < now)) || small=$now
+		now=$(cost "$2")
+		((now > 0))
+		((big > 0 && big < now)) || big=$now
+		echo "µs for one: $small, for a million: $big"
+		((big > 2 * small + 200)) || return 0
+	done
+	return 1
 }
