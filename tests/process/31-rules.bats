@@ -50,7 +50,8 @@ killed() { grep -q 'worker=a/0 event=kill' "$T/err"; }
 }
 
 @test "a grace shorter than the budget: the group is killed with it, and not told before" {
-	family 1s
+	# long enough for the main process to say that it was told
+	family 4s
 	supervise child a.plan --grace 1h 2>"$T/err"
 	until_ok file_there "$T/up"
 	kill -TERM "$INIT"
