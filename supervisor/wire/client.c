@@ -95,7 +95,7 @@ connect_place(const struct place_socket *place, int *ret_fd, struct err *err)
 
 /* There is one, and we may not speak to it: err->sys tells the two apart. */
 static int
-anothers(const struct err *refused, struct err *err)
+refuse_stranger(const struct err *refused, struct err *err)
 {
 	(void)err_set(err, ERR_REFUSED, "another user's: %s", refused->text);
 	if (err != NULL)
@@ -119,7 +119,7 @@ connect_name(const char *name, int *ret_fd, struct err *err)
 			refused = one;
 	}
 	if (refused.sys == EACCES)
-		return anothers(&refused, err);
+		return refuse_stranger(&refused, err);
 	if (name[0] == '\0')
 		return err_set(
 		    err, ERR_REFUSED, "none listens where $REEVE_SOCKET says");
@@ -253,7 +253,7 @@ connect_any(int *ret_fd, struct err *err)
 		return err_set(err, ERR_INPUT,
 		    "several supervisors run here, name one of:%s", others);
 	if (refused.sys == EACCES)
-		return anothers(&refused, err);
+		return refuse_stranger(&refused, err);
 	return err_set(err, ERR_REFUSED, "none listens on this host");
 }
 
