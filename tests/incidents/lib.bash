@@ -87,3 +87,11 @@ stop_supervisor() {
 	kill "$SUPERVISOR_PID"
 	wait_until gone "$SUPERVISOR_PID" "$(start_time "$SUPERVISOR_PID")"
 }
+
+# own_program FILE: sets PROGRAM to a link to it whose name no other test's has.
+# Workers are looked for among all processes of the host, by that name, and files of
+# tests run side by side.
+own_program() {
+	PROGRAM=$PWD/$(basename "${1%.*}")-${BATS_RUN_TMPDIR##*-}-$BATS_TEST_NUMBER.${1##*.}
+	ln -s "$1" "$PROGRAM"
+}

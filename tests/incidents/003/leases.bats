@@ -80,7 +80,7 @@ load system
 
 @test "003: the worker crashes, and a broken invariant beside it doesn't hide that" {
 	never_tried
-	sed -i "s|$HERE/worker.mjs|$HERE/no-such-worker.mjs|" reeve.yaml
+	sed -i "s|$PROGRAM|$PWD/no-such-worker.mjs|" reeve.yaml
 	start_supervisor
 	wait_until in_status '.workers[0].instances | any(.restarts >= 3)'
 	judged 1 diagnose

@@ -23,6 +23,7 @@ setup() {
 	documents "INSERT INTO documents(id, filename, status, processing_attempts, updated_at)
 	    SELECT 'done-' || i, 'report.pdf', 'completed', 1, now() - interval '5 hours' FROM generate_series(1, 25) i"
 	mkdir run secrets
+	own_program "$HERE/worker.mjs"
 	printf %s "${PG_URL%/*}/$DATABASE" >secrets/connection-string
 	printf 'servicebus://manage:%s@audit.example' c2VjcmV0LW9mLXRoZS10ZXN0 >secrets/bus
 	export REEVE_SOCKET=$PWD/run NODE_DIR
@@ -67,7 +68,7 @@ manifest() {
 	    enabledBy: SERVICE_BUS_ENABLED
 	workers:
 	  - name: audit-worker
-	    command: [node, $HERE/worker.mjs]
+	    command: [node, $PROGRAM]
 	    replicas: 2
 	    consumes: [{queue: documents}, {queue: bus}]
 	    requires: [DATABASE_URL, AZURE_OPENAI_ENDPOINT]

@@ -19,6 +19,7 @@ setup() {
 	    CREATE TABLE jobs (id text PRIMARY KEY, status text, queued_at timestamptz);
 	    CREATE TABLE errors (id text PRIMARY KEY, message text)" "$DATABASE"
 	mkdir run
+	own_program "$HERE/storage.mjs"
 	export REEVE_SOCKET=$PWD/run NODE_DIR
 	export P8FS_NATS_URL=$NATS_URL
 	as_meant
@@ -70,7 +71,7 @@ manifest() {
 	cat >>reeve.yaml <<-YAML
 	workers:
 	  - name: tiered-storage-router
-	    command: [node, $HERE/storage.mjs, router]
+	    command: [node, $PROGRAM, router]
 	    replicas: $ROUTER_REPLICAS
 	    consumes: [{queue: events}]
 	    produces: [small, medium, large]
@@ -103,7 +104,7 @@ below() { case $1 in small) echo 100M ;; medium) echo 1G ;; large) echo 1P ;; es
 worker() {
 	cat >>reeve.yaml <<-YAML
 	  - name: storage-worker-$1
-	    command: [node, $HERE/storage.mjs, worker]
+	    command: [node, $PROGRAM, worker]
 	    replicas: $2
 	    consumes: [{queue: $1}]
 	    requires: [P8FS_NATS_URL, P8FS_SEAWEEDFS_ENDPOINT, NATS_DURABLE_NAME, WORKER_TIER]
@@ -112,7 +113,7 @@ worker() {
 }
 
 storage() {
-	node "$HERE/storage.mjs" "$@"
+	node "$PROGRAM" "$@"
 }
 
 all_ready() {
